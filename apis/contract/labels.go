@@ -1,0 +1,38 @@
+package contract
+
+// Labels on everything that Weir makes (Kubernetes' recommended labels).
+const (
+	LabelName      = "app.kubernetes.io/name"
+	LabelInstance  = "app.kubernetes.io/instance"
+	LabelComponent = "app.kubernetes.io/component"
+	LabelPartOf    = "app.kubernetes.io/part-of"
+	LabelManagedBy = "app.kubernetes.io/managed-by"
+
+	// PartOf is the value of LabelPartOf.
+	PartOf = "weir"
+)
+
+// Labels of seed 001 on the pods of connectors and tasks.
+// Writer: connect-scheduler. Readers: drain-cleaner, people.
+const (
+	// LabelConnector holds the name of the KafkaConnector.
+	LabelConnector = "io.confluent.csid.connect.connector"
+	// LabelType is TypeConnector or TypeTask.
+	LabelType = "io.confluent.csid.connect.type"
+
+	TypeConnector = "connector"
+	TypeTask      = "task"
+)
+
+// ManualRollingUpdate on a pod asks for the pod to be replaced in good order (Strimzi's annotation); its value is "true".
+// Writer: drain-cleaner and people. Readers: Strimzi's operator for its pods, connect-scheduler for its own.
+const ManualRollingUpdate = "strimzi.io/manual-rolling-update"
+
+// Annotations on a KafkaConnector by which a person asks for restarts (Strimzi's words); connect-scheduler removes them when it is done.
+// Writer: people. Reader: connect-scheduler.
+const (
+	// Restart asks for the connector's pod to be restarted; its value is "true".
+	Restart = "strimzi.io/restart"
+	// RestartTask asks for one task to be restarted; its value is the task's id.
+	RestartTask = "strimzi.io/restart-task"
+)
