@@ -125,7 +125,6 @@ type StorageSpec struct {
 	// +kubebuilder:default=ReadWriteMany
 	// +kubebuilder:validation:XValidation:rule="self != 'ReadWriteOncePod'",message="accessMode ReadWriteOncePod lets only one pod use the volume, and a connector has at least two; use ReadWriteMany or ReadWriteOnce"
 	// +kubebuilder:validation:XValidation:rule="self in ['ReadWriteMany','ReadWriteOnce','ReadOnlyMany','ReadWriteOncePod']",message="accessMode must be ReadWriteMany, ReadWriteOnce or ReadOnlyMany"
-	// +kubebuilder:validation:MaxLength=32
 	AccessMode corev1.PersistentVolumeAccessMode `json:"accessMode,omitempty"`
 
 	// existingClaim names a claim of the same namespace that is used as it is and never changed.

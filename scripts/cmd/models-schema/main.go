@@ -1,0 +1,44 @@
+// Command models-schema prints the OpenAPI v2 document of generated/openapi: what applyconfiguration-gen needs to know how
+// lists and maps of our types merge.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"github.com/weir-dev/weir/generated/openapi"
+	"k8s.io/kube-openapi/pkg/common"
+	"k8s.io/kube-openapi/pkg/util"
+	"k8s.io/kube-openapi/pkg/validation/spec"
+)
+
+func main() {
+	if err := json.NewEncoder(os.Stdout).Encode(document()); err != nil {
+		fmt.Fprintln(os.Stderr, "models-schema:", err)
+		os.Exit(1)
+	}
+}
+
+func document() *spec.Swagger {
+	ref := func(name string) spec.Ref {
+		return spec.MustCreateRef("#/definitions/" + util.ToRESTFriendlyName(name))
+	}
+	definitions := spec.Definitions{}
+	for name, definition := range openapi.GetOpenAPIDefinitions(ref) {
+		definitions[util.ToRESTFriendlyName(name)] = asV2(definition.Schema)
+	}
+	return &spec.Swagger{SwaggerProps: spec.SwaggerProps{
+		Swagger:     "2.0",
+		Info:        &spec.Info{InfoProps: spec.InfoProps{Title: "Weir", Version: "unversioned"}},
+		Definitions: definitions,
+	}}
+}
+
+// asV2 takes the v2 form that types such as IntOrString carry beside their v3 form.
+func asV2(schema spec.Schema) spec.Schema {
+	if v2, ok := schema.Extensions[common.ExtensionV2Schema].(spec.Schema); ok {
+		return v2
+	}
+	return schema
+}
