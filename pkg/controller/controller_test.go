@@ -1,0 +1,171 @@
+package controller_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes/fake"
+
+	"github.com/weir-dev/weir/pkg/controller"
+)
+
+type reconcile func(context.Context, controller.Key) (controller.Result, error)
+
+func (r reconcile) Reconcile(ctx context.Context, key controller.Key) (controller.Result, error) {
+	return r(ctx, key)
+}
+
+// start runs a controller over the ConfigMaps of a fake API, and returns what counts its outcomes.
+func start(t *testing.T, client *fake.Clientset, r reconcile) (outcomes func(string) int, stop func()) {
+	t.Helper()
+	registry := prometheus.NewRegistry()
+	c := controller.New("test", r, controller.Options{Log: slog.New(slog.DiscardHandler), Metrics: registry, Backoff: time.Millisecond})
+	factory := informers.NewSharedInformerFactory(client, 0)
+	require.NoError(t, controller.Watch(c, factory.Core().V1().ConfigMaps().Informer(), controller.Self[*corev1.ConfigMap]))
+	ctx, cancel := context.WithCancel(context.Background())
+	factory.Start(ctx.Done())
+	ended := make(chan error, 1)
+	go func() { ended <- c.Run(ctx) }()
+	stop = func() {
+		cancel()
+		select {
+		case err := <-ended:
+			require.NoError(t, err)
+		case <-time.After(10 * time.Second):
+			t.Fatal("the controller did not end")
+		}
+		ended <- nil
+		factory.Shutdown()
+	}
+	t.Cleanup(stop)
+	return func(outcome string) int {
+		families, err := registry.Gather()
+		require.NoError(t, err)
+		for _, family := range families {
+			for _, m := range family.Metric {
+				for _, l := range m.Label {
+					if family.GetName() == "weir_reconciles_total" && l.GetName() == "outcome" && l.GetValue() == outcome {
+						return int(m.Counter.GetValue())
+					}
+				}
+			}
+		}
+		return 0
+	}, stop
+}
+
+func configMap(name string) *corev1.ConfigMap {
+	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}}
+}
+
+func eventually(t *testing.T, holds func() bool) {
+	t.Helper()
+	require.Eventually(t, holds, 10*time.Second, 2*time.Millisecond)
+}
+
+func TestReconcilesWhatIsThereAtTheStartAndWhatComesLater(t *testing.T) {
+	t.Parallel()
+	client, seen := fake.NewClientset(configMap("first")), make(chan controller.Key, 10)
+	start(t, client, func(_ context.Context, key controller.Key) (controller.Result, error) {
+		seen <- key
+		return controller.Result{}, nil
+	})
+	require.Equal(t, controller.Key{Namespace: "default", Name: "first"}, <-seen)
+	_, err := client.CoreV1().ConfigMaps("default").Create(context.Background(), configMap("second"), metav1.CreateOptions{})
+	require.NoError(t, err)
+	require.Equal(t, controller.Key{Namespace: "default", Name: "second"}, <-seen)
+	require.NoError(t, client.CoreV1().ConfigMaps("default").Delete(context.Background(), "second", metav1.DeleteOptions{}))
+	require.Equal(t, controller.Key{Namespace: "default", Name: "second"}, <-seen)
+}
+
+func TestTriesAgainAfterAnError(t *testing.T) {
+	t.Parallel()
+	var tries atomic.Int32
+	outcomes, _ := start(t, fake.NewClientset(configMap("a")), func(context.Context, controller.Key) (controller.Result, error) {
+		if tries.Add(1) < 3 {
+			return controller.Result{}, errors.New("not yet")
+		}
+		return controller.Result{}, nil
+	})
+	eventually(t, func() bool { return outcomes("done") == 1 })
+	require.Equal(t, 2, outcomes("failed"))
+}
+
+func TestDoesNotTryAgainAfterATerminalError(t *testing.T) {
+	t.Parallel()
+	client := fake.NewClientset(configMap("a"))
+	outcomes, _ := start(t, client, func(_ context.Context, key controller.Key) (controller.Result, error) {
+		if key.Name == "a" {
+			return controller.Result{}, controller.Terminal(errors.New("the spec is wrong"))
+		}
+		return controller.Result{}, nil
+	})
+	eventually(t, func() bool { return outcomes("terminal") == 1 })
+	_, err := client.CoreV1().ConfigMaps("default").Create(context.Background(), configMap("b"), metav1.CreateOptions{})
+	require.NoError(t, err)
+	eventually(t, func() bool { return outcomes("done") == 1 })
+	require.Equal(t, 1, outcomes("terminal"), "the queue has moved on without another try")
+}
+
+func TestComesBackWhenAsked(t *testing.T) {
+	t.Parallel()
+	var runs atomic.Int32
+	outcomes, _ := start(t, fake.NewClientset(configMap("a")), func(context.Context, controller.Key) (controller.Result, error) {
+		if runs.Add(1) == 1 {
+			return controller.Result{After: time.Millisecond}, nil
+		}
+		return controller.Result{}, nil
+	})
+	eventually(t, func() bool { return outcomes("done") == 1 })
+	require.Equal(t, 1, outcomes("again"))
+}
+
+func TestRunEndsOnlyWhenTheReconcileUnderWayHasEnded(t *testing.T) {
+	t.Parallel()
+	begun, finish := make(chan struct{}), make(chan struct{})
+	var finished atomic.Bool
+	_, stop := start(t, fake.NewClientset(configMap("a")), func(ctx context.Context, _ controller.Key) (controller.Result, error) {
+		close(begun)
+		<-finish
+		finished.Store(ctx.Err() == nil)
+		return controller.Result{}, nil
+	})
+	<-begun
+	stopped := make(chan struct{})
+	go func() { stop(); close(stopped) }()
+	select {
+	case <-stopped:
+		t.Fatal("the controller ended in the middle of a reconcile")
+	case <-time.After(20 * time.Millisecond):
+	}
+	close(finish)
+	<-stopped
+	require.True(t, finished.Load(), "the reconcile under way keeps a live context")
+}
+
+func TestMapsByLabel(t *testing.T) {
+	t.Parallel()
+	object := configMap("a")
+	require.Empty(t, controller.Label[*corev1.ConfigMap]("owner")(object))
+	object.Labels = map[string]string{"owner": "b"}
+	require.Equal(t, []controller.Key{{Namespace: "default", Name: "b"}}, controller.Label[*corev1.ConfigMap]("owner")(object))
+}
+
+func TestMetricsPassPrometheusLint(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewRegistry()
+	controller.New("lint", reconcile(nil), controller.Options{Metrics: registry})
+	problems, err := testutil.GatherAndLint(registry)
+	require.NoError(t, err)
+	require.Empty(t, problems)
+}

@@ -1,0 +1,41 @@
+package log_test
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/weir-dev/weir/pkg/log"
+)
+
+func TestNew(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		options log.Options
+		fails   string
+		writes  string
+	}{
+		"writes JSON by default":          {options: log.Defaults(), writes: `"msg":"hello","key":"a/b"}`},
+		"writes text where asked":         {options: log.Options{Level: "info", Format: "text"}, writes: "msg=hello key=a/b"},
+		"leaves out what is below":        {options: log.Options{Level: "error", Format: "json"}},
+		"names the flag of a wrong level": {options: log.Options{Level: "loud", Format: "json"}, fails: `--log-level="loud": must be debug, info, warn or error`},
+		"names the flag of a wrong form":  {options: log.Options{Level: "info", Format: "xml"}, fails: `--log-format="xml": must be json or text`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var out bytes.Buffer
+			logger, err := test.options.New(&out)
+			if test.fails != "" {
+				require.EqualError(t, err, test.fails)
+				return
+			}
+			require.NoError(t, err)
+			logger.Info("hello", "key", "a/b")
+			if test.writes == "" {
+				require.Empty(t, out.String())
+			}
+			require.Contains(t, out.String(), test.writes)
+		})
+	}
+}
