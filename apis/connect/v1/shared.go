@@ -84,10 +84,10 @@ type Plugin struct {
 
 // StorageSpec asks for one volume that all pods share (seed 000).
 // +kubebuilder:validation:XValidation:rule="has(self.existingClaim) || has(self.size)",message="storage.size is required, for example 10Gi, unless existingClaim names a claim"
-// +kubebuilder:validation:XValidation:rule="!has(self.existingClaim) || !has(self.size) && !has(self.__class__)",message="storage.existingClaim excludes size and class: the claim has its own"
+// +kubebuilder:validation:XValidation:rule="!has(self.existingClaim) || !has(self.size) && !has(self.class)",message="storage.existingClaim excludes size and class: the claim has its own"
 // +kubebuilder:validation:XValidation:rule="!has(self.size) || !quantity(self.size).isLessThan(quantity('1'))",message="storage.size must be positive, for example 10Gi"
 // +kubebuilder:validation:XValidation:rule="!has(self.size) || !has(oldSelf.size) || !quantity(self.size).isLessThan(quantity(oldSelf.size))",message="storage.size may grow but not shrink: a volume cannot be made smaller without losing data"
-// +kubebuilder:validation:XValidation:rule="(has(self.__class__) ? self.__class__ : '') == (has(oldSelf.__class__) ? oldSelf.__class__ : '')",message="storage.class cannot be changed: the data would stay behind on the old volume. Remove storage, move the data, and add it again with the new class"
+// +kubebuilder:validation:XValidation:rule="(has(self.class) ? self.class : '') == (has(oldSelf.class) ? oldSelf.class : '')",message="storage.class cannot be changed: the data would stay behind on the old volume. Remove storage, move the data, and add it again with the new class"
 // +kubebuilder:validation:XValidation:rule="self.accessMode == oldSelf.accessMode",message="storage.accessMode cannot be changed on an existing claim. Remove storage and add it again with the new mode"
 type StorageSpec struct {
 	// type is the kind of storage; persistent-claim is the only one.

@@ -25,1638 +25,6 @@ func Parser() *typed.Parser {
 var parserOnce sync.Once
 var parser *typed.Parser
 var schemaYAML = typed.YAMLObject(`types:
-- name: AWSElasticBlockStoreVolumeSource.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: fsType
-      type:
-        scalar: string
-    - name: partition
-      type:
-        scalar: numeric
-    - name: readOnly
-      type:
-        scalar: boolean
-    - name: volumeID
-      type:
-        scalar: string
-      default: ""
-- name: Affinity.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: nodeAffinity
-      type:
-        namedType: NodeAffinity.v1.core.api.k8s.io
-    - name: podAffinity
-      type:
-        namedType: PodAffinity.v1.core.api.k8s.io
-    - name: podAntiAffinity
-      type:
-        namedType: PodAntiAffinity.v1.core.api.k8s.io
-- name: AppArmorProfile.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: localhostProfile
-      type:
-        scalar: string
-    - name: type
-      type:
-        scalar: string
-      default: ""
-    unions:
-    - discriminator: type
-      fields:
-      - fieldName: localhostProfile
-        discriminatorValue: LocalhostProfile
-- name: AzureDiskVolumeSource.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: cachingMode
-      type:
-        scalar: string
-      default: ReadWrite
-    - name: diskName
-      type:
-        scalar: string
-      default: ""
-    - name: diskURI
-      type:
-        scalar: string
-      default: ""
-    - name: fsType
-      type:
-        scalar: string
-      default: ext4
-    - name: kind
-      type:
-        scalar: string
-      default: Shared
-    - name: readOnly
-      type:
-        scalar: boolean
-      default: false
-- name: AzureFileVolumeSource.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: readOnly
-      type:
-        scalar: boolean
-    - name: secretName
-      type:
-        scalar: string
-      default: ""
-    - name: shareName
-      type:
-        scalar: string
-      default: ""
-- name: CSIVolumeSource.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: driver
-      type:
-        scalar: string
-      default: ""
-    - name: fsType
-      type:
-        scalar: string
-    - name: nodePublishSecretRef
-      type:
-        namedType: LocalObjectReference.v1.core.api.k8s.io
-    - name: readOnly
-      type:
-        scalar: boolean
-    - name: volumeAttributes
-      type:
-        map:
-          elementType:
-            scalar: string
-- name: CephFSVolumeSource.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: monitors
-      type:
-        list:
-          elementType:
-            scalar: string
-          elementRelationship: atomic
-    - name: path
-      type:
-        scalar: string
-    - name: readOnly
-      type:
-        scalar: boolean
-    - name: secretFile
-      type:
-        scalar: string
-    - name: secretRef
-      type:
-        namedType: LocalObjectReference.v1.core.api.k8s.io
-    - name: user
-      type:
-        scalar: string
-- name: CinderVolumeSource.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: fsType
-      type:
-        scalar: string
-    - name: readOnly
-      type:
-        scalar: boolean
-    - name: secretRef
-      type:
-        namedType: LocalObjectReference.v1.core.api.k8s.io
-    - name: volumeID
-      type:
-        scalar: string
-      default: ""
-- name: ClientIPConfig.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: timeoutSeconds
-      type:
-        scalar: numeric
-- name: ClusterTrustBundleProjection.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: labelSelector
-      type:
-        namedType: LabelSelector.v1.meta.apis.pkg.apimachinery.k8s.io
-    - name: name
-      type:
-        scalar: string
-    - name: optional
-      type:
-        scalar: boolean
-    - name: path
-      type:
-        scalar: string
-      default: ""
-    - name: signerName
-      type:
-        scalar: string
-- name: Condition.v1.meta.apis.pkg.apimachinery.k8s.io
-  map:
-    fields:
-    - name: lastTransitionTime
-      type:
-        namedType: Time.v1.meta.apis.pkg.apimachinery.k8s.io
-    - name: message
-      type:
-        scalar: string
-      default: ""
-    - name: observedGeneration
-      type:
-        scalar: numeric
-    - name: reason
-      type:
-        scalar: string
-      default: ""
-    - name: status
-      type:
-        scalar: string
-      default: ""
-    - name: type
-      type:
-        scalar: string
-      default: ""
-- name: ConfigMapKeySelector.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: key
-      type:
-        scalar: string
-      default: ""
-    - name: name
-      type:
-        scalar: string
-      default: ""
-    - name: optional
-      type:
-        scalar: boolean
-    elementRelationship: atomic
-- name: ConfigMapProjection.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: items
-      type:
-        list:
-          elementType:
-            namedType: KeyToPath.v1.core.api.k8s.io
-          elementRelationship: atomic
-    - name: name
-      type:
-        scalar: string
-      default: ""
-    - name: optional
-      type:
-        scalar: boolean
-- name: ConfigMapVolumeSource.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: defaultMode
-      type:
-        scalar: numeric
-    - name: items
-      type:
-        list:
-          elementType:
-            namedType: KeyToPath.v1.core.api.k8s.io
-          elementRelationship: atomic
-    - name: name
-      type:
-        scalar: string
-      default: ""
-    - name: optional
-      type:
-        scalar: boolean
-- name: DownwardAPIProjection.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: items
-      type:
-        list:
-          elementType:
-            namedType: DownwardAPIVolumeFile.v1.core.api.k8s.io
-          elementRelationship: atomic
-- name: DownwardAPIVolumeFile.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: fieldRef
-      type:
-        namedType: ObjectFieldSelector.v1.core.api.k8s.io
-    - name: mode
-      type:
-        scalar: numeric
-    - name: path
-      type:
-        scalar: string
-      default: ""
-    - name: resourceFieldRef
-      type:
-        namedType: ResourceFieldSelector.v1.core.api.k8s.io
-- name: DownwardAPIVolumeSource.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: defaultMode
-      type:
-        scalar: numeric
-    - name: items
-      type:
-        list:
-          elementType:
-            namedType: DownwardAPIVolumeFile.v1.core.api.k8s.io
-          elementRelationship: atomic
-- name: EmptyDirVolumeSource.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: medium
-      type:
-        scalar: string
-    - name: sizeLimit
-      type:
-        namedType: Quantity.resource.api.pkg.apimachinery.k8s.io
-- name: EnvVar.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: name
-      type:
-        scalar: string
-      default: ""
-    - name: value
-      type:
-        scalar: string
-    - name: valueFrom
-      type:
-        namedType: EnvVarSource.v1.core.api.k8s.io
-- name: EnvVarSource.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: configMapKeyRef
-      type:
-        namedType: ConfigMapKeySelector.v1.core.api.k8s.io
-    - name: fieldRef
-      type:
-        namedType: ObjectFieldSelector.v1.core.api.k8s.io
-    - name: fileKeyRef
-      type:
-        namedType: FileKeySelector.v1.core.api.k8s.io
-    - name: resourceFieldRef
-      type:
-        namedType: ResourceFieldSelector.v1.core.api.k8s.io
-    - name: secretKeyRef
-      type:
-        namedType: SecretKeySelector.v1.core.api.k8s.io
-- name: EphemeralVolumeSource.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: volumeClaimTemplate
-      type:
-        namedType: PersistentVolumeClaimTemplate.v1.core.api.k8s.io
-- name: FCVolumeSource.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: fsType
-      type:
-        scalar: string
-    - name: lun
-      type:
-        scalar: numeric
-    - name: readOnly
-      type:
-        scalar: boolean
-    - name: targetWWNs
-      type:
-        list:
-          elementType:
-            scalar: string
-          elementRelationship: atomic
-    - name: wwids
-      type:
-        list:
-          elementType:
-            scalar: string
-          elementRelationship: atomic
-- name: FieldsV1.v1.meta.apis.pkg.apimachinery.k8s.io
-  map:
-    elementType:
-      scalar: untyped
-      list:
-        elementType:
-          namedType: __untyped_atomic_
-        elementRelationship: atomic
-      map:
-        elementType:
-          namedType: __untyped_deduced_
-        elementRelationship: separable
-- name: FileKeySelector.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: key
-      type:
-        scalar: string
-      default: ""
-    - name: optional
-      type:
-        scalar: boolean
-      default: false
-    - name: path
-      type:
-        scalar: string
-      default: ""
-    - name: volumeName
-      type:
-        scalar: string
-      default: ""
-    elementRelationship: atomic
-- name: FlexVolumeSource.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: driver
-      type:
-        scalar: string
-      default: ""
-    - name: fsType
-      type:
-        scalar: string
-    - name: options
-      type:
-        map:
-          elementType:
-            scalar: string
-    - name: readOnly
-      type:
-        scalar: boolean
-    - name: secretRef
-      type:
-        namedType: LocalObjectReference.v1.core.api.k8s.io
-- name: FlockerVolumeSource.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: datasetName
-      type:
-        scalar: string
-    - name: datasetUUID
-      type:
-        scalar: string
-- name: GCEPersistentDiskVolumeSource.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: fsType
-      type:
-        scalar: string
-    - name: partition
-      type:
-        scalar: numeric
-    - name: pdName
-      type:
-        scalar: string
-      default: ""
-    - name: readOnly
-      type:
-        scalar: boolean
-- name: GitRepoVolumeSource.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: directory
-      type:
-        scalar: string
-    - name: repository
-      type:
-        scalar: string
-      default: ""
-    - name: revision
-      type:
-        scalar: string
-- name: GlusterfsVolumeSource.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: endpoints
-      type:
-        scalar: string
-      default: ""
-    - name: path
-      type:
-        scalar: string
-      default: ""
-    - name: readOnly
-      type:
-        scalar: boolean
-- name: HostPathVolumeSource.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: path
-      type:
-        scalar: string
-      default: ""
-    - name: type
-      type:
-        scalar: string
-- name: ISCSIVolumeSource.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: chapAuthDiscovery
-      type:
-        scalar: boolean
-    - name: chapAuthSession
-      type:
-        scalar: boolean
-    - name: fsType
-      type:
-        scalar: string
-    - name: initiatorName
-      type:
-        scalar: string
-    - name: iqn
-      type:
-        scalar: string
-      default: ""
-    - name: iscsiInterface
-      type:
-        scalar: string
-      default: default
-    - name: lun
-      type:
-        scalar: numeric
-      default: 0
-    - name: portals
-      type:
-        list:
-          elementType:
-            scalar: string
-          elementRelationship: atomic
-    - name: readOnly
-      type:
-        scalar: boolean
-    - name: secretRef
-      type:
-        namedType: LocalObjectReference.v1.core.api.k8s.io
-    - name: targetPortal
-      type:
-        scalar: string
-      default: ""
-- name: ImageVolumeSource.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: pullPolicy
-      type:
-        scalar: string
-    - name: reference
-      type:
-        scalar: string
-- name: IntOrString.intstr.util.pkg.apimachinery.k8s.io
-  scalar: untyped
-- name: KeyToPath.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: key
-      type:
-        scalar: string
-      default: ""
-    - name: mode
-      type:
-        scalar: numeric
-    - name: path
-      type:
-        scalar: string
-      default: ""
-- name: LabelSelector.v1.meta.apis.pkg.apimachinery.k8s.io
-  map:
-    fields:
-    - name: matchExpressions
-      type:
-        list:
-          elementType:
-            namedType: LabelSelectorRequirement.v1.meta.apis.pkg.apimachinery.k8s.io
-          elementRelationship: atomic
-    - name: matchLabels
-      type:
-        map:
-          elementType:
-            scalar: string
-    elementRelationship: atomic
-- name: LabelSelectorRequirement.v1.meta.apis.pkg.apimachinery.k8s.io
-  map:
-    fields:
-    - name: key
-      type:
-        scalar: string
-      default: ""
-    - name: operator
-      type:
-        scalar: string
-      default: ""
-    - name: values
-      type:
-        list:
-          elementType:
-            scalar: string
-          elementRelationship: atomic
-- name: LocalObjectReference.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: name
-      type:
-        scalar: string
-      default: ""
-    elementRelationship: atomic
-- name: ManagedFieldsEntry.v1.meta.apis.pkg.apimachinery.k8s.io
-  map:
-    fields:
-    - name: apiVersion
-      type:
-        scalar: string
-    - name: fieldsType
-      type:
-        scalar: string
-    - name: fieldsV1
-      type:
-        namedType: FieldsV1.v1.meta.apis.pkg.apimachinery.k8s.io
-    - name: manager
-      type:
-        scalar: string
-    - name: operation
-      type:
-        scalar: string
-    - name: subresource
-      type:
-        scalar: string
-    - name: time
-      type:
-        namedType: Time.v1.meta.apis.pkg.apimachinery.k8s.io
-- name: NFSVolumeSource.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: path
-      type:
-        scalar: string
-      default: ""
-    - name: readOnly
-      type:
-        scalar: boolean
-    - name: server
-      type:
-        scalar: string
-      default: ""
-- name: NodeAffinity.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: preferredDuringSchedulingIgnoredDuringExecution
-      type:
-        list:
-          elementType:
-            namedType: PreferredSchedulingTerm.v1.core.api.k8s.io
-          elementRelationship: atomic
-    - name: requiredDuringSchedulingIgnoredDuringExecution
-      type:
-        namedType: NodeSelector.v1.core.api.k8s.io
-- name: NodeSelector.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: nodeSelectorTerms
-      type:
-        list:
-          elementType:
-            namedType: NodeSelectorTerm.v1.core.api.k8s.io
-          elementRelationship: atomic
-    elementRelationship: atomic
-- name: NodeSelectorRequirement.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: key
-      type:
-        scalar: string
-      default: ""
-    - name: operator
-      type:
-        scalar: string
-      default: ""
-    - name: values
-      type:
-        list:
-          elementType:
-            scalar: string
-          elementRelationship: atomic
-- name: NodeSelectorTerm.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: matchExpressions
-      type:
-        list:
-          elementType:
-            namedType: NodeSelectorRequirement.v1.core.api.k8s.io
-          elementRelationship: atomic
-    - name: matchFields
-      type:
-        list:
-          elementType:
-            namedType: NodeSelectorRequirement.v1.core.api.k8s.io
-          elementRelationship: atomic
-    elementRelationship: atomic
-- name: ObjectFieldSelector.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: apiVersion
-      type:
-        scalar: string
-    - name: fieldPath
-      type:
-        scalar: string
-      default: ""
-    elementRelationship: atomic
-- name: ObjectMeta.v1.meta.apis.pkg.apimachinery.k8s.io
-  map:
-    fields:
-    - name: annotations
-      type:
-        map:
-          elementType:
-            scalar: string
-    - name: creationTimestamp
-      type:
-        namedType: Time.v1.meta.apis.pkg.apimachinery.k8s.io
-    - name: deletionGracePeriodSeconds
-      type:
-        scalar: numeric
-    - name: deletionTimestamp
-      type:
-        namedType: Time.v1.meta.apis.pkg.apimachinery.k8s.io
-    - name: finalizers
-      type:
-        list:
-          elementType:
-            scalar: string
-          elementRelationship: associative
-    - name: generateName
-      type:
-        scalar: string
-    - name: generation
-      type:
-        scalar: numeric
-    - name: labels
-      type:
-        map:
-          elementType:
-            scalar: string
-    - name: managedFields
-      type:
-        list:
-          elementType:
-            namedType: ManagedFieldsEntry.v1.meta.apis.pkg.apimachinery.k8s.io
-          elementRelationship: atomic
-    - name: name
-      type:
-        scalar: string
-    - name: namespace
-      type:
-        scalar: string
-    - name: ownerReferences
-      type:
-        list:
-          elementType:
-            namedType: OwnerReference.v1.meta.apis.pkg.apimachinery.k8s.io
-          elementRelationship: associative
-          keys:
-          - uid
-    - name: resourceVersion
-      type:
-        scalar: string
-    - name: selfLink
-      type:
-        scalar: string
-    - name: uid
-      type:
-        scalar: string
-- name: OwnerReference.v1.meta.apis.pkg.apimachinery.k8s.io
-  map:
-    fields:
-    - name: apiVersion
-      type:
-        scalar: string
-      default: ""
-    - name: blockOwnerDeletion
-      type:
-        scalar: boolean
-    - name: controller
-      type:
-        scalar: boolean
-    - name: kind
-      type:
-        scalar: string
-      default: ""
-    - name: name
-      type:
-        scalar: string
-      default: ""
-    - name: uid
-      type:
-        scalar: string
-      default: ""
-    elementRelationship: atomic
-- name: PersistentVolumeClaimSpec.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: accessModes
-      type:
-        list:
-          elementType:
-            scalar: string
-          elementRelationship: atomic
-    - name: dataSource
-      type:
-        namedType: TypedLocalObjectReference.v1.core.api.k8s.io
-    - name: dataSourceRef
-      type:
-        namedType: TypedObjectReference.v1.core.api.k8s.io
-    - name: resources
-      type:
-        namedType: VolumeResourceRequirements.v1.core.api.k8s.io
-      default: {}
-    - name: selector
-      type:
-        namedType: LabelSelector.v1.meta.apis.pkg.apimachinery.k8s.io
-    - name: storageClassName
-      type:
-        scalar: string
-    - name: volumeAttributesClassName
-      type:
-        scalar: string
-    - name: volumeMode
-      type:
-        scalar: string
-    - name: volumeName
-      type:
-        scalar: string
-- name: PersistentVolumeClaimTemplate.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: metadata
-      type:
-        namedType: ObjectMeta.v1.meta.apis.pkg.apimachinery.k8s.io
-      default: {}
-    - name: spec
-      type:
-        namedType: PersistentVolumeClaimSpec.v1.core.api.k8s.io
-      default: {}
-- name: PersistentVolumeClaimVolumeSource.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: claimName
-      type:
-        scalar: string
-      default: ""
-    - name: readOnly
-      type:
-        scalar: boolean
-- name: PhotonPersistentDiskVolumeSource.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: fsType
-      type:
-        scalar: string
-    - name: pdID
-      type:
-        scalar: string
-      default: ""
-- name: PodAffinity.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: preferredDuringSchedulingIgnoredDuringExecution
-      type:
-        list:
-          elementType:
-            namedType: WeightedPodAffinityTerm.v1.core.api.k8s.io
-          elementRelationship: atomic
-    - name: requiredDuringSchedulingIgnoredDuringExecution
-      type:
-        list:
-          elementType:
-            namedType: PodAffinityTerm.v1.core.api.k8s.io
-          elementRelationship: atomic
-- name: PodAffinityTerm.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: labelSelector
-      type:
-        namedType: LabelSelector.v1.meta.apis.pkg.apimachinery.k8s.io
-    - name: matchLabelKeys
-      type:
-        list:
-          elementType:
-            scalar: string
-          elementRelationship: atomic
-    - name: mismatchLabelKeys
-      type:
-        list:
-          elementType:
-            scalar: string
-          elementRelationship: atomic
-    - name: namespaceSelector
-      type:
-        namedType: LabelSelector.v1.meta.apis.pkg.apimachinery.k8s.io
-    - name: namespaces
-      type:
-        list:
-          elementType:
-            scalar: string
-          elementRelationship: atomic
-    - name: topologyKey
-      type:
-        scalar: string
-      default: ""
-- name: PodAntiAffinity.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: preferredDuringSchedulingIgnoredDuringExecution
-      type:
-        list:
-          elementType:
-            namedType: WeightedPodAffinityTerm.v1.core.api.k8s.io
-          elementRelationship: atomic
-    - name: requiredDuringSchedulingIgnoredDuringExecution
-      type:
-        list:
-          elementType:
-            namedType: PodAffinityTerm.v1.core.api.k8s.io
-          elementRelationship: atomic
-- name: PodCertificateProjection.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: certificateChainPath
-      type:
-        scalar: string
-    - name: credentialBundlePath
-      type:
-        scalar: string
-    - name: keyPath
-      type:
-        scalar: string
-    - name: keyType
-      type:
-        scalar: string
-    - name: maxExpirationSeconds
-      type:
-        scalar: numeric
-    - name: signerName
-      type:
-        scalar: string
-    - name: userAnnotations
-      type:
-        map:
-          elementType:
-            scalar: string
-- name: PodSecurityContext.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: appArmorProfile
-      type:
-        namedType: AppArmorProfile.v1.core.api.k8s.io
-    - name: fsGroup
-      type:
-        scalar: numeric
-    - name: fsGroupChangePolicy
-      type:
-        scalar: string
-    - name: runAsGroup
-      type:
-        scalar: numeric
-    - name: runAsNonRoot
-      type:
-        scalar: boolean
-    - name: runAsUser
-      type:
-        scalar: numeric
-    - name: seLinuxChangePolicy
-      type:
-        scalar: string
-    - name: seLinuxOptions
-      type:
-        namedType: SELinuxOptions.v1.core.api.k8s.io
-    - name: seccompProfile
-      type:
-        namedType: SeccompProfile.v1.core.api.k8s.io
-    - name: supplementalGroups
-      type:
-        list:
-          elementType:
-            scalar: numeric
-          elementRelationship: atomic
-    - name: supplementalGroupsPolicy
-      type:
-        scalar: string
-    - name: sysctls
-      type:
-        list:
-          elementType:
-            namedType: Sysctl.v1.core.api.k8s.io
-          elementRelationship: atomic
-    - name: windowsOptions
-      type:
-        namedType: WindowsSecurityContextOptions.v1.core.api.k8s.io
-- name: PortworxVolumeSource.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: fsType
-      type:
-        scalar: string
-    - name: readOnly
-      type:
-        scalar: boolean
-    - name: volumeID
-      type:
-        scalar: string
-      default: ""
-- name: PreferredSchedulingTerm.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: preference
-      type:
-        namedType: NodeSelectorTerm.v1.core.api.k8s.io
-      default: {}
-    - name: weight
-      type:
-        scalar: numeric
-      default: 0
-- name: ProjectedVolumeSource.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: defaultMode
-      type:
-        scalar: numeric
-    - name: sources
-      type:
-        list:
-          elementType:
-            namedType: VolumeProjection.v1.core.api.k8s.io
-          elementRelationship: atomic
-- name: Quantity.resource.api.pkg.apimachinery.k8s.io
-  scalar: string
-- name: QuobyteVolumeSource.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: group
-      type:
-        scalar: string
-    - name: readOnly
-      type:
-        scalar: boolean
-    - name: registry
-      type:
-        scalar: string
-      default: ""
-    - name: tenant
-      type:
-        scalar: string
-    - name: user
-      type:
-        scalar: string
-    - name: volume
-      type:
-        scalar: string
-      default: ""
-- name: RBDVolumeSource.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: fsType
-      type:
-        scalar: string
-    - name: image
-      type:
-        scalar: string
-      default: ""
-    - name: keyring
-      type:
-        scalar: string
-      default: /etc/ceph/keyring
-    - name: monitors
-      type:
-        list:
-          elementType:
-            scalar: string
-          elementRelationship: atomic
-    - name: pool
-      type:
-        scalar: string
-      default: rbd
-    - name: readOnly
-      type:
-        scalar: boolean
-    - name: secretRef
-      type:
-        namedType: LocalObjectReference.v1.core.api.k8s.io
-    - name: user
-      type:
-        scalar: string
-      default: admin
-- name: ResourceFieldSelector.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: containerName
-      type:
-        scalar: string
-    - name: divisor
-      type:
-        namedType: Quantity.resource.api.pkg.apimachinery.k8s.io
-    - name: resource
-      type:
-        scalar: string
-      default: ""
-    elementRelationship: atomic
-- name: SELinuxOptions.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: level
-      type:
-        scalar: string
-    - name: role
-      type:
-        scalar: string
-    - name: type
-      type:
-        scalar: string
-    - name: user
-      type:
-        scalar: string
-- name: ScaleIOVolumeSource.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: fsType
-      type:
-        scalar: string
-      default: xfs
-    - name: gateway
-      type:
-        scalar: string
-      default: ""
-    - name: protectionDomain
-      type:
-        scalar: string
-    - name: readOnly
-      type:
-        scalar: boolean
-    - name: secretRef
-      type:
-        namedType: LocalObjectReference.v1.core.api.k8s.io
-    - name: sslEnabled
-      type:
-        scalar: boolean
-    - name: storageMode
-      type:
-        scalar: string
-      default: ThinProvisioned
-    - name: storagePool
-      type:
-        scalar: string
-    - name: system
-      type:
-        scalar: string
-      default: ""
-    - name: volumeName
-      type:
-        scalar: string
-- name: SeccompProfile.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: localhostProfile
-      type:
-        scalar: string
-    - name: type
-      type:
-        scalar: string
-      default: ""
-    unions:
-    - discriminator: type
-      fields:
-      - fieldName: localhostProfile
-        discriminatorValue: LocalhostProfile
-- name: SecretKeySelector.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: key
-      type:
-        scalar: string
-      default: ""
-    - name: name
-      type:
-        scalar: string
-      default: ""
-    - name: optional
-      type:
-        scalar: boolean
-    elementRelationship: atomic
-- name: SecretProjection.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: items
-      type:
-        list:
-          elementType:
-            namedType: KeyToPath.v1.core.api.k8s.io
-          elementRelationship: atomic
-    - name: name
-      type:
-        scalar: string
-      default: ""
-    - name: optional
-      type:
-        scalar: boolean
-- name: SecretVolumeSource.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: defaultMode
-      type:
-        scalar: numeric
-    - name: items
-      type:
-        list:
-          elementType:
-            namedType: KeyToPath.v1.core.api.k8s.io
-          elementRelationship: atomic
-    - name: optional
-      type:
-        scalar: boolean
-    - name: secretName
-      type:
-        scalar: string
-- name: ServiceAccountTokenProjection.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: audience
-      type:
-        scalar: string
-    - name: expirationSeconds
-      type:
-        scalar: numeric
-    - name: path
-      type:
-        scalar: string
-      default: ""
-- name: ServicePort.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: appProtocol
-      type:
-        scalar: string
-    - name: name
-      type:
-        scalar: string
-    - name: nodePort
-      type:
-        scalar: numeric
-    - name: port
-      type:
-        scalar: numeric
-      default: 0
-    - name: protocol
-      type:
-        scalar: string
-      default: TCP
-    - name: targetPort
-      type:
-        namedType: IntOrString.intstr.util.pkg.apimachinery.k8s.io
-- name: ServiceSpec.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: allocateLoadBalancerNodePorts
-      type:
-        scalar: boolean
-    - name: clusterIP
-      type:
-        scalar: string
-    - name: clusterIPs
-      type:
-        list:
-          elementType:
-            scalar: string
-          elementRelationship: atomic
-    - name: externalIPs
-      type:
-        list:
-          elementType:
-            scalar: string
-          elementRelationship: atomic
-    - name: externalName
-      type:
-        scalar: string
-    - name: externalTrafficPolicy
-      type:
-        scalar: string
-    - name: healthCheckNodePort
-      type:
-        scalar: numeric
-    - name: internalTrafficPolicy
-      type:
-        scalar: string
-    - name: ipFamilies
-      type:
-        list:
-          elementType:
-            scalar: string
-          elementRelationship: atomic
-    - name: ipFamilyPolicy
-      type:
-        scalar: string
-    - name: loadBalancerClass
-      type:
-        scalar: string
-    - name: loadBalancerIP
-      type:
-        scalar: string
-    - name: loadBalancerSourceRanges
-      type:
-        list:
-          elementType:
-            scalar: string
-          elementRelationship: atomic
-    - name: ports
-      type:
-        list:
-          elementType:
-            namedType: ServicePort.v1.core.api.k8s.io
-          elementRelationship: associative
-          keys:
-          - port
-          - protocol
-    - name: publishNotReadyAddresses
-      type:
-        scalar: boolean
-    - name: selector
-      type:
-        map:
-          elementType:
-            scalar: string
-          elementRelationship: atomic
-    - name: sessionAffinity
-      type:
-        scalar: string
-    - name: sessionAffinityConfig
-      type:
-        namedType: SessionAffinityConfig.v1.core.api.k8s.io
-    - name: trafficDistribution
-      type:
-        scalar: string
-    - name: type
-      type:
-        scalar: string
-- name: SessionAffinityConfig.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: clientIP
-      type:
-        namedType: ClientIPConfig.v1.core.api.k8s.io
-- name: StorageOSVolumeSource.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: fsType
-      type:
-        scalar: string
-    - name: readOnly
-      type:
-        scalar: boolean
-    - name: secretRef
-      type:
-        namedType: LocalObjectReference.v1.core.api.k8s.io
-    - name: volumeName
-      type:
-        scalar: string
-    - name: volumeNamespace
-      type:
-        scalar: string
-- name: Sysctl.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: name
-      type:
-        scalar: string
-      default: ""
-    - name: value
-      type:
-        scalar: string
-      default: ""
-- name: Time.v1.meta.apis.pkg.apimachinery.k8s.io
-  scalar: untyped
-- name: Toleration.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: effect
-      type:
-        scalar: string
-    - name: key
-      type:
-        scalar: string
-    - name: operator
-      type:
-        scalar: string
-    - name: tolerationSeconds
-      type:
-        scalar: numeric
-    - name: value
-      type:
-        scalar: string
-- name: TopologySpreadConstraint.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: labelSelector
-      type:
-        namedType: LabelSelector.v1.meta.apis.pkg.apimachinery.k8s.io
-    - name: matchLabelKeys
-      type:
-        list:
-          elementType:
-            scalar: string
-          elementRelationship: atomic
-    - name: maxSkew
-      type:
-        scalar: numeric
-      default: 0
-    - name: minDomains
-      type:
-        scalar: numeric
-    - name: nodeAffinityPolicy
-      type:
-        scalar: string
-    - name: nodeTaintsPolicy
-      type:
-        scalar: string
-    - name: topologyKey
-      type:
-        scalar: string
-      default: ""
-    - name: whenUnsatisfiable
-      type:
-        scalar: string
-      default: ""
-- name: TypedLocalObjectReference.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: apiGroup
-      type:
-        scalar: string
-    - name: kind
-      type:
-        scalar: string
-      default: ""
-    - name: name
-      type:
-        scalar: string
-      default: ""
-    elementRelationship: atomic
-- name: TypedObjectReference.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: apiGroup
-      type:
-        scalar: string
-    - name: kind
-      type:
-        scalar: string
-      default: ""
-    - name: name
-      type:
-        scalar: string
-      default: ""
-    - name: namespace
-      type:
-        scalar: string
-- name: Volume.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: awsElasticBlockStore
-      type:
-        namedType: AWSElasticBlockStoreVolumeSource.v1.core.api.k8s.io
-    - name: azureDisk
-      type:
-        namedType: AzureDiskVolumeSource.v1.core.api.k8s.io
-    - name: azureFile
-      type:
-        namedType: AzureFileVolumeSource.v1.core.api.k8s.io
-    - name: cephfs
-      type:
-        namedType: CephFSVolumeSource.v1.core.api.k8s.io
-    - name: cinder
-      type:
-        namedType: CinderVolumeSource.v1.core.api.k8s.io
-    - name: configMap
-      type:
-        namedType: ConfigMapVolumeSource.v1.core.api.k8s.io
-    - name: csi
-      type:
-        namedType: CSIVolumeSource.v1.core.api.k8s.io
-    - name: downwardAPI
-      type:
-        namedType: DownwardAPIVolumeSource.v1.core.api.k8s.io
-    - name: emptyDir
-      type:
-        namedType: EmptyDirVolumeSource.v1.core.api.k8s.io
-    - name: ephemeral
-      type:
-        namedType: EphemeralVolumeSource.v1.core.api.k8s.io
-    - name: fc
-      type:
-        namedType: FCVolumeSource.v1.core.api.k8s.io
-    - name: flexVolume
-      type:
-        namedType: FlexVolumeSource.v1.core.api.k8s.io
-    - name: flocker
-      type:
-        namedType: FlockerVolumeSource.v1.core.api.k8s.io
-    - name: gcePersistentDisk
-      type:
-        namedType: GCEPersistentDiskVolumeSource.v1.core.api.k8s.io
-    - name: gitRepo
-      type:
-        namedType: GitRepoVolumeSource.v1.core.api.k8s.io
-    - name: glusterfs
-      type:
-        namedType: GlusterfsVolumeSource.v1.core.api.k8s.io
-    - name: hostPath
-      type:
-        namedType: HostPathVolumeSource.v1.core.api.k8s.io
-    - name: image
-      type:
-        namedType: ImageVolumeSource.v1.core.api.k8s.io
-    - name: iscsi
-      type:
-        namedType: ISCSIVolumeSource.v1.core.api.k8s.io
-    - name: name
-      type:
-        scalar: string
-      default: ""
-    - name: nfs
-      type:
-        namedType: NFSVolumeSource.v1.core.api.k8s.io
-    - name: persistentVolumeClaim
-      type:
-        namedType: PersistentVolumeClaimVolumeSource.v1.core.api.k8s.io
-    - name: photonPersistentDisk
-      type:
-        namedType: PhotonPersistentDiskVolumeSource.v1.core.api.k8s.io
-    - name: portworxVolume
-      type:
-        namedType: PortworxVolumeSource.v1.core.api.k8s.io
-    - name: projected
-      type:
-        namedType: ProjectedVolumeSource.v1.core.api.k8s.io
-    - name: quobyte
-      type:
-        namedType: QuobyteVolumeSource.v1.core.api.k8s.io
-    - name: rbd
-      type:
-        namedType: RBDVolumeSource.v1.core.api.k8s.io
-    - name: scaleIO
-      type:
-        namedType: ScaleIOVolumeSource.v1.core.api.k8s.io
-    - name: secret
-      type:
-        namedType: SecretVolumeSource.v1.core.api.k8s.io
-    - name: storageos
-      type:
-        namedType: StorageOSVolumeSource.v1.core.api.k8s.io
-    - name: vsphereVolume
-      type:
-        namedType: VsphereVirtualDiskVolumeSource.v1.core.api.k8s.io
-- name: VolumeMount.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: mountPath
-      type:
-        scalar: string
-      default: ""
-    - name: mountPropagation
-      type:
-        scalar: string
-    - name: name
-      type:
-        scalar: string
-      default: ""
-    - name: readOnly
-      type:
-        scalar: boolean
-    - name: recursiveReadOnly
-      type:
-        scalar: string
-    - name: subPath
-      type:
-        scalar: string
-    - name: subPathExpr
-      type:
-        scalar: string
-- name: VolumeProjection.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: clusterTrustBundle
-      type:
-        namedType: ClusterTrustBundleProjection.v1.core.api.k8s.io
-    - name: configMap
-      type:
-        namedType: ConfigMapProjection.v1.core.api.k8s.io
-    - name: downwardAPI
-      type:
-        namedType: DownwardAPIProjection.v1.core.api.k8s.io
-    - name: podCertificate
-      type:
-        namedType: PodCertificateProjection.v1.core.api.k8s.io
-    - name: secret
-      type:
-        namedType: SecretProjection.v1.core.api.k8s.io
-    - name: serviceAccountToken
-      type:
-        namedType: ServiceAccountTokenProjection.v1.core.api.k8s.io
-- name: VolumeResourceRequirements.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: limits
-      type:
-        map:
-          elementType:
-            namedType: Quantity.resource.api.pkg.apimachinery.k8s.io
-    - name: requests
-      type:
-        map:
-          elementType:
-            namedType: Quantity.resource.api.pkg.apimachinery.k8s.io
-- name: VsphereVirtualDiskVolumeSource.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: fsType
-      type:
-        scalar: string
-    - name: storagePolicyID
-      type:
-        scalar: string
-    - name: storagePolicyName
-      type:
-        scalar: string
-    - name: volumePath
-      type:
-        scalar: string
-      default: ""
-- name: WeightedPodAffinityTerm.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: podAffinityTerm
-      type:
-        namedType: PodAffinityTerm.v1.core.api.k8s.io
-      default: {}
-    - name: weight
-      type:
-        scalar: numeric
-      default: 0
-- name: WindowsSecurityContextOptions.v1.core.api.k8s.io
-  map:
-    fields:
-    - name: gmsaCredentialSpec
-      type:
-        scalar: string
-    - name: gmsaCredentialSpecName
-      type:
-        scalar: string
-    - name: hostProcess
-      type:
-        scalar: boolean
-    - name: runAsUserName
-      type:
-        scalar: string
 - name: com.github.weir-dev.weir.apis.connect.v1.ConnectorStatus
   map:
     fields:
@@ -1684,7 +52,7 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         list:
           elementType:
-            namedType: EnvVar.v1.core.api.k8s.io
+            namedType: io.k8s.api.core.v1.EnvVar
           elementRelationship: atomic
     - name: jvmOptions
       type:
@@ -1696,7 +64,7 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         list:
           elementType:
-            namedType: VolumeMount.v1.core.api.k8s.io
+            namedType: io.k8s.api.core.v1.VolumeMount
           elementRelationship: atomic
 - name: com.github.weir-dev.weir.apis.connect.v1.KafkaConnect
   map:
@@ -1709,7 +77,7 @@ var schemaYAML = typed.YAMLObject(`types:
         scalar: string
     - name: metadata
       type:
-        namedType: ObjectMeta.v1.meta.apis.pkg.apimachinery.k8s.io
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
       default: {}
     - name: spec
       type:
@@ -1741,14 +109,14 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         list:
           elementType:
-            namedType: LocalObjectReference.v1.core.api.k8s.io
+            namedType: io.k8s.api.core.v1.LocalObjectReference
           elementRelationship: atomic
     - name: loggingConfig
       type:
         namedType: com.github.weir-dev.weir.apis.connect.v1.LoggingConfig
     - name: maxUnavailable
       type:
-        namedType: IntOrString.intstr.util.pkg.apimachinery.k8s.io
+        namedType: io.k8s.apimachinery.pkg.util.intstr.IntOrString
     - name: plugins
       type:
         list:
@@ -1768,7 +136,7 @@ var schemaYAML = typed.YAMLObject(`types:
         namedType: com.github.weir-dev.weir.apis.connect.v1.TemplateSpec
     - name: workerConfigSecret
       type:
-        namedType: LocalObjectReference.v1.core.api.k8s.io
+        namedType: io.k8s.api.core.v1.LocalObjectReference
 - name: com.github.weir-dev.weir.apis.connect.v1.KafkaConnectStatus
   map:
     fields:
@@ -1779,7 +147,7 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         list:
           elementType:
-            namedType: Condition.v1.meta.apis.pkg.apimachinery.k8s.io
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
           elementRelationship: associative
           keys:
           - type
@@ -1801,7 +169,7 @@ var schemaYAML = typed.YAMLObject(`types:
         scalar: string
     - name: metadata
       type:
-        namedType: ObjectMeta.v1.meta.apis.pkg.apimachinery.k8s.io
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
       default: {}
     - name: spec
       type:
@@ -1816,7 +184,7 @@ var schemaYAML = typed.YAMLObject(`types:
     fields:
     - name: connectRef
       type:
-        namedType: LocalObjectReference.v1.core.api.k8s.io
+        namedType: io.k8s.api.core.v1.LocalObjectReference
     - name: connector
       type:
         namedType: com.github.weir-dev.weir.apis.connect.v1.WorkloadSpec
@@ -1838,14 +206,14 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         list:
           elementType:
-            namedType: LocalObjectReference.v1.core.api.k8s.io
+            namedType: io.k8s.api.core.v1.LocalObjectReference
           elementRelationship: atomic
     - name: loggingConfig
       type:
         namedType: com.github.weir-dev.weir.apis.connect.v1.LoggingConfig
     - name: maxUnavailable
       type:
-        namedType: IntOrString.intstr.util.pkg.apimachinery.k8s.io
+        namedType: io.k8s.apimachinery.pkg.util.intstr.IntOrString
     - name: plugins
       type:
         list:
@@ -1871,7 +239,7 @@ var schemaYAML = typed.YAMLObject(`types:
         namedType: com.github.weir-dev.weir.apis.connect.v1.TemplateSpec
     - name: workerConfigSecret
       type:
-        namedType: LocalObjectReference.v1.core.api.k8s.io
+        namedType: io.k8s.api.core.v1.LocalObjectReference
 - name: com.github.weir-dev.weir.apis.connect.v1.KafkaConnectorStatus
   map:
     fields:
@@ -1879,7 +247,7 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         list:
           elementType:
-            namedType: Condition.v1.meta.apis.pkg.apimachinery.k8s.io
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
           elementRelationship: associative
           keys:
           - type
@@ -1953,7 +321,7 @@ var schemaYAML = typed.YAMLObject(`types:
     fields:
     - name: affinity
       type:
-        namedType: Affinity.v1.core.api.k8s.io
+        namedType: io.k8s.api.core.v1.Affinity
     - name: nodeSelector
       type:
         map:
@@ -1964,7 +332,7 @@ var schemaYAML = typed.YAMLObject(`types:
         scalar: string
     - name: securityContext
       type:
-        namedType: PodSecurityContext.v1.core.api.k8s.io
+        namedType: io.k8s.api.core.v1.PodSecurityContext
     - name: terminationGracePeriodSeconds
       type:
         scalar: numeric
@@ -1972,19 +340,19 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         list:
           elementType:
-            namedType: Toleration.v1.core.api.k8s.io
+            namedType: io.k8s.api.core.v1.Toleration
           elementRelationship: atomic
     - name: topologySpreadConstraints
       type:
         list:
           elementType:
-            namedType: TopologySpreadConstraint.v1.core.api.k8s.io
+            namedType: io.k8s.api.core.v1.TopologySpreadConstraint
           elementRelationship: atomic
     - name: volumes
       type:
         list:
           elementType:
-            namedType: Volume.v1.core.api.k8s.io
+            namedType: io.k8s.api.core.v1.Volume
           elementRelationship: atomic
 - name: com.github.weir-dev.weir.apis.connect.v1.StorageSpec
   map:
@@ -2044,7 +412,7 @@ var schemaYAML = typed.YAMLObject(`types:
       default: 0
     - name: since
       type:
-        namedType: Time.v1.meta.apis.pkg.apimachinery.k8s.io
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
     - name: state
       type:
         scalar: string
@@ -2090,15 +458,15 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         map:
           elementType:
-            namedType: Quantity.resource.api.pkg.apimachinery.k8s.io
+            namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
     - name: requests
       type:
         map:
           elementType:
-            namedType: Quantity.resource.api.pkg.apimachinery.k8s.io
+            namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
     - name: serviceSpec
       type:
-        namedType: ServiceSpec.v1.core.api.k8s.io
+        namedType: io.k8s.api.core.v1.ServiceSpec
 - name: com.github.weir-dev.weir.apis.connect.v1.WorkloadTemplate
   map:
     fields:
@@ -2111,6 +479,1638 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: pod
       type:
         namedType: com.github.weir-dev.weir.apis.connect.v1.PodTemplate
+- name: io.k8s.api.core.v1.AWSElasticBlockStoreVolumeSource
+  map:
+    fields:
+    - name: fsType
+      type:
+        scalar: string
+    - name: partition
+      type:
+        scalar: numeric
+    - name: readOnly
+      type:
+        scalar: boolean
+    - name: volumeID
+      type:
+        scalar: string
+      default: ""
+- name: io.k8s.api.core.v1.Affinity
+  map:
+    fields:
+    - name: nodeAffinity
+      type:
+        namedType: io.k8s.api.core.v1.NodeAffinity
+    - name: podAffinity
+      type:
+        namedType: io.k8s.api.core.v1.PodAffinity
+    - name: podAntiAffinity
+      type:
+        namedType: io.k8s.api.core.v1.PodAntiAffinity
+- name: io.k8s.api.core.v1.AppArmorProfile
+  map:
+    fields:
+    - name: localhostProfile
+      type:
+        scalar: string
+    - name: type
+      type:
+        scalar: string
+      default: ""
+    unions:
+    - discriminator: type
+      fields:
+      - fieldName: localhostProfile
+        discriminatorValue: LocalhostProfile
+- name: io.k8s.api.core.v1.AzureDiskVolumeSource
+  map:
+    fields:
+    - name: cachingMode
+      type:
+        scalar: string
+      default: ReadWrite
+    - name: diskName
+      type:
+        scalar: string
+      default: ""
+    - name: diskURI
+      type:
+        scalar: string
+      default: ""
+    - name: fsType
+      type:
+        scalar: string
+      default: ext4
+    - name: kind
+      type:
+        scalar: string
+      default: Shared
+    - name: readOnly
+      type:
+        scalar: boolean
+      default: false
+- name: io.k8s.api.core.v1.AzureFileVolumeSource
+  map:
+    fields:
+    - name: readOnly
+      type:
+        scalar: boolean
+    - name: secretName
+      type:
+        scalar: string
+      default: ""
+    - name: shareName
+      type:
+        scalar: string
+      default: ""
+- name: io.k8s.api.core.v1.CSIVolumeSource
+  map:
+    fields:
+    - name: driver
+      type:
+        scalar: string
+      default: ""
+    - name: fsType
+      type:
+        scalar: string
+    - name: nodePublishSecretRef
+      type:
+        namedType: io.k8s.api.core.v1.LocalObjectReference
+    - name: readOnly
+      type:
+        scalar: boolean
+    - name: volumeAttributes
+      type:
+        map:
+          elementType:
+            scalar: string
+- name: io.k8s.api.core.v1.CephFSVolumeSource
+  map:
+    fields:
+    - name: monitors
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: path
+      type:
+        scalar: string
+    - name: readOnly
+      type:
+        scalar: boolean
+    - name: secretFile
+      type:
+        scalar: string
+    - name: secretRef
+      type:
+        namedType: io.k8s.api.core.v1.LocalObjectReference
+    - name: user
+      type:
+        scalar: string
+- name: io.k8s.api.core.v1.CinderVolumeSource
+  map:
+    fields:
+    - name: fsType
+      type:
+        scalar: string
+    - name: readOnly
+      type:
+        scalar: boolean
+    - name: secretRef
+      type:
+        namedType: io.k8s.api.core.v1.LocalObjectReference
+    - name: volumeID
+      type:
+        scalar: string
+      default: ""
+- name: io.k8s.api.core.v1.ClientIPConfig
+  map:
+    fields:
+    - name: timeoutSeconds
+      type:
+        scalar: numeric
+- name: io.k8s.api.core.v1.ClusterTrustBundleProjection
+  map:
+    fields:
+    - name: labelSelector
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector
+    - name: name
+      type:
+        scalar: string
+    - name: optional
+      type:
+        scalar: boolean
+    - name: path
+      type:
+        scalar: string
+      default: ""
+    - name: signerName
+      type:
+        scalar: string
+- name: io.k8s.api.core.v1.ConfigMapKeySelector
+  map:
+    fields:
+    - name: key
+      type:
+        scalar: string
+      default: ""
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: optional
+      type:
+        scalar: boolean
+    elementRelationship: atomic
+- name: io.k8s.api.core.v1.ConfigMapProjection
+  map:
+    fields:
+    - name: items
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.api.core.v1.KeyToPath
+          elementRelationship: atomic
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: optional
+      type:
+        scalar: boolean
+- name: io.k8s.api.core.v1.ConfigMapVolumeSource
+  map:
+    fields:
+    - name: defaultMode
+      type:
+        scalar: numeric
+    - name: items
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.api.core.v1.KeyToPath
+          elementRelationship: atomic
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: optional
+      type:
+        scalar: boolean
+- name: io.k8s.api.core.v1.DownwardAPIProjection
+  map:
+    fields:
+    - name: items
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.api.core.v1.DownwardAPIVolumeFile
+          elementRelationship: atomic
+- name: io.k8s.api.core.v1.DownwardAPIVolumeFile
+  map:
+    fields:
+    - name: fieldRef
+      type:
+        namedType: io.k8s.api.core.v1.ObjectFieldSelector
+    - name: mode
+      type:
+        scalar: numeric
+    - name: path
+      type:
+        scalar: string
+      default: ""
+    - name: resourceFieldRef
+      type:
+        namedType: io.k8s.api.core.v1.ResourceFieldSelector
+- name: io.k8s.api.core.v1.DownwardAPIVolumeSource
+  map:
+    fields:
+    - name: defaultMode
+      type:
+        scalar: numeric
+    - name: items
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.api.core.v1.DownwardAPIVolumeFile
+          elementRelationship: atomic
+- name: io.k8s.api.core.v1.EmptyDirVolumeSource
+  map:
+    fields:
+    - name: medium
+      type:
+        scalar: string
+    - name: sizeLimit
+      type:
+        namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
+- name: io.k8s.api.core.v1.EnvVar
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: value
+      type:
+        scalar: string
+    - name: valueFrom
+      type:
+        namedType: io.k8s.api.core.v1.EnvVarSource
+- name: io.k8s.api.core.v1.EnvVarSource
+  map:
+    fields:
+    - name: configMapKeyRef
+      type:
+        namedType: io.k8s.api.core.v1.ConfigMapKeySelector
+    - name: fieldRef
+      type:
+        namedType: io.k8s.api.core.v1.ObjectFieldSelector
+    - name: fileKeyRef
+      type:
+        namedType: io.k8s.api.core.v1.FileKeySelector
+    - name: resourceFieldRef
+      type:
+        namedType: io.k8s.api.core.v1.ResourceFieldSelector
+    - name: secretKeyRef
+      type:
+        namedType: io.k8s.api.core.v1.SecretKeySelector
+- name: io.k8s.api.core.v1.EphemeralVolumeSource
+  map:
+    fields:
+    - name: volumeClaimTemplate
+      type:
+        namedType: io.k8s.api.core.v1.PersistentVolumeClaimTemplate
+- name: io.k8s.api.core.v1.FCVolumeSource
+  map:
+    fields:
+    - name: fsType
+      type:
+        scalar: string
+    - name: lun
+      type:
+        scalar: numeric
+    - name: readOnly
+      type:
+        scalar: boolean
+    - name: targetWWNs
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: wwids
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+- name: io.k8s.api.core.v1.FileKeySelector
+  map:
+    fields:
+    - name: key
+      type:
+        scalar: string
+      default: ""
+    - name: optional
+      type:
+        scalar: boolean
+      default: false
+    - name: path
+      type:
+        scalar: string
+      default: ""
+    - name: volumeName
+      type:
+        scalar: string
+      default: ""
+    elementRelationship: atomic
+- name: io.k8s.api.core.v1.FlexVolumeSource
+  map:
+    fields:
+    - name: driver
+      type:
+        scalar: string
+      default: ""
+    - name: fsType
+      type:
+        scalar: string
+    - name: options
+      type:
+        map:
+          elementType:
+            scalar: string
+    - name: readOnly
+      type:
+        scalar: boolean
+    - name: secretRef
+      type:
+        namedType: io.k8s.api.core.v1.LocalObjectReference
+- name: io.k8s.api.core.v1.FlockerVolumeSource
+  map:
+    fields:
+    - name: datasetName
+      type:
+        scalar: string
+    - name: datasetUUID
+      type:
+        scalar: string
+- name: io.k8s.api.core.v1.GCEPersistentDiskVolumeSource
+  map:
+    fields:
+    - name: fsType
+      type:
+        scalar: string
+    - name: partition
+      type:
+        scalar: numeric
+    - name: pdName
+      type:
+        scalar: string
+      default: ""
+    - name: readOnly
+      type:
+        scalar: boolean
+- name: io.k8s.api.core.v1.GitRepoVolumeSource
+  map:
+    fields:
+    - name: directory
+      type:
+        scalar: string
+    - name: repository
+      type:
+        scalar: string
+      default: ""
+    - name: revision
+      type:
+        scalar: string
+- name: io.k8s.api.core.v1.GlusterfsVolumeSource
+  map:
+    fields:
+    - name: endpoints
+      type:
+        scalar: string
+      default: ""
+    - name: path
+      type:
+        scalar: string
+      default: ""
+    - name: readOnly
+      type:
+        scalar: boolean
+- name: io.k8s.api.core.v1.HostPathVolumeSource
+  map:
+    fields:
+    - name: path
+      type:
+        scalar: string
+      default: ""
+    - name: type
+      type:
+        scalar: string
+- name: io.k8s.api.core.v1.ISCSIVolumeSource
+  map:
+    fields:
+    - name: chapAuthDiscovery
+      type:
+        scalar: boolean
+    - name: chapAuthSession
+      type:
+        scalar: boolean
+    - name: fsType
+      type:
+        scalar: string
+    - name: initiatorName
+      type:
+        scalar: string
+    - name: iqn
+      type:
+        scalar: string
+      default: ""
+    - name: iscsiInterface
+      type:
+        scalar: string
+      default: default
+    - name: lun
+      type:
+        scalar: numeric
+      default: 0
+    - name: portals
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: readOnly
+      type:
+        scalar: boolean
+    - name: secretRef
+      type:
+        namedType: io.k8s.api.core.v1.LocalObjectReference
+    - name: targetPortal
+      type:
+        scalar: string
+      default: ""
+- name: io.k8s.api.core.v1.ImageVolumeSource
+  map:
+    fields:
+    - name: pullPolicy
+      type:
+        scalar: string
+    - name: reference
+      type:
+        scalar: string
+- name: io.k8s.api.core.v1.KeyToPath
+  map:
+    fields:
+    - name: key
+      type:
+        scalar: string
+      default: ""
+    - name: mode
+      type:
+        scalar: numeric
+    - name: path
+      type:
+        scalar: string
+      default: ""
+- name: io.k8s.api.core.v1.LocalObjectReference
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    elementRelationship: atomic
+- name: io.k8s.api.core.v1.NFSVolumeSource
+  map:
+    fields:
+    - name: path
+      type:
+        scalar: string
+      default: ""
+    - name: readOnly
+      type:
+        scalar: boolean
+    - name: server
+      type:
+        scalar: string
+      default: ""
+- name: io.k8s.api.core.v1.NodeAffinity
+  map:
+    fields:
+    - name: preferredDuringSchedulingIgnoredDuringExecution
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.api.core.v1.PreferredSchedulingTerm
+          elementRelationship: atomic
+    - name: requiredDuringSchedulingIgnoredDuringExecution
+      type:
+        namedType: io.k8s.api.core.v1.NodeSelector
+- name: io.k8s.api.core.v1.NodeSelector
+  map:
+    fields:
+    - name: nodeSelectorTerms
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.api.core.v1.NodeSelectorTerm
+          elementRelationship: atomic
+    elementRelationship: atomic
+- name: io.k8s.api.core.v1.NodeSelectorRequirement
+  map:
+    fields:
+    - name: key
+      type:
+        scalar: string
+      default: ""
+    - name: operator
+      type:
+        scalar: string
+      default: ""
+    - name: values
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+- name: io.k8s.api.core.v1.NodeSelectorTerm
+  map:
+    fields:
+    - name: matchExpressions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.api.core.v1.NodeSelectorRequirement
+          elementRelationship: atomic
+    - name: matchFields
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.api.core.v1.NodeSelectorRequirement
+          elementRelationship: atomic
+    elementRelationship: atomic
+- name: io.k8s.api.core.v1.ObjectFieldSelector
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: fieldPath
+      type:
+        scalar: string
+      default: ""
+    elementRelationship: atomic
+- name: io.k8s.api.core.v1.PersistentVolumeClaimSpec
+  map:
+    fields:
+    - name: accessModes
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: dataSource
+      type:
+        namedType: io.k8s.api.core.v1.TypedLocalObjectReference
+    - name: dataSourceRef
+      type:
+        namedType: io.k8s.api.core.v1.TypedObjectReference
+    - name: resources
+      type:
+        namedType: io.k8s.api.core.v1.VolumeResourceRequirements
+      default: {}
+    - name: selector
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector
+    - name: storageClassName
+      type:
+        scalar: string
+    - name: volumeAttributesClassName
+      type:
+        scalar: string
+    - name: volumeMode
+      type:
+        scalar: string
+    - name: volumeName
+      type:
+        scalar: string
+- name: io.k8s.api.core.v1.PersistentVolumeClaimTemplate
+  map:
+    fields:
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+      default: {}
+    - name: spec
+      type:
+        namedType: io.k8s.api.core.v1.PersistentVolumeClaimSpec
+      default: {}
+- name: io.k8s.api.core.v1.PersistentVolumeClaimVolumeSource
+  map:
+    fields:
+    - name: claimName
+      type:
+        scalar: string
+      default: ""
+    - name: readOnly
+      type:
+        scalar: boolean
+- name: io.k8s.api.core.v1.PhotonPersistentDiskVolumeSource
+  map:
+    fields:
+    - name: fsType
+      type:
+        scalar: string
+    - name: pdID
+      type:
+        scalar: string
+      default: ""
+- name: io.k8s.api.core.v1.PodAffinity
+  map:
+    fields:
+    - name: preferredDuringSchedulingIgnoredDuringExecution
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.api.core.v1.WeightedPodAffinityTerm
+          elementRelationship: atomic
+    - name: requiredDuringSchedulingIgnoredDuringExecution
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.api.core.v1.PodAffinityTerm
+          elementRelationship: atomic
+- name: io.k8s.api.core.v1.PodAffinityTerm
+  map:
+    fields:
+    - name: labelSelector
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector
+    - name: matchLabelKeys
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: mismatchLabelKeys
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: namespaceSelector
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector
+    - name: namespaces
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: topologyKey
+      type:
+        scalar: string
+      default: ""
+- name: io.k8s.api.core.v1.PodAntiAffinity
+  map:
+    fields:
+    - name: preferredDuringSchedulingIgnoredDuringExecution
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.api.core.v1.WeightedPodAffinityTerm
+          elementRelationship: atomic
+    - name: requiredDuringSchedulingIgnoredDuringExecution
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.api.core.v1.PodAffinityTerm
+          elementRelationship: atomic
+- name: io.k8s.api.core.v1.PodCertificateProjection
+  map:
+    fields:
+    - name: certificateChainPath
+      type:
+        scalar: string
+    - name: credentialBundlePath
+      type:
+        scalar: string
+    - name: keyPath
+      type:
+        scalar: string
+    - name: keyType
+      type:
+        scalar: string
+    - name: maxExpirationSeconds
+      type:
+        scalar: numeric
+    - name: signerName
+      type:
+        scalar: string
+    - name: userAnnotations
+      type:
+        map:
+          elementType:
+            scalar: string
+- name: io.k8s.api.core.v1.PodSecurityContext
+  map:
+    fields:
+    - name: appArmorProfile
+      type:
+        namedType: io.k8s.api.core.v1.AppArmorProfile
+    - name: fsGroup
+      type:
+        scalar: numeric
+    - name: fsGroupChangePolicy
+      type:
+        scalar: string
+    - name: runAsGroup
+      type:
+        scalar: numeric
+    - name: runAsNonRoot
+      type:
+        scalar: boolean
+    - name: runAsUser
+      type:
+        scalar: numeric
+    - name: seLinuxChangePolicy
+      type:
+        scalar: string
+    - name: seLinuxOptions
+      type:
+        namedType: io.k8s.api.core.v1.SELinuxOptions
+    - name: seccompProfile
+      type:
+        namedType: io.k8s.api.core.v1.SeccompProfile
+    - name: supplementalGroups
+      type:
+        list:
+          elementType:
+            scalar: numeric
+          elementRelationship: atomic
+    - name: supplementalGroupsPolicy
+      type:
+        scalar: string
+    - name: sysctls
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.api.core.v1.Sysctl
+          elementRelationship: atomic
+    - name: windowsOptions
+      type:
+        namedType: io.k8s.api.core.v1.WindowsSecurityContextOptions
+- name: io.k8s.api.core.v1.PortworxVolumeSource
+  map:
+    fields:
+    - name: fsType
+      type:
+        scalar: string
+    - name: readOnly
+      type:
+        scalar: boolean
+    - name: volumeID
+      type:
+        scalar: string
+      default: ""
+- name: io.k8s.api.core.v1.PreferredSchedulingTerm
+  map:
+    fields:
+    - name: preference
+      type:
+        namedType: io.k8s.api.core.v1.NodeSelectorTerm
+      default: {}
+    - name: weight
+      type:
+        scalar: numeric
+      default: 0
+- name: io.k8s.api.core.v1.ProjectedVolumeSource
+  map:
+    fields:
+    - name: defaultMode
+      type:
+        scalar: numeric
+    - name: sources
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.api.core.v1.VolumeProjection
+          elementRelationship: atomic
+- name: io.k8s.api.core.v1.QuobyteVolumeSource
+  map:
+    fields:
+    - name: group
+      type:
+        scalar: string
+    - name: readOnly
+      type:
+        scalar: boolean
+    - name: registry
+      type:
+        scalar: string
+      default: ""
+    - name: tenant
+      type:
+        scalar: string
+    - name: user
+      type:
+        scalar: string
+    - name: volume
+      type:
+        scalar: string
+      default: ""
+- name: io.k8s.api.core.v1.RBDVolumeSource
+  map:
+    fields:
+    - name: fsType
+      type:
+        scalar: string
+    - name: image
+      type:
+        scalar: string
+      default: ""
+    - name: keyring
+      type:
+        scalar: string
+      default: /etc/ceph/keyring
+    - name: monitors
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: pool
+      type:
+        scalar: string
+      default: rbd
+    - name: readOnly
+      type:
+        scalar: boolean
+    - name: secretRef
+      type:
+        namedType: io.k8s.api.core.v1.LocalObjectReference
+    - name: user
+      type:
+        scalar: string
+      default: admin
+- name: io.k8s.api.core.v1.ResourceFieldSelector
+  map:
+    fields:
+    - name: containerName
+      type:
+        scalar: string
+    - name: divisor
+      type:
+        namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
+    - name: resource
+      type:
+        scalar: string
+      default: ""
+    elementRelationship: atomic
+- name: io.k8s.api.core.v1.SELinuxOptions
+  map:
+    fields:
+    - name: level
+      type:
+        scalar: string
+    - name: role
+      type:
+        scalar: string
+    - name: type
+      type:
+        scalar: string
+    - name: user
+      type:
+        scalar: string
+- name: io.k8s.api.core.v1.ScaleIOVolumeSource
+  map:
+    fields:
+    - name: fsType
+      type:
+        scalar: string
+      default: xfs
+    - name: gateway
+      type:
+        scalar: string
+      default: ""
+    - name: protectionDomain
+      type:
+        scalar: string
+    - name: readOnly
+      type:
+        scalar: boolean
+    - name: secretRef
+      type:
+        namedType: io.k8s.api.core.v1.LocalObjectReference
+    - name: sslEnabled
+      type:
+        scalar: boolean
+    - name: storageMode
+      type:
+        scalar: string
+      default: ThinProvisioned
+    - name: storagePool
+      type:
+        scalar: string
+    - name: system
+      type:
+        scalar: string
+      default: ""
+    - name: volumeName
+      type:
+        scalar: string
+- name: io.k8s.api.core.v1.SeccompProfile
+  map:
+    fields:
+    - name: localhostProfile
+      type:
+        scalar: string
+    - name: type
+      type:
+        scalar: string
+      default: ""
+    unions:
+    - discriminator: type
+      fields:
+      - fieldName: localhostProfile
+        discriminatorValue: LocalhostProfile
+- name: io.k8s.api.core.v1.SecretKeySelector
+  map:
+    fields:
+    - name: key
+      type:
+        scalar: string
+      default: ""
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: optional
+      type:
+        scalar: boolean
+    elementRelationship: atomic
+- name: io.k8s.api.core.v1.SecretProjection
+  map:
+    fields:
+    - name: items
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.api.core.v1.KeyToPath
+          elementRelationship: atomic
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: optional
+      type:
+        scalar: boolean
+- name: io.k8s.api.core.v1.SecretVolumeSource
+  map:
+    fields:
+    - name: defaultMode
+      type:
+        scalar: numeric
+    - name: items
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.api.core.v1.KeyToPath
+          elementRelationship: atomic
+    - name: optional
+      type:
+        scalar: boolean
+    - name: secretName
+      type:
+        scalar: string
+- name: io.k8s.api.core.v1.ServiceAccountTokenProjection
+  map:
+    fields:
+    - name: audience
+      type:
+        scalar: string
+    - name: expirationSeconds
+      type:
+        scalar: numeric
+    - name: path
+      type:
+        scalar: string
+      default: ""
+- name: io.k8s.api.core.v1.ServicePort
+  map:
+    fields:
+    - name: appProtocol
+      type:
+        scalar: string
+    - name: name
+      type:
+        scalar: string
+    - name: nodePort
+      type:
+        scalar: numeric
+    - name: port
+      type:
+        scalar: numeric
+      default: 0
+    - name: protocol
+      type:
+        scalar: string
+      default: TCP
+    - name: targetPort
+      type:
+        namedType: io.k8s.apimachinery.pkg.util.intstr.IntOrString
+- name: io.k8s.api.core.v1.ServiceSpec
+  map:
+    fields:
+    - name: allocateLoadBalancerNodePorts
+      type:
+        scalar: boolean
+    - name: clusterIP
+      type:
+        scalar: string
+    - name: clusterIPs
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: externalIPs
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: externalName
+      type:
+        scalar: string
+    - name: externalTrafficPolicy
+      type:
+        scalar: string
+    - name: healthCheckNodePort
+      type:
+        scalar: numeric
+    - name: internalTrafficPolicy
+      type:
+        scalar: string
+    - name: ipFamilies
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: ipFamilyPolicy
+      type:
+        scalar: string
+    - name: loadBalancerClass
+      type:
+        scalar: string
+    - name: loadBalancerIP
+      type:
+        scalar: string
+    - name: loadBalancerSourceRanges
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: ports
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.api.core.v1.ServicePort
+          elementRelationship: associative
+          keys:
+          - port
+          - protocol
+    - name: publishNotReadyAddresses
+      type:
+        scalar: boolean
+    - name: selector
+      type:
+        map:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: sessionAffinity
+      type:
+        scalar: string
+    - name: sessionAffinityConfig
+      type:
+        namedType: io.k8s.api.core.v1.SessionAffinityConfig
+    - name: trafficDistribution
+      type:
+        scalar: string
+    - name: type
+      type:
+        scalar: string
+- name: io.k8s.api.core.v1.SessionAffinityConfig
+  map:
+    fields:
+    - name: clientIP
+      type:
+        namedType: io.k8s.api.core.v1.ClientIPConfig
+- name: io.k8s.api.core.v1.StorageOSVolumeSource
+  map:
+    fields:
+    - name: fsType
+      type:
+        scalar: string
+    - name: readOnly
+      type:
+        scalar: boolean
+    - name: secretRef
+      type:
+        namedType: io.k8s.api.core.v1.LocalObjectReference
+    - name: volumeName
+      type:
+        scalar: string
+    - name: volumeNamespace
+      type:
+        scalar: string
+- name: io.k8s.api.core.v1.Sysctl
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: value
+      type:
+        scalar: string
+      default: ""
+- name: io.k8s.api.core.v1.Toleration
+  map:
+    fields:
+    - name: effect
+      type:
+        scalar: string
+    - name: key
+      type:
+        scalar: string
+    - name: operator
+      type:
+        scalar: string
+    - name: tolerationSeconds
+      type:
+        scalar: numeric
+    - name: value
+      type:
+        scalar: string
+- name: io.k8s.api.core.v1.TopologySpreadConstraint
+  map:
+    fields:
+    - name: labelSelector
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector
+    - name: matchLabelKeys
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: maxSkew
+      type:
+        scalar: numeric
+      default: 0
+    - name: minDomains
+      type:
+        scalar: numeric
+    - name: nodeAffinityPolicy
+      type:
+        scalar: string
+    - name: nodeTaintsPolicy
+      type:
+        scalar: string
+    - name: topologyKey
+      type:
+        scalar: string
+      default: ""
+    - name: whenUnsatisfiable
+      type:
+        scalar: string
+      default: ""
+- name: io.k8s.api.core.v1.TypedLocalObjectReference
+  map:
+    fields:
+    - name: apiGroup
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+      default: ""
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    elementRelationship: atomic
+- name: io.k8s.api.core.v1.TypedObjectReference
+  map:
+    fields:
+    - name: apiGroup
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+      default: ""
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: namespace
+      type:
+        scalar: string
+- name: io.k8s.api.core.v1.Volume
+  map:
+    fields:
+    - name: awsElasticBlockStore
+      type:
+        namedType: io.k8s.api.core.v1.AWSElasticBlockStoreVolumeSource
+    - name: azureDisk
+      type:
+        namedType: io.k8s.api.core.v1.AzureDiskVolumeSource
+    - name: azureFile
+      type:
+        namedType: io.k8s.api.core.v1.AzureFileVolumeSource
+    - name: cephfs
+      type:
+        namedType: io.k8s.api.core.v1.CephFSVolumeSource
+    - name: cinder
+      type:
+        namedType: io.k8s.api.core.v1.CinderVolumeSource
+    - name: configMap
+      type:
+        namedType: io.k8s.api.core.v1.ConfigMapVolumeSource
+    - name: csi
+      type:
+        namedType: io.k8s.api.core.v1.CSIVolumeSource
+    - name: downwardAPI
+      type:
+        namedType: io.k8s.api.core.v1.DownwardAPIVolumeSource
+    - name: emptyDir
+      type:
+        namedType: io.k8s.api.core.v1.EmptyDirVolumeSource
+    - name: ephemeral
+      type:
+        namedType: io.k8s.api.core.v1.EphemeralVolumeSource
+    - name: fc
+      type:
+        namedType: io.k8s.api.core.v1.FCVolumeSource
+    - name: flexVolume
+      type:
+        namedType: io.k8s.api.core.v1.FlexVolumeSource
+    - name: flocker
+      type:
+        namedType: io.k8s.api.core.v1.FlockerVolumeSource
+    - name: gcePersistentDisk
+      type:
+        namedType: io.k8s.api.core.v1.GCEPersistentDiskVolumeSource
+    - name: gitRepo
+      type:
+        namedType: io.k8s.api.core.v1.GitRepoVolumeSource
+    - name: glusterfs
+      type:
+        namedType: io.k8s.api.core.v1.GlusterfsVolumeSource
+    - name: hostPath
+      type:
+        namedType: io.k8s.api.core.v1.HostPathVolumeSource
+    - name: image
+      type:
+        namedType: io.k8s.api.core.v1.ImageVolumeSource
+    - name: iscsi
+      type:
+        namedType: io.k8s.api.core.v1.ISCSIVolumeSource
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: nfs
+      type:
+        namedType: io.k8s.api.core.v1.NFSVolumeSource
+    - name: persistentVolumeClaim
+      type:
+        namedType: io.k8s.api.core.v1.PersistentVolumeClaimVolumeSource
+    - name: photonPersistentDisk
+      type:
+        namedType: io.k8s.api.core.v1.PhotonPersistentDiskVolumeSource
+    - name: portworxVolume
+      type:
+        namedType: io.k8s.api.core.v1.PortworxVolumeSource
+    - name: projected
+      type:
+        namedType: io.k8s.api.core.v1.ProjectedVolumeSource
+    - name: quobyte
+      type:
+        namedType: io.k8s.api.core.v1.QuobyteVolumeSource
+    - name: rbd
+      type:
+        namedType: io.k8s.api.core.v1.RBDVolumeSource
+    - name: scaleIO
+      type:
+        namedType: io.k8s.api.core.v1.ScaleIOVolumeSource
+    - name: secret
+      type:
+        namedType: io.k8s.api.core.v1.SecretVolumeSource
+    - name: storageos
+      type:
+        namedType: io.k8s.api.core.v1.StorageOSVolumeSource
+    - name: vsphereVolume
+      type:
+        namedType: io.k8s.api.core.v1.VsphereVirtualDiskVolumeSource
+- name: io.k8s.api.core.v1.VolumeMount
+  map:
+    fields:
+    - name: mountPath
+      type:
+        scalar: string
+      default: ""
+    - name: mountPropagation
+      type:
+        scalar: string
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: readOnly
+      type:
+        scalar: boolean
+    - name: recursiveReadOnly
+      type:
+        scalar: string
+    - name: subPath
+      type:
+        scalar: string
+    - name: subPathExpr
+      type:
+        scalar: string
+- name: io.k8s.api.core.v1.VolumeProjection
+  map:
+    fields:
+    - name: clusterTrustBundle
+      type:
+        namedType: io.k8s.api.core.v1.ClusterTrustBundleProjection
+    - name: configMap
+      type:
+        namedType: io.k8s.api.core.v1.ConfigMapProjection
+    - name: downwardAPI
+      type:
+        namedType: io.k8s.api.core.v1.DownwardAPIProjection
+    - name: podCertificate
+      type:
+        namedType: io.k8s.api.core.v1.PodCertificateProjection
+    - name: secret
+      type:
+        namedType: io.k8s.api.core.v1.SecretProjection
+    - name: serviceAccountToken
+      type:
+        namedType: io.k8s.api.core.v1.ServiceAccountTokenProjection
+- name: io.k8s.api.core.v1.VolumeResourceRequirements
+  map:
+    fields:
+    - name: limits
+      type:
+        map:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
+    - name: requests
+      type:
+        map:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
+- name: io.k8s.api.core.v1.VsphereVirtualDiskVolumeSource
+  map:
+    fields:
+    - name: fsType
+      type:
+        scalar: string
+    - name: storagePolicyID
+      type:
+        scalar: string
+    - name: storagePolicyName
+      type:
+        scalar: string
+    - name: volumePath
+      type:
+        scalar: string
+      default: ""
+- name: io.k8s.api.core.v1.WeightedPodAffinityTerm
+  map:
+    fields:
+    - name: podAffinityTerm
+      type:
+        namedType: io.k8s.api.core.v1.PodAffinityTerm
+      default: {}
+    - name: weight
+      type:
+        scalar: numeric
+      default: 0
+- name: io.k8s.api.core.v1.WindowsSecurityContextOptions
+  map:
+    fields:
+    - name: gmsaCredentialSpec
+      type:
+        scalar: string
+    - name: gmsaCredentialSpecName
+      type:
+        scalar: string
+    - name: hostProcess
+      type:
+        scalar: boolean
+    - name: runAsUserName
+      type:
+        scalar: string
+- name: io.k8s.apimachinery.pkg.api.resource.Quantity
+  scalar: untyped
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
+  map:
+    fields:
+    - name: lastTransitionTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: message
+      type:
+        scalar: string
+      default: ""
+    - name: observedGeneration
+      type:
+        scalar: numeric
+    - name: reason
+      type:
+        scalar: string
+      default: ""
+    - name: status
+      type:
+        scalar: string
+      default: ""
+    - name: type
+      type:
+        scalar: string
+      default: ""
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1
+  map:
+    elementType:
+      scalar: untyped
+      list:
+        elementType:
+          namedType: __untyped_atomic_
+        elementRelationship: atomic
+      map:
+        elementType:
+          namedType: __untyped_deduced_
+        elementRelationship: separable
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector
+  map:
+    fields:
+    - name: matchExpressions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelectorRequirement
+          elementRelationship: atomic
+    - name: matchLabels
+      type:
+        map:
+          elementType:
+            scalar: string
+    elementRelationship: atomic
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelectorRequirement
+  map:
+    fields:
+    - name: key
+      type:
+        scalar: string
+      default: ""
+    - name: operator
+      type:
+        scalar: string
+      default: ""
+    - name: values
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.ManagedFieldsEntry
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: fieldsType
+      type:
+        scalar: string
+    - name: fieldsV1
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1
+    - name: manager
+      type:
+        scalar: string
+    - name: operation
+      type:
+        scalar: string
+    - name: subresource
+      type:
+        scalar: string
+    - name: time
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+  map:
+    fields:
+    - name: annotations
+      type:
+        map:
+          elementType:
+            scalar: string
+    - name: creationTimestamp
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: deletionGracePeriodSeconds
+      type:
+        scalar: numeric
+    - name: deletionTimestamp
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: finalizers
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: generateName
+      type:
+        scalar: string
+    - name: generation
+      type:
+        scalar: numeric
+    - name: labels
+      type:
+        map:
+          elementType:
+            scalar: string
+    - name: managedFields
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ManagedFieldsEntry
+          elementRelationship: atomic
+    - name: name
+      type:
+        scalar: string
+    - name: namespace
+      type:
+        scalar: string
+    - name: ownerReferences
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.OwnerReference
+          elementRelationship: associative
+          keys:
+          - uid
+    - name: resourceVersion
+      type:
+        scalar: string
+    - name: selfLink
+      type:
+        scalar: string
+    - name: uid
+      type:
+        scalar: string
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.OwnerReference
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+      default: ""
+    - name: blockOwnerDeletion
+      type:
+        scalar: boolean
+    - name: controller
+      type:
+        scalar: boolean
+    - name: kind
+      type:
+        scalar: string
+      default: ""
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: uid
+      type:
+        scalar: string
+      default: ""
+    elementRelationship: atomic
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+  scalar: untyped
+- name: io.k8s.apimachinery.pkg.util.intstr.IntOrString
+  scalar: untyped
 - name: __untyped_atomic_
   scalar: untyped
   list:

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/weir-dev/weir/generated/openapi"
 	"k8s.io/kube-openapi/pkg/common"
@@ -22,17 +23,25 @@ func main() {
 
 func document() *spec.Swagger {
 	ref := func(name string) spec.Ref {
-		return spec.MustCreateRef("#/definitions/" + util.ToRESTFriendlyName(name))
+		return spec.MustCreateRef("#/definitions/" + friendly(name))
 	}
 	definitions := spec.Definitions{}
 	for name, definition := range openapi.GetOpenAPIDefinitions(ref) {
-		definitions[util.ToRESTFriendlyName(name)] = asV2(definition.Schema)
+		definitions[friendly(name)] = asV2(definition.Schema)
 	}
 	return &spec.Swagger{SwaggerProps: spec.SwaggerProps{
 		Swagger:     "2.0",
 		Info:        &spec.Info{InfoProps: spec.InfoProps{Title: "Weir", Version: "unversioned"}},
 		Definitions: definitions,
 	}}
+}
+
+// friendly is the name that clients look a type up by. Kubernetes' own types already come with theirs; ours come as Go import paths.
+func friendly(name string) string {
+	if !strings.Contains(name, "/") {
+		return name
+	}
+	return util.ToRESTFriendlyName(name)
 }
 
 // asV2 takes the v2 form that types such as IntOrString carry beside their v3 form.

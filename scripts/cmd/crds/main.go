@@ -1,0 +1,189 @@
+// Command crds finishes controller-gen's CRDs: it drops the descriptions of the core types that ours embed, so that each CRD fits
+// into the annotation of a client-side apply, and puts Weir's labels on them.
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"k8s.io/kube-openapi/pkg/validation/spec"
+	"sigs.k8s.io/yaml"
+)
+
+const (
+	oursPrefix = "com.github.weir-dev.weir."
+	corePrefix = "io.k8s.api."
+	// sizeLimit leaves room below the 262144 bytes that all annotations of an object may have together.
+	sizeLimit = 250_000
+)
+
+type object = map[string]any
+
+func main() {
+	schema := flag.String("schema", "", "OpenAPI v2 document of the types")
+	in := flag.String("in", "", "directory of controller-gen's output")
+	out := flag.String("out", "", "directory to write to")
+	flag.Parse()
+	if err := run(*schema, *in, *out); err != nil {
+		fmt.Fprintln(os.Stderr, "crds:", err)
+		os.Exit(1)
+	}
+}
+
+func run(schema, in, out string) error {
+	data, err := os.ReadFile(schema)
+	if err != nil {
+		return err
+	}
+	var models spec.Swagger
+	if err := json.Unmarshal(data, &models); err != nil {
+		return fmt.Errorf("read %s: %w", schema, err)
+	}
+	files, err := filepath.Glob(filepath.Join(in, "*.yaml"))
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		if err := finish(file, out, models.Definitions); err != nil {
+			return fmt.Errorf("%s: %w", filepath.Base(file), err)
+		}
+	}
+	return kustomization(files, out)
+}
+
+func kustomization(crds []string, out string) error {
+	names := make([]string, len(crds))
+	for i, file := range crds {
+		names[i] = filepath.Base(file)
+	}
+	data, err := yaml.Marshal(object{
+		"apiVersion": "kustomize.config.k8s.io/v1beta1",
+		"kind":       "Kustomization",
+		"resources":  names,
+	})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(out, "kustomization.yaml"), data, 0o644)
+}
+
+func finish(file, out string, models spec.Definitions) error {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	crd := object{}
+	if err := yaml.Unmarshal(data, &crd); err != nil {
+		return err
+	}
+	label(crd)
+	definition := child(crd, "spec")
+	versions, _ := definition["versions"].([]any)
+	for _, version := range versions {
+		version, _ := version.(object)
+		model, err := modelOf(models, fmt.Sprintf(".%s.%s", version["name"], child(definition, "names")["kind"]))
+		if err != nil {
+			return err
+		}
+		trimmer{models}.trim(child(child(version, "schema"), "openAPIV3Schema"), model)
+	}
+	compact, err := json.Marshal(crd)
+	if err != nil {
+		return err
+	}
+	if len(compact) > sizeLimit {
+		return fmt.Errorf("%d bytes as JSON, more than the %d that a client-side apply takes", len(compact), sizeLimit)
+	}
+	if data, err = yaml.Marshal(crd); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(out, filepath.Base(file)), data, 0o644)
+}
+
+func label(crd object) {
+	metadata := child(crd, "metadata")
+	labels := child(metadata, "labels")
+	labels["app.kubernetes.io/part-of"] = "weir"
+	metadata["labels"] = labels
+}
+
+func modelOf(models spec.Definitions, suffix string) (spec.Schema, error) {
+	var found []string
+	for name := range models {
+		if strings.HasPrefix(name, oursPrefix) && strings.HasSuffix(name, suffix) {
+			found = append(found, name)
+		}
+	}
+	if len(found) != 1 {
+		return spec.Schema{}, fmt.Errorf("want one type that ends in %s, found %v", suffix, found)
+	}
+	return models[found[0]], nil
+}
+
+type trimmer struct{ models spec.Definitions }
+
+// trim walks a CRD's schema along with the model of its Go type, which alone still knows where each type comes from.
+func (t trimmer) trim(node object, model spec.Schema) {
+	if reference := referenceOf(model); reference != "" {
+		if strings.HasPrefix(reference, corePrefix) {
+			forEachChild(node, dropDescriptions)
+			return
+		}
+		model = t.models[reference]
+	}
+	for name, property := range child(node, "properties") {
+		t.trim(property.(object), model.Properties[name])
+	}
+	if items, ok := node["items"].(object); ok && model.Items != nil && model.Items.Schema != nil {
+		t.trimElement(items, *model.Items.Schema)
+	}
+	if values, ok := node["additionalProperties"].(object); ok && model.AdditionalProperties != nil && model.AdditionalProperties.Schema != nil {
+		t.trimElement(values, *model.AdditionalProperties.Schema)
+	}
+}
+
+// trimElement is trim for the element of a list or map, whose description is that of its type.
+func (t trimmer) trimElement(node object, model spec.Schema) {
+	if strings.HasPrefix(referenceOf(model), corePrefix) {
+		dropDescriptions(node)
+		return
+	}
+	t.trim(node, model)
+}
+
+func referenceOf(model spec.Schema) string {
+	for _, part := range append([]spec.Schema{model}, model.AllOf...) {
+		if name, ok := strings.CutPrefix(part.Ref.String(), "#/definitions/"); ok {
+			return name
+		}
+	}
+	return ""
+}
+
+func dropDescriptions(node object) {
+	delete(node, "description")
+	forEachChild(node, dropDescriptions)
+}
+
+func forEachChild(node object, visit func(object)) {
+	for _, property := range child(node, "properties") {
+		visit(property.(object))
+	}
+	for _, key := range []string{"items", "additionalProperties"} {
+		if element, ok := node[key].(object); ok {
+			visit(element)
+		}
+	}
+}
+
+// child returns the object at key, or an empty one.
+func child(node object, key string) object {
+	if value, ok := node[key].(object); ok {
+		return value
+	}
+	return object{}
+}
