@@ -141,7 +141,7 @@ func modFile(root, module string, modules []string) ([]byte, error) {
 	if err := file.AddGoStmt(goVersion); err != nil {
 		return nil, err
 	}
-	direct, err := imported(filepath.Join(root, module), siblingsOf(module))
+	direct, indirect, err := siblingsImported(root, module)
 	if err != nil {
 		return nil, err
 	}
@@ -152,12 +152,10 @@ func modFile(root, module string, modules []string) ([]byte, error) {
 		}
 	}
 	for _, sibling := range siblingsOf(module) {
-		isDirect := slices.Contains(direct, sibling)
-		isIndirect := slices.ContainsFunc(direct, func(d string) bool { return slices.Contains(siblingsOf(d), sibling) })
-		if isDirect || isIndirect {
+		if direct[sibling] || indirect[sibling] {
 			requires = append(requires, &modfile.Require{
 				Mod:      resolve.Version{Path: prefix + sibling, Version: siblingVersion},
-				Indirect: !isDirect,
+				Indirect: !direct[sibling],
 			})
 		}
 	}
@@ -180,20 +178,65 @@ func modFile(root, module string, modules []string) ([]byte, error) {
 	return file.Format()
 }
 
-// imported returns those of the siblings that a Go file below dir imports.
-func imported(dir string, siblings []string) ([]string, error) {
-	if filepath.Base(dir) == "generated" {
-		return siblings, nil // even while nothing is generated yet: the generators resolve the types through its go.mod
+// siblingsImported returns the siblings that the module's packages and tests import, and those that the imported packages
+// import in their turn: what `go mod tidy` would find, without needing a go.mod that is right already.
+func siblingsImported(root, module string) (direct, indirect map[string]bool, err error) {
+	direct, indirect = map[string]bool{}, map[string]bool{}
+	if module == "generated" {
+		// The generators resolve the types through its go.mod even while nothing is generated yet.
+		direct["apis"] = true
+		return direct, indirect, nil
 	}
+	packages, err := packagesImported(filepath.Join(root, module), true)
+	if err != nil {
+		return nil, nil, err
+	}
+	seen := map[string]bool{}
+	found := direct
+	for len(packages) > 0 {
+		var next []string
+		for _, name := range packages {
+			sibling := siblingOf(name, siblingsOf(module))
+			if sibling == "" || seen[name] {
+				continue
+			}
+			seen[name], found[sibling] = true, true
+			imports, err := packagesImported(filepath.Join(root, name), false)
+			if err != nil {
+				return nil, nil, err
+			}
+			next = append(next, imports...)
+		}
+		packages, found = next, indirect
+	}
+	return direct, indirect, nil
+}
+
+func siblingOf(name string, siblings []string) string {
+	for _, sibling := range siblings {
+		if strings.HasPrefix(name+"/", sibling+"/") {
+			return sibling
+		}
+	}
+	return ""
+}
+
+// packagesImported returns the repository's packages, by directory, that the Go files in dir import: with all of a module
+// its subdirectories and tests too, otherwise only those of the package itself.
+func packagesImported(dir string, all bool) ([]string, error) {
 	var found []string
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if errors.Is(err, os.ErrNotExist) {
+			return nil // an import of what is not written yet: the compiler says so better
+		}
 		if err != nil {
 			return err
 		}
-		if entry.IsDir() && (entry.Name() == "testdata" || strings.HasPrefix(entry.Name(), ".") && path != dir) {
+		name := entry.Name()
+		if entry.IsDir() && path != dir && (!all || name == "testdata" || strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_")) {
 			return filepath.SkipDir
 		}
-		if filepath.Ext(path) != ".go" {
+		if filepath.Ext(name) != ".go" || !all && strings.HasSuffix(name, "_test.go") {
 			return nil
 		}
 		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
@@ -201,11 +244,8 @@ func imported(dir string, siblings []string) ([]string, error) {
 			return err
 		}
 		for _, spec := range file.Imports {
-			path := strings.Trim(spec.Path.Value, `"`)
-			for _, sibling := range siblings {
-				if strings.HasPrefix(path+"/", prefix+sibling+"/") && !slices.Contains(found, sibling) {
-					found = append(found, sibling)
-				}
+			if name, ours := strings.CutPrefix(strings.Trim(spec.Path.Value, `"`), prefix); ours {
+				found = append(found, name)
 			}
 		}
 		return nil
