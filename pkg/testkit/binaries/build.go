@@ -1,0 +1,192 @@
+package binaries
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+)
+
+// No -trimpath: with the flags of an ordinary go build the packages come from, and go into, the same build cache.
+const ldflags = "-s -w" +
+	" -X k8s.io/component-base/version.gitVersion=" + KubernetesVersion +
+	" -X k8s.io/component-base/version.gitMajor=1" +
+	" -X k8s.io/component-base/version.gitMinor=36"
+
+// layout is where each embedded file goes; a real go.mod here would make a module that embedding does not reach.
+var layout = map[string]string{
+	"module/go.mod.txt":         "go.mod",
+	"module/go.sum.txt":         "go.sum",
+	"module/tools.go.txt":       "tools.go",
+	"module/etcd.go.txt":        "etcd/main.go",
+	"minder/main.go":            "minder/main.go",
+	"minder/pdeathsig_linux.go": "minder/pdeathsig_linux.go",
+	"minder/pdeathsig_other.go": "minder/pdeathsig_other.go",
+}
+
+func build(ctx context.Context, dir string, missing []artifact, progress io.Writer) error {
+	// Beside the goal, so that renaming is atomic: what has its final name is whole.
+	tmp, err := os.MkdirTemp(filepath.Dir(dir), "building-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	for from, to := range layout {
+		data, err := sources.ReadFile(from)
+		if err != nil {
+			return err
+		}
+		to = filepath.Join(tmp, to)
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(to, data, 0o644); err != nil {
+			return err
+		}
+	}
+	if len(missing) > 2 {
+		fmt.Fprintf(progress, "testkit: building a Kubernetes %s control plane in %s; this takes several minutes, once\n", KubernetesVersion, dir)
+	}
+	began := time.Now()
+	for i, a := range missing {
+		r := &reporter{out: progress, what: fmt.Sprintf("[%d/%d] %s", i+1, len(missing), a.name), began: began}
+		if a.pkg == "" {
+			err = copyStages(ctx, tmp, filepath.Join(tmp, "out-"+a.name))
+		} else {
+			err = compile(ctx, tmp, a, r)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", a.name, err)
+		}
+		if err := os.Rename(filepath.Join(tmp, "out-"+a.name), filepath.Join(dir, a.name)); err != nil {
+			return err
+		}
+		r.line("done")
+	}
+	return nil
+}
+
+func goCommand(ctx context.Context, dir string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = dir
+	// Whatever the caller cross-compiles, these programs are to run here.
+	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=readonly", "CGO_ENABLED=0", "GOOS=", "GOARCH=")
+	return cmd
+}
+
+func compile(ctx context.Context, module string, a artifact, r *reporter) error {
+	flags := ldflags
+	if a.name == Minder || a.name == Etcd {
+		flags = "-s -w"
+	}
+	cmd := goCommand(ctx, module, "build", "-v", "-buildvcs=false", "-ldflags", flags, "-o", filepath.Join(module, "out-"+a.name), a.pkg)
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	stop := r.every(5 * time.Second)
+	defer stop()
+	var said bytes.Buffer
+	lines := bufio.NewScanner(stderr)
+	for lines.Scan() {
+		fmt.Fprintln(&said, lines.Text())
+		// With -v each package that is compiled, and each module that is downloaded, is one line.
+		r.saw(lines.Text())
+	}
+	if err := cmd.Wait(); err != nil {
+		return fmt.Errorf("go build %s: %w\n%s", a.pkg, err, tail(said.String(), 20))
+	}
+	return nil
+}
+
+// copyStages takes kwok's stages from its module: those that make nodes and pods ready at once.
+func copyStages(ctx context.Context, module, to string) error {
+	out, err := goCommand(ctx, module, "mod", "download", "-json", "sigs.k8s.io/kwok@"+KwokVersion).Output()
+	if err != nil {
+		return fmt.Errorf("download the module of kwok: %w", err)
+	}
+	var download struct{ Dir string }
+	if err := json.Unmarshal(out, &download); err != nil {
+		return err
+	}
+	for _, kind := range []string{"node", "pod"} {
+		files, err := filepath.Glob(filepath.Join(download.Dir, "kustomize", "stage", kind, "fast", kind+"-*.yaml"))
+		if err != nil || len(files) == 0 {
+			return fmt.Errorf("no stages for %ss in %s: %w", kind, download.Dir, err)
+		}
+		for _, file := range files {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				return err
+			}
+			if err := os.MkdirAll(to, 0o755); err != nil {
+				return err
+			}
+			if err := os.WriteFile(filepath.Join(to, filepath.Base(file)), data, 0o644); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// reporter tells now and then what a build is at.
+type reporter struct {
+	out   io.Writer
+	what  string
+	began time.Time
+
+	mu    sync.Mutex
+	count int
+	last  string
+}
+
+func (r *reporter) saw(line string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !strings.HasPrefix(line, "go: ") {
+		r.count++
+	}
+	r.last = line
+}
+
+func (r *reporter) line(s string) {
+	fmt.Fprintf(r.out, "testkit: %4.0f s %s: %s\n", time.Since(r.began).Seconds(), r.what, s)
+}
+
+func (r *reporter) every(d time.Duration) (stop func()) {
+	ticker, done := time.NewTicker(d), make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-done:
+				return
+			case <-ticker.C:
+				r.mu.Lock()
+				count, last := r.count, r.last
+				r.mu.Unlock()
+				if last == "" {
+					last = "looking at what is compiled already, or linking"
+				}
+				r.line(fmt.Sprintf("%d packages compiled, now %s", count, last))
+			}
+		}
+	}()
+	return func() { ticker.Stop(); close(done) }
+}
+
+func tail(s string, lines int) string {
+	all := strings.Split(strings.TrimRight(s, "\n"), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
