@@ -43,7 +43,7 @@ type KafkaConnector struct {
 //
 // +kubebuilder:validation:XValidation:rule="has(self.connectRef) || has(self.connector) && has(self.connector.image)",message="connector.image is required: name the image that runs connect-runner, or a KafkaConnect that has one in connectRef"
 // +kubebuilder:validation:XValidation:rule="has(self.connectRef) || has(self.task) && has(self.task.image)",message="task.image is required: name the image that runs connect-runner, or a KafkaConnect that has one in connectRef"
-// +kubebuilder:validation:XValidation:rule="has(self.connectRef) || has(self.workerConfigSecret) && has(self.workerConfigSecret.name) && self.workerConfigSecret.name != ''",message="workerConfigSecret.name is required: name the Secret that holds worker.properties, or a KafkaConnect that has one in connectRef"
+// +kubebuilder:validation:XValidation:rule="has(self.connectRef) || has(self.workerConfigSecret) && has(self.workerConfigSecret.name) && self.workerConfigSecret.name.size() > 0",message="workerConfigSecret.name is required: name the Secret that holds worker.properties, or a KafkaConnect that has one in connectRef"
 // +kubebuilder:validation:XValidation:rule="!(has(self.storage) && has(self.connectRef))",message="storage and connectRef exclude each other: the volume is that of the KafkaConnect"
 type KafkaConnectorSpec struct {
 	// connectRef names a KafkaConnect of the same namespace that gives the defaults for everything left out here,

@@ -87,7 +87,7 @@ type Plugin struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.existingClaim) || !has(self.size) && !has(self.class)",message="storage.existingClaim excludes size and class: the claim has its own"
 // +kubebuilder:validation:XValidation:rule="!has(self.size) || !quantity(self.size).isLessThan(quantity('1'))",message="storage.size must be positive, for example 10Gi"
 // +kubebuilder:validation:XValidation:rule="!has(self.size) || !has(oldSelf.size) || !quantity(self.size).isLessThan(quantity(oldSelf.size))",message="storage.size may grow but not shrink: a volume cannot be made smaller without losing data"
-// +kubebuilder:validation:XValidation:rule="(has(self.class) ? self.class : '') == (has(oldSelf.class) ? oldSelf.class : '')",message="storage.class cannot be changed: the data would stay behind on the old volume. Remove storage, move the data, and add it again with the new class"
+// +kubebuilder:validation:XValidation:rule=`(has(self.class) ? self.class : "") == (has(oldSelf.class) ? oldSelf.class : "")`,message="storage.class cannot be changed: the data would stay behind on the old volume. Remove storage, move the data, and add it again with the new class"
 // +kubebuilder:validation:XValidation:rule="self.accessMode == oldSelf.accessMode",message="storage.accessMode cannot be changed on an existing claim. Remove storage and add it again with the new mode"
 type StorageSpec struct {
 	// type is the kind of storage; persistent-claim is the only one.

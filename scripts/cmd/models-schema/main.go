@@ -8,10 +8,11 @@ import (
 	"os"
 	"strings"
 
-	"github.com/weir-dev/weir/generated/openapi"
 	"k8s.io/kube-openapi/pkg/common"
 	"k8s.io/kube-openapi/pkg/util"
 	"k8s.io/kube-openapi/pkg/validation/spec"
+
+	"github.com/weir-dev/weir/generated/openapi"
 )
 
 func main() {

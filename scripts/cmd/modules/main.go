@@ -71,7 +71,7 @@ func run(root string, write bool) (stale []string, err error) {
 	wanted := map[string][]byte{"go.work": workFile(modules)}
 	for _, module := range modules {
 		file := filepath.Join(module, "go.mod")
-		if wanted[file], err = modFile(root, module, modules); err != nil {
+		if wanted[file], err = modFile(root, module); err != nil {
 			return nil, err
 		}
 	}
@@ -125,7 +125,7 @@ func workFile(modules []string) []byte {
 	return b.Bytes()
 }
 
-func modFile(root, module string, modules []string) ([]byte, error) {
+func modFile(root, module string) ([]byte, error) {
 	path := filepath.Join(root, module, "go.mod")
 	data, err := os.ReadFile(path)
 	if err != nil {

@@ -1,0 +1,160 @@
+// Command fences fails where a package imports what the architecture keeps from it.
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+func main() {
+	root := flag.String("root", "..", "directory of the repository")
+	flag.Parse()
+
+	findings, err := run(*root)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "fences:", err)
+		os.Exit(1)
+	}
+	for _, finding := range findings {
+		fmt.Fprintln(os.Stderr, finding)
+	}
+	if len(findings) > 0 {
+		os.Exit(1)
+	}
+}
+
+func run(root string) ([]string, error) {
+	modules, err := filepath.Glob(filepath.Join(root, "*", "go.mod"))
+	if err != nil {
+		return nil, err
+	}
+	services, err := filepath.Glob(filepath.Join(root, "services", "*", "go.mod"))
+	if err != nil {
+		return nil, err
+	}
+	var findings []string
+	for _, module := range append(modules, services...) {
+		graph, err := load(filepath.Dir(module))
+		if err != nil {
+			return nil, err
+		}
+		findings = append(findings, graph.violations(rules)...)
+		impure, err := graph.clockUses()
+		if err != nil {
+			return nil, err
+		}
+		findings = append(findings, impure...)
+	}
+	long, err := longMains(root)
+	if err != nil {
+		return nil, err
+	}
+	findings = append(findings, long...)
+	slices.Sort(findings)
+	return slices.Compact(findings), nil
+}
+
+// pkg is what `go list` says about a package.
+type pkg struct {
+	ImportPath, Dir, ForTest           string
+	GoFiles                            []string
+	Imports, TestImports, XTestImports []string
+	DepOnly                            bool
+}
+
+// graph is one module's packages and all below them, by import path.
+type graph map[string]pkg
+
+func load(dir string) (graph, error) {
+	list := exec.Command("go", "list", "-e", "-deps", "-test",
+		"-json=ImportPath,Dir,ForTest,GoFiles,Imports,TestImports,XTestImports,DepOnly", "./...")
+	list.Dir = dir
+	var stderr bytes.Buffer
+	list.Stderr = &stderr
+	output, err := list.Output()
+	if err != nil {
+		return nil, fmt.Errorf("list packages of %s: %w: %s", dir, err, stderr.String())
+	}
+	packages := graph{}
+	for decoder := json.NewDecoder(bytes.NewReader(output)); ; {
+		var p pkg
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			return packages, nil
+		} else if err != nil {
+			return nil, fmt.Errorf("list packages of %s: %w", dir, err)
+		}
+		// The variants that are compiled for a test hold nothing that the package and its TestImports do not.
+		if p.ForTest == "" && !strings.HasSuffix(p.ImportPath, ".test") {
+			packages[p.ImportPath] = p
+		}
+	}
+}
+
+// own returns the packages of the module itself.
+func (g graph) own() []pkg {
+	var own []pkg
+	for _, p := range g {
+		if !p.DepOnly && strings.HasPrefix(p.ImportPath, prefix) {
+			own = append(own, p)
+		}
+	}
+	return own
+}
+
+func (g graph) violations(rules []rule) []string {
+	var found []string
+	for _, p := range g.own() {
+		name := strings.TrimPrefix(p.ImportPath, prefix)
+		for _, r := range rules {
+			if !r.from(name) {
+				continue
+			}
+			imports := p.Imports
+			if r.tests {
+				imports = slices.Concat(imports, p.TestImports, p.XTestImports)
+			}
+			g.follow(imports, r.reach, nil, func(imported string, via []string) {
+				if r.forbids(name, imported) {
+					found = append(found, describe(name, imported, via, r.reason))
+				}
+			})
+		}
+	}
+	return found
+}
+
+func describe(name, imported string, via []string, reason string) string {
+	through := ""
+	if len(via) > 0 {
+		through = " (through " + strings.Join(via, ", ") + ")"
+	}
+	return fmt.Sprintf("%s imports %s%s: %s", name, imported, through, reason)
+}
+
+// follow visits the imports, each once, as far as the reach goes.
+func (g graph) follow(imports []string, r reach, via []string, visit func(imported string, via []string)) {
+	seen := map[string]bool{}
+	var walk func(imports, via []string)
+	walk = func(imports, via []string) {
+		for _, imported := range imports {
+			if seen[imported] || imported == "C" || imported == "unsafe" {
+				continue
+			}
+			seen[imported] = true
+			visit(imported, via)
+			if r == everything || r == ours && strings.HasPrefix(imported, prefix) {
+				walk(g[imported].Imports, append(slices.Clone(via), strings.TrimPrefix(imported, prefix)))
+			}
+		}
+	}
+	walk(imports, via)
+}
