@@ -6,7 +6,9 @@ package applyconfiguration
 
 import (
 	v1 "github.com/weir-dev/weir/apis/connect/v1"
+	v1alpha1 "github.com/weir-dev/weir/apis/drain/v1alpha1"
 	connectv1 "github.com/weir-dev/weir/generated/applyconfiguration/connect/v1"
+	drainv1alpha1 "github.com/weir-dev/weir/generated/applyconfiguration/drain/v1alpha1"
 	internal "github.com/weir-dev/weir/generated/applyconfiguration/internal"
 	runtime "k8s.io/apimachinery/pkg/runtime"
 	schema "k8s.io/apimachinery/pkg/runtime/schema"
@@ -17,7 +19,25 @@ import (
 // apply configuration type exists for the given GroupVersionKind.
 func ForKind(kind schema.GroupVersionKind) interface{} {
 	switch kind {
-	// Group=io.confluent.csid, Version=v1
+	// Group=drain.weir.dev, Version=v1alpha1
+	case v1alpha1.SchemeGroupVersion.WithKind("BrokerID"):
+		return &drainv1alpha1.BrokerIDApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Drain"):
+		return &drainv1alpha1.DrainApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("KafkaDrainPolicy"):
+		return &drainv1alpha1.KafkaDrainPolicyApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("KafkaDrainPolicySpec"):
+		return &drainv1alpha1.KafkaDrainPolicySpecApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("KafkaDrainPolicyStatus"):
+		return &drainv1alpha1.KafkaDrainPolicyStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("SASL"):
+		return &drainv1alpha1.SASLApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("SecretKey"):
+		return &drainv1alpha1.SecretKeyApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("TLS"):
+		return &drainv1alpha1.TLSApplyConfiguration{}
+
+		// Group=io.confluent.csid, Version=v1
 	case v1.SchemeGroupVersion.WithKind("ConnectorStatus"):
 		return &connectv1.ConnectorStatusApplyConfiguration{}
 	case v1.SchemeGroupVersion.WithKind("ContainerTemplate"):

@@ -14,25 +14,34 @@ import (
 
 func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenAPIDefinition {
 	return map[string]common.OpenAPIDefinition{
-		"github.com/weir-dev/weir/apis/connect/v1.ConnectorStatus":      schema_weir_apis_connect_v1_ConnectorStatus(ref),
-		"github.com/weir-dev/weir/apis/connect/v1.ContainerTemplate":    schema_weir_apis_connect_v1_ContainerTemplate(ref),
-		"github.com/weir-dev/weir/apis/connect/v1.KafkaConnect":         schema_weir_apis_connect_v1_KafkaConnect(ref),
-		"github.com/weir-dev/weir/apis/connect/v1.KafkaConnectList":     schema_weir_apis_connect_v1_KafkaConnectList(ref),
-		"github.com/weir-dev/weir/apis/connect/v1.KafkaConnectSpec":     schema_weir_apis_connect_v1_KafkaConnectSpec(ref),
-		"github.com/weir-dev/weir/apis/connect/v1.KafkaConnectStatus":   schema_weir_apis_connect_v1_KafkaConnectStatus(ref),
-		"github.com/weir-dev/weir/apis/connect/v1.KafkaConnector":       schema_weir_apis_connect_v1_KafkaConnector(ref),
-		"github.com/weir-dev/weir/apis/connect/v1.KafkaConnectorList":   schema_weir_apis_connect_v1_KafkaConnectorList(ref),
-		"github.com/weir-dev/weir/apis/connect/v1.KafkaConnectorSpec":   schema_weir_apis_connect_v1_KafkaConnectorSpec(ref),
-		"github.com/weir-dev/weir/apis/connect/v1.KafkaConnectorStatus": schema_weir_apis_connect_v1_KafkaConnectorStatus(ref),
-		"github.com/weir-dev/weir/apis/connect/v1.LoggingConfig":        schema_weir_apis_connect_v1_LoggingConfig(ref),
-		"github.com/weir-dev/weir/apis/connect/v1.Plugin":               schema_weir_apis_connect_v1_Plugin(ref),
-		"github.com/weir-dev/weir/apis/connect/v1.PodTemplate":          schema_weir_apis_connect_v1_PodTemplate(ref),
-		"github.com/weir-dev/weir/apis/connect/v1.StorageSpec":          schema_weir_apis_connect_v1_StorageSpec(ref),
-		"github.com/weir-dev/weir/apis/connect/v1.TaskStatus":           schema_weir_apis_connect_v1_TaskStatus(ref),
-		"github.com/weir-dev/weir/apis/connect/v1.TemplateMetadata":     schema_weir_apis_connect_v1_TemplateMetadata(ref),
-		"github.com/weir-dev/weir/apis/connect/v1.TemplateSpec":         schema_weir_apis_connect_v1_TemplateSpec(ref),
-		"github.com/weir-dev/weir/apis/connect/v1.WorkloadSpec":         schema_weir_apis_connect_v1_WorkloadSpec(ref),
-		"github.com/weir-dev/weir/apis/connect/v1.WorkloadTemplate":     schema_weir_apis_connect_v1_WorkloadTemplate(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.ConnectorStatus":            schema_weir_apis_connect_v1_ConnectorStatus(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.ContainerTemplate":          schema_weir_apis_connect_v1_ContainerTemplate(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.KafkaConnect":               schema_weir_apis_connect_v1_KafkaConnect(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.KafkaConnectList":           schema_weir_apis_connect_v1_KafkaConnectList(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.KafkaConnectSpec":           schema_weir_apis_connect_v1_KafkaConnectSpec(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.KafkaConnectStatus":         schema_weir_apis_connect_v1_KafkaConnectStatus(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.KafkaConnector":             schema_weir_apis_connect_v1_KafkaConnector(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.KafkaConnectorList":         schema_weir_apis_connect_v1_KafkaConnectorList(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.KafkaConnectorSpec":         schema_weir_apis_connect_v1_KafkaConnectorSpec(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.KafkaConnectorStatus":       schema_weir_apis_connect_v1_KafkaConnectorStatus(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.LoggingConfig":              schema_weir_apis_connect_v1_LoggingConfig(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.Plugin":                     schema_weir_apis_connect_v1_Plugin(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.PodTemplate":                schema_weir_apis_connect_v1_PodTemplate(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.StorageSpec":                schema_weir_apis_connect_v1_StorageSpec(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.TaskStatus":                 schema_weir_apis_connect_v1_TaskStatus(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.TemplateMetadata":           schema_weir_apis_connect_v1_TemplateMetadata(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.TemplateSpec":               schema_weir_apis_connect_v1_TemplateSpec(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.WorkloadSpec":               schema_weir_apis_connect_v1_WorkloadSpec(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.WorkloadTemplate":           schema_weir_apis_connect_v1_WorkloadTemplate(ref),
+		"github.com/weir-dev/weir/apis/drain/v1alpha1.BrokerID":               schema_weir_apis_drain_v1alpha1_BrokerID(ref),
+		"github.com/weir-dev/weir/apis/drain/v1alpha1.Drain":                  schema_weir_apis_drain_v1alpha1_Drain(ref),
+		"github.com/weir-dev/weir/apis/drain/v1alpha1.KafkaDrainPolicy":       schema_weir_apis_drain_v1alpha1_KafkaDrainPolicy(ref),
+		"github.com/weir-dev/weir/apis/drain/v1alpha1.KafkaDrainPolicyList":   schema_weir_apis_drain_v1alpha1_KafkaDrainPolicyList(ref),
+		"github.com/weir-dev/weir/apis/drain/v1alpha1.KafkaDrainPolicySpec":   schema_weir_apis_drain_v1alpha1_KafkaDrainPolicySpec(ref),
+		"github.com/weir-dev/weir/apis/drain/v1alpha1.KafkaDrainPolicyStatus": schema_weir_apis_drain_v1alpha1_KafkaDrainPolicyStatus(ref),
+		"github.com/weir-dev/weir/apis/drain/v1alpha1.SASL":                   schema_weir_apis_drain_v1alpha1_SASL(ref),
+		"github.com/weir-dev/weir/apis/drain/v1alpha1.SecretKey":              schema_weir_apis_drain_v1alpha1_SecretKey(ref),
+		"github.com/weir-dev/weir/apis/drain/v1alpha1.TLS":                    schema_weir_apis_drain_v1alpha1_TLS(ref),
 	}
 }
 
@@ -1362,5 +1371,525 @@ func schema_weir_apis_connect_v1_WorkloadTemplate(ref common.ReferenceCallback) 
 		},
 		Dependencies: []string{
 			"github.com/weir-dev/weir/apis/connect/v1.ContainerTemplate", "github.com/weir-dev/weir/apis/connect/v1.PodTemplate", "github.com/weir-dev/weir/apis/connect/v1.TemplateMetadata"},
+	}
+}
+
+func schema_weir_apis_drain_v1alpha1_BrokerID(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "BrokerID is how the Kafka node id of a pod is told.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"from": {
+						SchemaProps: spec.SchemaProps{
+							Description: "from is Ordinal, the number at the end of the pod's name plus offset; Label, the value of the label; or AdvertisedListener, the broker whose advertised host is the pod's name, its address, or a host name that starts with its name.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"label": {
+						SchemaProps: spec.SchemaProps{
+							Description: "label that holds the id.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"offset": {
+						SchemaProps: spec.SchemaProps{
+							Description: "offset is added to the number at the end of the pod's name.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+				},
+			},
+		},
+	}
+}
+
+func schema_weir_apis_drain_v1alpha1_Drain(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "Drain is one pod on its way.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"pod": {
+						SchemaProps: spec.SchemaProps{
+							Description: "pod that is evicted.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"uid": {
+						SchemaProps: spec.SchemaProps{
+							Description: "uid of that pod, not of its replacement.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"node": {
+						SchemaProps: spec.SchemaProps{
+							Description: "node that it leaves.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"brokerId": {
+						SchemaProps: spec.SchemaProps{
+							Description: "brokerId is the Kafka node id of the pod, where it could be told.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"phase": {
+						SchemaProps: spec.SchemaProps{
+							Description: "phase: Waiting (denied for now), Rolling (handed to an operator), Replacing (allowed; the replacement is not back in sync), Blocked (past its deadline, or it cannot go on by itself) or Observed.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"reason": {
+						SchemaProps: spec.SchemaProps{
+							Description: "reason in CamelCase: a finding of the README's table.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"message": {
+						SchemaProps: spec.SchemaProps{
+							Description: "message says what is waited for.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"blockingPartitions": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "blockingPartitions are the first few of the partitions that keep the pod, as topic-partition.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: "",
+										Type:    []string{"string"},
+										Format:  "",
+									},
+								},
+							},
+						},
+					},
+					"blockingPartitionCount": {
+						SchemaProps: spec.SchemaProps{
+							Description: "blockingPartitionCount is how many there are.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"attempts": {
+						SchemaProps: spec.SchemaProps{
+							Description: "attempts is the number of evictions asked for, written at most once in half a minute.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"since": {
+						SchemaProps: spec.SchemaProps{
+							Description: "since is when the first of them was denied or allowed.",
+							Ref:         ref("k8s.io/apimachinery/pkg/apis/meta/v1.Time"),
+						},
+					},
+				},
+				Required: []string{"pod", "uid", "phase", "reason", "since"},
+			},
+		},
+		Dependencies: []string{
+			"k8s.io/apimachinery/pkg/apis/meta/v1.Time"},
+	}
+}
+
+func schema_weir_apis_drain_v1alpha1_KafkaDrainPolicy(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "KafkaDrainPolicy says how the pods of a Kafka cluster may leave their nodes when these are drained: who is asked, what has to be in sync before, and what happens when that takes too long. Pods with Strimzi's labels that no policy selects get what Strimzi's Drain Cleaner does (seed 003).",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Default: map[string]interface{}{},
+							Ref:     ref("k8s.io/apimachinery/pkg/apis/meta/v1.ObjectMeta"),
+						},
+					},
+					"spec": {
+						SchemaProps: spec.SchemaProps{
+							Description: "spec is what the user wants.",
+							Default:     map[string]interface{}{},
+							Ref:         ref("github.com/weir-dev/weir/apis/drain/v1alpha1.KafkaDrainPolicySpec"),
+						},
+					},
+					"status": {
+						SchemaProps: spec.SchemaProps{
+							Description: "status is what drain-cleaner sees; it is its only writer.",
+							Default:     map[string]interface{}{},
+							Ref:         ref("github.com/weir-dev/weir/apis/drain/v1alpha1.KafkaDrainPolicyStatus"),
+						},
+					},
+				},
+				Required: []string{"spec"},
+			},
+		},
+		Dependencies: []string{
+			"github.com/weir-dev/weir/apis/drain/v1alpha1.KafkaDrainPolicySpec", "github.com/weir-dev/weir/apis/drain/v1alpha1.KafkaDrainPolicyStatus", "k8s.io/apimachinery/pkg/apis/meta/v1.ObjectMeta"},
+	}
+}
+
+func schema_weir_apis_drain_v1alpha1_KafkaDrainPolicyList(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "KafkaDrainPolicyList is a list of KafkaDrainPolicies.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Default: map[string]interface{}{},
+							Ref:     ref("k8s.io/apimachinery/pkg/apis/meta/v1.ListMeta"),
+						},
+					},
+					"items": {
+						SchemaProps: spec.SchemaProps{
+							Type: []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: map[string]interface{}{},
+										Ref:     ref("github.com/weir-dev/weir/apis/drain/v1alpha1.KafkaDrainPolicy"),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"items"},
+			},
+		},
+		Dependencies: []string{
+			"github.com/weir-dev/weir/apis/drain/v1alpha1.KafkaDrainPolicy", "k8s.io/apimachinery/pkg/apis/meta/v1.ListMeta"},
+	}
+}
+
+func schema_weir_apis_drain_v1alpha1_KafkaDrainPolicySpec(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "KafkaDrainPolicySpec is what the user wants of drains.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"podSelector": {
+						SchemaProps: spec.SchemaProps{
+							Description: "podSelector selects the pods of the policy's namespace that it is about. No two policies may select the same pod.",
+							Default:     map[string]interface{}{},
+							Ref:         ref("k8s.io/apimachinery/pkg/apis/meta/v1.LabelSelector"),
+						},
+					},
+					"role": {
+						SchemaProps: spec.SchemaProps{
+							Description: "role of the pods: broker (also combined KRaft nodes), controller (KRaft controllers alone), or connect (the pods of KafkaConnectors).",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"mode": {
+						SchemaProps: spec.SchemaProps{
+							Description: "mode says who judges. Delegate asks an operator for the roll, by the annotation strimzi.io/manual-rolling-update, and denies the eviction. SelfCheck asks Kafka itself, and allows the eviction once no partition feels it. Observe never denies, and records what SelfCheck or, without bootstrapServers, Delegate would have said.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"bootstrapServers": {
+						SchemaProps: spec.SchemaProps{
+							Description: "bootstrapServers of the cluster as host:port, separated by commas. Needed with SelfCheck; with Delegate it is what operatorDownAfter falls back on.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"tls": {
+						SchemaProps: spec.SchemaProps{
+							Description: "tls makes the connection to the brokers a TLS one.",
+							Ref:         ref("github.com/weir-dev/weir/apis/drain/v1alpha1.TLS"),
+						},
+					},
+					"sasl": {
+						SchemaProps: spec.SchemaProps{
+							Description: "sasl logs in to the brokers.",
+							Ref:         ref("github.com/weir-dev/weir/apis/drain/v1alpha1.SASL"),
+						},
+					},
+					"brokerId": {
+						SchemaProps: spec.SchemaProps{
+							Description: "brokerId says how the Kafka node id of a pod is told; by the number at the end of its name where it is left out.",
+							Ref:         ref("github.com/weir-dev/weir/apis/drain/v1alpha1.BrokerID"),
+						},
+					},
+					"maxConcurrent": {
+						SchemaProps: spec.SchemaProps{
+							Description: "maxConcurrent is how many pods of one Kafka cluster may be away at the same time because of drains.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"requireNodeCordoned": {
+						SchemaProps: spec.SchemaProps{
+							Description: "requireNodeCordoned lets a pod be rolled only while its node is unschedulable, or tainted NoSchedule or NoExecute, so that a forged review changes nothing on a healthy node.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"minIsrHeadroom": {
+						SchemaProps: spec.SchemaProps{
+							Description: "minIsrHeadroom is how many replicas more than min.insync.replicas have to stay in sync, as far as the replication factor of a partition has room for it.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"drainDeadline": {
+						SchemaProps: spec.SchemaProps{
+							Description: "drainDeadline is how long, from the first denied eviction of a pod, denials go on before onDeadline is asked; without it they go on for as long as it takes.",
+							Ref:         ref("k8s.io/apimachinery/pkg/apis/meta/v1.Duration"),
+						},
+					},
+					"onDeadline": {
+						SchemaProps: spec.SchemaProps{
+							Description: "onDeadline is Deny, which goes on denying and reports the drain as blocked, or Allow, which lets the pod go whatever Kafka says.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"operatorDownAfter": {
+						SchemaProps: spec.SchemaProps{
+							Description: "operatorDownAfter is how long an operator has to act on the annotation before the drain goes on as in mode SelfCheck, where there are bootstrapServers; 5m where it is left out.",
+							Ref:         ref("k8s.io/apimachinery/pkg/apis/meta/v1.Duration"),
+						},
+					},
+					"localVolumePolicy": {
+						SchemaProps: spec.SchemaProps{
+							Description: "localVolumePolicy is about pods whose volume ties them to their node, so that they cannot come back before the node does: AllowPending lets them go and wait, Deny keeps them.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"podSelector"},
+			},
+		},
+		Dependencies: []string{
+			"github.com/weir-dev/weir/apis/drain/v1alpha1.BrokerID", "github.com/weir-dev/weir/apis/drain/v1alpha1.SASL", "github.com/weir-dev/weir/apis/drain/v1alpha1.TLS", "k8s.io/apimachinery/pkg/apis/meta/v1.Duration", "k8s.io/apimachinery/pkg/apis/meta/v1.LabelSelector"},
+	}
+}
+
+func schema_weir_apis_drain_v1alpha1_KafkaDrainPolicyStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "KafkaDrainPolicyStatus is what drain-cleaner sees of a policy.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"observedGeneration": {
+						SchemaProps: spec.SchemaProps{
+							Description: "observedGeneration is the generation of the spec that this status is about.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"conditions": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"type",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "conditions: Ready (the policy can be acted on), KafkaReachable (where there are bootstrapServers), Draining (a pod is to leave or has not come back) and Blocked (a drain is past its deadline, or waits for somebody).",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: map[string]interface{}{},
+										Ref:     ref("k8s.io/apimachinery/pkg/apis/meta/v1.Condition"),
+									},
+								},
+							},
+						},
+					},
+					"pods": {
+						SchemaProps: spec.SchemaProps{
+							Description: "pods is the number of pods that the policy selects.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"drains": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"uid",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "drains that are under way, one for each pod that is to leave or whose replacement is not back in sync.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: map[string]interface{}{},
+										Ref:     ref("github.com/weir-dev/weir/apis/drain/v1alpha1.Drain"),
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			"github.com/weir-dev/weir/apis/drain/v1alpha1.Drain", "k8s.io/apimachinery/pkg/apis/meta/v1.Condition"},
+	}
+}
+
+func schema_weir_apis_drain_v1alpha1_SASL(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "SASL is a login by name and password.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"mechanism": {
+						SchemaProps: spec.SchemaProps{
+							Description: "mechanism of the brokers' listener.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"secret": {
+						SchemaProps: spec.SchemaProps{
+							Description: "secret of the policy's namespace that holds the keys username and password.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"mechanism", "secret"},
+			},
+		},
+	}
+}
+
+func schema_weir_apis_drain_v1alpha1_SecretKey(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "SecretKey is a key of a Secret of the policy's namespace.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "name of the Secret.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"key": {
+						SchemaProps: spec.SchemaProps{
+							Description: "key in the Secret.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"name"},
+			},
+		},
+	}
+}
+
+func schema_weir_apis_drain_v1alpha1_TLS(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "TLS is how the brokers are trusted, and how they know the client.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"caSecret": {
+						SchemaProps: spec.SchemaProps{
+							Description: "caSecret holds the certificates, in PEM, of who signed those of the brokers; the system's where it is left out.",
+							Ref:         ref("github.com/weir-dev/weir/apis/drain/v1alpha1.SecretKey"),
+						},
+					},
+					"clientSecret": {
+						SchemaProps: spec.SchemaProps{
+							Description: "clientSecret holds tls.crt and tls.key, the client's own certificate.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"serverName": {
+						SchemaProps: spec.SchemaProps{
+							Description: "serverName that the brokers' certificates are checked against, where it is not the host that they are reached by.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			"github.com/weir-dev/weir/apis/drain/v1alpha1.SecretKey"},
 	}
 }

@@ -479,6 +479,188 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: pod
       type:
         namedType: com.github.weir-dev.weir.apis.connect.v1.PodTemplate
+- name: com.github.weir-dev.weir.apis.drain.v1alpha1.BrokerID
+  map:
+    fields:
+    - name: from
+      type:
+        scalar: string
+    - name: label
+      type:
+        scalar: string
+    - name: offset
+      type:
+        scalar: numeric
+- name: com.github.weir-dev.weir.apis.drain.v1alpha1.Drain
+  map:
+    fields:
+    - name: attempts
+      type:
+        scalar: numeric
+    - name: blockingPartitionCount
+      type:
+        scalar: numeric
+    - name: blockingPartitions
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: brokerId
+      type:
+        scalar: numeric
+    - name: message
+      type:
+        scalar: string
+    - name: node
+      type:
+        scalar: string
+    - name: phase
+      type:
+        scalar: string
+      default: ""
+    - name: pod
+      type:
+        scalar: string
+      default: ""
+    - name: reason
+      type:
+        scalar: string
+      default: ""
+    - name: since
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: uid
+      type:
+        scalar: string
+      default: ""
+- name: com.github.weir-dev.weir.apis.drain.v1alpha1.KafkaDrainPolicy
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+      default: {}
+    - name: spec
+      type:
+        namedType: com.github.weir-dev.weir.apis.drain.v1alpha1.KafkaDrainPolicySpec
+      default: {}
+    - name: status
+      type:
+        namedType: com.github.weir-dev.weir.apis.drain.v1alpha1.KafkaDrainPolicyStatus
+      default: {}
+- name: com.github.weir-dev.weir.apis.drain.v1alpha1.KafkaDrainPolicySpec
+  map:
+    fields:
+    - name: bootstrapServers
+      type:
+        scalar: string
+    - name: brokerId
+      type:
+        namedType: com.github.weir-dev.weir.apis.drain.v1alpha1.BrokerID
+    - name: drainDeadline
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+    - name: localVolumePolicy
+      type:
+        scalar: string
+    - name: maxConcurrent
+      type:
+        scalar: numeric
+    - name: minIsrHeadroom
+      type:
+        scalar: numeric
+      default: 0
+    - name: mode
+      type:
+        scalar: string
+    - name: onDeadline
+      type:
+        scalar: string
+    - name: operatorDownAfter
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+    - name: podSelector
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector
+      default: {}
+    - name: requireNodeCordoned
+      type:
+        scalar: boolean
+    - name: role
+      type:
+        scalar: string
+    - name: sasl
+      type:
+        namedType: com.github.weir-dev.weir.apis.drain.v1alpha1.SASL
+    - name: tls
+      type:
+        namedType: com.github.weir-dev.weir.apis.drain.v1alpha1.TLS
+- name: com.github.weir-dev.weir.apis.drain.v1alpha1.KafkaDrainPolicyStatus
+  map:
+    fields:
+    - name: conditions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
+          elementRelationship: associative
+          keys:
+          - type
+    - name: drains
+      type:
+        list:
+          elementType:
+            namedType: com.github.weir-dev.weir.apis.drain.v1alpha1.Drain
+          elementRelationship: associative
+          keys:
+          - uid
+    - name: observedGeneration
+      type:
+        scalar: numeric
+    - name: pods
+      type:
+        scalar: numeric
+      default: 0
+- name: com.github.weir-dev.weir.apis.drain.v1alpha1.SASL
+  map:
+    fields:
+    - name: mechanism
+      type:
+        scalar: string
+      default: ""
+    - name: secret
+      type:
+        scalar: string
+      default: ""
+- name: com.github.weir-dev.weir.apis.drain.v1alpha1.SecretKey
+  map:
+    fields:
+    - name: key
+      type:
+        scalar: string
+    - name: name
+      type:
+        scalar: string
+      default: ""
+- name: com.github.weir-dev.weir.apis.drain.v1alpha1.TLS
+  map:
+    fields:
+    - name: caSecret
+      type:
+        namedType: com.github.weir-dev.weir.apis.drain.v1alpha1.SecretKey
+    - name: clientSecret
+      type:
+        scalar: string
+    - name: serverName
+      type:
+        scalar: string
 - name: io.k8s.api.core.v1.AWSElasticBlockStoreVolumeSource
   map:
     fields:
@@ -1950,6 +2132,8 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: string
       default: ""
+- name: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+  scalar: string
 - name: io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1
   map:
     elementType:

@@ -9,6 +9,7 @@ import (
 	http "net/http"
 
 	iov1 "github.com/weir-dev/weir/generated/clientset/versioned/typed/connect/v1"
+	drainv1alpha1 "github.com/weir-dev/weir/generated/clientset/versioned/typed/drain/v1alpha1"
 	discovery "k8s.io/client-go/discovery"
 	rest "k8s.io/client-go/rest"
 	flowcontrol "k8s.io/client-go/util/flowcontrol"
@@ -17,17 +18,24 @@ import (
 type Interface interface {
 	Discovery() discovery.DiscoveryInterface
 	IoV1() iov1.IoV1Interface
+	DrainV1alpha1() drainv1alpha1.DrainV1alpha1Interface
 }
 
 // Clientset contains the clients for groups.
 type Clientset struct {
 	*discovery.DiscoveryClient
-	ioV1 *iov1.IoV1Client
+	ioV1          *iov1.IoV1Client
+	drainV1alpha1 *drainv1alpha1.DrainV1alpha1Client
 }
 
 // IoV1 retrieves the IoV1Client
 func (c *Clientset) IoV1() iov1.IoV1Interface {
 	return c.ioV1
+}
+
+// DrainV1alpha1 retrieves the DrainV1alpha1Client
+func (c *Clientset) DrainV1alpha1() drainv1alpha1.DrainV1alpha1Interface {
+	return c.drainV1alpha1
 }
 
 // Discovery retrieves the DiscoveryClient
@@ -78,6 +86,10 @@ func NewForConfigAndClient(c *rest.Config, httpClient *http.Client) (*Clientset,
 	if err != nil {
 		return nil, err
 	}
+	cs.drainV1alpha1, err = drainv1alpha1.NewForConfigAndClient(&configShallowCopy, httpClient)
+	if err != nil {
+		return nil, err
+	}
 
 	cs.DiscoveryClient, err = discovery.NewDiscoveryClientForConfigAndClient(&configShallowCopy, httpClient)
 	if err != nil {
@@ -100,6 +112,7 @@ func NewForConfigOrDie(c *rest.Config) *Clientset {
 func New(c rest.Interface) *Clientset {
 	var cs Clientset
 	cs.ioV1 = iov1.New(c)
+	cs.drainV1alpha1 = drainv1alpha1.New(c)
 
 	cs.DiscoveryClient = discovery.NewDiscoveryClient(c)
 	return &cs

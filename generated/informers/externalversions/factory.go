@@ -12,6 +12,7 @@ import (
 
 	versioned "github.com/weir-dev/weir/generated/clientset/versioned"
 	connect "github.com/weir-dev/weir/generated/informers/externalversions/connect"
+	drain "github.com/weir-dev/weir/generated/informers/externalversions/drain"
 	internalinterfaces "github.com/weir-dev/weir/generated/informers/externalversions/internalinterfaces"
 	v1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	runtime "k8s.io/apimachinery/pkg/runtime"
@@ -312,8 +313,13 @@ type SharedInformerFactory interface {
 	InformerFor(obj runtime.Object, newFunc internalinterfaces.NewInformerFunc) cache.SharedIndexInformer
 
 	Io() connect.Interface
+	Drain() drain.Interface
 }
 
 func (f *sharedInformerFactory) Io() connect.Interface {
 	return connect.New(f, f.namespace, f.tweakListOptions)
+}
+
+func (f *sharedInformerFactory) Drain() drain.Interface {
+	return drain.New(f, f.namespace, f.tweakListOptions)
 }

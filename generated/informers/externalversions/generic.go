@@ -8,6 +8,7 @@ import (
 	fmt "fmt"
 
 	v1 "github.com/weir-dev/weir/apis/connect/v1"
+	v1alpha1 "github.com/weir-dev/weir/apis/drain/v1alpha1"
 	schema "k8s.io/apimachinery/pkg/runtime/schema"
 	cache "k8s.io/client-go/tools/cache"
 )
@@ -38,7 +39,11 @@ func (f *genericInformer) Lister() cache.GenericLister {
 // TODO extend this to unknown resources with a client pool
 func (f *sharedInformerFactory) ForResource(resource schema.GroupVersionResource) (GenericInformer, error) {
 	switch resource {
-	// Group=io.confluent.csid, Version=v1
+	// Group=drain.weir.dev, Version=v1alpha1
+	case v1alpha1.SchemeGroupVersion.WithResource("kafkadrainpolicies"):
+		return &genericInformer{resource: resource.GroupResource(), informer: f.Drain().V1alpha1().KafkaDrainPolicies().Informer()}, nil
+
+		// Group=io.confluent.csid, Version=v1
 	case v1.SchemeGroupVersion.WithResource("kafkaconnects"):
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Io().V1().KafkaConnects().Informer()}, nil
 	case v1.SchemeGroupVersion.WithResource("kafkaconnectors"):

@@ -9,6 +9,8 @@ import (
 	clientset "github.com/weir-dev/weir/generated/clientset/versioned"
 	iov1 "github.com/weir-dev/weir/generated/clientset/versioned/typed/connect/v1"
 	fakeiov1 "github.com/weir-dev/weir/generated/clientset/versioned/typed/connect/v1/fake"
+	drainv1alpha1 "github.com/weir-dev/weir/generated/clientset/versioned/typed/drain/v1alpha1"
+	fakedrainv1alpha1 "github.com/weir-dev/weir/generated/clientset/versioned/typed/drain/v1alpha1/fake"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
@@ -125,4 +127,9 @@ var (
 // IoV1 retrieves the IoV1Client
 func (c *Clientset) IoV1() iov1.IoV1Interface {
 	return &fakeiov1.FakeIoV1{Fake: &c.Fake}
+}
+
+// DrainV1alpha1 retrieves the DrainV1alpha1Client
+func (c *Clientset) DrainV1alpha1() drainv1alpha1.DrainV1alpha1Interface {
+	return &fakedrainv1alpha1.FakeDrainV1alpha1{Fake: &c.Fake}
 }
