@@ -4,8 +4,14 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # Every module is built by its own go.mod, as it would be by someone who depends on it; go.work is for editors.
 export GOWORK=off CGO_ENABLED=0 LC_ALL=C
 
-# modules prints the directories of the modules, the ones that only pin tools left out.
-modules() { sed -n 's|^\t\./||p' "$root/go.work"; }
+# modules prints the directories of the modules, the ones that only pin tools left out; $MODULES limits a script to some of them.
+modules() {
+  if [ -n "${MODULES:-}" ]; then
+    tr -s ' ' '\n' <<<"$MODULES"
+  else
+    sed -n 's|^\t\./||p' "$root/go.work"
+  fi
+}
 
 # tool MODULE NAME prints the path of a tool pinned in scripts/tools/MODULE; on first use it is built into Go's build cache.
 tool() { (cd "$root/scripts/tools/$1" && go tool -n "$2"); }

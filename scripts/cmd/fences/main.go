@@ -151,7 +151,7 @@ func (g graph) follow(imports []string, r reach, via []string, visit func(import
 			}
 			seen[imported] = true
 			visit(imported, via)
-			if r == everything || r == ours && strings.HasPrefix(imported, prefix) {
+			if r.enters(imported) {
 				walk(g[imported].Imports, append(slices.Clone(via), strings.TrimPrefix(imported, prefix)))
 			}
 		}

@@ -1,0 +1,120 @@
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# Modules are built as a dependant would build them, each by its own go.mod; go.work is for editors.
+export CGO_ENABLED := 0
+export GOWORK := off
+
+SERVICES := $(sort $(patsubst services/%/go.mod,%,$(wildcard services/*/go.mod)))
+LIBRARIES := $(patsubst %/go.mod,%,$(wildcard apis/go.mod generated/go.mod pkg/go.mod scripts/go.mod e2e/go.mod))
+CHECKS := $(shell scripts/verify --list)
+
+SERVICE ?=
+SUITE ?=
+FUZZTIME ?= 20s
+# Packages that start a control plane of their own share the machine: two at a time.
+TESTFLAGS ?= -p 2 -timeout 20m
+
+ifneq ($(SERVICE),)
+ifeq ($(filter $(SERVICE),$(SERVICES)),)
+$(error there is no service $(SERVICE); there are: $(SERVICES))
+endif
+endif
+CHOSEN := $(or $(SERVICE),$(SERVICES))
+
+# A target whose part is not there says which, and fails.
+missing = @echo "make $@: $(1)" >&2; exit 1
+
+##@ Use
+
+.PHONY: help
+help: ## list the targets
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z0-9%-]+:.*## / { printf "  %-20s %s\n", $$1, $$2 }' Makefile
+	@printf '\nservices: %s\n' '$(SERVICES)'
+
+.PHONY: demo
+demo: ## see the suite at work on an embedded control plane; needs Go and nothing else
+	$(if $(wildcard e2e/demo/*.go),cd e2e && go run ./demo,$(call missing,there is no e2e/demo yet))
+
+.PHONY: build
+build: $(CHOSEN:%=build-%) ## build the services into bin/ [SERVICE=x]
+	$(if $(CHOSEN),,$(call missing,there is no service yet))
+
+##@ Develop
+
+.PHONY: test
+test: $(if $(SERVICE),,$(LIBRARIES:%=test-library-%)) $(CHOSEN:%=test-%) ## unit and integration tests on the embedded control plane [SERVICE=x]
+
+.PHONY: generate
+generate: ## regenerate clients, CRDs and references from the types in apis/
+	@scripts/generate
+
+.PHONY: verify
+verify: ## check everything that can be checked without a cluster; verify-<check> for one of them
+	@scripts/verify
+
+.PHONY: lint
+lint: verify-lint ## run the linters; fix-lint corrects what they can
+
+.PHONY: fix-lint
+fix-lint: ## format, and let the linters correct what they can
+	@source scripts/lib.sh; linter=$$(tool lint golangci-lint); for module in $$(modules | grep -v '^generated$$'); do \
+		in_module $$module "$$linter" run --fix --config="$$root/.golangci.yml" ./... || true; done
+
+.PHONY: fix-modules
+fix-modules: ## write go.work and the modules' lines about each other, and tidy
+	@scripts/modules
+	@source scripts/lib.sh; for module in $$(modules); do in_module $$module go mod tidy; done; scripts/modules --check
+
+.PHONY: $(CHECKS:%=verify-%)
+$(CHECKS:%=verify-%): verify-%:
+	@scripts/verify $*
+
+.PHONY: verify-self-test
+verify-self-test: ## show that verify fails where it should
+	@scripts/verify-self-test
+
+.PHONY: fuzz
+fuzz: ## fuzz every fuzz test for a while [FUZZTIME=20s] [SERVICE=x]
+	@FUZZTIME=$(FUZZTIME) scripts/fuzz $(SERVICE:%=services/%)
+
+##@ Ship
+
+.PHONY: images
+images: ## build the container images [SERVICE=x]
+	$(if $(wildcard services/*/Dockerfile),,$(call missing,no service has a Dockerfile yet))
+	$(foreach service,$(patsubst services/%/Dockerfile,%,$(wildcard $(CHOSEN:%=services/%/Dockerfile))),docker build -t ghcr.io/weir-dev/$(service):dev -f services/$(service)/Dockerfile . && ) true
+
+.PHONY: e2e
+e2e: ## run the end-to-end suites on kind [SUITE=x]
+	$(if $(wildcard e2e/suites/$(or $(SUITE),*)),cd e2e && go test -count=1 -timeout 60m ./suites/$(or $(SUITE),...),$(call missing,there is no e2e/suites/$(SUITE) yet))
+
+.PHONY: bench
+bench: ## run the benchmarks [SERVICE=x]
+	$(if $(wildcard $(CHOSEN:%=e2e/bench/%)),,$(call missing,there is no e2e/bench/ for $(or $(CHOSEN),any service) yet))
+	cd e2e $(foreach service,$(patsubst e2e/bench/%,%,$(wildcard $(CHOSEN:%=e2e/bench/%))),&& go run ./bench/$(service))
+
+# The parts. A services/<name>/service.mk may give build-<name> and test-<name> more prerequisites.
+
+.PHONY: $(SERVICES:%=build-%)
+$(SERVICES:%=build-%): build-%:
+	cd services/$* && go build -trimpath -o ../../bin/ ./cmd/...
+
+.PHONY: $(SERVICES:%=test-%)
+$(SERVICES:%=test-%): test-%: controlplane
+	cd services/$* && go test $(TESTFLAGS) ./...
+
+.PHONY: $(LIBRARIES:%=test-library-%)
+$(LIBRARIES:%=test-library-%): test-library-%: controlplane
+	cd $* && go test $(TESTFLAGS) ./...
+
+# Built ahead of the tests, where its progress is seen and no test's time limit runs.
+.PHONY: controlplane
+controlplane:
+	@cd pkg && go run ./testkit/cmd/controlplane build >/dev/null
+
+-include $(wildcard services/*/service.mk)
