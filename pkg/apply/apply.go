@@ -9,6 +9,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // Client is the part of a generated typed client that applies an object.
@@ -108,3 +109,26 @@ type ignore struct{}
 
 func (ignore) Wrote(metav1.Object)   {}
 func (ignore) Deleted(metav1.Object) {}
+
+// Patcher is the part of a generated typed client that patches an object.
+type Patcher[O any] interface {
+	Patch(ctx context.Context, name string, kind types.PatchType, data []byte, options metav1.PatchOptions, subresources ...string) (O, error)
+}
+
+// RemoveAnnotations removes annotations that somebody else has put on an object to ask for something: an apply could only
+// remove what its own manager owns. It changes just the object that was looked at, else the error is of the API's kind Conflict.
+func RemoveAnnotations[O metav1.Object](ctx context.Context, c Patcher[O], manager string, object O, keys ...string) (O, error) {
+	annotations := map[string]any{}
+	for _, key := range keys {
+		annotations[key] = nil
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": object.GetUID(), "annotations": annotations}})
+	if err != nil {
+		return object, fmt.Errorf("encode the patch of %s: %w", object.GetName(), err)
+	}
+	patched, err := c.Patch(ctx, object.GetName(), types.MergePatchType, patch, metav1.PatchOptions{FieldManager: manager})
+	if err == nil {
+		observer(ctx).Wrote(patched)
+	}
+	return patched, err
+}

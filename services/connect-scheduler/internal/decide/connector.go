@@ -1,0 +1,212 @@
+package decide
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	policyv1ac "k8s.io/client-go/applyconfigurations/policy/v1"
+	rbacv1ac "k8s.io/client-go/applyconfigurations/rbac/v1"
+
+	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
+	"github.com/weir-dev/weir/pkg/apply"
+	"github.com/weir-dev/weir/pkg/condition"
+	"github.com/weir-dev/weir/pkg/event"
+)
+
+// Plan is what to do, in the order of its fields. It is empty but for the status when nothing is to be done.
+type Plan struct {
+	ServiceAccounts []*corev1ac.ServiceAccountApplyConfiguration
+	Roles           []*rbacv1ac.RoleApplyConfiguration
+	RoleBindings    []*rbacv1ac.RoleBindingApplyConfiguration
+	Secrets         []*corev1ac.SecretApplyConfiguration
+	ConfigMaps      []*corev1ac.ConfigMapApplyConfiguration
+	Claims          []*corev1ac.PersistentVolumeClaimApplyConfiguration
+	Budgets         []*policyv1ac.PodDisruptionBudgetApplyConfiguration
+	Services        []*corev1ac.ServiceApplyConfiguration
+	StatefulSets    []*appsv1ac.StatefulSetApplyConfiguration
+	// Unwanted are Services that the spec no longer asks for.
+	Unwanted []*corev1.Service
+	// Mark are pods to be marked for a restart that an annotation on the KafkaConnector asks for.
+	Mark []*corev1.Pod
+	// Done are annotations on the KafkaConnector that are to be removed.
+	Done []string
+	// Restarts are pods to be deleted.
+	Restarts []Restart
+	// Status is what is to be told.
+	Status connectv1.KafkaConnectorStatus
+
+	before connectv1.KafkaConnectorStatus
+}
+
+// Connector decides about one KafkaConnector.
+func Connector(s State) (Plan, error) {
+	plan := Plan{before: s.Connector.Status, Status: s.Connector.Status}
+	if s.Connector.DeletionTimestamp != nil {
+		// All that was made is owned: the garbage collector takes it.
+		return plan, nil
+	}
+	e := effectiveOf(s.Connector, s.Connect)
+	invalid := firstFinding(s, e)
+	set := published(s, e)
+	rolling := 0
+	var err error
+	if invalid != nil {
+		err = plan.hold(s, e)
+	} else {
+		rolling, err = plan.pursue(s, e, set)
+	}
+	if err != nil {
+		return Plan{}, fmt.Errorf("compare KafkaConnector %s/%s with what is there: %w", s.Connector.Namespace, s.Connector.Name, err)
+	}
+	plan.Mark, plan.Done = requests(s)
+	plan.Status = status(s, e, invalid, set, rolling)
+	return plan, nil
+}
+
+// hold leaves everything as it is while the input cannot be used, but still stops what is to be stopped.
+func (p *Plan) hold(s State, e effective) error {
+	for _, live := range []struct {
+		set  *appsv1.StatefulSet
+		stop bool
+	}{{s.Live.ConnectorSet, e.connectorReplicas == 0}, {s.Live.TaskSet, !e.tasksRun}} {
+		if !live.stop || live.set == nil || s.belongs(live.set) != ours || live.set.Spec.Replicas != nil && *live.set.Spec.Replicas == 0 {
+			continue
+		}
+		held, err := appsv1ac.ExtractStatefulSet(live.set, Manager)
+		if err != nil {
+			return err
+		}
+		if held.Spec == nil {
+			continue
+		}
+		held.Spec.WithReplicas(0)
+		p.StatefulSets = append(p.StatefulSets, held)
+	}
+	return nil
+}
+
+// pursue plans what brings the world closer to the spec, and tells how many pods still have to be replaced.
+func (p *Plan) pursue(s State, e effective, set taskSet) (rolling int, err error) {
+	want := surroundings(s, e)
+	c := collector{}
+	p.ServiceAccounts = differing(&c, s.Live.ServiceAccount, want.serviceAccount, corev1ac.ExtractServiceAccount)
+	p.Roles = differing(&c, s.Live.Role, want.role, rbacv1ac.ExtractRole)
+	p.RoleBindings = differing(&c, s.Live.RoleBinding, want.roleBinding, rbacv1ac.ExtractRoleBinding)
+	p.Secrets = differing(&c, s.Live.TaskConfigs, want.taskConfigs, corev1ac.ExtractSecret)
+	p.ConfigMaps = append(differing(&c, s.Live.ConnectorConfig, want.connectorConfig, corev1ac.ExtractConfigMap),
+		differing(&c, s.Live.TaskRunnerConfig, want.taskRunnerConfig, corev1ac.ExtractConfigMap)...)
+	p.Budgets = differing(&c, s.Live.Budget, want.budget, policyv1ac.ExtractPodDisruptionBudget)
+	for _, service := range []struct {
+		live *corev1.Service
+		want *corev1ac.ServiceApplyConfiguration
+	}{{s.Live.ConnectorService, want.connectorService}, {s.Live.TaskService, want.taskService}, {s.Live.TaskHeadless, want.taskHeadless}} {
+		if service.want != nil {
+			p.Services = append(p.Services, differing(&c, service.live, service.want, corev1ac.ExtractService)...)
+		} else if s.belongs(service.live) == ours {
+			p.Unwanted = append(p.Unwanted, service.live)
+		}
+	}
+	if e.storage != nil && s.Connect == nil {
+		if claim := s.claimOwner(e).claim(s.Claim); claim != nil {
+			p.Claims = differing(&c, s.Claim, claim, corev1ac.ExtractPersistentVolumeClaim)
+		}
+	}
+	connector, tasks := connectorSet(s, e), tasksSet(s, e, set.hashes)
+	changedConnector := differing(&c, s.Live.ConnectorSet, connector, appsv1ac.ExtractStatefulSet)
+	changedTasks := differing(&c, s.Live.TaskSet, tasks, appsv1ac.ExtractStatefulSet)
+	p.StatefulSets = append(changedConnector, changedTasks...)
+
+	connectorHash, taskHash := connector.Spec.Template.Annotations[annotationTemplateHash], tasks.Spec.Template.Annotations[annotationTemplateHash]
+	if settled(s.Live.ConnectorSet, changedConnector) {
+		p.Restarts = append(p.Restarts, restartConnector(s, connectorHash)...)
+	}
+	if settled(s.Live.TaskSet, changedTasks) {
+		p.Restarts = append(p.Restarts, restartTasks(s, e, taskHash, set.hashes)...)
+	}
+	return former(s, connectorHash, taskHash, set.hashes, int(taskReplicas(e, set.hashes))), c.err
+}
+
+// settled tells whether the StatefulSet controller has taken in the present template: a pod deleted earlier could come back
+// as it was.
+func settled(live *appsv1.StatefulSet, changed []*appsv1ac.StatefulSetApplyConfiguration) bool {
+	return live != nil && len(changed) == 0 && live.Status.ObservedGeneration >= live.Generation
+}
+
+// former counts the pods that still have to be replaced.
+func former(s State, connectorHash, taskHash string, hashes []string, replicas int) int {
+	count := 0
+	for _, pod := range podsOf(s.Pods, "connector") {
+		if outdated(s, pod, connectorHash, "") != "" {
+			count++
+		}
+	}
+	for id, pod := range podsOf(s.Pods, "task") {
+		if id < replicas && outdated(s, pod, taskHash, hashes[id]) != "" {
+			count++
+		}
+	}
+	return count
+}
+
+// collector keeps the first error of a row of comparisons.
+type collector struct{ err error }
+
+// differing returns want if it is not what is there.
+func differing[C any, O metav1.Object](c *collector, live O, want C, extract func(O, string) (C, error)) []C {
+	if isNil(live) {
+		return []C{want}
+	}
+	upToDate, err := apply.UpToDate(live, want, Manager, extract)
+	if err != nil && c.err == nil {
+		c.err = err
+	}
+	if upToDate {
+		return nil
+	}
+	return []C{want}
+}
+
+// Failure is a write that the API refused.
+type Failure struct {
+	// Kind and Name of the object.
+	Kind, Name string
+	Err        error
+}
+
+func (f Failure) Error() string { return fmt.Sprintf("apply %s %s: %v", f.Kind, f.Name, f.Err) }
+
+// Unwrap returns the API's own error.
+func (f Failure) Unwrap() error { return f.Err }
+
+// Fail tells of a write that failed in the status.
+func (p *Plan) Fail(s State, f Failure) {
+	for i, c := range p.Status.Conditions {
+		if c.Type == ConditionReady || c.Type == ConditionStorageReady && f.Kind == "PersistentVolumeClaim" {
+			failed := condition.False(c.Type, ReasonApplyRejected, f.Error())
+			p.Status.Conditions[i] = condition.Merge(p.before.Conditions, []metav1.Condition{failed}, s.Connector.Generation, s.Now)[0]
+		}
+	}
+}
+
+// StatusChanged tells whether the status has to be written.
+func (p *Plan) StatusChanged() bool { return !equality.Semantic.DeepEqual(p.before, p.Status) }
+
+// Events are what people are told once the plan is carried out.
+func (p *Plan) Events() []event.Event {
+	var told []event.Event
+	for _, r := range p.Restarts {
+		told = append(told, event.Normal(ReasonRestarting, "Restart", fmt.Sprintf("restarting pod %s: %s", r.Pod.Name, r.Why)))
+	}
+	return append(told, news(p.before, p.Status)...)
+}
+
+// Empty tells whether there is nothing to write but, perhaps, the status.
+func (p *Plan) Empty() bool {
+	return len(p.ServiceAccounts)+len(p.Roles)+len(p.RoleBindings)+len(p.Secrets)+len(p.ConfigMaps)+len(p.Claims)+len(p.Budgets)+
+		len(p.Services)+len(p.StatefulSets)+len(p.Unwanted)+len(p.Mark)+len(p.Done)+len(p.Restarts) == 0
+}

@@ -1,0 +1,87 @@
+package decide
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
+	"github.com/weir-dev/weir/pkg/event"
+)
+
+// news are the events that tell how the status has changed, so that each is told once.
+func news(before, after connectv1.KafkaConnectorStatus) []event.Event {
+	var told []event.Event
+	if failedAnew(podOf(before.Connector), podOf(after.Connector)) {
+		told = append(told, event.Warning(ReasonConnectorFailed, "Observe", "the connector failed: "+after.Connector.LastError))
+	}
+	for _, task := range after.Tasks {
+		was := taskOf(before, task.ID)
+		switch is := (pod{task.State, task.Pod, task.LastError, task.Restarts}); {
+		case failedAnew(was, is):
+			told = append(told, event.Warning(ReasonTaskFailed, "Observe", fmt.Sprintf("task %d failed: %s", task.ID, task.LastError)))
+		case was.state == PodFailed && task.State == PodRunning:
+			told = append(told, event.Normal(ReasonTaskRecovered, "Observe", fmt.Sprintf("task %d runs again", task.ID)))
+		}
+	}
+	if before.TasksDesired != after.TasksDesired {
+		told = append(told, event.Normal(ReasonScaled, "Scale", fmt.Sprintf("tasks: %d, before %d", after.TasksDesired, before.TasksDesired)))
+	}
+	return append(told, turned(before.Conditions, after.Conditions)...)
+}
+
+// pod is what tells whether a connector or task has failed again.
+type pod struct {
+	state, name, lastError string
+	restarts               int32
+}
+
+func podOf(c *connectv1.ConnectorStatus) pod {
+	if c == nil {
+		return pod{}
+	}
+	return pod{c.State, c.Pod, c.LastError, c.Restarts}
+}
+
+func taskOf(status connectv1.KafkaConnectorStatus, id int32) pod {
+	for _, t := range status.Tasks {
+		if t.ID == id {
+			return pod{t.State, t.Pod, t.LastError, t.Restarts}
+		}
+	}
+	return pod{}
+}
+
+// failedAnew holds when a pod has failed since it was last looked at, even if it is back already.
+func failedAnew(was, is pod) bool {
+	return is.state == PodFailed && was.state != PodFailed || is.lastError != "" && is.name == was.name && is.restarts > was.restarts && is.state != PodPending
+}
+
+// turned are the events of conditions that have changed their status or their reason.
+func turned(before, after []metav1.Condition) []event.Event {
+	var told []event.Event
+	for _, c := range after {
+		was := meta.FindStatusCondition(before, c.Type)
+		if was != nil && was.Status == c.Status && was.Reason == c.Reason {
+			continue
+		}
+		switch {
+		case c.Type == ConditionConfigValid && c.Status == metav1.ConditionFalse && c.Reason != ReasonFormerObjects:
+			told = append(told, event.Warning(c.Reason, "Validate", c.Message))
+		case c.Type == ConditionTaskConfigsPublished && c.Status == metav1.ConditionTrue:
+			told = append(told, event.Normal(c.Reason, "Publish", "the connector published "+c.Message))
+		case c.Type == ConditionTaskConfigsPublished && c.Reason != ReasonNotPublishedYet && c.Reason != ReasonOutdated:
+			told = append(told, event.Warning(c.Reason, "Publish", c.Message))
+		case c.Type == ConditionReady && c.Status == metav1.ConditionTrue:
+			told = append(told, event.Normal(c.Reason, "Observe", c.Message))
+		case c.Type == ConditionReady && c.Reason == ReasonApplyRejected:
+			told = append(told, event.Warning(c.Reason, "Apply", c.Message))
+		case c.Type == ConditionStorageReady && c.Status == metav1.ConditionFalse && c.Reason != ReasonClaimPending:
+			told = append(told, event.Warning(c.Reason, "Provision", c.Message))
+		case c.Type == ConditionStorageReady && c.Status == metav1.ConditionTrue:
+			told = append(told, event.Normal(c.Reason, "Provision", c.Message))
+		}
+	}
+	return told
+}

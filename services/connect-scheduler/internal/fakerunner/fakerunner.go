@@ -1,0 +1,199 @@
+// Package fakerunner plays the part of connect-runner on simulated nodes, for tests, demonstrations and benchmarks only: it
+// publishes task configs for connector pods that no process runs in, and lets tasks fail on request. It moves no records.
+package fakerunner
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	corev1listers "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/rest"
+
+	"github.com/weir-dev/weir/apis/contract"
+	"github.com/weir-dev/weir/pkg/controller"
+)
+
+// manager is connect-runner's field manager.
+const manager = "connect-runner"
+
+// Keys of connectorConfig that tell the fake runner what to do; a real connector would not know them.
+const (
+	// keyTasks is the number of task configs to publish; tasks.max where it is absent.
+	keyTasks = "fake.tasks"
+	// keyTask begins the keys of one task: fake.task.1.topic becomes the key topic of task 1.
+	keyTask = "fake.task."
+	// keyRaw is published as it is in place of every task config.
+	keyRaw = "fake.raw"
+)
+
+// Options of a fake runner.
+type Options struct {
+	// Namespace to look at; all where it is empty.
+	Namespace string
+	// AsPod writes with the token of the connector pod's ServiceAccount, and so with no more rights than a real runner has.
+	AsPod bool
+	// Log tells what is published.
+	Log *slog.Logger
+}
+
+// Run plays connect-runner until ctx ends.
+func Run(ctx context.Context, config *rest.Config, o Options) error {
+	kube, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return fmt.Errorf("make the client: %w", err)
+	}
+	factory := informers.NewSharedInformerFactoryWithOptions(kube, 0, informers.WithNamespace(o.Namespace),
+		informers.WithTweakListOptions(func(list *metav1.ListOptions) { list.LabelSelector = contract.LabelConnector }))
+	runner := &runner{kube: kube, rest: config, options: o,
+		pods: factory.Core().V1().Pods().Lister(), secrets: factory.Core().V1().Secrets().Lister()}
+	c := controller.New("fake-runner", runner, controller.Options{Workers: 8, Log: o.Log, Metrics: prometheus.NewRegistry()})
+	if err := controller.Watch(c, factory.Core().V1().Pods().Informer(), connectorPods); err != nil {
+		return err
+	}
+	if err := controller.Watch(c, factory.Core().V1().Secrets().Informer(), controller.Label[*corev1.Secret](contract.LabelConnector)); err != nil {
+		return err
+	}
+	factory.Start(ctx.Done())
+	defer factory.Shutdown()
+	return c.Run(ctx)
+}
+
+func connectorPods(pod *corev1.Pod) []controller.Key {
+	if pod.Labels[contract.LabelType] != contract.TypeConnector {
+		return nil
+	}
+	return controller.Label[*corev1.Pod](contract.LabelConnector)(pod)
+}
+
+type runner struct {
+	kube    kubernetes.Interface
+	rest    *rest.Config
+	options Options
+	pods    corev1listers.PodLister
+	secrets corev1listers.SecretLister
+}
+
+// Reconcile publishes what the connector's pod would, once it runs and the Secret to write to is there.
+func (r *runner) Reconcile(ctx context.Context, key controller.Key) (controller.Result, error) {
+	pod, err := r.pods.Pods(key.Namespace).Get(key.Name + "-connector-0")
+	if err != nil || pod.DeletionTimestamp != nil || !ready(pod) {
+		return controller.Result{}, nil //nolint:nilerr // no pod, nothing to play
+	}
+	secret, err := r.secrets.Secrets(key.Namespace).Get(key.Name + "-tasks")
+	generation := env(pod, contract.EnvConfigGeneration)
+	if err != nil || secret.Annotations[contract.AnnotationGeneration] == generation {
+		return controller.Result{}, nil //nolint:nilerr // the Secret's own event brings us back
+	}
+	config, err := r.connectorConfig(ctx, pod)
+	if err != nil {
+		return controller.Result{}, err
+	}
+	client := r.kube
+	if r.options.AsPod {
+		if client, err = r.asPod(ctx, pod); err != nil {
+			return controller.Result{}, err
+		}
+	}
+	want := publish(secret, generation, config)
+	if _, err := client.CoreV1().Secrets(key.Namespace).Apply(ctx, want, metav1.ApplyOptions{FieldManager: manager, Force: true}); err != nil {
+		return controller.Result{}, fmt.Errorf("publish task configs of %s: %w", key, err)
+	}
+	r.options.Log.Info("published task configs", "connector", key.String(), "tasks", want.Annotations[contract.AnnotationTaskCount])
+	return controller.Result{}, nil
+}
+
+func (r *runner) connectorConfig(ctx context.Context, pod *corev1.Pod) (map[string]string, error) {
+	for _, v := range pod.Spec.Volumes {
+		if v.ConfigMap == nil {
+			continue
+		}
+		files, err := r.kube.CoreV1().ConfigMaps(pod.Namespace).Get(ctx, v.ConfigMap.Name, metav1.GetOptions{})
+		if err != nil {
+			return nil, fmt.Errorf("read ConfigMap %s: %w", v.ConfigMap.Name, err)
+		}
+		var config map[string]string
+		if err := json.Unmarshal([]byte(files.Data[path.Base(contract.ConnectorConfigFile)]), &config); err != nil {
+			return nil, fmt.Errorf("parse connector.json: %w", err)
+		}
+		return config, nil
+	}
+	return nil, fmt.Errorf("pod %s mounts no ConfigMap", pod.Name)
+}
+
+// asPod is a client with the rights of the connector's pod.
+func (r *runner) asPod(ctx context.Context, pod *corev1.Pod) (kubernetes.Interface, error) {
+	token, err := r.kube.CoreV1().ServiceAccounts(pod.Namespace).CreateToken(ctx, pod.Spec.ServiceAccountName,
+		&authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("get a token of ServiceAccount %s: %w", pod.Spec.ServiceAccountName, err)
+	}
+	config := rest.AnonymousClientConfig(r.rest)
+	config.BearerToken = token.Status.Token
+	return kubernetes.NewForConfig(config)
+}
+
+// publish is the Secret as connect-runner writes it.
+func publish(secret *corev1.Secret, generation string, config map[string]string) *corev1ac.SecretApplyConfiguration {
+	count, err := strconv.Atoi(config[keyTasks])
+	if err != nil {
+		count, _ = strconv.Atoi(config["tasks.max"])
+	}
+	data, hashes := map[string][]byte{}, make([]string, count)
+	for id := range count {
+		file := []byte(config[keyRaw])
+		if len(file) == 0 {
+			file, _ = json.Marshal(taskConfig(config, id)) // maps of strings always have a JSON form
+		}
+		data[contract.TaskConfigKey(id)], hashes[id] = file, contract.TaskConfigHash(file)
+	}
+	return corev1ac.Secret(secret.Name, secret.Namespace).
+		WithAnnotations(map[string]string{
+			contract.AnnotationGeneration:      generation,
+			contract.AnnotationTaskCount:       strconv.Itoa(count),
+			contract.AnnotationTaskConfigsHash: contract.TaskConfigsHash(hashes),
+		}).
+		WithData(data)
+}
+
+func taskConfig(config map[string]string, id int) contract.TaskConfig {
+	task := contract.TaskConfig{Connector: map[string]string{}, Task: map[string]string{"task.id": strconv.Itoa(id)}}
+	for key, value := range config {
+		if own, ok := strings.CutPrefix(key, keyTask+strconv.Itoa(id)+"."); ok {
+			task.Task[own] = value
+		}
+		if !strings.HasPrefix(key, "fake.") && key != "tasks.max" {
+			task.Connector[key] = value
+		}
+	}
+	return task
+}
+
+func ready(pod *corev1.Pod) bool {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodReady {
+			return c.Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}
+
+func env(pod *corev1.Pod, name string) string {
+	for _, v := range pod.Spec.Containers[0].Env {
+		if v.Name == name {
+			return v.Value
+		}
+	}
+	return ""
+}
