@@ -43,6 +43,9 @@ const (
 	EnvConfigGeneration = "CONFIG_GENERATION"
 	// EnvTaskHashes is the value of AnnotationTaskHashes; set in the tasks' pods only.
 	EnvTaskHashes = "TASK_CONFIG_HASHES"
+	// EnvZone is the zone of the node (the pod's label topology.kubernetes.io/zone, which Kubernetes copies from the node);
+	// a sink's consumer fetches from replicas of the same zone. It may be empty or left out.
+	EnvZone = "NODE_ZONE"
 )
 
 // Files in the container that runs connect-runner. Writer: connect-scheduler.
@@ -126,6 +129,32 @@ type Termination struct {
 	Reason string `json:"reason"`
 	// Message is one line for people, without secrets.
 	Message string `json:"message"`
+	// Result is what `connect-runner validate` (a ValidationResult) or `connect-runner offsets` (an OffsetsResult) found.
+	// It is left out of the termination message where it does not fit into the 4096 bytes that Kubernetes keeps.
+	Result json.RawMessage `json:"result,omitempty"`
+}
+
+// ValidationResult is what `connect-runner validate` found. Writer: connect-runner. Reader: connect-scheduler.
+type ValidationResult struct {
+	// Errors are the messages for each field that the connector, a converter, a transform or the client override policy
+	// refuses. Messages are redacted; values are in none of them. Empty for a valid configuration.
+	Errors map[string][]string `json:"errors"`
+}
+
+// OffsetsResult is what `connect-runner offsets` found or did. Writer: connect-runner. Reader: connect-scheduler.
+type OffsetsResult struct {
+	// Message says what was done; empty for list.
+	Message string `json:"message,omitempty"`
+	// Offsets are those of the connector, in the form of Connect's REST API; for list only.
+	Offsets []ConnectorOffset `json:"offsets,omitempty"`
+}
+
+// ConnectorOffset is the offset of one partition, in the connector's own terms; sinks have kafka_topic, kafka_partition
+// and kafka_offset.
+type ConnectorOffset struct {
+	Partition json.RawMessage `json:"partition"`
+	// Offset is null for a partition that is to be reset.
+	Offset json.RawMessage `json:"offset"`
 }
 
 // Reasons of a Termination.
@@ -148,6 +177,10 @@ const (
 	ReasonKafkaUnreachable = "KafkaUnreachable"
 	// ReasonOutOfMemory: the JVM ran out of memory.
 	ReasonOutOfMemory = "OutOfMemory"
+	// ReasonOffsetsFailed: offsets could not be listed, altered, reset or fenced.
+	ReasonOffsetsFailed = "OffsetsFailed"
+	// ReasonCompleted: validate or offsets has done what it was asked; Result says with what outcome. The exit code is 0.
+	ReasonCompleted = "Completed"
 )
 
 // ParseTermination reads a container's termination message; ok is false where it is not connect-runner's.

@@ -1,0 +1,68 @@
+package e2e
+
+import (
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestAFileArrivesWholeThroughATopicAndThreeTasks(t *testing.T) {
+	const records = 100_000
+	b := kafka(t)
+	topic := b.topic(t, "pipeline", 6)
+	in := filepath.Join(t.TempDir(), "in.txt")
+	out := filepath.Join(t.TempDir(), "out.txt")
+	var text strings.Builder
+	for i := range records {
+		fmt.Fprintf(&text, "line %d\n", i)
+	}
+	write(t, in, text.String())
+
+	began := time.Now()
+	source := deploy(t, "file-source", map[string]string{
+		"connector.class": "org.apache.kafka.connect.file.FileStreamSourceConnector",
+		"tasks.max":       "1",
+		"file":            in,
+		"topic":           topic,
+	})
+	source.startTasks(1)
+	sink := deploy(t, "file-sink", map[string]string{
+		"connector.class": "FileStreamSink",
+		"tasks.max":       "3",
+		"file":            out,
+		"topics":          topic,
+	})
+	tasks := sink.startTasks(3)
+
+	eventually(t, 2*time.Minute, "all lines arrive", func() bool { return len(lines(t, out)) >= records })
+	t.Logf("%d records through 1 source task and 3 sink tasks in %s, starts included", records, time.Since(began).Round(time.Millisecond))
+	seen := map[string]int{}
+	for _, line := range lines(t, out) {
+		seen[line]++
+	}
+	require.Len(t, seen, records, "none is lost")
+	for line, n := range seen {
+		require.Equal(t, 1, n, "%q arrives once", line)
+	}
+
+	_, metrics := tasks[1].get("/metrics")
+	require.Contains(t, metrics, `kafka_connect_connector_task_metrics_status{connector="file-sink",status="running",task="1"} 1`)
+	require.Regexp(t, `kafka_connect_sink_task_metrics_sink_record_send_total\{connector="file-sink",task="1"\} [1-9]`, metrics)
+	for i, p := range tasks {
+		require.Zero(t, p.term(), "task %d stops in good order", i)
+	}
+	committed, err := b.admin.FetchOffsets(t.Context(), "connect-"+namespace+"-file-sink")
+	require.NoError(t, err)
+	var total int64
+	for p := range int32(6) {
+		o, ok := committed.Lookup(topic, p)
+		require.True(t, ok, "partition "+strconv.Itoa(int(p)))
+		total += o.At
+	}
+	require.EqualValues(t, records, total, "the last commit covers everything")
+}

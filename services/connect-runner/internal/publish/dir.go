@@ -1,0 +1,62 @@
+package publish
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/weir-dev/weir/apis/contract"
+)
+
+// AnnotationsFile holds the annotations that the Secret would have, in a directory.
+const AnnotationsFile = "annotations.json"
+
+// Dir publishes into a directory: for running without Kubernetes.
+type Dir struct {
+	Path string
+}
+
+// Publish writes each file in one step, the annotations last.
+func (d Dir) Publish(_ context.Context, set Set) (bool, error) {
+	annotations, err := json.Marshal(set.annotations())
+	if err != nil {
+		return false, fmt.Errorf("publish task configs: %w", err)
+	}
+	if have, err := os.ReadFile(filepath.Join(d.Path, AnnotationsFile)); err == nil && bytes.Equal(have, annotations) {
+		return false, nil
+	}
+	if err := os.MkdirAll(d.Path, 0o700); err != nil {
+		return false, fmt.Errorf("publish task configs: %w", err)
+	}
+	for key, file := range set.data() {
+		if err := replace(filepath.Join(d.Path, key), file); err != nil {
+			return false, fmt.Errorf("publish task configs: %w", err)
+		}
+	}
+	entries, err := os.ReadDir(d.Path)
+	if err != nil {
+		return false, fmt.Errorf("publish task configs: %w", err)
+	}
+	for _, e := range entries {
+		if id, ok := contract.ParseTaskConfigKey(e.Name()); ok && id >= len(set.Files) {
+			if err := os.Remove(filepath.Join(d.Path, e.Name())); err != nil {
+				return false, fmt.Errorf("publish task configs: %w", err)
+			}
+		}
+	}
+	if err := replace(filepath.Join(d.Path, AnnotationsFile), annotations); err != nil {
+		return false, fmt.Errorf("publish task configs: %w", err)
+	}
+	return true, nil
+}
+
+func replace(path string, content []byte) error {
+	temp := path + ".tmp"
+	if err := os.WriteFile(temp, content, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(temp, path)
+}

@@ -1,0 +1,117 @@
+package publish
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
+
+	"github.com/weir-dev/weir/apis/contract"
+)
+
+// FieldManager owns what connect-runner writes.
+const FieldManager = "connect-runner"
+
+// SecretName is the name of a connector's Secret with task configs.
+func SecretName(connector string) string { return connector + "-tasks" }
+
+// Secrets is what is needed of a client: get and patch, which is all that the pod's ServiceAccount may do.
+type Secrets interface {
+	Get(ctx context.Context, name string, opts metav1.GetOptions) (*corev1.Secret, error)
+	Apply(ctx context.Context, secret *applycorev1.SecretApplyConfiguration, opts metav1.ApplyOptions) (*corev1.Secret, error)
+	Patch(ctx context.Context, name string, pt types.PatchType, data []byte, opts metav1.PatchOptions, subresources ...string) (*corev1.Secret, error)
+}
+
+// Secret publishes into the Secret `<connector>-tasks`, which connect-scheduler has made.
+type Secret struct {
+	Client    Secrets
+	Namespace string
+	Connector string
+}
+
+// Publish applies the set. The write carries the resourceVersion that was read, so that of two pods that think they are
+// the connector only one succeeds, and the other reads again what is there.
+func (s Secret) Publish(ctx context.Context, set Set) (bool, error) {
+	name := SecretName(s.Connector)
+	current, err := s.Client.Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return false, fmt.Errorf("read Secret %s: %w", name, err)
+	}
+	if newer(current.Annotations[contract.AnnotationGeneration], set.Generation) {
+		return false, ErrSuperseded
+	}
+	if published(current, set) {
+		return false, nil
+	}
+	want := applycorev1.Secret(name, s.Namespace).
+		WithResourceVersion(current.ResourceVersion).
+		WithAnnotations(set.annotations()).
+		WithData(set.data())
+	applied, err := s.Client.Apply(ctx, want, metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
+	if err != nil {
+		return false, fmt.Errorf("apply Secret %s: %w", name, err)
+	}
+	if err := s.removeLeftovers(ctx, applied, len(set.Files)); err != nil {
+		return false, err
+	}
+	return true, nil
+}
+
+// removeLeftovers removes task configs that apply leaves because another field manager wrote them.
+func (s Secret) removeLeftovers(ctx context.Context, secret *corev1.Secret, count int) error {
+	leftovers := map[string]any{}
+	for key := range secret.Data {
+		if id, ok := contract.ParseTaskConfigKey(key); ok && id >= count {
+			leftovers[key] = nil
+		}
+	}
+	if len(leftovers) == 0 {
+		return nil
+	}
+	patch, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"resourceVersion": secret.ResourceVersion},
+		"data":     leftovers,
+	})
+	if err != nil {
+		return fmt.Errorf("remove leftover task configs: %w", err)
+	}
+	if _, err := s.Client.Patch(ctx, secret.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: FieldManager}); err != nil {
+		return fmt.Errorf("remove leftover task configs from Secret %s: %w", secret.Name, err)
+	}
+	return nil
+}
+
+// published says whether a Secret holds exactly the set.
+func published(secret *corev1.Secret, set Set) bool {
+	for key, value := range set.annotations() {
+		if secret.Annotations[key] != value {
+			return false
+		}
+	}
+	tasks := maps.Clone(secret.Data)
+	maps.DeleteFunc(tasks, func(key string, _ []byte) bool {
+		_, ok := contract.ParseTaskConfigKey(key)
+		return !ok
+	})
+	return maps.EqualFunc(tasks, set.data(), bytes.Equal)
+}
+
+// newer says whether generation a is newer than b; what is no number is older than all.
+func newer(a, b string) bool {
+	x, errA := strconv.ParseInt(a, 10, 64)
+	y, errB := strconv.ParseInt(b, 10, 64)
+	return errA == nil && (errB != nil || x > y)
+}
+
+// Permanent says whether trying again cannot help.
+func Permanent(err error) bool {
+	return apierrors.IsRequestEntityTooLargeError(err) || apierrors.IsInvalid(err)
+}

@@ -1,0 +1,119 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/weir-dev/weir/apis/contract"
+	"github.com/weir-dev/weir/services/connect-runner/internal/jvm"
+	"github.com/weir-dev/weir/services/connect-runner/internal/outcome"
+	"github.com/weir-dev/weir/services/connect-runner/internal/publish"
+)
+
+// Waiting times between attempts to publish.
+const (
+	publishRetryMin = 250 * time.Millisecond
+	publishRetryMax = 30 * time.Second
+	publishTimeout  = 30 * time.Second
+)
+
+// publishing publishes what the connector asked for last; what it asked for before that, and is not out yet, is skipped.
+type publishing struct {
+	runner *Runner
+	fail   func(error)
+	offers chan jvm.Event
+	cancel context.CancelFunc
+	wait   sync.WaitGroup
+}
+
+func newPublishing(r *Runner, fail func(error)) *publishing {
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &publishing{runner: r, fail: fail, offers: make(chan jvm.Event, 1), cancel: cancel}
+	p.wait.Go(func() { p.run(ctx) })
+	return p
+}
+
+// offer replaces what waits to be published.
+func (p *publishing) offer(event jvm.Event) {
+	for {
+		select {
+		case p.offers <- event:
+			return
+		default:
+		}
+		select {
+		case <-p.offers:
+		default:
+		}
+	}
+}
+
+func (p *publishing) close() {
+	p.cancel()
+	p.wait.Wait()
+}
+
+func (p *publishing) run(ctx context.Context) {
+	var event jvm.Event
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case event = <-p.offers:
+		}
+		retry := publishRetryMin
+		for !p.publish(ctx, event) {
+			select {
+			case <-ctx.Done():
+				return
+			case event = <-p.offers:
+				retry = publishRetryMin
+			case <-time.After(retry):
+				retry = min(2*retry, publishRetryMax)
+			}
+		}
+	}
+}
+
+// publish makes one attempt; false asks for another.
+func (p *publishing) publish(ctx context.Context, event jvm.Event) bool {
+	r := p.runner
+	set, err := publish.NewSet(r.Config.Generation, event.Configs)
+	if err == nil {
+		attempt, cancel := context.WithTimeout(ctx, publishTimeout)
+		defer cancel()
+		var changed bool
+		if changed, err = r.Publisher.Publish(attempt, set); err == nil {
+			p.published(event, len(set.Files), changed)
+			return true
+		}
+	}
+	r.metrics.publishes.WithLabelValues("error").Inc()
+	switch {
+	case errors.Is(err, publish.ErrTooLarge) || publish.Permanent(err):
+		p.fail(&outcome.Error{Reason: contract.ReasonTaskConfigsTooLarge, Err: err})
+		return true
+	case errors.Is(err, publish.ErrSuperseded):
+		r.Log.Warn("task configs are not published: this pod is an old one", "generation", r.Config.Generation)
+		return true
+	case ctx.Err() == nil:
+		r.Log.Error("publish task configs; trying again", "error", err)
+	}
+	return false
+}
+
+func (p *publishing) published(event jvm.Event, count int, changed bool) {
+	r := p.runner
+	took := time.Since(time.UnixMilli(event.RequestedAt))
+	result := "unchanged"
+	if changed {
+		result = "written"
+		r.metrics.publishSeconds.Observe(took.Seconds())
+	}
+	r.metrics.publishes.WithLabelValues(result).Inc()
+	r.metrics.published.Set(float64(count))
+	r.Log.Info("task configs published", "tasks", count, "result", result, "took", took.Round(time.Millisecond))
+	r.state.Ready()
+}

@@ -1,0 +1,195 @@
+package dev.weir.connect;
+
+import org.apache.kafka.common.metrics.PluginMetrics;
+import org.apache.kafka.common.metrics.internals.PluginMetricsImpl;
+import org.apache.kafka.common.utils.Utils;
+import org.apache.kafka.connect.errors.ConnectException;
+import org.apache.kafka.connect.runtime.AbstractHerder;
+import org.apache.kafka.connect.runtime.CloseableConnectorContext;
+import org.apache.kafka.connect.runtime.ConnectorConfig;
+import org.apache.kafka.connect.runtime.SinkConnectorConfig;
+import org.apache.kafka.connect.runtime.SourceConnectorConfig;
+import org.apache.kafka.connect.runtime.TargetState;
+import org.apache.kafka.connect.runtime.TooManyTasksException;
+import org.apache.kafka.connect.runtime.Worker;
+import org.apache.kafka.connect.storage.ClusterConfigState;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.TimeUnit;
+
+/** Runs the connector and hands over what it wants its tasks to do. */
+final class ConnectorRun implements PodHerder.Events {
+    private static final Logger log = LoggerFactory.getLogger(ConnectorRun.class);
+    private static final long RETRY_MIN_MS = 250;
+    private static final long RETRY_MAX_MS = 60_000;
+
+    private final String name;
+    private final Map<String, String> config;
+    private final Pod pod;
+    private final Channel channel;
+    private final Redactor redactor;
+    private final Outcome outcome;
+    private final Burst burst;
+    private final ScheduledExecutorService thread = Executors.newSingleThreadScheduledExecutor(r -> new Thread(r, "task-configs"));
+    private List<Map<String, String>> published;
+    private long retryMs = RETRY_MIN_MS;
+
+    ConnectorRun(Settings settings, Map<String, String> config, Pod pod, Channel channel, Redactor redactor, Outcome outcome) {
+        this.name = settings.name();
+        this.config = config;
+        this.pod = pod;
+        this.channel = channel;
+        this.redactor = redactor;
+        this.outcome = outcome;
+        this.burst = new Burst(thread, settings.reconfigureDelayMs(), this::publishAgain);
+    }
+
+    void start() {
+        pod.herder().listen(this);
+        pod.herder().start();
+        pod.herder().configs().putConnectorConfig(name, config, TargetState.STARTED);
+        startConnector();
+    }
+
+    void stop() {
+        thread.shutdownNow();
+        pod.stop();
+    }
+
+    @Override
+    public void running() {
+        // Ready only when the task configs are out; Go knows when that is.
+    }
+
+    @Override
+    public void failed(Throwable cause) {
+        new Thread(() -> outcome.fail(RunnerException.reasonOfStart(cause, RunnerException.CONNECTOR_FAILED), cause, this::stop), "ending").start();
+    }
+
+    @Override
+    public void reconfigure() {
+        burst.request();
+    }
+
+    @Override
+    public void reload() {
+        log.info("Starting the connector anew: a value of a config provider has expired");
+        thread.execute(() -> {
+            pod.herder().worker().stopAndAwaitConnector(name);
+            startConnector();
+        });
+    }
+
+    private void startConnector() {
+        Worker worker = pod.herder().worker();
+        ClusterConfigState state = pod.herder().configs().snapshot();
+        Context context = new Context(worker.metrics().connectorPluginMetrics(name));
+        worker.startConnector(name, state.connectorConfig(name), context, pod.herder(), TargetState.STARTED, (error, started) -> {
+            if (error != null) {
+                failed(error.getCause() == null ? error : error.getCause());
+                return;
+            }
+            thread.execute(() -> {
+                try {
+                    publish(System.currentTimeMillis());
+                } catch (Throwable t) {
+                    failed(t);
+                }
+            });
+        });
+    }
+
+    private void publishAgain(long requestedAt) {
+        try {
+            publish(requestedAt);
+            retryMs = RETRY_MIN_MS;
+        } catch (TooManyTasksException e) {
+            // The worker has already failed the connector.
+            log.error("The connector asks for more tasks than tasks.max allows", e);
+        } catch (Throwable t) {
+            // As in Connect, the tasks go on with what they have until the connector can say what it wants.
+            log.error("Computing task configs failed; trying again in {} ms", retryMs, t);
+            thread.schedule(() -> publishAgain(requestedAt), retryMs, TimeUnit.MILLISECONDS);
+            retryMs = Math.min(retryMs * 2, RETRY_MAX_MS);
+        }
+    }
+
+    private void publish(long requestedAt) {
+        List<Map<String, String>> tasks = taskConfigs();
+        if (tasks.equals(published)) {
+            log.info("The task configs are what they were");
+            return;
+        }
+        Map<String, String> connector = new HashMap<>(config);
+        // Else a change of the number of tasks would restart those that stay.
+        connector.remove(ConnectorConfig.TASKS_MAX_CONFIG);
+        List<Map<String, Object>> configs = new ArrayList<>();
+        for (Map<String, String> task : tasks) {
+            configs.add(Map.of("connector", connector, "task", task));
+        }
+        channel.send("taskConfigs", Map.of("configs", configs, "requestedAt", requestedAt));
+        published = tasks;
+        log.info("The connector asks for {} tasks", tasks.size());
+    }
+
+    private List<Map<String, String>> taskConfigs() {
+        Worker worker = pod.herder().worker();
+        ClusterConfigState state = pod.herder().configs().snapshot();
+        Map<String, String> resolved = state.connectorConfig(name);
+        ConnectorConfig connectorConfig = pod.isSink()
+                ? new SinkConnectorConfig(pod.herder().plugins(), resolved)
+                : new SourceConnectorConfig(pod.herder().plugins(), resolved, worker.isTopicCreationEnabled());
+        List<Map<String, String>> tasks = AbstractHerder.reverseTransform(name, state, worker.connectorTaskConfigs(name, connectorConfig));
+        for (Map<String, String> task : tasks) {
+            // Connect puts a placeholder back only under the key it came from; connectors also build values out of others.
+            task.replaceAll((key, value) -> value == null || value.equals(config.get(key)) ? value : redactor.restorePlaceholders(value));
+        }
+        return tasks;
+    }
+
+    /** What the connector sees of its surroundings. */
+    private final class Context implements CloseableConnectorContext {
+        private final PluginMetricsImpl metrics;
+        private volatile boolean closed;
+
+        Context(PluginMetricsImpl metrics) {
+            this.metrics = metrics;
+        }
+
+        @Override
+        public void requestTaskReconfiguration() {
+            refuseIfClosed();
+            reconfigure();
+        }
+
+        @Override
+        public void raiseError(Exception e) {
+            refuseIfClosed();
+            pod.herder().onFailure(name, e);
+        }
+
+        @Override
+        public PluginMetrics pluginMetrics() {
+            return metrics;
+        }
+
+        @Override
+        public void close() {
+            Utils.closeQuietly(metrics, "metrics of the connector plugin");
+            closed = true;
+        }
+
+        private void refuseIfClosed() {
+            if (closed) {
+                throw new ConnectException("this instance of connector " + name + " has been shut down");
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+package dev.weir.connect;
+
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+import java.util.HashMap;
+import java.util.Map;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
+
+/** The one way in which this process ends: the event that says why, a bounded attempt to close, the exit. */
+final class Outcome {
+    private static final long CLOSE_AFTER_FAILURE_MS = 15_000;
+    private static final Logger log = LoggerFactory.getLogger(Outcome.class);
+
+    private final Channel channel;
+    private final Redactor redactor;
+    private final AtomicBoolean decided = new AtomicBoolean();
+
+    Outcome(Channel channel, Redactor redactor) {
+        this.channel = channel;
+        this.redactor = redactor;
+    }
+
+    /** Ends with an error; later calls are ignored. May be called on any thread, also one that close has to wait for. */
+    void fail(String reason, Throwable cause, Runnable close) {
+        if (!decided.compareAndSet(false, true)) {
+            return;
+        }
+        if (cause instanceof OutOfMemoryError || RunnerException.OUT_OF_MEMORY.equals(reason)) {
+            // No memory to close anything with.
+            channel.send("failed", Map.of("reason", RunnerException.OUT_OF_MEMORY, "message", "the JVM ran out of memory"));
+            Runtime.getRuntime().halt(1);
+        }
+        String message = RunnerException.oneLine(redactor.redact(RunnerException.describe(cause)));
+        // The whole text goes through the redactor twice: joined lines may put a secret together that was broken before.
+        channel.send("failed", Map.of("reason", reason, "message", redactor.redact(message)));
+        log.error("Ending: {}: {}", reason, message, cause);
+        run(close, CLOSE_AFTER_FAILURE_MS);
+        exit(1);
+    }
+
+    /** Ends after a request to stop. */
+    void stopped(Runnable close) {
+        if (!decided.compareAndSet(false, true)) {
+            return;
+        }
+        boolean closed = run(close, Long.MAX_VALUE);
+        channel.send("stopped", Map.of("clean", closed));
+        exit(0);
+    }
+
+    /** Ends with a result. */
+    void result(Map<String, ?> fields) {
+        if (!decided.compareAndSet(false, true)) {
+            return;
+        }
+        channel.send("result", new HashMap<>(fields));
+        exit(0);
+    }
+
+    private static boolean run(Runnable close, long limitMs) {
+        CountDownLatch done = new CountDownLatch(1);
+        AtomicBoolean clean = new AtomicBoolean();
+        Thread thread = new Thread(() -> {
+            try {
+                close.run();
+                clean.set(true);
+            } catch (Throwable t) {
+                log.warn("Closing failed", t);
+            } finally {
+                done.countDown();
+            }
+        }, "close");
+        thread.setDaemon(true);
+        thread.start();
+        try {
+            return done.await(limitMs, TimeUnit.MILLISECONDS) && clean.get();
+        } catch (InterruptedException e) {
+            return false;
+        }
+    }
+
+    private static void exit(int code) {
+        org.apache.logging.log4j.LogManager.shutdown();
+        // Halt: a plugin's shutdown hook or stray thread must not keep the pod.
+        Runtime.getRuntime().halt(code);
+    }
+}

@@ -1,0 +1,200 @@
+package dev.weir.connect;
+
+import org.apache.kafka.clients.CommonClientConfigs;
+import org.apache.kafka.common.config.ConfigDef;
+import org.apache.kafka.common.config.ConfigException;
+import org.apache.kafka.common.errors.TimeoutException;
+import org.apache.kafka.common.utils.Time;
+import org.apache.kafka.connect.connector.Connector;
+import org.apache.kafka.connect.connector.policy.ConnectorClientConfigOverridePolicy;
+import org.apache.kafka.connect.json.JsonConverter;
+import org.apache.kafka.connect.json.JsonConverterConfig;
+import org.apache.kafka.connect.runtime.ConnectorConfig;
+import org.apache.kafka.connect.runtime.Worker;
+import org.apache.kafka.connect.runtime.WorkerConfig;
+import org.apache.kafka.connect.runtime.WorkerConfigTransformer;
+import org.apache.kafka.connect.runtime.distributed.DistributedConfig;
+import org.apache.kafka.connect.runtime.isolation.PluginUtils;
+import org.apache.kafka.connect.runtime.isolation.Plugins;
+import org.apache.kafka.connect.storage.KafkaOffsetBackingStore;
+import org.apache.kafka.connect.storage.MemoryOffsetBackingStore;
+import org.apache.kafka.connect.storage.OffsetBackingStore;
+import org.apache.kafka.connect.util.ConnectUtils;
+import org.apache.kafka.connect.util.SharedTopicAdmin;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+import java.util.HashMap;
+import java.util.Map;
+import java.util.Set;
+
+/** Kafka Connect's Worker for a single connector or task, put together as ConnectDistributed does, without a cluster of workers. */
+final class Pod {
+    private static final Logger log = LoggerFactory.getLogger(Pod.class);
+
+    private final PodHerder herder;
+    private final boolean sink;
+    private final AutoCloseable admin;
+
+    private Pod(PodHerder herder, boolean sink, AutoCloseable admin) {
+        this.herder = herder;
+        this.sink = sink;
+        this.admin = admin;
+    }
+
+    /**
+     * Builds the worker for a connector.
+     *
+     * @param connector the connector's configuration, with placeholders
+     * @param broker    whether Kafka has to answer; checking a configuration needs no broker
+     * @throws RunnerException for worker properties that cannot be used, a missing plugin, or a broker that does not answer
+     */
+    static Pod build(Settings settings, Map<String, String> connector, Redactor redactor, boolean broker) {
+        WorkerProperties properties = WorkerProperties.load(settings);
+        redactor.learnConfig(properties.asMap());
+        redactor.learnConfig(connector);
+        Plugins plugins = PluginFinder.find(properties.asMap(), connector);
+        Connector instance = newConnector(plugins, connector);
+        boolean sink = ConnectUtils.isSinkConnector(instance);
+        if (sink) {
+            properties.forSink();
+        }
+        WorkerConfig config = workerConfig(properties, broker);
+        redactor.learnConfig(config.values());
+        redactor.learnConfig(config.originals());
+        Set<String> unknown = properties.unknown(config.values().keySet());
+        if (!unknown.isEmpty()) {
+            log.warn("worker.properties has settings that Kafka Connect does not know; clients and plugins get them all the same: {}", unknown);
+        }
+        String clusterId = clusterId(config);
+        ConnectorClientConfigOverridePolicy policy = plugins.newPlugin(
+                config.getString(WorkerConfig.CONNECTOR_CLIENT_POLICY_CLASS_CONFIG), config, ConnectorClientConfigOverridePolicy.class);
+        String workerId = settings.namespace() + "/" + settings.name() + (settings.mode().equals("task") ? "-tasks-" + settings.taskId() : "-connector");
+        String clientIdBase = settings.name() + "-";
+        SharedTopicAdmin admin = null;
+        OffsetBackingStore offsets = new NoOffsets();
+        if (!sink && broker) {
+            Map<String, Object> adminProps = new HashMap<>(config.originals());
+            ConnectUtils.addMetricsContextProperties(adminProps, config, clusterId);
+            adminProps.put(CommonClientConfigs.CLIENT_ID_CONFIG, clientIdBase + "shared-admin");
+            admin = new SharedTopicAdmin(adminProps);
+            offsets = new KafkaOffsetBackingStore(admin, () -> clientIdBase, plugins.newInternalConverter(true, JsonConverter.class.getName(),
+                    Map.of(JsonConverterConfig.SCHEMAS_ENABLE_CONFIG, "false")));
+        }
+        offsets.configure(config);
+        Worker worker = new Worker(workerId, Time.SYSTEM, plugins, config, offsets, policy);
+        learnSecrets(worker.configTransformer(), instance, connector, redactor);
+        return new Pod(new ExactlyOnceChecks(worker, clusterId, policy), sink, admin);
+    }
+
+    PodHerder herder() {
+        return herder;
+    }
+
+    boolean isSink() {
+        return sink;
+    }
+
+    void stop() {
+        herder.stop();
+        if (admin != null) {
+            try {
+                admin.close();
+            } catch (Exception e) {
+                log.debug("Closing the admin client failed", e);
+            }
+        }
+    }
+
+    private static Connector newConnector(Plugins plugins, Map<String, String> connector) {
+        String name = connector.get(ConnectorConfig.CONNECTOR_CLASS_CONFIG);
+        if (name == null || name.isBlank()) {
+            throw new RunnerException(RunnerException.CONFIG_INVALID, "connector.class is missing from the connector's configuration");
+        }
+        try {
+            return plugins.newConnector(name, PluginUtils.connectorVersionRequirement(connector.get(ConnectorConfig.CONNECTOR_VERSION)));
+        } catch (Exception | LinkageError e) {
+            // Connect's own message lists every plugin that it knows: more than a line holds.
+            String detail = RunnerException.describe(e).replaceFirst(", available connectors are: .*", "");
+            throw new RunnerException(RunnerException.PLUGIN_INVALID, "find connector plugin: " + detail);
+        }
+    }
+
+    private static WorkerConfig workerConfig(WorkerProperties properties, boolean broker) {
+        try {
+            DistributedConfig config = new DistributedConfig(properties.asMap());
+            return broker ? config : new Offline(config);
+        } catch (ConfigException e) {
+            throw new RunnerException(RunnerException.WORKER_CONFIG_INVALID, "read worker configuration", e);
+        }
+    }
+
+    private static String clusterId(WorkerConfig config) {
+        try {
+            return config.kafkaClusterId();
+        } catch (Exception e) {
+            for (Throwable t = e; t != null; t = t.getCause()) {
+                if (t instanceof ConfigException) {
+                    throw new RunnerException(RunnerException.WORKER_CONFIG_INVALID, "connect to Kafka", e);
+                }
+                if (t instanceof TimeoutException) {
+                    throw new RunnerException(RunnerException.KAFKA_UNREACHABLE,
+                            "connect to Kafka at " + config.getList(CommonClientConfigs.BOOTSTRAP_SERVERS_CONFIG), e);
+                }
+            }
+            throw new RunnerException(RunnerException.KAFKA_UNREACHABLE, "connect to Kafka", e);
+        }
+    }
+
+    private static void learnSecrets(WorkerConfigTransformer transformer, Connector instance, Map<String, String> connector, Redactor redactor) {
+        try {
+            redactor.learnPlaceholders(connector, transformer::transform);
+            Map<String, String> resolved = transformer.transform(connector);
+            ConfigDef definition = instance.config();
+            if (definition != null) {
+                definition.configKeys().values().stream().filter(key -> key.type == ConfigDef.Type.PASSWORD)
+                        .forEach(key -> redactor.learn(resolved.get(key.name)));
+            }
+        } catch (RuntimeException e) {
+            throw new RunnerException(RunnerException.CONFIG_INVALID, "resolve the placeholders of the connector's configuration", e);
+        }
+    }
+
+    /** The worker's configuration for checking a connector's: Connect's own asks a broker for the name of the cluster. */
+    private static final class Offline extends WorkerConfig {
+        private final DistributedConfig real;
+
+        Offline(DistributedConfig real) {
+            super(baseConfigDef(), real.originalsStrings());
+            this.real = real;
+        }
+
+        @Override
+        public String kafkaClusterId() {
+            return "unknown";
+        }
+
+        @Override
+        public boolean exactlyOnceSourceEnabled() {
+            return real.exactlyOnceSourceEnabled();
+        }
+
+        @Override
+        public boolean connectorOffsetsTopicsPermitted() {
+            return real.connectorOffsetsTopicsPermitted();
+        }
+
+        @Override
+        public String groupId() {
+            return real.groupId();
+        }
+    }
+
+    /** Sinks keep their offsets in their consumer group. */
+    private static final class NoOffsets extends MemoryOffsetBackingStore {
+        @Override
+        public Set<Map<String, Object>> connectorPartitions(String connectorName) {
+            return Set.of();
+        }
+    }
+}

@@ -1,0 +1,225 @@
+package dev.weir.connect;
+
+import org.apache.kafka.common.utils.Time;
+import org.apache.kafka.connect.connector.policy.ConnectorClientConfigOverridePolicy;
+import org.apache.kafka.connect.errors.ConnectException;
+import org.apache.kafka.connect.runtime.AbstractHerder;
+import org.apache.kafka.connect.runtime.HerderRequest;
+import org.apache.kafka.connect.runtime.RestartRequest;
+import org.apache.kafka.connect.runtime.TargetState;
+import org.apache.kafka.connect.runtime.Worker;
+import org.apache.kafka.connect.runtime.rest.InternalRequestSignature;
+import org.apache.kafka.connect.runtime.rest.entities.ConnectorInfo;
+import org.apache.kafka.connect.runtime.rest.entities.ConnectorStateInfo;
+import org.apache.kafka.connect.runtime.rest.entities.Message;
+import org.apache.kafka.connect.runtime.rest.entities.TaskInfo;
+import org.apache.kafka.connect.storage.MemoryConfigBackingStore;
+import org.apache.kafka.connect.storage.MemoryStatusBackingStore;
+import org.apache.kafka.connect.storage.StatusBackingStore;
+import org.apache.kafka.connect.util.Callback;
+import org.apache.kafka.connect.util.ConnectorTaskId;
+
+import java.util.Collection;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.ScheduledFuture;
+import java.util.concurrent.TimeUnit;
+
+/**
+ * The herder of a pod that has one connector or one task. Connect's Worker wants a herder to report to; everything that
+ * workers do for each other is Kubernetes' business here, and is refused.
+ */
+class PodHerder extends AbstractHerder {
+    /** What a pod wants to hear of its connector or task. */
+    interface Events {
+        /** It runs. */
+        void running();
+
+        /** It threw; it will not run again in this process. */
+        void failed(Throwable cause);
+
+        /** The connector asked for its tasks' configurations to be computed again. */
+        void reconfigure();
+
+        /** A value of a config provider has outlived its time: the configuration is to be resolved again. */
+        void reload();
+    }
+
+    private final MemoryConfigBackingStore configs;
+    private final ScheduledExecutorService reloads = Executors.newSingleThreadScheduledExecutor(r -> {
+        Thread thread = new Thread(r, "config-reload");
+        thread.setDaemon(true);
+        return thread;
+    });
+    private volatile Events events;
+
+    PodHerder(Worker worker, String clusterId, ConnectorClientConfigOverridePolicy policy) {
+        this(worker, clusterId, policy, new MemoryStatusBackingStore(), new MemoryConfigBackingStore(worker.configTransformer()));
+    }
+
+    private PodHerder(Worker worker, String clusterId, ConnectorClientConfigOverridePolicy policy, StatusBackingStore status,
+            MemoryConfigBackingStore configs) {
+        super(worker, worker.workerId(), clusterId, status, configs, policy, Time.SYSTEM);
+        this.configs = configs;
+    }
+
+    Worker worker() {
+        return worker;
+    }
+
+    MemoryConfigBackingStore configs() {
+        return configs;
+    }
+
+    void listen(Events listener) {
+        this.events = listener;
+    }
+
+    @Override
+    public void start() {
+        startServices();
+        ready();
+    }
+
+    @Override
+    public void stop() {
+        reloads.shutdownNow();
+        worker.stopAndAwaitConnectors();
+        worker.stopAndAwaitTasks();
+        stopServices();
+    }
+
+    @Override
+    public void onStartup(String connector) {
+        super.onStartup(connector);
+        events.running();
+    }
+
+    @Override
+    public void onStartup(ConnectorTaskId id) {
+        super.onStartup(id);
+        events.running();
+    }
+
+    @Override
+    public void onFailure(String connector, Throwable cause) {
+        super.onFailure(connector, cause);
+        events.failed(cause);
+    }
+
+    @Override
+    public void onFailure(ConnectorTaskId id, Throwable cause) {
+        super.onFailure(id, cause);
+        events.failed(cause);
+    }
+
+    @Override
+    public void requestTaskReconfiguration(String connName) {
+        events.reconfigure();
+    }
+
+    @Override
+    public HerderRequest restartConnector(long delayMs, String connName, Callback<Void> cb) {
+        ScheduledFuture<?> future = reloads.schedule(() -> events.reload(), delayMs, TimeUnit.MILLISECONDS);
+        return () -> future.cancel(false);
+    }
+
+    @Override
+    protected int generation() {
+        return 0;
+    }
+
+    @Override
+    protected Map<String, String> rawConfig(String connName) {
+        return configs.snapshot().rawConnectorConfig(connName);
+    }
+
+    @Override
+    protected void modifyConnectorOffsets(String connName, Map<Map<String, ?>, Map<String, ?>> offsets, Callback<Message> cb) {
+        worker.modifyConnectorOffsets(connName, configs.snapshot().connectorConfig(connName), offsets, cb);
+    }
+
+    @Override
+    public void healthCheck(Callback<Void> callback) {
+        callback.onCompletion(null, null);
+    }
+
+    @Override
+    public void connectors(Callback<Collection<String>> callback) {
+        callback.onCompletion(null, connectors());
+    }
+
+    @Override
+    public void connectorInfo(String connName, Callback<ConnectorInfo> callback) {
+        callback.onCompletion(null, connectorInfo(connName));
+    }
+
+    @Override
+    public void taskConfigs(String connName, Callback<List<TaskInfo>> callback) {
+        throw refused();
+    }
+
+    @Override
+    public void putConnectorConfig(String connName, Map<String, String> config, boolean allowReplace,
+            Callback<Created<ConnectorInfo>> callback) {
+        throw refused();
+    }
+
+    @Override
+    public void putConnectorConfig(String connName, Map<String, String> config, TargetState targetState, boolean allowReplace,
+            Callback<Created<ConnectorInfo>> callback) {
+        throw refused();
+    }
+
+    @Override
+    public void patchConnectorConfig(String connName, Map<String, String> patch, Callback<Created<ConnectorInfo>> callback) {
+        throw refused();
+    }
+
+    @Override
+    public void deleteConnectorConfig(String connName, Callback<Created<ConnectorInfo>> callback) {
+        throw refused();
+    }
+
+    @Override
+    public void putTaskConfigs(String connName, List<Map<String, String>> taskConfigs, Callback<Void> callback,
+            InternalRequestSignature requestSignature) {
+        throw refused();
+    }
+
+    @Override
+    public void fenceZombieSourceTasks(String connName, Callback<Void> callback, InternalRequestSignature requestSignature) {
+        throw refused();
+    }
+
+    @Override
+    public void restartTask(ConnectorTaskId id, Callback<Void> cb) {
+        throw refused();
+    }
+
+    @Override
+    public void restartConnector(String connName, Callback<Void> cb) {
+        throw refused();
+    }
+
+    @Override
+    public void restartConnectorAndTasks(RestartRequest request, Callback<ConnectorStateInfo> cb) {
+        throw refused();
+    }
+
+    @Override
+    public void stopConnector(String connector, Callback<Void> cb) {
+        throw refused();
+    }
+
+    @Override
+    public void setClusterLoggerLevel(String namespace, String level) {
+        throw refused();
+    }
+
+    private static ConnectException refused() {
+        return new ConnectException("not available here: Kubernetes runs this connector, change the KafkaConnector instead");
+    }
+}

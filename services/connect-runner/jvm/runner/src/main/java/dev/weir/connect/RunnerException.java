@@ -1,0 +1,98 @@
+package dev.weir.connect;
+
+import org.apache.kafka.common.config.ConfigException;
+import org.apache.kafka.common.errors.TimeoutException;
+import org.apache.kafka.connect.errors.ConnectException;
+
+/** A failure whose reason, in the words of the contract's Termination, is known. */
+final class RunnerException extends RuntimeException {
+    static final String TASK_FAILED = "TaskFailed";
+    static final String CONNECTOR_FAILED = "ConnectorFailed";
+    static final String CONFIG_INVALID = "ConfigInvalid";
+    static final String WORKER_CONFIG_INVALID = "WorkerConfigInvalid";
+    static final String PLUGIN_INVALID = "PluginInvalid";
+    static final String TASK_CONFIG_STALE = "TaskConfigStale";
+    static final String KAFKA_UNREACHABLE = "KafkaUnreachable";
+    static final String OUT_OF_MEMORY = "OutOfMemory";
+    static final String OFFSETS_FAILED = "OffsetsFailed";
+
+    private final String reason;
+
+    RunnerException(String reason, String message, Throwable cause) {
+        super(message, cause);
+        this.reason = reason;
+    }
+
+    RunnerException(String reason, String message) {
+        this(reason, message, null);
+    }
+
+    String reason() {
+        return reason;
+    }
+
+    /** The reason for a failure: what its causes tell, else the given one. */
+    static String reasonOf(Throwable failure, String otherwise) {
+        for (Throwable t = failure; t != null; t = next(t)) {
+            if (t instanceof RunnerException e) {
+                return e.reason;
+            }
+            if (t instanceof OutOfMemoryError) {
+                return OUT_OF_MEMORY;
+            }
+        }
+        for (Throwable t = failure; t != null; t = next(t)) {
+            if (t instanceof ClassNotFoundException || t instanceof NoClassDefFoundError || missingPlugin(t)) {
+                return PLUGIN_INVALID;
+            }
+        }
+        return otherwise;
+    }
+
+    /** As reasonOf, for a failure before the first record: there a refused configuration or a silent broker shows itself. */
+    static String reasonOfStart(Throwable failure, String otherwise) {
+        String reason = reasonOf(failure, "");
+        if (!reason.isEmpty()) {
+            return reason;
+        }
+        for (Throwable t = failure; t != null; t = next(t)) {
+            if (t instanceof ConfigException) {
+                return CONFIG_INVALID;
+            }
+            if (t instanceof TimeoutException) {
+                return KAFKA_UNREACHABLE;
+            }
+        }
+        return otherwise;
+    }
+
+    /** One line for people: each cause's message that adds something to the ones before it. */
+    static String describe(Throwable failure) {
+        StringBuilder out = new StringBuilder();
+        for (Throwable t = failure; t != null; t = next(t)) {
+            String message = t.getMessage();
+            String part = message == null || message.isBlank() ? t.getClass().getSimpleName() : message;
+            if (t.getCause() != null && part.equals(t.getCause().toString())) {
+                continue;
+            }
+            if (out.indexOf(part) < 0) {
+                out.append(out.length() == 0 ? "" : ": ").append(part);
+            }
+        }
+        return oneLine(out.toString());
+    }
+
+    static String oneLine(String text) {
+        return text.replaceAll("\\s+", " ").trim();
+    }
+
+    private static boolean missingPlugin(Throwable t) {
+        // Connect has no type of its own for a connector class that no plugin holds.
+        return t.getClass() == ConnectException.class && t.getMessage() != null
+                && t.getMessage().startsWith("Failed to find any class that implements Connector");
+    }
+
+    private static Throwable next(Throwable t) {
+        return t.getCause() == t ? null : t.getCause();
+    }
+}

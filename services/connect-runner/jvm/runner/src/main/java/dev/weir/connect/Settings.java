@@ -1,0 +1,57 @@
+package dev.weir.connect;
+
+import com.fasterxml.jackson.annotation.JsonIgnoreProperties;
+
+import java.util.List;
+import java.util.Map;
+
+/**
+ * What the Go entry point tells the JVM: the first line on its standard input, as JSON. Files are named by path, so that
+ * no configuration value is ever part of a command line.
+ *
+ * @param mode                connector, task, validate or offsets
+ * @param name                name of the connector
+ * @param namespace           namespace of the pod; empty outside of Kubernetes
+ * @param taskId              id of the task; meaningful in mode task only
+ * @param zone                zone of the node, for client.rack; empty when it is not known
+ * @param workerConfigFile    path of worker.properties
+ * @param connectorConfigFile path of the connector's configuration, a flat JSON object; not in mode task
+ * @param taskConfigFile      path of the task's configuration; in mode task only
+ * @param pluginPath          directories that are searched for plugins beside those of the worker's plugin.path
+ * @param sinkGroup           "namespaced" for connect-namespace-name, "connect" for connect-name
+ * @param staticMembership    whether a sink's task is a static member of its consumer group
+ * @param offsetsAction       list, alter, reset or fence; in mode offsets only
+ * @param offsetsFile         path of the offsets to write, in the form of Connect's REST API; for alter only
+ * @param fenceTasks          number of tasks whose producers are fenced; for exactly-once sources in mode offsets
+ * @param reconfigureDelayMs  how long requests for new task configs are collected before they are answered
+ * @param logging             levels, file and format of the log
+ */
+@JsonIgnoreProperties(ignoreUnknown = true)
+record Settings(
+        String mode,
+        String name,
+        String namespace,
+        int taskId,
+        String zone,
+        String workerConfigFile,
+        String connectorConfigFile,
+        String taskConfigFile,
+        List<String> pluginPath,
+        String sinkGroup,
+        boolean staticMembership,
+        String offsetsAction,
+        String offsetsFile,
+        int fenceTasks,
+        long reconfigureDelayMs,
+        Log logging) {
+
+    /**
+     * @param level  level of the root logger
+     * @param levels levels of single loggers
+     * @param file   file that the log goes to as well as to standard output; empty for none
+     * @param json   whether a line of the log is a JSON object
+     */
+    @JsonIgnoreProperties(ignoreUnknown = true)
+    record Log(String level, Map<String, String> levels, String file, boolean json) {
+    }
+}

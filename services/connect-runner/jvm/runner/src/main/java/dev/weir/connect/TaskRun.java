@@ -1,0 +1,93 @@
+package dev.weir.connect;
+
+import org.apache.kafka.connect.runtime.TargetState;
+import org.apache.kafka.connect.runtime.Worker;
+import org.apache.kafka.connect.storage.ClusterConfigState;
+import org.apache.kafka.connect.util.ConnectorTaskId;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.atomic.AtomicBoolean;
+
+/** Runs one task. */
+final class TaskRun implements PodHerder.Events {
+    private static final Logger log = LoggerFactory.getLogger(TaskRun.class);
+
+    /** What a task needs: the connector's configuration and its own, with placeholders. */
+    record Config(Map<String, String> connector, Map<String, String> task) {
+    }
+
+    private final String name;
+    private final ConnectorTaskId id;
+    private final Pod pod;
+    private final Channel channel;
+    private final Outcome outcome;
+    private final ClusterConfigState state;
+    private final AtomicBoolean started = new AtomicBoolean();
+
+    TaskRun(Settings settings, Config config, Pod pod, Channel channel, Outcome outcome) {
+        this.name = settings.name();
+        this.id = new ConnectorTaskId(name, settings.taskId());
+        this.pod = pod;
+        this.channel = channel;
+        this.outcome = outcome;
+        // The state that Connect keeps for a cluster, with this task as its only one; providers are asked when it is read.
+        this.state = new ClusterConfigState(ClusterConfigState.NO_OFFSET, null, Map.of(name, 1), Map.of(name, config.connector()),
+                Map.of(name, TargetState.STARTED), Map.of(id, config.task()), Map.of(), Map.of(), Map.of(), Set.of(), Set.of(),
+                pod.herder().worker().configTransformer());
+    }
+
+    void start() {
+        pod.herder().listen(this);
+        pod.herder().start();
+        startTask();
+    }
+
+    void stop() {
+        pod.stop();
+    }
+
+    @Override
+    public void running() {
+        started.set(true);
+        channel.send("running", Map.of());
+    }
+
+    @Override
+    public void failed(Throwable cause) {
+        String reason = started.get()
+                ? RunnerException.reasonOf(cause, RunnerException.TASK_FAILED)
+                : RunnerException.reasonOfStart(cause, RunnerException.TASK_FAILED);
+        // Not on the task's thread: closing waits for that.
+        new Thread(() -> outcome.fail(reason, cause, this::stop), "ending").start();
+    }
+
+    @Override
+    public void reconfigure() {
+        // Only connectors ask.
+    }
+
+    @Override
+    public void reload() {
+        log.info("Starting the task anew: a value of a config provider has expired");
+        pod.herder().worker().stopAndAwaitTask(id);
+        startTask();
+    }
+
+    private void startTask() {
+        Worker worker = pod.herder().worker();
+        Map<String, String> connector = state.connectorConfig(name);
+        Map<String, String> task = state.taskConfig(id);
+        if (pod.isSink()) {
+            worker.startSinkTask(id, state, connector, task, pod.herder(), TargetState.STARTED);
+        } else if (worker.config().exactlyOnceSourceEnabled()) {
+            // The tasks of the generation before are stopped and fenced before this pod is made, and the start of the
+            // transactional producer fences a predecessor with the same id: nothing is left to check here.
+            worker.startExactlyOnceSourceTask(id, state, connector, task, pod.herder(), TargetState.STARTED, () -> { }, () -> { });
+        } else {
+            worker.startSourceTask(id, state, connector, task, pod.herder(), TargetState.STARTED);
+        }
+    }
+}

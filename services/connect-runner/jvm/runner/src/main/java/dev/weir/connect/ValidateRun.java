@@ -1,0 +1,65 @@
+package dev.weir.connect;
+
+import org.apache.kafka.connect.runtime.rest.entities.ConfigInfo;
+import org.apache.kafka.connect.runtime.rest.entities.ConfigInfos;
+import org.apache.kafka.connect.util.FutureCallback;
+
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.stream.Collectors;
+
+/** Asks the connector, its converters and transforms, and the client override policy what they think of a configuration. */
+final class ValidateRun {
+    /** As long as Connect's REST API gives a plugin. */
+    private static final long LIMIT_SECONDS = 90;
+
+    private ValidateRun() {
+    }
+
+    /** The messages for each field that is not accepted; empty when all are. Values are in none of them. */
+    static Map<String, List<String>> validate(PodHerder herder, Map<String, String> config, Redactor redactor) {
+        FutureCallback<ConfigInfos> answer = new FutureCallback<>();
+        herder.validateConnectorConfig(config, answer, false);
+        try {
+            return errors(answer.get(LIMIT_SECONDS, TimeUnit.SECONDS), redactor);
+        } catch (TimeoutException e) {
+            throw new RunnerException(RunnerException.CONFIG_INVALID,
+                    "validate the connector's configuration: the plugin did not answer within " + LIMIT_SECONDS + " s");
+        } catch (ExecutionException e) {
+            throw new RunnerException(RunnerException.reasonOfStart(e.getCause(), RunnerException.CONFIG_INVALID),
+                    "validate the connector's configuration", e.getCause());
+        } catch (InterruptedException e) {
+            throw new RunnerException(RunnerException.CONFIG_INVALID, "validate the connector's configuration: interrupted");
+        }
+    }
+
+    static void require(PodHerder herder, Map<String, String> config, Redactor redactor) {
+        Map<String, List<String>> errors = validate(herder, config, redactor);
+        if (!errors.isEmpty()) {
+            throw new RunnerException(RunnerException.CONFIG_INVALID, summary(errors));
+        }
+    }
+
+    static String summary(Map<String, List<String>> errors) {
+        return errors.entrySet().stream().map(e -> e.getKey() + ": " + String.join(" ", e.getValue())).collect(Collectors.joining("; "));
+    }
+
+    private static Map<String, List<String>> errors(ConfigInfos infos, Redactor redactor) {
+        Map<String, List<String>> errors = new LinkedHashMap<>();
+        for (ConfigInfo info : infos.configs()) {
+            List<String> messages = new ArrayList<>();
+            for (String message : info.configValue().errors()) {
+                messages.add(redactor.redact(RunnerException.oneLine(message)));
+            }
+            if (!messages.isEmpty()) {
+                errors.put(info.configValue().name(), messages);
+            }
+        }
+        return errors;
+    }
+}

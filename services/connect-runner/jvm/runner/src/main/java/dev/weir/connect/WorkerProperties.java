@@ -1,0 +1,121 @@
+package dev.weir.connect;
+
+import org.apache.kafka.clients.CommonClientConfigs;
+import org.apache.kafka.clients.admin.AdminClientConfig;
+import org.apache.kafka.clients.consumer.ConsumerConfig;
+import org.apache.kafka.clients.producer.ProducerConfig;
+import org.apache.kafka.common.utils.Utils;
+import org.apache.kafka.connect.runtime.WorkerConfig;
+import org.apache.kafka.connect.runtime.distributed.DistributedConfig;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+
+/** worker.properties, with what connect-runner adds to it. */
+final class WorkerProperties {
+    /** Worker property that chooses a sink's consumer group: namespaced (connect-namespace-name) or connect (connect-name). */
+    static final String SINK_GROUP = "weir.sink.group";
+    static final String SINK_GROUP_CONNECT = "connect";
+
+    /** How long a task may take to stop: what is left of the pod's 60 s is for the process itself. */
+    private static final String GRACEFUL_MS = "50000";
+
+    // Settings of Connect's own workers, or of plugins, whose prefix alone tells that they are meant for somebody.
+    private static final List<String> PREFIXES = List.of("producer.", "consumer.", "admin.", "key.converter.", "value.converter.",
+            "header.converter.", "config.providers.", "offset.storage.", "config.storage.", "status.storage.", "metrics.context.",
+            "listeners.", "metric.reporters.", "internal.", "weir.");
+    private static final Set<String> STANDALONE = Set.of("offset.storage.file.filename", "rest.port", "rest.host.name");
+
+    private final Map<String, String> properties;
+    private final Settings settings;
+
+    private WorkerProperties(Map<String, String> properties, Settings settings) {
+        this.properties = properties;
+        this.settings = settings;
+    }
+
+    static WorkerProperties load(Settings settings) {
+        Path file = Path.of(settings.workerConfigFile());
+        if (!Files.isReadable(file)) {
+            throw new RunnerException(RunnerException.WORKER_CONFIG_INVALID, "read worker configuration: " + file + " cannot be read");
+        }
+        try {
+            return of(Utils.propsToStringMap(Utils.loadProps(file.toString())), settings);
+        } catch (IOException | IllegalArgumentException e) {
+            throw new RunnerException(RunnerException.WORKER_CONFIG_INVALID, "read worker configuration " + file, e);
+        }
+    }
+
+    static WorkerProperties of(Map<String, String> given, Settings settings) {
+        Map<String, String> properties = new HashMap<>(given);
+        String group = "connect" + (settings.namespace().isEmpty() ? "" : "-" + settings.namespace());
+        // There is no group of workers and no topic for configurations or states; Connect asks for the names all the same.
+        properties.putIfAbsent(DistributedConfig.GROUP_ID_CONFIG, group);
+        properties.putIfAbsent(DistributedConfig.OFFSET_STORAGE_TOPIC_CONFIG, "connect-offsets");
+        properties.putIfAbsent(DistributedConfig.CONFIG_TOPIC_CONFIG, "unused");
+        properties.putIfAbsent(DistributedConfig.STATUS_STORAGE_TOPIC_CONFIG, "unused");
+        properties.putIfAbsent(WorkerConfig.TASK_SHUTDOWN_GRACEFUL_TIMEOUT_MS_CONFIG, GRACEFUL_MS);
+        properties.putIfAbsent(WorkerConfig.OFFSET_COMMIT_TIMEOUT_MS_CONFIG, GRACEFUL_MS);
+        properties.put(WorkerConfig.PLUGIN_PATH_CONFIG, pluginPath(properties.get(WorkerConfig.PLUGIN_PATH_CONFIG), settings.pluginPath()));
+        return new WorkerProperties(properties, settings);
+    }
+
+    Map<String, String> asMap() {
+        return properties;
+    }
+
+    /** What holds for a sink: its consumer group, and its membership in it. What worker.properties or the connector says wins. */
+    void forSink() {
+        String consumer = "consumer.";
+        properties.putIfAbsent(consumer + ConsumerConfig.GROUP_ID_CONFIG, sinkGroup());
+        if (settings.mode().equals("task") && settings.staticMembership()) {
+            // One value for all tasks would make them throw each other out, so a value of the worker cannot be meant.
+            properties.put(consumer + CommonClientConfigs.GROUP_INSTANCE_ID_CONFIG, settings.name() + "-tasks-" + settings.taskId());
+        }
+        if (!settings.zone().isEmpty()) {
+            properties.putIfAbsent(consumer + CommonClientConfigs.CLIENT_RACK_CONFIG, settings.zone());
+        }
+    }
+
+    String sinkGroup() {
+        String choice = properties.getOrDefault(SINK_GROUP, settings.sinkGroup());
+        boolean plain = SINK_GROUP_CONNECT.equals(choice) || settings.namespace().isEmpty();
+        return "connect-" + (plain ? "" : settings.namespace() + "-") + settings.name();
+    }
+
+    /** Names that nobody knows are most often misspelt ones: they are said aloud, without their values. */
+    Set<String> unknown(Set<String> worker) {
+        Set<String> known = new HashSet<>(worker);
+        known.addAll(ProducerConfig.configNames());
+        known.addAll(ConsumerConfig.configNames());
+        known.addAll(AdminClientConfig.configNames());
+        known.addAll(STANDALONE);
+        Set<String> unknown = new TreeSet<>();
+        for (String key : properties.keySet()) {
+            if (!known.contains(key) && PREFIXES.stream().noneMatch(key::startsWith)) {
+                unknown.add(key);
+            }
+        }
+        return unknown;
+    }
+
+    private static String pluginPath(String given, List<String> more) {
+        List<String> path = new ArrayList<>();
+        if (given != null) {
+            for (String entry : given.split(",")) {
+                path.add(entry.trim());
+            }
+        }
+        path.addAll(more);
+        // Connect logs an error with a stack trace for each directory that does not exist; an image need not have all of them.
+        return String.join(",", path.stream().distinct().filter(p -> !p.isEmpty() && Files.isDirectory(Path.of(p))).toList());
+    }
+}
