@@ -95,7 +95,7 @@ func (cp *ControlPlane) Apply(ctx context.Context, namespace string, objects ...
 	objects = slices.Clone(objects)
 	slices.SortStableFunc(objects, func(a, b *unstructured.Unstructured) int { return rank(a) - rank(b) })
 	for i, object := range objects {
-		resource, err := cp.resource(object, namespace)
+		resource, err := cp.ResourceFor(object, namespace)
 		if err != nil {
 			return nil, fmt.Errorf("apply %s %s: %w", object.GetKind(), object.GetName(), err)
 		}
@@ -141,8 +141,8 @@ func (cp *ControlPlane) established(ctx context.Context, resource dynamic.Resour
 	})
 }
 
-// resource is the client of an object's kind in its namespace, or the one given where it names none.
-func (cp *ControlPlane) resource(object *unstructured.Unstructured, namespace string) (dynamic.ResourceInterface, error) {
+// ResourceFor is an administrator's client for an object's kind in its namespace, or the one given where it names none.
+func (cp *ControlPlane) ResourceFor(object *unstructured.Unstructured, namespace string) (dynamic.ResourceInterface, error) {
 	mapping, err := cp.mapper.mapping(object)
 	if err != nil {
 		return nil, err

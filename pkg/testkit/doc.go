@@ -19,5 +19,15 @@
 // The programs are built on first use (package binaries), which takes minutes once; `go run ./testkit/cmd/controlplane build` does it
 // ahead. A process of its own minds the components: however the test process ends, they end and their files go.
 //
-// Package transport watches and disturbs a client's traffic; packages perturb and transition replay scenarios under such disturbance.
+// The packages below: transport watches and disturbs a client's traffic, beneath its rest.Config. perturb replays a scenario while the
+// service in it is killed, served old caches, or loses events:
+//
+//	perturb.Replay(t, cp, perturb.Scenario{
+//		Name:    "brokers keep their volumes",
+//		Subject: perturb.Subject{Service: run, Identity: shippedRole, Compare: snapshot.Of(statefulSets, claims)},
+//		Steps:   []perturb.Step{perturb.Apply("make it", manifest), {Name: "wait until ready", Run: ready}, …},
+//	})
+//
+// WEIR_PERTURB=full|sample says how many replays there are (full, but for go test -short). transition changes one property
+// of an object at a time, forward and back. snapshot is how both compare objects; world is a namespace with a service at work in it.
 package testkit

@@ -31,6 +31,11 @@ func Poll(ctx context.Context, what string, condition func(context.Context) erro
 	return poll(ctx, what, 50*time.Millisecond, condition)
 }
 
+// PollEvery is Poll for conditions that cost more to look at.
+func PollEvery(ctx context.Context, interval time.Duration, what string, condition func(context.Context) error) error {
+	return poll(ctx, what, interval, condition)
+}
+
 func poll(ctx context.Context, what string, interval time.Duration, condition func(context.Context) error) error {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
