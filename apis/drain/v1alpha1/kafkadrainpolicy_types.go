@@ -42,7 +42,7 @@ type KafkaDrainPolicy struct {
 // +kubebuilder:validation:XValidation:rule="self.onDeadline != 'Allow' || has(self.drainDeadline)",message="spec.onDeadline is Allow, but there is no deadline: set spec.drainDeadline, for example 30m, or remove onDeadline"
 // +kubebuilder:validation:XValidation:rule="has(self.bootstrapServers) || !has(self.tls) && !has(self.sasl)",message="spec.tls and spec.sasl are for spec.bootstrapServers, which is empty: name the brokers, or remove them"
 // +kubebuilder:validation:XValidation:rule="self.role != 'connect' || !has(self.bootstrapServers)",messageExpression="'spec.bootstrapServers ' + self.bootstrapServers + ' cannot be used with role connect, which reads KafkaConnector.status: remove it'"
-// +kubebuilder:validation:XValidation:rule="self.role == 'broker' || self.minIsrHeadroom == 0",messageExpression="'spec.minIsrHeadroom ' + string(self.minIsrHeadroom) + ' is for role broker only: remove it'"
+// +kubebuilder:validation:XValidation:rule="self.role == 'broker' || self.minIsrHeadroom == 0",message="spec.minIsrHeadroom is for role broker only: remove it"
 type KafkaDrainPolicySpec struct {
 	// podSelector selects the pods of the policy's namespace that it is about. No two policies may select the same pod.
 	// +required
@@ -85,7 +85,7 @@ type KafkaDrainPolicySpec struct {
 	// maxConcurrent is how many pods of one Kafka cluster may be away at the same time because of drains.
 	// +optional
 	// +kubebuilder:default=1
-	// +kubebuilder:validation:XValidation:rule="self >= 1 && self <= 32",messageExpression="'spec.maxConcurrent ' + string(self) + ' must be from 1 to 32'"
+	// +kubebuilder:validation:XValidation:rule="self >= 1 && self <= 32",message="spec.maxConcurrent must be from 1 to 32"
 	MaxConcurrent int32 `json:"maxConcurrent,omitempty"`
 
 	// requireNodeCordoned lets a pod be rolled only while its node is unschedulable, or tainted NoSchedule or NoExecute, so that
@@ -98,14 +98,14 @@ type KafkaDrainPolicySpec struct {
 	// of a partition has room for it.
 	// +optional
 	// +kubebuilder:default=0
-	// +kubebuilder:validation:XValidation:rule="self >= 0 && self <= 10",messageExpression="'spec.minIsrHeadroom ' + string(self) + ' must be from 0 to 10'"
+	// +kubebuilder:validation:XValidation:rule="self >= 0 && self <= 10",message="spec.minIsrHeadroom must be from 0 to 10"
 	MinISRHeadroom int32 `json:"minIsrHeadroom"`
 
 	// drainDeadline is how long, from the first denied eviction of a pod, denials go on before onDeadline is asked; without it
 	// they go on for as long as it takes.
 	// +optional
 	// +kubebuilder:validation:Format=duration
-	// +kubebuilder:validation:XValidation:rule="self >= duration('1s')",messageExpression="'spec.drainDeadline ' + string(self) + ' must be at least 1s'"
+	// +kubebuilder:validation:XValidation:rule="self >= duration('1s')",message="spec.drainDeadline must be at least 1s"
 	DrainDeadline *metav1.Duration `json:"drainDeadline,omitempty"`
 
 	// onDeadline is Deny, which goes on denying and reports the drain as blocked, or Allow, which lets the pod go whatever Kafka says.
@@ -117,7 +117,7 @@ type KafkaDrainPolicySpec struct {
 	// where there are bootstrapServers; 5m where it is left out.
 	// +optional
 	// +kubebuilder:validation:Format=duration
-	// +kubebuilder:validation:XValidation:rule="self >= duration('1s')",messageExpression="'spec.operatorDownAfter ' + string(self) + ' must be at least 1s'"
+	// +kubebuilder:validation:XValidation:rule="self >= duration('1s')",message="spec.operatorDownAfter must be at least 1s"
 	OperatorDownAfter *metav1.Duration `json:"operatorDownAfter,omitempty"`
 
 	// localVolumePolicy is about pods whose volume ties them to their node, so that they cannot come back before the node does:
@@ -235,7 +235,7 @@ type BrokerID struct {
 
 	// offset is added to the number at the end of the pod's name.
 	// +optional
-	// +kubebuilder:validation:XValidation:rule="self >= -1000000 && self <= 1000000",messageExpression="'spec.brokerId.offset ' + string(self) + ' must be from -1000000 to 1000000'"
+	// +kubebuilder:validation:XValidation:rule="self >= -1000000 && self <= 1000000",message="spec.brokerId.offset must be from -1000000 to 1000000"
 	Offset *int32 `json:"offset,omitempty"`
 }
 

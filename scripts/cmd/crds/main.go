@@ -1,5 +1,5 @@
 // Command crds finishes controller-gen's CRDs: it drops the descriptions of the core types that ours embed, so that each CRD fits
-// into the annotation of a client-side apply, and puts Weir's labels on them.
+// into the annotation of a client-side apply, puts Weir's labels on them, and validates them.
 package main
 
 import (
@@ -99,6 +99,9 @@ func finish(file, out string, models spec.Definitions) error {
 		return fmt.Errorf("%d bytes as JSON, more than the %d that a client-side apply takes", len(compact), sizeLimit)
 	}
 	if data, err = yaml.Marshal(crd); err != nil {
+		return err
+	}
+	if err := validate(data); err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(out, filepath.Base(file)), data, 0o644)
