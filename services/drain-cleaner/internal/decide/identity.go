@@ -1,0 +1,82 @@
+package decide
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+
+	drainv1alpha1 "github.com/weir-dev/weir/apis/drain/v1alpha1"
+)
+
+// Identify tells the Kafka node id of a pod, or why it cannot be told. Where the brokers advertise the pod under another id than
+// its name or label gives, it cannot: judging the wrong broker would be worse than waiting.
+func Identify(by *drainv1alpha1.BrokerID, pod *Pod, c *Cluster) (int32, Fault) {
+	if by == nil {
+		by = &drainv1alpha1.BrokerID{}
+	}
+	advertised, isAdvertised := advertisedID(pod, c)
+	var id int32
+	switch by.From {
+	case drainv1alpha1.BrokerIDAdvertisedListener:
+		if !isAdvertised {
+			return 0, unknownID("no broker, or more than one, advertises a host that is the pod's name or address, or starts with its name")
+		}
+		return advertised, Fault{}
+	case drainv1alpha1.BrokerIDLabel:
+		value, ok := pod.Labels[by.Label]
+		n, err := strconv.ParseInt(value, 10, 32)
+		if !ok || err != nil || n < 0 {
+			return 0, unknownID(fmt.Sprintf("the pod's label %s is %q, which is no node id", by.Label, value))
+		}
+		id = int32(n)
+	default:
+		ordinal, ok := ordinal(pod.Name)
+		n := int64(ordinal)
+		if by.Offset != nil {
+			n += int64(*by.Offset)
+		}
+		if !ok || n < 0 || n > 1<<31-1 {
+			return 0, unknownID(fmt.Sprintf("the pod's name %s does not end in a number that gives a node id; set spec.brokerId", pod.Name))
+		}
+		id = int32(n)
+	}
+	if isAdvertised && advertised != id {
+		return 0, unknownID(fmt.Sprintf("the pod should be broker %d, but the brokers advertise it as %d; set spec.brokerId", id, advertised))
+	}
+	return id, Fault{}
+}
+
+func unknownID(message string) Fault { return Fault{Reason: BrokerIDUnknown, Message: message} }
+
+// ordinal is the number after the last hyphen of a pod's name.
+func ordinal(name string) (int32, bool) {
+	at := strings.LastIndexByte(name, '-')
+	if at < 0 || at == len(name)-1 || strings.Trim(name[at+1:], "0123456789") != "" {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(name[at+1:], 10, 32)
+	return int32(n), err == nil
+}
+
+// advertisedID finds the one broker whose advertised host is the pod's.
+func advertisedID(pod *Pod, c *Cluster) (id int32, found bool) {
+	for _, b := range c.Brokers {
+		if !isHostOf(b.Host, pod) {
+			continue
+		}
+		if found {
+			return 0, false
+		}
+		id, found = b.ID, true
+	}
+	return id, found
+}
+
+func isHostOf(host string, pod *Pod) bool {
+	if ip := net.ParseIP(host); ip != nil {
+		return pod.IP != "" && ip.Equal(net.ParseIP(pod.IP))
+	}
+	first, _, _ := strings.Cut(host, ".")
+	return first == pod.Name
+}
