@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -36,6 +37,7 @@ type ControlPlane struct {
 	client    kubernetes.Interface
 	dynamic   dynamic.Interface
 	mapper    *mapper
+	nodes     atomic.Int64
 	stop      sync.Once
 }
 

@@ -212,3 +212,39 @@ func TestEventuallyReportsTheLastError(t *testing.T) {
 	require.True(t, strings.HasPrefix(err.Error(), "wait for rain: "), err)
 	require.ErrorContains(t, err, "the sky is blue")
 }
+
+func TestPausesAComponent(t *testing.T) {
+	t.Parallel()
+	cp := testkit.New(t, testkit.WithNodes(0))
+	require.NoError(t, cp.Pause("kube-apiserver"))
+	version := func(ctx context.Context) error {
+		return cp.Client().CoreV1().RESTClient().Get().AbsPath("/version").Do(ctx).Error()
+	}
+	testkit.Eventually(t, 10*time.Second, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+		defer cancel()
+		if version(ctx) == nil {
+			return fmt.Errorf("kube-apiserver still answers")
+		}
+		return nil
+	})
+	require.NoError(t, cp.Resume("kube-apiserver"))
+	testkit.Eventually(t, 10*time.Second, version)
+	require.NoError(t, cp.Fault())
+}
+
+func TestNoticesAComponentThatEndsOnItsOwn(t *testing.T) {
+	t.Parallel()
+	cp, err := testkit.Start(t.Context(), testkit.Options{SchedulerArgs: []string{"--no-such-flag"}})
+	if err == nil {
+		defer func() { require.NoError(t, cp.Stop()) }()
+		testkit.Eventually(t, 10*time.Second, func(context.Context) error {
+			if err = cp.Fault(); err == nil {
+				return fmt.Errorf("no fault is noticed")
+			}
+			return nil
+		})
+	}
+	require.ErrorContains(t, err, "kube-scheduler ended")
+	require.ErrorContains(t, err, "unknown flag: --no-such-flag")
+}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"strconv"
-	"sync/atomic"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -50,8 +49,6 @@ func NodeTaints(taints ...corev1.Taint) NodeOption {
 	return func(o *nodeOptions) { o.taints = append(o.taints, taints...) }
 }
 
-var nodeNumber atomic.Int64
-
 // AddNodes makes simulated nodes, waits until pods can be scheduled to them, and returns their names.
 func (cp *ControlPlane) AddNodes(ctx context.Context, n int, options ...NodeOption) ([]string, error) {
 	o := nodeOptions{
@@ -68,7 +65,7 @@ func (cp *ControlPlane) AddNodes(ctx context.Context, n int, options ...NodeOpti
 	names := make([]string, n)
 	for i := range names {
 		// Zero-padded, so that names sort as they were made.
-		names[i] = fmt.Sprintf("%s%03d", o.prefix, nodeNumber.Add(1))
+		names[i] = fmt.Sprintf("%s%03d", o.prefix, cp.nodes.Add(1))
 		if _, err := cp.client.CoreV1().Nodes().Create(ctx, o.node(names[i], i), metav1.CreateOptions{}); err != nil {
 			return nil, fmt.Errorf("create node %s: %w", names[i], err)
 		}

@@ -34,23 +34,14 @@ var layout = map[string]string{
 
 func build(ctx context.Context, dir string, missing []artifact, progress io.Writer) error {
 	// Beside the goal, so that renaming is atomic: what has its final name is whole.
-	tmp, err := os.MkdirTemp(filepath.Dir(dir), "building-")
-	if err != nil {
+	tmp := dir + ".building"
+	// We hold the lock: what is there was left by a build that was killed.
+	if err := os.RemoveAll(tmp); err != nil {
 		return err
 	}
 	defer os.RemoveAll(tmp)
-	for from, to := range layout {
-		data, err := sources.ReadFile(from)
-		if err != nil {
-			return err
-		}
-		to = filepath.Join(tmp, to)
-		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-			return err
-		}
-		if err := os.WriteFile(to, data, 0o644); err != nil {
-			return err
-		}
+	if err := layOut(tmp); err != nil {
+		return fmt.Errorf("write the module to build from: %w", err)
 	}
 	if len(missing) > 2 {
 		fmt.Fprintf(progress, "testkit: building a Kubernetes %s control plane in %s; this takes several minutes, once\n", KubernetesVersion, dir)
@@ -58,18 +49,37 @@ func build(ctx context.Context, dir string, missing []artifact, progress io.Writ
 	began := time.Now()
 	for i, a := range missing {
 		r := &reporter{out: progress, what: fmt.Sprintf("[%d/%d] %s", i+1, len(missing), a.name), began: began}
+		made := filepath.Join(tmp, "out-"+a.name)
+		var err error
 		if a.pkg == "" {
-			err = copyStages(ctx, tmp, filepath.Join(tmp, "out-"+a.name))
+			err = copyStages(ctx, tmp, made)
 		} else {
-			err = compile(ctx, tmp, a, r)
+			err = compile(ctx, tmp, made, a, r)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", a.name, err)
 		}
-		if err := os.Rename(filepath.Join(tmp, "out-"+a.name), filepath.Join(dir, a.name)); err != nil {
+		if err := os.Rename(made, filepath.Join(dir, a.name)); err != nil {
 			return err
 		}
 		r.line("done")
+	}
+	return nil
+}
+
+func layOut(dir string) error {
+	for from, to := range layout {
+		data, err := sources.ReadFile(from)
+		if err != nil {
+			return err
+		}
+		to = filepath.Join(dir, to)
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(to, data, 0o644); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -82,12 +92,12 @@ func goCommand(ctx context.Context, dir string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-func compile(ctx context.Context, module string, a artifact, r *reporter) error {
+func compile(ctx context.Context, module, out string, a artifact, r *reporter) error {
 	flags := ldflags
 	if a.name == Minder || a.name == Etcd {
 		flags = "-s -w"
 	}
-	cmd := goCommand(ctx, module, "build", "-v", "-buildvcs=false", "-ldflags", flags, "-o", filepath.Join(module, "out-"+a.name), a.pkg)
+	cmd := goCommand(ctx, module, "build", "-v", "-buildvcs=false", "-ldflags", flags, "-o", out, a.pkg)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		return err

@@ -53,23 +53,21 @@ func (a artifact) elsewhere(ctx context.Context, progress io.Writer) string {
 	if a.version == "" {
 		return ""
 	}
-	var candidates []string
-	if dir := os.Getenv("KUBEBUILDER_ASSETS"); dir != "" {
-		candidates = append(candidates, filepath.Join(dir, a.name))
-	}
-	if path, err := exec.LookPath(a.name); err == nil {
-		candidates = append(candidates, path)
-	}
-	for _, path := range candidates {
-		if !exists(path) {
-			continue
-		}
-		out, err := exec.CommandContext(ctx, path, a.ask...).CombinedOutput()
-		if err == nil && strings.Contains(string(out), a.version) {
+	if assets := os.Getenv("KUBEBUILDER_ASSETS"); assets != "" {
+		path := filepath.Join(assets, a.name)
+		if exists(path) && a.usable(ctx, path) {
 			return path
 		}
-		first, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
-		fmt.Fprintf(progress, "testkit: %s is not used: it reports %q, not %q\n", path, first, a.version)
+		// Whoever set it will want to know.
+		fmt.Fprintf(progress, "testkit: %s is not used: it is missing, or does not report %q\n", path, a.version)
+	}
+	if path, err := exec.LookPath(a.name); err == nil && a.usable(ctx, path) {
+		return path
 	}
 	return ""
+}
+
+func (a artifact) usable(ctx context.Context, path string) bool {
+	out, err := exec.CommandContext(ctx, path, a.ask...).CombinedOutput()
+	return err == nil && strings.Contains(string(out), a.version)
 }
