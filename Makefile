@@ -9,6 +9,8 @@ export GOWORK := off
 
 SERVICES := $(sort $(patsubst services/%/go.mod,%,$(wildcard services/*/go.mod)))
 LIBRARIES := $(patsubst %/go.mod,%,$(wildcard apis/go.mod generated/go.mod pkg/go.mod scripts/go.mod e2e/go.mod))
+E2E_BENCHES := $(patsubst e2e/bench/%/main.go,bench-%,$(wildcard e2e/bench/*/main.go))
+BENCHES := $(E2E_BENCHES) $(shell cat /dev/null $(wildcard services/*/service.mk) | grep -o '^bench-[a-z-]*')
 CHECKS := $(shell scripts/verify --list)
 
 SERVICE ?=
@@ -94,11 +96,10 @@ e2e: ## run the end-to-end suites on kind [SUITE=x]
 	$(if $(wildcard e2e/suites/$(or $(SUITE),*)),cd e2e && go test -count=1 -timeout 60m ./suites/$(or $(SUITE),...),$(call missing,there is no e2e/suites/$(SUITE) yet))
 
 .PHONY: bench
-bench: ## run the benchmarks [SERVICE=x]
-	$(if $(wildcard $(CHOSEN:%=e2e/bench/%)),,$(call missing,there is no e2e/bench/ for $(or $(CHOSEN),any service) yet))
-	cd e2e $(foreach service,$(patsubst e2e/bench/%,%,$(wildcard $(CHOSEN:%=e2e/bench/%))),&& go run ./bench/$(service))
+bench: $(filter $(CHOSEN:%=bench-%),$(BENCHES)) ## run the benchmarks [SERVICE=x]
+	$(if $(filter $(CHOSEN:%=bench-%),$(BENCHES)),,$(call missing,there is no benchmark for $(or $(CHOSEN),any service) yet))
 
-# The parts. A services/<name>/service.mk may give build-<name> and test-<name> more prerequisites.
+# The parts. A services/<name>/service.mk may give build-<name> and test-<name> more prerequisites, and a bench-<name> of its own.
 
 .PHONY: $(SERVICES:%=build-%)
 $(SERVICES:%=build-%): build-%:
@@ -111,6 +112,10 @@ $(SERVICES:%=test-%): test-%: controlplane
 .PHONY: $(LIBRARIES:%=test-library-%)
 $(LIBRARIES:%=test-library-%): test-library-%: controlplane
 	cd $* && go test $(TESTFLAGS) ./...
+
+.PHONY: $(E2E_BENCHES)
+$(E2E_BENCHES): bench-%: controlplane
+	cd e2e && go run ./bench/$*
 
 # Built ahead of the tests, where its progress is seen and no test's time limit runs.
 .PHONY: controlplane
