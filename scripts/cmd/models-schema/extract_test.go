@@ -1,0 +1,90 @@
+package main
+
+import (
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
+	"github.com/weir-dev/weir/generated/applyconfiguration"
+	applyconnectv1 "github.com/weir-dev/weir/generated/applyconfiguration/connect/v1"
+	"github.com/weir-dev/weir/generated/clientset/versioned/scheme"
+)
+
+// What the schema is for: to say of an object which fields, and which elements of its lists, a manager owns.
+func TestExtract(t *testing.T) {
+	t.Run("takes the fields that the manager owns and no others", func(t *testing.T) {
+		connector := managed(`{"f:spec":{"f:state":{}}}`, "")
+		connector.Spec.State = connectv1.StatePaused
+		connector.Spec.ImagePullPolicy = "Always"
+
+		got, err := applyconnectv1.ExtractKafkaConnector(connector, "me")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Spec == nil || got.Spec.State == nil || *got.Spec.State != connectv1.StatePaused || got.Spec.ImagePullPolicy != nil {
+			t.Errorf("extracted %+v", got.Spec)
+		}
+	})
+
+	t.Run("tells the elements of a list apart by their key", func(t *testing.T) {
+		connector := managed(`{"f:status":{"f:tasks":{"k:{\"id\":1}":{".":{},"f:id":{},"f:state":{}}}}}`, "status")
+		connector.Status.Tasks = []connectv1.TaskStatus{{ID: 0, State: "Running"}, {ID: 1, State: "Failed"}}
+
+		got, err := applyconnectv1.ExtractKafkaConnectorStatus(connector, "me")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Status == nil || len(got.Status.Tasks) != 1 || *got.Status.Tasks[0].ID != 1 {
+			t.Errorf("extracted %+v", got.Status)
+		}
+	})
+
+	t.Run("knows the merge rules of embedded core types", func(t *testing.T) {
+		connector := managed(`{"f:spec":{"f:task":{"f:serviceSpec":{"f:ports":{"k:{\"port\":80,\"protocol\":\"TCP\"}":{".":{},"f:port":{},"f:protocol":{}}}}}}}`, "")
+		connector.Spec.Task = &connectv1.WorkloadSpec{ServiceSpec: &corev1.ServiceSpec{Ports: []corev1.ServicePort{
+			{Port: 80, Protocol: corev1.ProtocolTCP},
+			{Port: 81, Protocol: corev1.ProtocolTCP},
+		}}}
+
+		got, err := applyconnectv1.ExtractKafkaConnector(connector, "me")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Spec == nil || got.Spec.Task == nil || got.Spec.Task.ServiceSpec == nil || len(got.Spec.Task.ServiceSpec.Ports) != 1 {
+			t.Errorf("extracted %+v", got.Spec)
+		}
+	})
+
+	t.Run("covers every kind", func(t *testing.T) {
+		types := applyconfiguration.NewTypeConverter(scheme.Scheme)
+		for kind := range scheme.Scheme.AllKnownTypes() {
+			object, err := scheme.Scheme.New(kind)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, named := object.(metav1.Object); !named || kind.Group == "" {
+				continue
+			}
+			object.GetObjectKind().SetGroupVersionKind(kind)
+			if _, err := types.ObjectToTyped(object); err != nil {
+				t.Errorf("%s: %v", kind, err)
+			}
+		}
+	})
+}
+
+func managed(fields, subresource string) *connectv1.KafkaConnector {
+	connector := &connectv1.KafkaConnector{}
+	connector.Name = "users"
+	connector.ManagedFields = []metav1.ManagedFieldsEntry{{
+		Manager:     "me",
+		Operation:   metav1.ManagedFieldsOperationApply,
+		APIVersion:  connectv1.SchemeGroupVersion.String(),
+		FieldsType:  "FieldsV1",
+		FieldsV1:    metav1.NewFieldsV1(fields),
+		Subresource: subresource,
+	}}
+	return connector
+}
