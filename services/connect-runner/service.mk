@@ -1,37 +1,33 @@
-# Targets of connect-runner for the root Makefile. Maven and JDK 17 are needed beside Go.
+# What connect-runner needs beside Go: its JVM part, and for tests the broker and plugins that they run. Maven and a JDK of at
+# least version 17 build them; without them this says so, and fails where CI=true.
 
-CONNECT_RUNNER := services/connect-runner
-CONNECT_RUNNER_JVM := $(CONNECT_RUNNER)/jvm
-CONNECT_RUNNER_JAR := $(CONNECT_RUNNER_JVM)/runner/target/lib/weir-connect-runner.jar
-CONNECT_RUNNER_HARNESS := $(CONNECT_RUNNER_JVM)/harness/target/stamp
-CONNECT_RUNNER_GO := GOWORK=off go -C $(CONNECT_RUNNER)
-CONNECT_RUNNER_MVN := mvn -q -B -ntp -f $(CONNECT_RUNNER_JVM)/pom.xml
+CR := services/connect-runner
+CR_JVM := $(CR)/jvm
+CR_MVN := mvn -q -B -ntp -f $(CR_JVM)/pom.xml
+CR_SOURCES = $(shell find $(foreach dir,$(1),$(CR_JVM)/$(dir)/src $(CR_JVM)/$(dir)/pom.xml) $(CR_JVM)/pom.xml -type f 2>/dev/null)
+CR_STAMPS := $(CR_JVM)/runner/target/stamp $(CR_JVM)/harness/target/stamp
 
-# Says what is missing to build and test the JVM part: fails in CI, and elsewhere lets the caller go on without.
-.PHONY: connect-runner-tools
-connect-runner-tools:
-	@$(CONNECT_RUNNER)/scripts/tools
+build-connect-runner: connect-runner-jvm
+test-connect-runner: connect-runner-jvm connect-runner-harness
 
-.PHONY: build-connect-runner
-build-connect-runner: ## Build connect-runner: bin/connect-runner and the jars of its JVM part
-	$(CONNECT_RUNNER_GO) build -trimpath -o ../../bin/connect-runner ./cmd/connect-runner
-	@if $(CONNECT_RUNNER)/scripts/tools; then $(MAKE) --no-print-directory $(CONNECT_RUNNER_JAR); elif [ "$$CI" = true ]; then exit 1; fi
+.PHONY: connect-runner-jvm
+connect-runner-jvm: ## build the JVM part of connect-runner
+	@if $(CR)/scripts/tools; then $(MAKE) $(CR_JVM)/runner/target/stamp; else [ "$${CI:-}" != true ]; fi
 
-$(CONNECT_RUNNER_JAR): $(shell find $(CONNECT_RUNNER_JVM)/runner/src $(CONNECT_RUNNER_JVM)/runner/pom.xml $(CONNECT_RUNNER_JVM)/pom.xml -type f)
-	$(CONNECT_RUNNER_MVN) -pl runner package
+.PHONY: connect-runner-harness
+connect-runner-harness:
+	@if $(CR)/scripts/tools; then $(MAKE) $(CR_JVM)/harness/target/stamp; else [ "$${CI:-}" != true ]; fi
 
-# The broker, the connectors from Maven Central and the test plugin.
-$(CONNECT_RUNNER_HARNESS): $(shell find $(CONNECT_RUNNER_JVM)/testplugin/src $(CONNECT_RUNNER_JVM)/testplugin/pom.xml $(CONNECT_RUNNER_JVM)/harness/pom.xml $(CONNECT_RUNNER_JVM)/pom.xml -type f)
-	$(CONNECT_RUNNER_MVN) -pl testplugin,harness package
+$(CR_JVM)/runner/target/stamp: $(call CR_SOURCES,runner) $(CR)/scripts/archive
+	$(CR_MVN) -pl runner package
+	cd $(CR) && go build -trimpath -o jvm/runner/target/connect-runner ./cmd/connect-runner
+	$(CR)/scripts/archive $(CR_JVM)/runner/target/connect-runner $(CR_JVM)/runner/target/lib $(CR_JVM)/runner/target/archive
 	@touch $@
 
-.PHONY: test-connect-runner
-test-connect-runner: ## Test connect-runner with a real broker, the real binary and real JVMs
-	@if $(CONNECT_RUNNER)/scripts/tools; then $(MAKE) --no-print-directory $(CONNECT_RUNNER_JAR) $(CONNECT_RUNNER_HARNESS); elif [ "$$CI" = true ]; then exit 1; fi
-	$(CONNECT_RUNNER_GO) test ./...
+$(CR_JVM)/harness/target/stamp: $(call CR_SOURCES,testplugin) $(CR_JVM)/harness/pom.xml
+	$(CR_MVN) -pl testplugin,harness package
+	@touch $@
 
 .PHONY: bench-connect-runner
-bench-connect-runner: ## Measure connect-runner: throughput against connect-standalone, start, memory, and 100 kills
-	@$(CONNECT_RUNNER)/scripts/tools
-	@$(MAKE) --no-print-directory $(CONNECT_RUNNER_JAR) $(CONNECT_RUNNER_HARNESS)
-	WEIR_BENCH=true $(CONNECT_RUNNER_GO) test ./internal/e2e -run 'TestBench|TestTally' -v -count=1 -timeout 60m
+bench-connect-runner: connect-runner-jvm connect-runner-harness ## measure connect-runner: throughput, start, memory, and 200 kills under load
+	cd $(CR) && WEIR_BENCH=true go test ./internal/e2e -run 'Bench|Tally' -v -count=1 -timeout 60m

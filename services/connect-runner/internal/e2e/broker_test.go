@@ -8,8 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -24,6 +24,11 @@ type broker struct {
 	address string
 	log     string
 	admin   *kadm.Client
+
+	client     *kgo.Client
+	java       []string
+	properties string
+	cmd        *exec.Cmd
 }
 
 // kafka is the broker that all tests share.
@@ -36,7 +41,15 @@ func kafka(t *testing.T) *broker {
 }
 
 func startBroker() (*broker, error) {
-	dir := filepath.Join(workDir, "broker")
+	b, err := newBroker(filepath.Join(workDir, "broker"))
+	if err == nil {
+		cleanups = append(cleanups, b.stop)
+	}
+	return b, err
+}
+
+// newBroker makes a broker with its data in a directory, and starts it.
+func newBroker(dir string) (*broker, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -66,7 +79,6 @@ func startBroker() (*broker, error) {
 		"transaction.state.log.num.partitions=5",
 		"group.initial.rebalance.delay.ms=500",
 		"group.coordinator.threads=1",
-		"transaction.max.timeout.ms=900000",
 	}, "\n")
 	if err := os.WriteFile(properties, []byte(config), 0o644); err != nil {
 		return nil, err
@@ -75,41 +87,51 @@ func startBroker() (*broker, error) {
 	if err := os.WriteFile(logging, []byte(brokerLogging), 0o644); err != nil {
 		return nil, err
 	}
-	java := []string{"-Xmx512m", "-Dlog4j2.configurationFile=" + logging, "-cp", filepath.Join(theBuild.broker, "*")}
-	format := exec.Command("java", append(java, "kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c", properties)...)
+	b.java = []string{"-Xmx512m", "-Dlog4j2.configurationFile=" + logging, "-cp", filepath.Join(theBuild.broker, "*")}
+	b.properties = properties
+	format := exec.Command("java", slices.Concat(b.java, []string{"kafka.tools.StorageTool", "format", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c", properties})...)
 	if out, err := format.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("format storage: %w: %s", err, out)
 	}
-	log, err := os.Create(b.log)
+	if b.client, err = kgo.NewClient(kgo.SeedBrokers(b.address)); err != nil {
+		return nil, err
+	}
+	b.admin = kadm.NewClient(b.client)
+	return b, b.start()
+}
+
+// start starts the broker, and waits until it answers.
+func (b *broker) start() error {
+	log, err := os.OpenFile(b.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	cmd := exec.Command("java", append(java, "kafka.Kafka", properties)...)
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		return nil, err
+	defer log.Close()
+	b.cmd = exec.Command("java", slices.Concat(b.java, []string{"kafka.Kafka", b.properties})...)
+	b.cmd.Stdout, b.cmd.Stderr = log, log
+	if err := spawn(b.cmd); err != nil {
+		return err
 	}
-	cleanups = append(cleanups, func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		_ = log.Close()
-	})
-	client, err := kgo.NewClient(kgo.SeedBrokers(b.address))
-	if err != nil {
-		return nil, err
-	}
-	cleanups = append(cleanups, client.Close)
-	b.admin = kadm.NewClient(client)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	for client.Ping(ctx) != nil {
+	for b.client.Ping(ctx) != nil {
 		if ctx.Err() != nil {
 			text, _ := os.ReadFile(b.log)
-			return nil, fmt.Errorf("the broker does not answer: %s", text)
+			return fmt.Errorf("the broker does not answer: %s", text)
 		}
 	}
-	return b, nil
+	return nil
+}
+
+// kill ends it at once; its data stay.
+func (b *broker) kill() {
+	_ = b.cmd.Process.Kill()
+	_ = b.cmd.Wait()
+}
+
+func (b *broker) stop() {
+	b.kill()
+	b.client.Close()
 }
 
 // What the coordinator says of rebalances is counted by a test.

@@ -7,8 +7,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -86,6 +88,26 @@ func need(t *testing.T) {
 	}
 	t.Skip(missing)
 }
+
+// spawn starts a process that dies with this one, however that ends. The kernel ties it to the thread that starts it,
+// which therefore is one that stays.
+func spawn(cmd *exec.Cmd) error {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	failed := make(chan error)
+	spawner() <- func() { failed <- cmd.Start() }
+	return <-failed
+}
+
+var spawner = sync.OnceValue(func() chan func() {
+	work := make(chan func())
+	go func() {
+		runtime.LockOSThread()
+		for f := range work {
+			f()
+		}
+	}()
+	return work
+})
 
 // eventually waits for a condition.
 func eventually(t *testing.T, within time.Duration, what string, condition func() bool) {

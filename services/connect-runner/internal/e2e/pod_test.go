@@ -41,7 +41,11 @@ type deployment struct {
 
 func deploy(t *testing.T, name string, connector map[string]string) *deployment {
 	t.Helper()
-	b := kafka(t)
+	return deployOn(t, kafka(t), name, connector)
+}
+
+func deployOn(t *testing.T, b *broker, name string, connector map[string]string) *deployment {
+	t.Helper()
 	d := &deployment{t: t, broker: b, name: name, dir: t.TempDir(), connector: maps.Clone(connector)}
 	d.worker = map[string]string{
 		"bootstrap.servers":                 b.address,
@@ -162,8 +166,7 @@ func (d *deployment) start(name string, args []string) *pod {
 	require.NoError(d.t, err)
 	p.cmd = exec.Command(theBuild.binary, args...)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	require.NoError(d.t, p.cmd.Start())
+	require.NoError(d.t, spawn(p.cmd))
 	go func() {
 		_ = p.cmd.Wait()
 		_ = out.Close()

@@ -32,7 +32,8 @@ final class WorkerProperties {
     private static final List<String> PREFIXES = List.of("producer.", "consumer.", "admin.", "key.converter.", "value.converter.",
             "header.converter.", "config.providers.", "offset.storage.", "config.storage.", "status.storage.", "metrics.context.",
             "listeners.", "metric.reporters.", "internal.", "weir.");
-    private static final Set<String> STANDALONE = Set.of("offset.storage.file.filename", "rest.port", "rest.host.name");
+    // Of Connect's standalone mode, and without any use here; left in, it would be taken for a setting of the offsets topic.
+    private static final String OFFSETS_FILE = "offset.storage.file.filename";
 
     private final Map<String, String> properties;
     private final Settings settings;
@@ -56,6 +57,7 @@ final class WorkerProperties {
 
     static WorkerProperties of(Map<String, String> given, Settings settings) {
         Map<String, String> properties = new HashMap<>(given);
+        properties.remove(OFFSETS_FILE);
         String group = "connect" + (settings.namespace().isEmpty() ? "" : "-" + settings.namespace());
         // There is no group of workers and no topic for configurations or states; Connect asks for the names all the same.
         properties.putIfAbsent(DistributedConfig.GROUP_ID_CONFIG, group);
@@ -97,7 +99,6 @@ final class WorkerProperties {
         known.addAll(ProducerConfig.configNames());
         known.addAll(ConsumerConfig.configNames());
         known.addAll(AdminClientConfig.configNames());
-        known.addAll(STANDALONE);
         Set<String> unknown = new TreeSet<>();
         for (String key : properties.keySet()) {
             if (!known.contains(key) && PREFIXES.stream().noneMatch(key::startsWith)) {

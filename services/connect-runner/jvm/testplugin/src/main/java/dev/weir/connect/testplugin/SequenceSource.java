@@ -29,6 +29,7 @@ public class SequenceSource extends SourceConnector {
     static final String PASSWORD = "sequence.password";
     static final String PLAIN_SECRET = "plain.setting";
     static final String PADDING = "padding.bytes";
+    static final String STOP_SECONDS = "stop.seconds";
     static final String CONTROL = "control.file";
 
     static final ConfigDef CONFIG = new ConfigDef()
@@ -41,6 +42,7 @@ public class SequenceSource extends SourceConnector {
             .define(PASSWORD, Type.PASSWORD, "", Importance.LOW, "a secret")
             .define(PLAIN_SECRET, Type.STRING, "", Importance.LOW, "a secret in a setting that does not look like one")
             .define(PADDING, Type.INT, 0, Importance.LOW, "bytes of padding in each task's config")
+            .define(STOP_SECONDS, Type.LONG, 0L, Importance.LOW, "how long a task takes to end its last poll")
             .define(CONTROL, Type.STRING, "", Importance.LOW,
                     "file with the revisions of the tasks, separated by commas; read anew when it changes; 'fail' raises an error");
 

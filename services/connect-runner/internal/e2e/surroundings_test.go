@@ -1,0 +1,133 @@
+package e2e
+
+import (
+	"archive/zip"
+	"bytes"
+	"crypto/sha1"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/weir-dev/weir/apis/contract"
+	"github.com/weir-dev/weir/pkg/testkit"
+)
+
+func TestAPluginOfAHubIsFetchedVerifiedAndRun(t *testing.T) {
+	b := kafka(t)
+	var archive bytes.Buffer
+	z := zip.NewWriter(&archive)
+	jar, err := os.ReadFile(filepath.Join(theBuild.plugins[0], "testplugin", "weir-testplugin.jar"))
+	require.NoError(t, err)
+	w, err := z.Create("weir-testplugin-1.0/lib/testplugin.jar")
+	require.NoError(t, err)
+	_, err = w.Write(jar)
+	require.NoError(t, err)
+	require.NoError(t, z.Close())
+	sum := fmt.Sprintf("%x", sha1.Sum(archive.Bytes()))
+	hub := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/api/plugins/weir/testplugin/versions/1.0":
+			_ = json.NewEncoder(w).Encode(map[string]any{"archive": map[string]string{"url": "/archive.zip", "sha1": sum}})
+		case "/archive.zip":
+			_, _ = w.Write(archive.Bytes())
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	defer hub.Close()
+	topic := b.topic(t, "hub", 1)
+	d := deploy(t, "hub", map[string]string{"connector.class": sequence, "topic": topic, "count": "10"})
+	d.runner.DownloadPlugins = []string{"weir/testplugin:1.0"}
+	d.args = []string{"--plugin-path", "", "--hub-url", hub.URL}
+	d.startTasks(1)
+	eventually(t, time.Minute, "records flow", func() bool { return b.count(t, topic) == 10 })
+
+	sum = strings.Repeat("0", 40)
+	d.runner.DownloadPlugins = []string{"weir/testplugin:1.0", "weir/missing:2.0"}
+	p := d.startConnector()
+	require.Equal(t, 12, p.exit())
+	require.Equal(t, contract.ReasonPluginInvalid, p.message().Reason)
+	require.Equal(t, "install plugin weir-missing-2.0: ask the hub: the server answered 404 Not Found", p.message().Message)
+}
+
+func TestTheConnectorPublishesIntoItsSecret(t *testing.T) {
+	need(t)
+	cp := testkit.Shared(t)
+	ns := cp.Namespace(t)
+	_, err := cp.ApplyYAML(t.Context(), ns, "apiVersion: v1\nkind: Secret\nmetadata: {name: published-tasks}\n")
+	require.NoError(t, err)
+	b := kafka(t)
+	control := write(t, filepath.Join(t.TempDir(), "control"), "a,b")
+	d := deploy(t, "published", map[string]string{
+		"connector.class": sequence, "topic": b.topic(t, "published", 1), "tasks.max": "3", "control.file": control,
+	})
+	d.files()
+	args := append([]string{"connector", "--connector-config", filepath.Join(d.dir, "connector.json"), "--generation", "4"}, d.common("connector")...)
+	c := d.start("connector", append(args, "--namespace", ns, "--kubeconfig", cp.Kubeconfig()))
+	c.ready()
+	count := func() string {
+		secret, err := cp.Client().CoreV1().Secrets(ns).Get(t.Context(), "published-tasks", metav1.GetOptions{})
+		require.NoError(t, err)
+		require.Equal(t, "4", secret.Annotations[contract.AnnotationGeneration])
+		var hashes []string
+		for i := range len(secret.Data) {
+			hashes = append(hashes, contract.TaskConfigHash(secret.Data[contract.TaskConfigKey(i)]))
+		}
+		if contract.TaskConfigsHash(hashes) != secret.Annotations[contract.AnnotationTaskConfigsHash] {
+			return "torn"
+		}
+		return secret.Annotations[contract.AnnotationTaskCount]
+	}
+	require.Equal(t, "2", count())
+	began := time.Now()
+	write(t, control, "a,b,c")
+	eventually(t, time.Minute, "the Secret has three tasks", func() bool { return count() == "3" })
+	t.Logf("from the connector's request to the new Secret: %s, of which 500ms are for collecting requests", time.Since(began).Round(time.Millisecond))
+	_, metrics := c.get("/metrics")
+	require.Contains(t, metrics, `weir_connect_runner_task_configs{connector="published"} 3`)
+	require.Contains(t, metrics, `weir_connect_runner_publish_total{connector="published",result="written"} 2`)
+	require.Contains(t, metrics, `kafka_connect_connector_metrics_status{connector="published",status="running"} 1`)
+	require.Zero(t, c.term())
+}
+
+func TestABrokerThatIsAwayForAWhileLosesNothing(t *testing.T) {
+	need(t)
+	b, err := newBroker(filepath.Join(t.TempDir(), "broker"))
+	require.NoError(t, err)
+	defer b.stop()
+	topic := b.topic(t, "away", 1)
+	d := deployOn(t, b, "away", map[string]string{"connector.class": sequence, "topic": topic, "batch": "10", "pause.ms": "5"})
+	p := d.startTasks(1)[0]
+	eventually(t, time.Minute, "records flow", func() bool { return b.count(t, topic) > 200 })
+	b.kill()
+	code, _ := p.get("/healthz")
+	require.Equal(t, http.StatusOK, code, "the health of Kafka is not the task's")
+	require.NoError(t, b.start())
+	before := b.count(t, topic)
+	eventually(t, 2*time.Minute, "records flow again", func() bool { return b.count(t, topic) > before+200 })
+	require.Zero(t, p.term())
+	lost, twice := tally(b.values(t, topic), 1)
+	t.Logf("after the broker's end and return: %d lost, %d twice", lost, twice)
+	require.Zero(t, lost)
+}
+
+func TestAJVMThatDoesNotStopInTimeIsKilled(t *testing.T) {
+	b := kafka(t)
+	d := deploy(t, "stubborn", map[string]string{"connector.class": sequence, "topic": b.topic(t, "stubborn", 1), "stop.seconds": "30"})
+	d.startConnector().ready()
+	p := d.startTask(0, "--grace", "2s")
+	p.ready()
+	began := time.Now()
+	require.Equal(t, 1, p.term())
+	require.Less(t, time.Since(began), 20*time.Second)
+	require.Contains(t, p.message().Message, "it did not stop within 2s and was killed")
+}

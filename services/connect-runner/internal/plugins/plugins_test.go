@@ -1,0 +1,284 @@
+package plugins
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bytes"
+	"compress/gzip"
+	"crypto/sha1"
+	"crypto/sha512"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/weir-dev/weir/apis/contract"
+)
+
+type entry struct {
+	name, content string
+	link          bool
+}
+
+func zipped(t testing.TB, entries ...entry) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	z := zip.NewWriter(&out)
+	for _, e := range entries {
+		h := &zip.FileHeader{Name: e.name, Method: zip.Deflate}
+		h.SetMode(0o644)
+		if e.link {
+			h.SetMode(fs.ModeSymlink | 0o777)
+		}
+		w, err := z.CreateHeader(h)
+		require.NoError(t, err)
+		_, err = w.Write([]byte(e.content))
+		require.NoError(t, err)
+	}
+	require.NoError(t, z.Close())
+	return out.Bytes()
+}
+
+func tarred(t testing.TB, entries ...entry) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	gz := gzip.NewWriter(&out)
+	w := tar.NewWriter(gz)
+	for _, e := range entries {
+		h := &tar.Header{Name: e.name, Typeflag: tar.TypeReg, Size: int64(len(e.content)), Mode: 0o644}
+		if e.link {
+			h.Typeflag, h.Linkname, h.Size = tar.TypeSymlink, e.content, 0
+		}
+		require.NoError(t, w.WriteHeader(h))
+		if !e.link {
+			_, err := w.Write([]byte(e.content))
+			require.NoError(t, err)
+		}
+	}
+	require.NoError(t, w.Close())
+	require.NoError(t, gz.Close())
+	return out.Bytes()
+}
+
+func sha512Of(b []byte) string {
+	sum := sha512.Sum512(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// files serves archives and counts requests.
+type files struct {
+	*httptest.Server
+	requests int
+	content  map[string][]byte
+}
+
+func serve(t *testing.T, content map[string][]byte) *files {
+	f := &files{content: content}
+	f.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f.requests++
+		body, ok := f.content[r.URL.Path]
+		if !ok {
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = w.Write(body)
+	}))
+	t.Cleanup(f.Close)
+	return f
+}
+
+func fetcher(dir, hub string) *Fetcher {
+	return &Fetcher{Dir: dir, HubURL: hub, MaxBytes: 1 << 20, Log: slog.New(slog.DiscardHandler),
+		Retry: func(int) time.Duration { return 0 }}
+}
+
+func TestArchivesAreUnpackedWhereConnectFindsThem(t *testing.T) {
+	for _, test := range []struct {
+		name, path string
+		archive    func(testing.TB, ...entry) []byte
+		want       string
+	}{
+		{"a zip", "/p.zip", zipped, "p/lib/a.jar"},
+		{"a tar.gz", "/p.tar.gz", tarred, "p/lib/a.jar"},
+		{"a jar stays a jar", "/dir/p-1.0.jar", zipped, "p/p-1.0.jar"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			body := test.archive(t, entry{name: "p/lib/a.jar", content: "jar"}, entry{name: "p/doc/readme", content: "x"})
+			server := serve(t, map[string][]byte{test.path: body})
+			f := fetcher(t.TempDir(), "")
+			archives := []contract.PluginArchive{{Name: "p", URL: server.URL + test.path, SHA512: sha512Of(body)}}
+			require.NoError(t, f.Install(t.Context(), nil, archives))
+			want := test.want
+			if want == "p/lib/a.jar" {
+				want = "p/p/lib/a.jar"
+			}
+			require.FileExists(t, filepath.Join(f.Installed(), want))
+			require.Equal(t, 1, server.requests)
+
+			require.NoError(t, f.Install(t.Context(), nil, archives))
+			require.Equal(t, 1, server.requests, "the second start finds it in the cache")
+
+			require.NoError(t, os.WriteFile(filepath.Join(f.Installed(), want), []byte("tampered"), 0o644))
+			require.NoError(t, f.Install(t.Context(), nil, archives))
+			require.Equal(t, 2, server.requests, "what was changed on disk is fetched again")
+
+			require.NoError(t, f.Install(t.Context(), nil, nil))
+			require.NoDirExists(t, filepath.Join(f.Installed(), "p"), "what is not asked for any more is gone")
+		})
+	}
+}
+
+func TestArchivesThatCannotBeTrustedAreRefused(t *testing.T) {
+	good := zipped(t, entry{name: "a.jar", content: "jar"})
+	big := bytes.Repeat([]byte("x"), 2<<20)
+	for _, test := range []struct {
+		name, message string
+		body          []byte
+		sum           string
+	}{
+		{"a checksum of another archive", "the archive's sha512 is ", good, sha512Of([]byte("other"))},
+		{"a checksum that is none", "is not 128 hexadecimal digits", good, "abc"},
+		{"a path that escapes from a zip", "it lies outside of the plugin's directory", zipped(t, entry{name: "../../evil.jar", content: "x"}), ""},
+		{"a path that escapes from a tar", "it lies outside of the plugin's directory", tarred(t, entry{name: "a/../../evil.jar", content: "x"}), ""},
+		{"an absolute path", "it lies outside of the plugin's directory", tarred(t, entry{name: "/etc/evil.jar", content: "x"}), ""},
+		{"a path with backslashes", "its name is not a path of this system", zipped(t, entry{name: `..\evil.jar`, content: "x"}), ""},
+		{"a link to outside of a zip", "it is a link to outside", zipped(t, entry{name: "lib", content: "../..", link: true}), ""},
+		{"a link to outside of a tar", "it is a link to outside", tarred(t, entry{name: "lib", content: "/etc", link: true}), ""},
+		{"a file through a link that another entry replaced", "", tarred(t, entry{name: "d", content: ".", link: true}, entry{name: "d", content: "x"}), ""},
+		{"a hard link or device", "it is neither a file nor a directory", special(t), ""},
+		{"an archive that is too large", "it is larger than 1048576 bytes", big, ""},
+		{"an archive that unpacks to too much", "the archive unpacks to more than is allowed", zipped(t, entry{name: "a.jar", content: string(bytes.Repeat([]byte{0}, 5<<20))}), ""},
+		{"an archive without a plugin", "there is no plugin in the archive", zipped(t, entry{name: "readme", content: "x"}), ""},
+		{"something that is no archive", "the archive is none", []byte("<html>not found</html>"), ""},
+		{"an empty answer", "the archive is none", nil, ""},
+		{"a torn zip", "unpack zip: ", good[:len(good)-10], ""},
+		{"a torn tar.gz", "unpack tar.gz: ", tarred(t, entry{name: "a.jar", content: "jar"})[:30], ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			server := serve(t, map[string][]byte{"/p": test.body})
+			dir := t.TempDir()
+			f := fetcher(filepath.Join(dir, "plugins"), "")
+			if test.sum == "" {
+				test.sum = sha512Of(test.body)
+			}
+			err := f.Install(t.Context(), nil, []contract.PluginArchive{{Name: "p", URL: server.URL + "/p?token=s3cret", SHA512: test.sum}})
+			require.ErrorContains(t, err, "install plugin p: ")
+			require.ErrorContains(t, err, test.message)
+			require.NotContains(t, err.Error(), "s3cret")
+			require.NoDirExists(t, filepath.Join(f.Installed(), "p"))
+			require.LessOrEqual(t, server.requests, 1, "another attempt would not help")
+			outside, err := filepath.Glob(filepath.Join(dir, "*"))
+			require.NoError(t, err)
+			for _, path := range outside {
+				require.Equal(t, "plugins", filepath.Base(path), "nothing is written outside")
+			}
+		})
+	}
+}
+
+func special(t *testing.T) []byte {
+	var out bytes.Buffer
+	gz := gzip.NewWriter(&out)
+	w := tar.NewWriter(gz)
+	require.NoError(t, w.WriteHeader(&tar.Header{Name: "x", Typeflag: tar.TypeLink, Linkname: "/etc/passwd"}))
+	require.NoError(t, w.Close())
+	require.NoError(t, gz.Close())
+	return out.Bytes()
+}
+
+func TestPluginsOfAHubAreVerifiedByWhatTheHubSays(t *testing.T) {
+	body := zipped(t, entry{name: "acme-thing-1.2/lib/a.jar", content: "jar"})
+	sum := sha1.Sum(body)
+	const path = "/api/plugins/acme/thing/versions/1.2"
+	for _, test := range []struct {
+		name, manifest, message string
+	}{
+		{"with a sha1", fmt.Sprintf(`{"archive":{"url":"/archives/thing.zip","sha1":"%x","md5":"d41d8cd98f00b204e9800998ecf8427e"}}`, sum), ""},
+		{"with a sha512", fmt.Sprintf(`{"archive":{"url":"/archives/thing.zip","sha512":"%s","sha1":"00"}}`, sha512Of(body)), ""},
+		{"with a checksum of another archive", `{"archive":{"url":"/archives/thing.zip","sha1":"da39a3ee5e6b4b0d3255bfef95601890afd80709"}}`, "the archive's sha1 is "},
+		{"without a checksum", `{"archive":{"url":"/archives/thing.zip"}}`, "the hub gives no checksum of the archive"},
+		{"without an address", `{"archive":{"sha1":"da39a3ee5e6b4b0d3255bfef95601890afd80709"}}`, "the hub does not say where the archive is"},
+		{"with an address that is no http", `{"archive":{"url":"file:///etc/passwd","sha1":"da39a3ee5e6b4b0d3255bfef95601890afd80709"}}`, "an http or https address is wanted"},
+		{"without a manifest", "", "the server answered 404 Not Found"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			content := map[string][]byte{"/archives/thing.zip": body}
+			if test.manifest != "" {
+				content[path] = []byte(test.manifest)
+			}
+			server := serve(t, content)
+			f := fetcher(t.TempDir(), server.URL)
+			err := f.Install(t.Context(), []string{"acme/thing:1.2"}, nil)
+			if test.message != "" {
+				require.ErrorContains(t, err, test.message)
+				return
+			}
+			require.NoError(t, err)
+			require.FileExists(t, filepath.Join(f.Installed(), "acme-thing-1.2", "acme-thing-1.2", "lib", "a.jar"))
+			requests := server.requests
+			require.NoError(t, f.Install(t.Context(), []string{"acme/thing:1.2"}, nil))
+			require.Equal(t, requests, server.requests, "the cache is used without asking the hub")
+		})
+	}
+}
+
+func TestAServerThatFailsForAWhileIsAskedAgain(t *testing.T) {
+	body := zipped(t, entry{name: "a.jar", content: "jar"})
+	requests := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if requests++; requests < Attempts {
+			http.Error(w, "busy", http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = w.Write(body)
+	}))
+	defer server.Close()
+	f := fetcher(t.TempDir(), "")
+	require.NoError(t, f.Install(t.Context(), nil, []contract.PluginArchive{{Name: "p", URL: server.URL, SHA512: sha512Of(body)}}))
+	require.Equal(t, Attempts, requests)
+}
+
+func TestNamesThatCannotBeDirectoriesAreRefused(t *testing.T) {
+	f := fetcher(t.TempDir(), "http://127.0.0.1:1")
+	for _, coordinate := range []string{"", "a", "a/b", "a/b:", "a/..:1", "../b:1", "a/b:..", "a/b/c:1", "a/b:1/2", "a b/c:1"} {
+		require.ErrorContains(t, f.Install(t.Context(), []string{coordinate}, nil), "owner/plugin:version is wanted", coordinate)
+	}
+	require.ErrorContains(t, f.Install(t.Context(), nil, []contract.PluginArchive{{Name: "../x", SHA512: sha512Of(nil)}}), "cannot be that of a directory")
+	require.ErrorContains(t, f.Install(t.Context(), []string{"a/b:1", "a/b:1"}, nil), "it is asked for twice")
+}
+
+func FuzzUnpackStaysInsideItsDirectory(f *testing.F) {
+	f.Add(zipped(f, entry{name: "a/b.jar", content: "x"}))
+	f.Add(zipped(f, entry{name: "../b.jar", content: "x"}))
+	f.Add(tarred(f, entry{name: "l", content: "..", link: true}, entry{name: "l/x", content: "x"}))
+	f.Fuzz(func(t *testing.T, archive []byte) {
+		dir := t.TempDir()
+		file := filepath.Join(dir, "in")
+		require.NoError(t, os.WriteFile(file, archive, 0o600))
+		_ = unpack(file, "http://x/y.zip", filepath.Join(dir, "out"), 1<<20)
+		entries, err := os.ReadDir(dir)
+		require.NoError(t, err)
+		require.LessOrEqual(t, len(entries), 2)
+	})
+}
+
+func FuzzEntryNamesStayInside(f *testing.F) {
+	for _, name := range []string{"a", "a/b", "../a", "/a", "a/../..", "", ".", "a\x00b", `a\..\b`} {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		u := &unpacker{}
+		clean, err := u.enter(name)
+		if err == nil {
+			require.True(t, filepath.IsLocal(clean), name)
+		}
+	})
+}
