@@ -62,6 +62,12 @@ func (n *names) object(o *unstructured.Unstructured) map[string]any {
 	if o.GetKind() == "Secret" && o.GetAPIVersion() == "v1" {
 		reveal(o)
 	}
+	if endpoints, _, _ := unstructured.NestedSlice(o.Object, "endpoints"); o.GetKind() == "EndpointSlice" {
+		for _, endpoint := range endpoints {
+			delete(endpoint.(map[string]any), "addresses")
+		}
+		_ = unstructured.SetNestedSlice(o.Object, endpoints, "endpoints")
+	}
 	return n.value(o.Object, generation).(map[string]any)
 }
 
