@@ -6,9 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
-	"os"
 	"sync"
 	"testing"
 	"time"
@@ -17,21 +14,15 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/rest"
 
 	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
 	"github.com/weir-dev/weir/generated/clientset/versioned"
-	"github.com/weir-dev/weir/pkg/app"
 	"github.com/weir-dev/weir/pkg/testkit"
-	"github.com/weir-dev/weir/services/connect-scheduler/internal/config"
-	"github.com/weir-dev/weir/services/connect-scheduler/internal/fakerunner"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/rig"
 )
 
-const (
-	deployDir  = "../../../deploy/connect-scheduler"
-	exampleDir = "../../../deploy/examples/connect-scheduler"
-	patience   = time.Minute
-)
+// patience is how long a test waits for what should take a second.
+const patience = time.Minute
 
 func TestMain(m *testing.M) { testkit.Main(m) }
 
@@ -40,8 +31,8 @@ var (
 	errUp   error
 )
 
-// rig is a namespace on the shared control plane, in which connect-scheduler and the fake runner are at work.
-type rig struct {
+// place is a namespace on the shared control plane, in which connect-scheduler and the fake runner are at work.
+type place struct {
 	*testing.T
 	cp        *testkit.ControlPlane
 	weir      versioned.Interface
@@ -49,59 +40,26 @@ type rig struct {
 }
 
 // setUp gives a test a namespace of its own; one connect-scheduler and one fake runner serve all tests.
-func setUp(t *testing.T) *rig {
+func setUp(t *testing.T) *place {
 	t.Helper()
 	cp := testkit.Shared(t)
 	install.Do(func() { errUp = start(cp) })
 	require.NoError(t, errUp)
 	weir, err := versioned.NewForConfig(cp.REST())
 	require.NoError(t, err)
-	return &rig{t, cp, weir, cp.Namespace(t)}
+	return &place{t, cp, weir, cp.Namespace(t)}
 }
 
-// start installs the kustomize base and runs the service as the base's ServiceAccount.
+// start installs the service, and runs it and the fake runner as long as the process lives.
 func start(cp *testkit.ControlPlane) error {
 	ctx := context.Background()
-	account, err := serviceAccount(ctx, cp)
+	account, err := rig.Install(ctx, cp)
 	if err != nil {
 		return err
 	}
-	go func() { panicOn(runService(ctx, account, "", nil)) }()
-	go func() {
-		panicOn(fakerunner.Run(ctx, unlimited(cp.REST()), fakerunner.Options{AsPod: true, Log: slog.New(slog.DiscardHandler)}))
-	}()
+	go func() { panicOn(rig.Service(ctx, account, "", nil)) }()
+	go func() { panicOn(rig.FakeRunner(ctx, cp.REST())) }()
 	return nil
-}
-
-// serviceAccount installs the base and returns the connection of the service's own account.
-func serviceAccount(ctx context.Context, cp *testkit.ControlPlane) (*rest.Config, error) {
-	manifests, err := cp.Kubectl(ctx, "kustomize", deployDir)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := cp.ApplyYAML(ctx, "", manifests); err != nil {
-		return nil, fmt.Errorf("apply %s: %w", deployDir, err)
-	}
-	return cp.ServiceAccount(ctx, "weir-system", "connect-scheduler")
-}
-
-// runService runs connect-scheduler in this process until ctx ends. Without a log, WEIR_LOG=1 shows its lines.
-func runService(ctx context.Context, account *rest.Config, namespace string, logs io.Writer) error {
-	flags, options := config.Defaults(), app.Defaults()
-	options.MetricsAddress, options.Namespace = "", namespace
-	options.QPS, options.Burst = 1000, 2000
-	if logs == nil {
-		logs = io.Discard
-		if os.Getenv("WEIR_LOG") != "" {
-			logs = os.Stderr
-		}
-	}
-	return app.Run(ctx, config.Spec(&flags), options, account, slog.New(slog.NewTextHandler(logs, nil)))
-}
-
-func unlimited(config *rest.Config) *rest.Config {
-	config.QPS, config.Burst = -1, -1
-	return config
 }
 
 func panicOn(err error) {
@@ -111,21 +69,21 @@ func panicOn(err error) {
 }
 
 // apply applies a YAML stream to the test's namespace.
-func (r *rig) apply(stream string) {
+func (r *place) apply(stream string) {
 	r.Helper()
 	_, err := r.cp.ApplyYAML(r.Context(), r.namespace, stream)
 	require.NoError(r, err)
 }
 
 // refused applies a YAML stream that the API must refuse, and returns its words.
-func (r *rig) refused(stream string) string {
+func (r *place) refused(stream string) string {
 	r.Helper()
 	_, err := r.cp.ApplyYAML(r.Context(), r.namespace, stream)
 	require.Error(r, err)
 	return err.Error()
 }
 
-func (r *rig) connector(name string) *connectv1.KafkaConnector {
+func (r *place) connector(name string) *connectv1.KafkaConnector {
 	r.Helper()
 	c, err := r.weir.IoV1().KafkaConnectors(r.namespace).Get(r.Context(), name, metav1.GetOptions{})
 	require.NoError(r, err)
@@ -133,7 +91,7 @@ func (r *rig) connector(name string) *connectv1.KafkaConnector {
 }
 
 // waitFor waits until a KafkaConnector is as it should be, and returns it.
-func (r *rig) waitFor(name string, holds func(*connectv1.KafkaConnector) error) *connectv1.KafkaConnector {
+func (r *place) waitFor(name string, holds func(*connectv1.KafkaConnector) error) *connectv1.KafkaConnector {
 	r.Helper()
 	var last *connectv1.KafkaConnector
 	testkit.Eventually(r, patience, func(ctx context.Context) error {
@@ -151,7 +109,7 @@ func (r *rig) waitFor(name string, holds func(*connectv1.KafkaConnector) error) 
 }
 
 // waitReady waits until a KafkaConnector is Ready with so many tasks.
-func (r *rig) waitReady(name string, tasks int32) *connectv1.KafkaConnector {
+func (r *place) waitReady(name string, tasks int32) *connectv1.KafkaConnector {
 	r.Helper()
 	return r.waitFor(name, func(c *connectv1.KafkaConnector) error {
 		if c.Status.TasksReady != tasks || c.Status.TasksDesired != tasks {
@@ -162,7 +120,7 @@ func (r *rig) waitReady(name string, tasks int32) *connectv1.KafkaConnector {
 }
 
 // waitCondition waits until a condition has a status and a reason.
-func (r *rig) waitCondition(name, kind string, status metav1.ConditionStatus, reason string) *metav1.Condition {
+func (r *place) waitCondition(name, kind string, status metav1.ConditionStatus, reason string) *metav1.Condition {
 	r.Helper()
 	c := r.waitFor(name, func(c *connectv1.KafkaConnector) error { return is(c.Status.Conditions, kind, status, reason) })
 	return meta.FindStatusCondition(c.Status.Conditions, kind)
@@ -176,7 +134,7 @@ func is(conditions []metav1.Condition, kind string, status metav1.ConditionStatu
 	return nil
 }
 
-func (r *rig) pod(name string) *corev1.Pod {
+func (r *place) pod(name string) *corev1.Pod {
 	r.Helper()
 	pod, err := r.cp.Client().CoreV1().Pods(r.namespace).Get(r.Context(), name, metav1.GetOptions{})
 	require.NoError(r, err)
@@ -184,7 +142,7 @@ func (r *rig) pod(name string) *corev1.Pod {
 }
 
 // uids are the uids of the pods by their name: who has been restarted shows in them.
-func (r *rig) uids() map[string]string {
+func (r *place) uids() map[string]string {
 	r.Helper()
 	pods, err := r.cp.Client().CoreV1().Pods(r.namespace).List(r.Context(), metav1.ListOptions{})
 	require.NoError(r, err)
@@ -196,7 +154,7 @@ func (r *rig) uids() map[string]string {
 }
 
 // restarted are the names of the pods that are others than before.
-func (r *rig) restarted(before map[string]string) []string {
+func (r *place) restarted(before map[string]string) []string {
 	r.Helper()
 	var names []string
 	for name, uid := range r.uids() {
@@ -208,14 +166,14 @@ func (r *rig) restarted(before map[string]string) []string {
 }
 
 // merge patches a KafkaConnector.
-func (r *rig) merge(name, patch string) {
+func (r *place) merge(name, patch string) {
 	r.Helper()
 	_, err := r.cp.Kubectl(r.Context(), "patch", "kafkaconnector", name, "-n", r.namespace, "--type=merge", "-p", patch)
 	require.NoError(r, err)
 }
 
 // waitEvent waits until an event with a reason and a note is there.
-func (r *rig) waitEvent(reason, note string) {
+func (r *place) waitEvent(reason, note string) {
 	r.Helper()
 	testkit.Eventually(r, patience, func(ctx context.Context) error {
 		list, err := r.cp.Client().EventsV1().Events(r.namespace).List(ctx, metav1.ListOptions{})

@@ -1,26 +1,20 @@
 package integration
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/rig"
 )
 
 // worker is the worker Secret of the examples.
-func (r *rig) worker() {
+func (r *place) worker() {
 	r.Helper()
-	r.apply(example(r, "worker-config.yaml"))
-}
-
-func example(t require.TestingT, file string) string {
-	content, err := os.ReadFile(filepath.Join(exampleDir, file))
-	require.NoError(t, err)
-	return string(content)
+	r.apply(rig.Example("worker-config.yaml"))
 }
 
 func TestTheManifestOfSeed001GivesAConnectorAndThreeTasks(t *testing.T) {
@@ -31,7 +25,7 @@ func TestTheManifestOfSeed001GivesAConnectorAndThreeTasks(t *testing.T) {
 	r.namespace = "kafka-connect-poc"
 	t.Cleanup(func() { _ = r.cp.DeleteNamespace(t.Context(), "kafka-connect-poc") })
 	r.worker()
-	_, err = r.cp.KubectlIn(t.Context(), example(t, "seed-001.yaml"), "apply", "-f", "-")
+	_, err = r.cp.KubectlIn(t.Context(), rig.Example("seed-001.yaml"), "apply", "-f", "-")
 	require.NoError(t, err)
 
 	c := r.waitReady("test", 3)

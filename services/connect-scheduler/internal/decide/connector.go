@@ -13,6 +13,7 @@ import (
 	rbacv1ac "k8s.io/client-go/applyconfigurations/rbac/v1"
 
 	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
+	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/pkg/apply"
 	"github.com/weir-dev/weir/pkg/condition"
 	"github.com/weir-dev/weir/pkg/event"
@@ -97,7 +98,7 @@ func (p *Plan) pursue(s State, e effective, set taskSet) (rolling int, err error
 	p.ServiceAccounts = differing(&c, s.Live.ServiceAccount, want.serviceAccount, corev1ac.ExtractServiceAccount)
 	p.Roles = differing(&c, s.Live.Role, want.role, rbacv1ac.ExtractRole)
 	p.RoleBindings = differing(&c, s.Live.RoleBinding, want.roleBinding, rbacv1ac.ExtractRoleBinding)
-	p.Secrets = differing(&c, s.Live.TaskConfigs, want.taskConfigs, corev1ac.ExtractSecret)
+	p.Secrets = append(secretDiffers(&c, s.Live.ConnectorSecret, want.connectorSecret), secretDiffers(&c, s.Live.TaskConfigs, want.taskConfigs)...)
 	p.ConfigMaps = append(differing(&c, s.Live.ConnectorConfig, want.connectorConfig, corev1ac.ExtractConfigMap),
 		differing(&c, s.Live.TaskRunnerConfig, want.taskRunnerConfig, corev1ac.ExtractConfigMap)...)
 	p.Budgets = differing(&c, s.Live.Budget, want.budget, policyv1ac.ExtractPodDisruptionBudget)
@@ -122,30 +123,38 @@ func (p *Plan) pursue(s State, e effective, set taskSet) (rolling int, err error
 	p.StatefulSets = append(changedConnector, changedTasks...)
 
 	connectorHash, taskHash := connector.Spec.Template.Annotations[annotationTemplateHash], tasks.Spec.Template.Annotations[annotationTemplateHash]
-	if settled(s.Live.ConnectorSet, changedConnector) {
+	if settled(s.Live.ConnectorSet, connector) {
 		p.Restarts = append(p.Restarts, restartConnector(s, connectorHash)...)
 	}
-	if settled(s.Live.TaskSet, changedTasks) {
+	if settled(s.Live.TaskSet, tasks) {
 		p.Restarts = append(p.Restarts, restartTasks(s, e, taskHash, set.hashes)...)
 	}
 	return former(s, connectorHash, taskHash, set.hashes, int(taskReplicas(e, set.hashes))), c.err
 }
 
-// settled tells whether the StatefulSet controller has taken in the present template: a pod deleted earlier could come back
-// as it was.
-func settled(live *appsv1.StatefulSet, changed []*appsv1ac.StatefulSetApplyConfiguration) bool {
-	return live != nil && len(changed) == 0 && live.Status.ObservedGeneration >= live.Generation
+// settled tells whether the StatefulSet controller has taken in the template that is wanted: a pod deleted earlier could come
+// back as it was.
+func settled(live *appsv1.StatefulSet, want *appsv1ac.StatefulSetApplyConfiguration) bool {
+	if live == nil || live.Status.ObservedGeneration < live.Generation {
+		return false
+	}
+	for _, annotation := range []string{annotationTemplateHash, contract.AnnotationTaskHashes} {
+		if live.Spec.Template.Annotations[annotation] != want.Spec.Template.Annotations[annotation] {
+			return false
+		}
+	}
+	return true
 }
 
 // former counts the pods that still have to be replaced.
 func former(s State, connectorHash, taskHash string, hashes []string, replicas int) int {
 	count := 0
-	for _, pod := range podsOf(s.Pods, "connector") {
+	for _, pod := range podsOf(s.Pods, contract.TypeConnector) {
 		if outdated(s, pod, connectorHash, "") != "" {
 			count++
 		}
 	}
-	for id, pod := range podsOf(s.Pods, "task") {
+	for id, pod := range podsOf(s.Pods, contract.TypeTask) {
 		if id < replicas && outdated(s, pod, taskHash, hashes[id]) != "" {
 			count++
 		}

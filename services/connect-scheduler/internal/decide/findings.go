@@ -160,7 +160,7 @@ func (l Live) made() []struct {
 		object metav1.Object
 	}{
 		{"StatefulSet", l.ConnectorSet}, {"StatefulSet", l.TaskSet}, {"ConfigMap", l.ConnectorConfig}, {"ConfigMap", l.TaskRunnerConfig},
-		{"Secret", l.TaskConfigs}, {"ServiceAccount", l.ServiceAccount}, {"Role", l.Role}, {"RoleBinding", l.RoleBinding},
+		{"Secret", l.ConnectorSecret}, {"Secret", l.TaskConfigs}, {"ServiceAccount", l.ServiceAccount}, {"Role", l.Role}, {"RoleBinding", l.RoleBinding},
 		{"PodDisruptionBudget", l.Budget}, {"Service", l.ConnectorService}, {"Service", l.TaskService}, {"Service", l.TaskHeadless},
 	}
 }

@@ -91,7 +91,16 @@ func (s *sim) carryOut(plan Plan) {
 	put(s, core.ServiceAccounts(ns), plan.ServiceAccounts, &live.ServiceAccount)
 	put(s, rbac.Roles(ns), plan.Roles, &live.Role)
 	put(s, rbac.RoleBindings(ns), plan.RoleBindings, &live.RoleBinding)
-	put(s, core.Secrets(ns), plan.Secrets, &live.TaskConfigs)
+	for _, want := range plan.Secrets {
+		secret := &live.TaskConfigs
+		if *want.Name == ConnectorName(s.state.Connector.Name) {
+			secret = &live.ConnectorSecret
+		}
+		put(s, core.Secrets(ns), append(plan.Secrets[:0:0], want), secret)
+		for key, value := range (*secret).Data {
+			(*secret).Data[key] = []byte(contract.TaskConfigHash(value))
+		}
+	}
 	for _, want := range plan.ConfigMaps {
 		put(s, core.ConfigMaps(ns), append(plan.ConfigMaps[:0:0], want), map[bool]**corev1.ConfigMap{true: &live.ConnectorConfig, false: &live.TaskRunnerConfig}[*want.Name == ConnectorName(s.state.Connector.Name)])
 	}

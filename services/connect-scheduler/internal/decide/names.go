@@ -12,7 +12,7 @@ import (
 	"github.com/weir-dev/weir/apis/contract"
 )
 
-// ConnectorName is the name of the connector's StatefulSet, ConfigMap, ServiceAccount, Role, RoleBinding and Service.
+// ConnectorName is the name of the connector's StatefulSet, ConfigMap, Secret, ServiceAccount, Role, RoleBinding and Service.
 func ConnectorName(connector string) string { return connector + "-connector" }
 
 // TasksName is the name of the tasks' StatefulSet, ConfigMap, Secret, PodDisruptionBudget and Service.

@@ -1,6 +1,8 @@
 package decide
 
 import (
+	"path"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
@@ -9,7 +11,6 @@ import (
 	rbacv1ac "k8s.io/client-go/applyconfigurations/rbac/v1"
 
 	"github.com/weir-dev/weir/apis/contract"
-	"path"
 )
 
 // objects are all that stands around the pods.
@@ -17,6 +18,7 @@ type objects struct {
 	serviceAccount   *corev1ac.ServiceAccountApplyConfiguration
 	role             *rbacv1ac.RoleApplyConfiguration
 	roleBinding      *rbacv1ac.RoleBindingApplyConfiguration
+	connectorSecret  *corev1ac.SecretApplyConfiguration
 	connectorConfig  *corev1ac.ConfigMapApplyConfiguration
 	taskRunnerConfig *corev1ac.ConfigMapApplyConfiguration
 	taskConfigs      *corev1ac.SecretApplyConfiguration
@@ -44,11 +46,11 @@ func surroundings(s State, e effective) objects {
 		roleBinding: rbacv1ac.RoleBinding(connector, c.Namespace).WithLabels(connectorLabels).WithOwnerReferences(owner()).
 			WithRoleRef(rbacv1ac.RoleRef().WithAPIGroup("rbac.authorization.k8s.io").WithKind("Role").WithName(connector)).
 			WithSubjects(rbacv1ac.Subject().WithKind("ServiceAccount").WithName(connector).WithNamespace(c.Namespace)),
+		// A connector's configuration may hold passwords, so it is nothing for a ConfigMap.
+		connectorSecret: corev1ac.Secret(connector, c.Namespace).WithLabels(connectorLabels).WithOwnerReferences(owner()).
+			WithData(map[string][]byte{path.Base(contract.ConnectorConfigFile): encode(e.connectorConfig)}),
 		connectorConfig: corev1ac.ConfigMap(connector, c.Namespace).WithLabels(connectorLabels).WithOwnerReferences(owner()).
-			WithData(map[string]string{
-				path.Base(contract.ConnectorConfigFile): string(encode(e.connectorConfig)),
-				path.Base(contract.RunnerConfigFile):    string(encode(runnerConfig(s, e, connectorKind))),
-			}),
+			WithData(map[string]string{path.Base(contract.RunnerConfigFile): string(encode(runnerConfig(s, e, connectorKind)))}),
 		taskRunnerConfig: corev1ac.ConfigMap(tasks, c.Namespace).WithLabels(taskLabels).WithOwnerReferences(owner()).
 			WithData(map[string]string{path.Base(contract.RunnerConfigFile): string(encode(runnerConfig(s, e, taskKind)))}),
 		taskConfigs: corev1ac.Secret(tasks, c.Namespace).WithLabels(taskLabels).WithOwnerReferences(owner()),
@@ -95,4 +97,18 @@ func headlessPorts(ports []corev1.ServicePort) []corev1.ServicePort {
 		found[i] = p
 	}
 	return found
+}
+
+// secretDiffers tells whether a Secret is other than wanted. What is seen of a Secret are the hashes of its values, so the hashes
+// are compared.
+func secretDiffers(c *collector, live *corev1.Secret, want *corev1ac.SecretApplyConfiguration) []*corev1ac.SecretApplyConfiguration {
+	hashed := *want
+	hashed.Data = make(map[string][]byte, len(want.Data))
+	for key, value := range want.Data {
+		hashed.Data[key] = []byte(contract.TaskConfigHash(value))
+	}
+	if len(differing(c, live, &hashed, corev1ac.ExtractSecret)) == 0 {
+		return nil
+	}
+	return []*corev1ac.SecretApplyConfiguration{want}
 }

@@ -130,18 +130,22 @@ func environment(s State, e effective, k kind) []*corev1ac.EnvVarApplyConfigurat
 			fromField(contract.EnvTaskHashes, fmt.Sprintf("metadata.annotations['%s']", contract.AnnotationTaskHashes)))
 	}
 	for i := range k.template.Container.Env {
-		env = append(env, convert[corev1ac.EnvVarApplyConfiguration](k.template.Container.Env[i]))
+		env = append(env, convert[corev1ac.EnvVarApplyConfiguration](defaultedEnv(k.template.Container.Env[i])))
 	}
 	return env
 }
 
 func fromField(name, path string) *corev1ac.EnvVarApplyConfiguration {
-	return corev1ac.EnvVar().WithName(name).WithValueFrom(corev1ac.EnvVarSource().WithFieldRef(corev1ac.ObjectFieldSelector().WithFieldPath(path)))
+	return corev1ac.EnvVar().WithName(name).WithValueFrom(corev1ac.EnvVarSource().WithFieldRef(corev1ac.ObjectFieldSelector().WithAPIVersion(fieldVersion).WithFieldPath(path)))
 }
 
 func volumes(s State, e effective, k kind) []*corev1ac.VolumeApplyConfiguration {
+	runner := corev1ac.ProjectedVolumeSource().WithSources(corev1ac.VolumeProjection().WithConfigMap(corev1ac.ConfigMapProjection().WithName(k.object)))
+	if k.name == contract.TypeConnector {
+		runner.WithSources(corev1ac.VolumeProjection().WithSecret(corev1ac.SecretProjection().WithName(k.object)))
+	}
 	found := []*corev1ac.VolumeApplyConfiguration{
-		corev1ac.Volume().WithName(volumeRunner).WithConfigMap(corev1ac.ConfigMapVolumeSource().WithName(k.object)),
+		corev1ac.Volume().WithName(volumeRunner).WithProjected(runner),
 		corev1ac.Volume().WithName(volumeWorker).WithSecret(corev1ac.SecretVolumeSource().WithSecretName(e.workerSecret)),
 		corev1ac.Volume().WithName(volumeTmp).WithEmptyDir(corev1ac.EmptyDirVolumeSource()),
 		corev1ac.Volume().WithName(volumePlugins).WithEmptyDir(corev1ac.EmptyDirVolumeSource()),
@@ -158,7 +162,7 @@ func volumes(s State, e effective, k kind) []*corev1ac.VolumeApplyConfiguration 
 		found = append(found, storageVolume(e))
 	}
 	for i := range k.template.Pod.Volumes {
-		found = append(found, convert[corev1ac.VolumeApplyConfiguration](k.template.Pod.Volumes[i]))
+		found = append(found, convert[corev1ac.VolumeApplyConfiguration](defaultedVolume(k.template.Pod.Volumes[i])))
 	}
 	return found
 }

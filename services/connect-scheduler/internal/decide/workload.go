@@ -2,6 +2,7 @@ package decide
 
 import (
 	"maps"
+	"strconv"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -75,7 +76,8 @@ func statefulSet(s State, k kind, template *corev1ac.PodTemplateSpecApplyConfigu
 
 // podTemplate is the template of one kind of pod, with its hash among the annotations.
 func podTemplate(s State, e effective, k kind) *corev1ac.PodTemplateSpecApplyConfiguration {
-	annotations := maps.Clone(k.template.Metadata.Annotations)
+	annotations := map[string]string{"prometheus.io/scrape": "true", "prometheus.io/port": strconv.Itoa(contract.RunnerPort)}
+	maps.Copy(annotations, k.template.Metadata.Annotations)
 	annotations[annotationConfigHash] = configHash(s, e, k)
 	podLabels := labelsOf(s.Connector, k.name)
 	for key, value := range k.template.Metadata.Labels {

@@ -114,22 +114,17 @@ func (r *runner) Reconcile(ctx context.Context, key controller.Key) (controller.
 	return controller.Result{}, nil
 }
 
+// connectorConfig reads what is mounted into the connector's pod.
 func (r *runner) connectorConfig(ctx context.Context, pod *corev1.Pod) (map[string]string, error) {
-	for _, v := range pod.Spec.Volumes {
-		if v.ConfigMap == nil {
-			continue
-		}
-		files, err := r.kube.CoreV1().ConfigMaps(pod.Namespace).Get(ctx, v.ConfigMap.Name, metav1.GetOptions{})
-		if err != nil {
-			return nil, fmt.Errorf("read ConfigMap %s: %w", v.ConfigMap.Name, err)
-		}
-		var config map[string]string
-		if err := json.Unmarshal([]byte(files.Data[path.Base(contract.ConnectorConfigFile)]), &config); err != nil {
-			return nil, fmt.Errorf("parse connector.json: %w", err)
-		}
-		return config, nil
+	files, err := r.kube.CoreV1().Secrets(pod.Namespace).Get(ctx, strings.TrimSuffix(pod.Name, "-0"), metav1.GetOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("read Secret of pod %s: %w", pod.Name, err)
 	}
-	return nil, fmt.Errorf("pod %s mounts no ConfigMap", pod.Name)
+	var config map[string]string
+	if err := json.Unmarshal(files.Data[path.Base(contract.ConnectorConfigFile)], &config); err != nil {
+		return nil, fmt.Errorf("parse connector.json of pod %s: %w", pod.Name, err)
+	}
+	return config, nil
 }
 
 // asPod is a client with the rights of the connector's pod.

@@ -26,23 +26,31 @@ type actor struct {
 }
 
 // connector carries out a plan, in its order, and stops at the first write that fails. A write that the API refuses is told
-// in the status; one that may go through another time is only returned.
-func (a actor) connector(ctx context.Context, s *decide.State, plan *decide.Plan) error {
-	err := a.write(ctx, s, plan)
+// in the status; one that may go through another time is only returned. What the plan tells is news only if told is true.
+func (a actor) connector(ctx context.Context, s *decide.State, plan *decide.Plan) (told bool, err error) {
+	err = a.write(ctx, s, plan)
+	if namespaceEnds(err) {
+		return false, nil
+	}
 	var failure decide.Failure
 	refused := errors.As(err, &failure) && isRefusal(failure.Err)
 	switch {
 	case refused:
 		plan.Fail(*s, failure)
 	case err != nil:
-		return err
+		return false, err
 	}
 	if plan.StatusChanged() {
 		if statusErr := a.connectorStatus(ctx, s, plan); statusErr != nil {
-			return errors.Join(err, statusErr)
+			return false, errors.Join(err, statusErr)
 		}
 	}
-	if refused && apierrors.IsInvalid(failure.Err) {
+	return true, final(failure.Err, err)
+}
+
+// final marks a refusal that no second try cures.
+func final(refusal, err error) error {
+	if apierrors.IsInvalid(refusal) {
 		return controller.Terminal(err)
 	}
 	return err
@@ -111,31 +119,38 @@ func (a actor) connectorStatus(ctx context.Context, s *decide.State, plan *decid
 }
 
 // connect carries out the plan of a KafkaConnect.
-func (a actor) connect(ctx context.Context, s *decide.ConnectState, plan *decide.ConnectPlan) error {
+func (a actor) connect(ctx context.Context, s *decide.ConnectState, plan *decide.ConnectPlan) (told bool, err error) {
 	w, namespace := writing{ctx: ctx}, s.Connect.Namespace
 	applyAll(&w, "PersistentVolumeClaim", a.kube.CoreV1().PersistentVolumeClaims(namespace), plan.Claims)
+	if namespaceEnds(w.err) {
+		return false, nil
+	}
 	var failure decide.Failure
 	refused := errors.As(w.err, &failure) && isRefusal(failure.Err)
 	switch {
 	case refused:
 		plan.Fail(*s, failure)
 	case w.err != nil:
-		return w.err
+		return false, w.err
 	}
 	if plan.StatusChanged() {
-		told, err := apply.Convert[connectv1ac.KafkaConnectStatusApplyConfiguration](plan.Status)
-		if err != nil {
-			return fmt.Errorf("convert the status: %w", err)
-		}
-		want := connectv1ac.KafkaConnect(s.Connect.Name, namespace).WithUID(s.Connect.UID).WithStatus(told)
-		if _, err := apply.Status(ctx, a.weir.IoV1().KafkaConnects(namespace), decide.Manager, want); err != nil && !gone(err) {
-			return errors.Join(w.err, fmt.Errorf("apply status: %w", err))
+		if err := a.connectStatus(ctx, s, plan); err != nil {
+			return false, errors.Join(w.err, err)
 		}
 	}
-	if refused && apierrors.IsInvalid(failure.Err) {
-		return controller.Terminal(w.err)
+	return true, final(failure.Err, w.err)
+}
+
+func (a actor) connectStatus(ctx context.Context, s *decide.ConnectState, plan *decide.ConnectPlan) error {
+	told, err := apply.Convert[connectv1ac.KafkaConnectStatusApplyConfiguration](plan.Status)
+	if err != nil {
+		return fmt.Errorf("convert the status: %w", err)
 	}
-	return w.err
+	want := connectv1ac.KafkaConnect(s.Connect.Name, s.Connect.Namespace).WithUID(s.Connect.UID).WithStatus(told)
+	if _, err := apply.Status(ctx, a.weir.IoV1().KafkaConnects(s.Connect.Namespace), decide.Manager, want); err != nil && !gone(err) {
+		return fmt.Errorf("apply status: %w", err)
+	}
+	return nil
 }
 
 // writing is a row of writes that stops at the first that fails.
@@ -169,6 +184,11 @@ func deleteOne[O metav1.Object](w *writing, kind string, client apply.Deleter, o
 
 // gone holds when an object is not there any more, or another one has its name: the cache will tell what is there now.
 func gone(err error) bool { return apierrors.IsNotFound(err) || apierrors.IsConflict(err) }
+
+// namespaceEnds holds when nothing can be made any more because the namespace is being deleted.
+func namespaceEnds(err error) bool {
+	return apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)
+}
 
 // isRefusal holds when the API has understood the write and will not have it.
 func isRefusal(err error) bool {

@@ -46,13 +46,15 @@ func (w *world) live(g *gathering, key controller.Key) decide.Live {
 	core, rbac := w.objects.Core().V1(), w.objects.Rbac().V1()
 	sets := w.objects.Apps().V1().StatefulSets().Lister().StatefulSets(key.Namespace).Get
 	maps := core.ConfigMaps().Lister().ConfigMaps(key.Namespace).Get
+	secrets := core.Secrets().Lister().Secrets(key.Namespace).Get
 	services := core.Services().Lister().Services(key.Namespace).Get
 	return decide.Live{
 		ConnectorSet:     get(g, connector, sets),
 		TaskSet:          get(g, tasks, sets),
 		ConnectorConfig:  get(g, connector, maps),
 		TaskRunnerConfig: get(g, tasks, maps),
-		TaskConfigs:      get(g, tasks, core.Secrets().Lister().Secrets(key.Namespace).Get),
+		ConnectorSecret:  get(g, connector, secrets),
+		TaskConfigs:      get(g, tasks, secrets),
 		ServiceAccount:   get(g, connector, core.ServiceAccounts().Lister().ServiceAccounts(key.Namespace).Get),
 		Role:             get(g, connector, rbac.Roles().Lister().Roles(key.Namespace).Get),
 		RoleBinding:      get(g, connector, rbac.RoleBindings().Lister().RoleBindings(key.Namespace).Get),

@@ -4,7 +4,6 @@ package reconcile
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"k8s.io/client-go/tools/events"
@@ -31,11 +30,8 @@ func (r connectors) Reconcile(ctx context.Context, key controller.Key) (controll
 	if err != nil {
 		return controller.Result{}, err
 	}
-	err = r.act.connector(ctx, state, &plan)
-	if err != nil {
-		err = fmt.Errorf("KafkaConnector %s: %w", key, err)
-	}
-	if err == nil || plan.StatusChanged() {
+	told, err := r.act.connector(ctx, state, &plan)
+	if told {
 		for _, e := range plan.Events() {
 			event.Record(r.events, state.Connector, e)
 		}
@@ -60,11 +56,8 @@ func (r connects) Reconcile(ctx context.Context, key controller.Key) (controller
 	if err != nil {
 		return controller.Result{}, err
 	}
-	err = r.act.connect(ctx, state, &plan)
-	if err != nil {
-		err = fmt.Errorf("KafkaConnect %s: %w", key, err)
-	}
-	if err == nil && plan.StatusChanged() {
+	told, err := r.act.connect(ctx, state, &plan)
+	if told {
 		for _, e := range plan.Events() {
 			event.Record(r.events, state.Connect, e)
 		}

@@ -1,0 +1,95 @@
+package decide
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/ptr"
+
+	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
+	"github.com/weir-dev/weir/apis/contract"
+)
+
+// FuzzConnector throws changes at a connector in any order, and holds decide to two properties: it never panics, and once
+// the changes stop and the cluster has done its part, deciding again yields nothing.
+func FuzzConnector(f *testing.F) {
+	for seed := range uint64(8) {
+		f.Add(seed, uint8(10))
+	}
+	f.Fuzz(func(t *testing.T, seed uint64, changes uint8) {
+		random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // the same seed has to give the same changes
+		s := newSim(t, State{Connector: wild(random), Worker: workerFacts()})
+		for range changes % 32 {
+			disturb(random, s)
+			s.step()
+			if random.IntN(2) == 0 {
+				s.runPods()
+			}
+		}
+		s.state.Worker = workerFacts()
+		s.settle()
+	})
+}
+
+// wild is a connector with any of the options.
+func wild(random *rand.Rand) *connectv1.KafkaConnector {
+	c := large(1 + random.IntN(12))
+	maybe := func() bool { return random.IntN(2) == 0 }
+	if maybe() {
+		c.Spec.MaxUnavailable = ptr.To(intstr.FromString(fmt.Sprintf("%d%%", 1+random.IntN(100))))
+	}
+	if maybe() {
+		c.Spec.Task.ServiceSpec = &corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80}}}
+	}
+	if maybe() {
+		c.Spec.Storage = &connectv1.StorageSpec{Size: "1Gi", DeleteClaim: maybe(), SubPath: "$(POD_NAME)"}
+		if maybe() {
+			c.Spec.Storage.AccessMode = corev1.ReadWriteOnce
+		}
+	}
+	if maybe() {
+		c.Spec.Plugins = []connectv1.Plugin{{Name: "a", Image: "a:1"}, {Name: "b", URL: "https://example.com/b.zip"}}
+	}
+	return c
+}
+
+// disturb does one thing that users, kubelets or vandals do.
+func disturb(random *rand.Rand, s *sim) {
+	c := s.state.Connector
+	count := 1 + random.IntN(12)
+	published := hashes(count)
+	published[random.IntN(count)] = fmt.Sprintf("changed-%d", random.IntN(3))
+	switch random.IntN(12) {
+	case 0:
+		c.Spec.State = []connectv1.ConnectorState{"", connectv1.StateRunning, connectv1.StatePaused, connectv1.StateStopped}[random.IntN(4)]
+	case 1:
+		c.Spec.Task.Image = fmt.Sprintf("image:%d", random.IntN(3))
+	case 2:
+		c.Spec.ConnectorConfig["topic"] = fmt.Sprint(random.IntN(3))
+	case 3:
+		c.Spec.TasksMax = ptr.To(int32(count)) //nolint:gosec // at most 12
+	case 4, 5, 6:
+		s.state.TaskConfigs = publishedBy(c, published...)
+	case 7:
+		if s.state.TaskConfigs != nil {
+			s.state.TaskConfigs.Keys[contract.TaskConfigKey(random.IntN(12))] = KeyFacts{Problem: "is no JSON"}
+		}
+	case 8:
+		s.state.Worker = []*SecretFacts{nil, {}, workerFacts()}[random.IntN(3)]
+	case 9:
+		if len(s.state.Pods) > 0 {
+			fail(s.state.Pods[random.IntN(len(s.state.Pods))], `{"reason":"TaskFailed","message":"boom"}`, int32(random.IntN(5))) //nolint:gosec // small
+		}
+	case 10:
+		c.Annotations = map[string]string{contract.RestartTask: fmt.Sprint(random.IntN(12)), contract.Restart: "true"}
+	case 11:
+		if c.Spec.Task.ServiceSpec == nil {
+			c.Spec.Task.ServiceSpec = &corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80}}}
+		} else {
+			c.Spec.Task.ServiceSpec = nil
+		}
+	}
+}

@@ -1,0 +1,190 @@
+package decide
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
+	"github.com/weir-dev/weir/apis/contract"
+)
+
+func TestPodState(t *testing.T) {
+	t.Parallel()
+	ended := func(code int32, reason, message string) corev1.ContainerState {
+		return corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: code, Reason: reason, Message: message}}
+	}
+	waiting := func(reason, message string) corev1.ContainerState {
+		return corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}}
+	}
+	for name, test := range map[string]struct {
+		container corev1.ContainerStatus
+		change    func(*corev1.Pod)
+		state     string
+		lastError string
+	}{
+		"runs when it is ready":             {change: func(p *corev1.Pod) { *p = *readyPod("test-tasks", 0, "task") }, state: PodRunning},
+		"starts until it is ready":          {container: corev1.ContainerStatus{State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}, state: PodStarting},
+		"is pending while nothing is known": {state: PodPending},
+		"is stopping once it is deleted": {
+			change: func(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: noon} }, state: PodStopping,
+		},
+		"has failed in its own words": {
+			container: corev1.ContainerStatus{State: waiting("CrashLoopBackOff", "back-off"), LastTerminationState: ended(1, "Error", `{"reason":"TaskFailed","message":"table orders does not exist"}`)},
+			state:     PodFailed, lastError: "TaskFailed: table orders does not exist",
+		},
+		"has failed without a word": {
+			container: corev1.ContainerStatus{State: ended(3, "Error", "")}, state: PodFailed, lastError: "Error: exit code 3",
+		},
+		"was killed for its memory": {
+			container: corev1.ContainerStatus{State: waiting("CrashLoopBackOff", "back-off"), LastTerminationState: ended(137, "OOMKilled", "")},
+			state:     PodFailed, lastError: "OOMKilled: exit code 137",
+		},
+		"keeps the last error while it starts again": {
+			container: corev1.ContainerStatus{State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}, LastTerminationState: ended(1, "Error", `{"reason":"KafkaUnreachable","message":"no broker answered"}`)},
+			state:     PodStarting, lastError: "KafkaUnreachable: no broker answered",
+		},
+		"cannot pull its image": {
+			container: corev1.ContainerStatus{State: waiting("ImagePullBackOff", `Back-off pulling image "nowhere/x:1"`)},
+			state:     PodPending, lastError: `ImagePullBackOff: Back-off pulling image "nowhere/x:1"`,
+		},
+		"finds no node": {
+			change: func(p *corev1.Pod) {
+				p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable", Message: "0/3 nodes are available: 3 Insufficient memory."}}
+			},
+			state: PodPending, lastError: "Unschedulable: 0/3 nodes are available: 3 Insufficient memory.",
+		},
+		"was evicted": {
+			change: func(p *corev1.Pod) {
+				p.Status.Phase, p.Status.Reason, p.Status.Message = corev1.PodFailed, "Evicted", "The node was low on resource: memory."
+			},
+			state: PodFailed, lastError: "Evicted: The node was low on resource: memory.",
+		},
+		"says it on one line, and not too long": {
+			container: corev1.ContainerStatus{State: ended(1, "Error", `{"reason":"TaskFailed","message":"a\n\tb `+strings.Repeat("x", 5000)+`"}`)},
+			state:     PodFailed, lastError: "TaskFailed: a b " + strings.Repeat("x", 1024-3-len("TaskFailed: a b ")) + "...",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "test-tasks-0", Labels: map[string]string{contract.LabelType: "task"}}}
+			test.container.Name = "task"
+			pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "sidecar", RestartCount: 9}, test.container}
+			if test.change != nil {
+				test.change(pod)
+			}
+			state, lastError := podState(pod)
+			require.Equal(t, test.state, state)
+			require.Equal(t, test.lastError, lastError)
+		})
+	}
+}
+
+func TestStatesOfAConnector(t *testing.T) {
+	t.Parallel()
+	broken := `{"reason":"TaskFailed","message":"table orders does not exist"}`
+	for name, test := range map[string]struct {
+		change   func(*sim)
+		state    string
+		ready    string
+		message  string
+		degraded string
+	}{
+		"is running when all is":       {change: func(*sim) {}, state: StateRunning, ready: ReasonAllRunning, message: "3/3 tasks are ready", degraded: ReasonNothingFailed},
+		"is degraded by a failed task": {change: func(s *sim) { fail(s.task(1), broken, 4) }, state: StateDegraded, ready: ReasonTasksFailed, message: "task 1 failed: TaskFailed: table orders does not exist", degraded: ReasonTasksFailed},
+		"has failed when all tasks have": {change: func(s *sim) {
+			for id := range 3 {
+				fail(s.task(id), broken, 4)
+			}
+		}, state: StateFailed, ready: ReasonTasksFailed, message: "tasks 0, 1, 2 failed: TaskFailed: table orders does not exist", degraded: ReasonTasksFailed},
+		"is degraded by a failed connector whose tasks go on": {change: func(s *sim) {
+			fail(podsOf(s.state.Pods, contract.TypeConnector)[0], `{"reason":"ConnectorFailed","message":"no such host"}`, 2)
+		}, state: StateDegraded, ready: ReasonConnectorFailed, message: "the connector failed: ConnectorFailed: no such host", degraded: ReasonConnectorFailed},
+		"is pending while a task is missing": {change: func(s *sim) { s.remove("test-tasks-2") }, state: StatePending, ready: ReasonStarting, message: "2/3 tasks are ready", degraded: ReasonNothingFailed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := runningSim(t, seed(), hashes(3)...)
+			test.change(s)
+			status := s.step().Status
+			require.Equal(t, test.state, status.State)
+			ready := toldOf(t, status.Conditions, ConditionReady)
+			require.Equal(t, test.ready, ready.Reason)
+			require.Equal(t, test.message, ready.Message)
+			require.Equal(t, test.degraded, toldOf(t, status.Conditions, ConditionDegraded).Reason)
+		})
+	}
+}
+
+func (s *sim) task(id int) *corev1.Pod { return podsOf(s.state.Pods, contract.TypeTask)[id] }
+
+func TestPausedKeepsTheConnectorAndStoppedKeepsNothing(t *testing.T) {
+	t.Parallel()
+	for state, want := range map[connectv1.ConnectorState]struct {
+		word string
+		pods int
+	}{connectv1.StatePaused: {StatePaused, 1}, connectv1.StateStopped: {StateStopped, 0}} {
+		s := runningSim(t, seed(), hashes(3)...)
+		s.state.Connector.Spec.State = state
+		plan := s.step()
+		require.Equal(t, "Starting", toldOf(t, plan.Status.Conditions, ConditionReady).Reason, "pods are still there")
+		s.runPods()
+		s.settle()
+		require.Equal(t, want.word, s.state.Connector.Status.State)
+		require.Len(t, s.state.Pods, want.pods)
+		require.Equal(t, want.word, toldOf(t, s.state.Connector.Status.Conditions, ConditionPaused).Reason)
+		require.Equal(t, metav1.ConditionTrue, toldOf(t, s.state.Connector.Status.Conditions, ConditionReady).Status)
+
+		s.state.Connector.Spec.State = connectv1.StateRunning
+		s.settle()
+		require.Equal(t, "3/3", s.state.Connector.Status.TaskSummary, "the task configs are still known")
+	}
+}
+
+func TestATaskKeepsTheTimeAtWhichItEnteredItsState(t *testing.T) {
+	t.Parallel()
+	s := runningSim(t, seed(), hashes(1)...)
+	s.state.Now = noon.Add(time.Hour)
+	require.Equal(t, noon, s.step().Status.Tasks[0].Since.UTC())
+	fail(s.task(0), "", 1)
+	require.Equal(t, noon.Add(time.Hour), s.step().Status.Tasks[0].Since.UTC())
+}
+
+func TestEvents(t *testing.T) {
+	t.Parallel()
+	said := func(plan Plan) []string {
+		var notes []string
+		for _, e := range plan.Events() {
+			notes = append(notes, e.Type+" "+e.Reason+": "+e.Note)
+		}
+		return notes
+	}
+	s := runningSim(t, seed(), hashes(2)...)
+	require.Empty(t, said(s.step()), "nothing new, nothing said")
+
+	fail(s.task(1), `{"reason":"TaskFailed","message":"boom"}`, 1)
+	require.Equal(t, []string{"Warning TaskFailed: task 1 failed: TaskFailed: boom"}, said(s.step()))
+	require.Empty(t, said(s.step()), "a failure is told once")
+	s.task(1).Status.ContainerStatuses[0].RestartCount++
+	require.Equal(t, []string{"Warning TaskFailed: task 1 failed: TaskFailed: boom"}, said(s.step()), "the next failure is told again")
+
+	restarts := s.task(1).Status.ContainerStatuses[0].RestartCount
+	*s.task(1) = *readyPodLike(s.task(1), restarts)
+	require.Equal(t, []string{"Normal TaskRecovered: task 1 runs again", "Normal AllRunning: 2/2 tasks are ready"}, said(s.step()))
+
+	s.state.Connector.Annotations = map[string]string{contract.RestartTask: "0"}
+	s.step()
+	s.step()
+	require.Equal(t, []string{"Normal Restarting: restarting pod test-tasks-0: a restart was asked for"}, said(s.step()))
+}
+
+func readyPodLike(pod *corev1.Pod, restarts int32) *corev1.Pod {
+	again := pod.DeepCopy()
+	again.Status = readyPod("x", 0, pod.Labels[contract.LabelType]).Status
+	again.Status.ContainerStatuses[0].RestartCount = restarts
+	return again
+}
