@@ -32,11 +32,21 @@ var layout = map[string]string{
 	"minder/pdeathsig_other.go": "minder/pdeathsig_other.go",
 }
 
+const buildingSuffix = ".building-"
+
 func build(ctx context.Context, dir string, missing []artifact, progress io.Writer) error {
+	// We hold the lock: what is there was left by a build that was killed. Its compiler may still be writing, so a new
+	// directory is used, and what cannot be removed now is removed by the next build.
+	left, err := filepath.Glob(dir + buildingSuffix + "*")
+	if err != nil {
+		return err
+	}
+	for _, old := range left {
+		_ = os.RemoveAll(old)
+	}
 	// Beside the goal, so that renaming is atomic: what has its final name is whole.
-	tmp := dir + ".building"
-	// We hold the lock: what is there was left by a build that was killed.
-	if err := os.RemoveAll(tmp); err != nil {
+	tmp, err := os.MkdirTemp(filepath.Dir(dir), filepath.Base(dir)+buildingSuffix)
+	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(tmp)
@@ -50,7 +60,6 @@ func build(ctx context.Context, dir string, missing []artifact, progress io.Writ
 	for i, a := range missing {
 		r := &reporter{out: progress, what: fmt.Sprintf("[%d/%d] %s", i+1, len(missing), a.name), began: began}
 		made := filepath.Join(tmp, "out-"+a.name)
-		var err error
 		if a.pkg == "" {
 			err = copyStages(ctx, tmp, made)
 		} else {
