@@ -40,7 +40,7 @@ help: ## list the targets
 
 .PHONY: demo
 demo: ## see the suite at work on an embedded control plane; needs Go and nothing else
-	$(if $(wildcard e2e/demo/*.go),cd e2e && go run ./demo,$(call missing,there is no e2e/demo yet))
+	$(if $(wildcard e2e/demo/*.go),@cd e2e && go build -o ../bin/demo ./demo && exec ../bin/demo,$(call missing,there is no e2e/demo yet))
 
 .PHONY: build
 build: $(CHOSEN:%=build-%) ## build the services into bin/ [SERVICE=x]

@@ -1,0 +1,237 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+
+	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
+	"github.com/weir-dev/weir/apis/contract"
+	"github.com/weir-dev/weir/e2e/internal/rig"
+	"github.com/weir-dev/weir/generated/clientset/versioned"
+	"github.com/weir-dev/weir/generated/informers/externalversions"
+)
+
+// world is what the demonstration sees of its namespace, by nothing but watches.
+type world struct {
+	connectors map[string]*connectv1.KafkaConnector
+	pods       map[string]*corev1.Pod
+	events     []*eventsv1.Event
+	changes    chan change
+	shutdown   []func()
+}
+
+// change is an object as it is now, or as it was before it went.
+type change struct {
+	object metav1.Object
+	made   bool
+	gone   bool
+}
+
+// watch begins to watch a namespace until the context ends.
+func watch(ctx context.Context, connection *rest.Config, namespace string) (*world, error) {
+	kube, err := kubernetes.NewForConfig(connection)
+	if err != nil {
+		return nil, fmt.Errorf("make a client: %w", err)
+	}
+	weir, err := versioned.NewForConfig(connection)
+	if err != nil {
+		return nil, fmt.Errorf("make a client: %w", err)
+	}
+	w := &world{connectors: map[string]*connectv1.KafkaConnector{}, pods: map[string]*corev1.Pod{}, changes: make(chan change)}
+	core := informers.NewSharedInformerFactoryWithOptions(kube, 0, informers.WithNamespace(namespace))
+	own := externalversions.NewSharedInformerFactoryWithOptions(weir, 0, externalversions.WithNamespace(namespace))
+	for _, informer := range []cache.SharedIndexInformer{
+		own.Io().V1().KafkaConnectors().Informer(),
+		core.Core().V1().Pods().Informer(),
+		core.Core().V1().Secrets().Informer(),
+		core.Core().V1().ConfigMaps().Informer(),
+		core.Core().V1().ServiceAccounts().Informer(),
+		core.Rbac().V1().Roles().Informer(),
+		core.Rbac().V1().RoleBindings().Informer(),
+		core.Policy().V1().PodDisruptionBudgets().Informer(),
+		core.Apps().V1().StatefulSets().Informer(),
+		core.Events().V1().Events().Informer(),
+	} {
+		if _, err := informer.AddEventHandler(w.handler(ctx)); err != nil {
+			return nil, fmt.Errorf("watch %s: %w", namespace, err)
+		}
+	}
+	core.Start(ctx.Done())
+	own.Start(ctx.Done())
+	w.shutdown = []func(){core.Shutdown, own.Shutdown}
+	return w, nil
+}
+
+func (w *world) handler(ctx context.Context) cache.ResourceEventHandler {
+	tell := func(object any, made, gone bool) {
+		if last, ok := object.(cache.DeletedFinalStateUnknown); ok {
+			object = last.Obj
+		}
+		if typed, ok := object.(metav1.Object); ok {
+			select {
+			case w.changes <- change{typed, made, gone}:
+			case <-ctx.Done():
+			}
+		}
+	}
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(object any) { tell(object, true, false) },
+		UpdateFunc: func(_, object any) { tell(object, false, false) },
+		DeleteFunc: func(object any) { tell(object, false, true) },
+	}
+}
+
+// take remembers a change, and returns what it was before.
+func (w *world) take(c change) (before metav1.Object) {
+	switch object := c.object.(type) {
+	case *connectv1.KafkaConnector:
+		return remember(w.connectors, object, c.gone)
+	case *corev1.Pod:
+		return remember(w.pods, object, c.gone)
+	case *eventsv1.Event:
+		if !c.gone {
+			w.events = append(w.events, object)
+		}
+	}
+	return nil
+}
+
+func remember[T metav1.Object](known map[string]T, object T, gone bool) metav1.Object {
+	before, was := known[object.GetName()]
+	if gone {
+		delete(known, object.GetName())
+	} else {
+		known[object.GetName()] = object
+	}
+	if !was {
+		return nil
+	}
+	return before
+}
+
+// kindOf names the kinds that a watch leaves nameless.
+func kindOf(object metav1.Object) string {
+	switch object.(type) {
+	case *connectv1.KafkaConnector:
+		return "KafkaConnector"
+	case *corev1.Pod:
+		return "Pod"
+	case *corev1.Secret:
+		return "Secret"
+	case *corev1.ConfigMap:
+		return "ConfigMap"
+	case *corev1.ServiceAccount:
+		return "ServiceAccount"
+	case *rbacv1.Role:
+		return "Role"
+	case *rbacv1.RoleBinding:
+		return "RoleBinding"
+	case *policyv1.PodDisruptionBudget:
+		return "PodDisruptionBudget"
+	case *appsv1.StatefulSet:
+		return "StatefulSet"
+	}
+	return "object"
+}
+
+// podsOf are the pods of a connector: its own first, then its tasks by their id.
+func (w *world) podsOf(connector string) []*corev1.Pod {
+	var found []*corev1.Pod
+	for _, pod := range w.pods {
+		if pod.Labels[contract.LabelConnector] == connector {
+			found = append(found, pod)
+		}
+	}
+	slices.SortFunc(found, func(a, b *corev1.Pod) int {
+		if kind := strings.Compare(a.Labels[contract.LabelType], b.Labels[contract.LabelType]); kind != 0 {
+			return kind
+		}
+		return index(a) - index(b)
+	})
+	return found
+}
+
+func index(pod *corev1.Pod) int {
+	id, _ := strconv.Atoi(pod.Name[strings.LastIndex(pod.Name, "-")+1:])
+	return id
+}
+
+// uids are the uids of a connector's pods by their names: who was restarted shows in them.
+func (w *world) uids(connector string) map[string]string {
+	uids := map[string]string{}
+	for _, pod := range w.podsOf(connector) {
+		uids[pod.Name] = string(pod.UID)
+	}
+	return uids
+}
+
+// restarted are the names of the pods that are others than before.
+func (w *world) restarted(connector string, before map[string]string) []string {
+	var names []string
+	for _, pod := range w.podsOf(connector) {
+		if was, there := before[pod.Name]; there && was != string(pod.UID) {
+			names = append(names, pod.Name)
+		}
+	}
+	return names
+}
+
+// ready is nil when a connector says of its present generation that all of so many tasks run.
+func (w *world) ready(name string, tasks int32) error {
+	c := w.connectors[name]
+	if c == nil {
+		return fmt.Errorf("there is no KafkaConnector %s yet", name)
+	}
+	condition := conditionOf(c, "Ready")
+	switch {
+	case c.Status.ObservedGeneration != c.Generation:
+		return fmt.Errorf("the status of %s is of generation %d, not %d", name, c.Status.ObservedGeneration, c.Generation)
+	case condition.Status != metav1.ConditionTrue:
+		return fmt.Errorf("%s is not Ready: %s %s", name, condition.Reason, condition.Message)
+	case c.Status.TasksReady != tasks || c.Status.TasksDesired != tasks:
+		return fmt.Errorf("%s has %s tasks, not %d", name, c.Status.TaskSummary, tasks)
+	}
+	for _, pod := range w.podsOf(name) {
+		if !rig.Ready(pod) {
+			return fmt.Errorf("pod %s is not Ready", pod.Name)
+		}
+	}
+	return nil
+}
+
+func conditionOf(c *connectv1.KafkaConnector, kind string) metav1.Condition {
+	for _, condition := range c.Status.Conditions {
+		if condition.Type == kind {
+			return condition
+		}
+	}
+	return metav1.Condition{Type: kind, Status: metav1.ConditionUnknown}
+}
+
+// told is nil when events about a connector with all these reasons have come up since a time.
+func (w *world) told(connector string, since time.Time, reasons ...string) error {
+	for _, e := range w.events {
+		if i := slices.Index(reasons, e.Reason); i >= 0 && e.Regarding.Name == connector && !e.EventTime.Time.Before(since) {
+			reasons = slices.Delete(slices.Clone(reasons), i, i+1)
+		}
+	}
+	if len(reasons) > 0 {
+		return fmt.Errorf("no event about %s tells of %s yet", connector, strings.Join(reasons, ", "))
+	}
+	return nil
+}

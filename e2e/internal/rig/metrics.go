@@ -1,0 +1,62 @@
+package rig
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+)
+
+// Metrics is one scrape of a service.
+type Metrics map[string]*dto.MetricFamily
+
+// Metrics scrapes the service.
+func (s *ConnectScheduler) Metrics(ctx context.Context) (Metrics, error) {
+	body, err := s.get(ctx, "/metrics")
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(body)
+	if err != nil {
+		return nil, fmt.Errorf("parse /metrics: %w", err)
+	}
+	return families, nil
+}
+
+// By sums a counter or gauge by the values of some labels, joined by a space.
+func (m Metrics) By(name string, labels ...string) map[string]float64 {
+	sums := map[string]float64{}
+	for _, metric := range m[name].GetMetric() {
+		values := make([]string, len(labels))
+		for i, label := range labels {
+			for _, pair := range metric.GetLabel() {
+				if pair.GetName() == label {
+					values[i] = pair.GetValue()
+				}
+			}
+		}
+		sums[strings.Join(values, " ")] += metric.GetCounter().GetValue() + metric.GetGauge().GetValue()
+	}
+	return sums
+}
+
+// Sum is a counter or gauge over all its labels.
+func (m Metrics) Sum(name string) float64 { return m.By(name)[""] }
+
+// Writes counts what the service has written to the API, by verb and resource; the renewals of its lease are told apart,
+// because they go on however quiet it is.
+func (m Metrics) Writes() (writes map[string]float64, renewals float64) {
+	writes = m.By("weir_api_writes_total", "verb", "resource")
+	for what, n := range writes {
+		if strings.HasSuffix(what, " leases") {
+			renewals += n
+			delete(writes, what)
+		}
+	}
+	return writes, renewals
+}

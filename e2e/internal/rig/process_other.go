@@ -1,0 +1,8 @@
+//go:build !linux
+
+package rig
+
+import "syscall"
+
+// dieWithUs can do nothing here: after a crash of ours the child has to be ended by hand.
+func dieWithUs(*syscall.SysProcAttr) {}
