@@ -25,6 +25,7 @@ import (
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.size() <= 42",message="metadata.name may have at most 42 characters: pods, labels and revisions get names derived from it that must stay within 63"
 // +kubebuilder:validation:XValidation:rule="self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name may hold only lower case letters, digits and '-': it becomes the host name of pods"
+// +kubebuilder:validation:XValidation:rule="!('name' in self.spec.connectorConfig) || self.spec.connectorConfig['name'] == self.metadata.name",message="connectorConfig.name must be the same as metadata.name, or left out"
 type KafkaConnector struct {
 	metav1.TypeMeta `json:",inline"`
 	// +optional
