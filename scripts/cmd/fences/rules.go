@@ -48,6 +48,7 @@ type rule struct {
 
 var (
 	decidePackage  = regexp.MustCompile(`^services/[^/]+/internal/decide(/|$)`)
+	commandPackage = regexp.MustCompile(`^services/[^/]+/cmd/`)
 	servicePackage = regexp.MustCompile(`^services/([^/]+)(/|$)`)
 )
 
@@ -108,7 +109,7 @@ var rules = []rule{
 	{
 		reason:  "testkit serves tests; no program that ships imports it",
 		reach:   ours,
-		from:    func(pkg string) bool { return in("services", "pkg")(pkg) && !in("pkg/testkit")(pkg) },
+		from:    commandPackage.MatchString,
 		forbids: func(_, imported string) bool { return within(imported, prefix+"pkg/testkit") },
 	},
 	{
