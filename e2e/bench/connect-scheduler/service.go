@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
+	"github.com/weir-dev/weir/e2e/internal/rig"
+)
+
+// counts are what the service says of itself.
+type counts struct {
+	writes     map[string]float64
+	renewals   float64
+	reconciles float64
+	waits      float64
+	cpu        float64
+}
+
+func count(ctx context.Context, s *rig.ConnectScheduler) (counts, error) {
+	m, err := s.Metrics(ctx)
+	if err != nil {
+		return counts{}, err
+	}
+	writes, renewals := m.Writes()
+	return counts{writes, renewals, m.Sum("weir_reconciles_total"), m.Sum("weir_reconcile_waits_total"), m.Sum("process_cpu_seconds_total")}, nil
+}
+
+func (c counts) since(before counts) counts {
+	diff := counts{map[string]float64{}, c.renewals - before.renewals, c.reconciles - before.reconciles, c.waits - before.waits, c.cpu - before.cpu}
+	for what, n := range c.writes {
+		if n -= before.writes[what]; n > 0 {
+			diff.writes[what] = n
+		}
+	}
+	return diff
+}
+
+func (c counts) written() float64 {
+	sum := 0.0
+	for _, n := range c.writes {
+		sum += n
+	}
+	return sum
+}
+
+// withService has connect-scheduler make everything. The first time it also measures what goes beyond the time to converge.
+func withService(ctx context.Context, o options, root string, first bool, found *report, made *objects) (_ side, err error) {
+	g, err := lay(ctx, o, root)
+	if err != nil {
+		return side{}, err
+	}
+	defer func() { err = errors.Join(err, g.close()) }()
+	s, err := rig.StartConnectScheduler(ctx, g.cp, root, "--workers="+strconv.Itoa(o.workers),
+		"--kube-api-qps="+strconv.Itoa(o.qps), "--kube-api-burst="+strconv.Itoa(o.burst))
+	if err != nil {
+		return side{}, err
+	}
+	defer func() { err = errors.Join(err, s.Stop()) }()
+	if err := quiet(ctx, s); err != nil {
+		return side{}, err
+	}
+	empty, _ := memory(s.PID())
+	start, err := count(ctx, s)
+	if err != nil {
+		return side{}, err
+	}
+	is, err := converge(ctx, o, g, s)
+	if err != nil || !first {
+		return is, err
+	}
+	found.empty = empty
+	if err := quiet(ctx, s); err != nil {
+		return side{}, err
+	}
+	end, err := count(ctx, s)
+	if err != nil {
+		return side{}, err
+	}
+	found.converging = end.since(start)
+	found.full, found.peak = memory(s.PID())
+	if *made, err = collect(ctx, g.cp); err != nil {
+		return side{}, err
+	}
+	for _, measure := range []func(context.Context, options, *ground, *rig.ConnectScheduler) error{found.idle, found.changes, found.failures} {
+		if err := measure(ctx, o, g, s); err != nil {
+			return side{}, err
+		}
+	}
+	return is, nil
+}
+
+// converge creates all KafkaConnectors and waits until all are Ready.
+func converge(ctx context.Context, o options, g *ground, s *rig.ConnectScheduler) (side, error) {
+	say("%s gets %d KafkaConnectors of %d tasks", service, o.connectors, o.tasks)
+	is := side{}
+	before, began := cpu(g.cp.Dir()), time.Now()
+	creating := make(chan error, 1)
+	go func() {
+		creating <- each(o.workers, o.connectors, func(i int) error { return g.create(ctx, o, i) })
+	}()
+	if err := g.until(ctx, "all KafkaConnectors to be Ready", s, func() error {
+		if is.podsReady == 0 && g.podsReady(o.pods()) == nil {
+			is.podsReady = time.Since(began)
+		}
+		return g.connectorsReady(o.connectors, o.tasks)
+	}); err != nil {
+		return side{}, errors.Join(err, ended(creating))
+	}
+	is.converged = time.Since(began)
+	is.cpu = spent(before, cpu(g.cp.Dir()))
+	return is, <-creating
+}
+
+func name(i int) string { return fmt.Sprintf("connector-%04d", i) }
+
+func (g *ground) create(ctx context.Context, o options, i int) error {
+	workload := &connectv1.WorkloadSpec{Image: "ghcr.io/weir-dev/connect-runner:latest"}
+	_, err := g.weir.IoV1().KafkaConnectors(o.namespace(i)).Create(ctx, &connectv1.KafkaConnector{
+		ObjectMeta: metav1.ObjectMeta{Name: name(i)},
+		Spec: connectv1.KafkaConnectorSpec{
+			Connector: workload, Task: workload,
+			WorkerConfigSecret: &corev1.LocalObjectReference{Name: "worker-config"},
+			ConnectorConfig: map[string]string{
+				"connector.class": "io.confluent.kafka.connect.datagen.DatagenConnector",
+				"kafka.topic":     "users",
+				"quickstart":      "users",
+				"tasks.max":       strconv.Itoa(o.tasks),
+			},
+		},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		return fmt.Errorf("create KafkaConnector %s: %w", name(i), err)
+	}
+	return nil
+}
+
+// quiet waits until the service has written and reconciled nothing for a while.
+func quiet(ctx context.Context, s *rig.ConnectScheduler) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
+	defer cancel()
+	last, err := count(ctx, s)
+	if err != nil {
+		return err
+	}
+	for still := 0; still < 3; {
+		if err := wait(ctx, time.Second); err != nil {
+			return fmt.Errorf("wait for %s to be quiet: %w", service, err)
+		}
+		now, err := count(ctx, s)
+		if err != nil {
+			return err
+		}
+		if still++; now.written() != last.written() || now.reconciles != last.reconciles {
+			still = 0
+		}
+		last = now
+	}
+	return nil
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
