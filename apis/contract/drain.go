@@ -19,6 +19,8 @@ const AnnotationDrain = "weir.dev/drain"
 type DrainRequest struct {
 	// Since is when the pod's eviction was first asked for.
 	Since string `json:"since"`
+	// Last is when it was last asked for, as far as it has been written; a request that nobody repeats is over after a while.
+	Last string `json:"last"`
 	// Attempts is how often, as far as it has been written.
 	Attempts int32 `json:"attempts"`
 }

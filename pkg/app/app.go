@@ -57,6 +57,8 @@ type Plan struct {
 	Leading []Task
 	// Ready are the checks behind /readyz.
 	Ready map[string]health.Check
+	// ReadyPaths are more paths that answer as /readyz does, for probes that were written for what the service replaces.
+	ReadyPaths []string
 }
 
 // Spec describes a service.
@@ -153,7 +155,7 @@ func Run(ctx context.Context, s Spec, o Options, config *rest.Config, logger *sl
 		group.Go(func() error { return task(ctx) })
 	}
 	group.Go(func() error { return lead(ctx, s.Name, o, kube, plan.Leading, logger) })
-	group.Go(func() error { return serve(ctx, o, registry, plan.Ready, logger) })
+	group.Go(func() error { return serve(ctx, o, registry, plan, logger) })
 	err = group.Wait()
 	if errors.Is(err, context.Canceled) {
 		return nil

@@ -17,19 +17,21 @@ import (
 
 // serve answers /metrics, /healthz and /readyz until ctx ends. /healthz only says that the process answers: whether an
 // outside system is well is no reason to restart it.
-func serve(ctx context.Context, o Options, registry *prometheus.Registry, ready map[string]health.Check, logger *slog.Logger) error {
+func serve(ctx context.Context, o Options, registry *prometheus.Registry, plan Plan, logger *slog.Logger) error {
 	if o.MetricsAddress == "" {
 		return nil
 	}
 	var readiness health.Checks
-	for name, check := range ready {
+	for name, check := range plan.Ready {
 		readiness.Add(name, check)
 	}
 	readiness.Add("running", func(context.Context) error { return ctx.Err() })
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.Handle("GET /healthz", &health.Checks{})
-	mux.Handle("GET /readyz", &readiness)
+	for _, path := range append([]string{"/readyz"}, plan.ReadyPaths...) {
+		mux.Handle("GET "+path, &readiness)
+	}
 
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.MetricsAddress)
 	if err != nil {

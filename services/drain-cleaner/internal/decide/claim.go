@@ -16,6 +16,8 @@ type Holder struct {
 	Node      string    `json:"node,omitempty"`
 	// BrokerID is nil for the pods of connectors.
 	BrokerID *int32 `json:"brokerId,omitempty"`
+	// Connector is the KafkaConnector that the pod runs a part of; empty for brokers and controllers.
+	Connector string `json:"connector,omitempty"`
 	// Policy that let it go, of the pod's namespace.
 	Policy string `json:"policy"`
 	// Since is when it was last allowed.

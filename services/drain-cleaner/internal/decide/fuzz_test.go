@@ -63,6 +63,7 @@ func randomState(r *rand.Rand, name, label string) decide.State {
 		p.Terminating, p.RollRequested = pick(8) == 0, pick(2) == 0
 		p.Phase = []corev1.PodPhase{corev1.PodRunning, corev1.PodRunning, corev1.PodRunning, corev1.PodPending, corev1.PodFailed, "?"}[pick(6)]
 		p.DrainSince = []time.Time{{}, noon, noon.Add(-time.Hour), noon.Add(time.Hour)}[pick(4)]
+		p.DrainLast = []time.Time{noon, noon.Add(-time.Hour)}[pick(2)]
 		p.Claims = []string{"data"}[:pick(2)]
 	})
 	s := decide.State{Settings: strimziDefaults, Pod: pod, Request: decide.Request{Eviction: pick(9) > 0, Namespace: "kafka", Name: name}}

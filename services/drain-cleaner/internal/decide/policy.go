@@ -12,6 +12,18 @@ import (
 // DefaultOperatorDownAfter is how long an operator has where the policy does not say.
 const DefaultOperatorDownAfter = 5 * time.Minute
 
+// Forgotten is how long after its last eviction a drain that nobody asks for again is over: the next one begins anew, with a
+// deadline of its own.
+const Forgotten = 10 * time.Minute
+
+// Draining tells since when a pod's eviction has been asked for; false where nobody does.
+func (p *Pod) Draining(now time.Time) (since time.Time, draining bool) {
+	if p.DrainSince.IsZero() || now.Sub(p.DrainLast) > Forgotten {
+		return time.Time{}, false
+	}
+	return p.DrainSince, true
+}
+
 // policyFindings in the order in which they are asked, for the policy of a pod.
 var policyFindings = []func(s State, p *drainv1alpha1.KafkaDrainPolicy, now time.Time) (Decision, bool){
 	nodeIsNotDrained,
@@ -82,7 +94,8 @@ func follow(s State, p *drainv1alpha1.KafkaDrainPolicy, now time.Time) Decision 
 }
 
 func overdue(pod *Pod, p *drainv1alpha1.KafkaDrainPolicy, now time.Time) bool {
-	return p.Spec.DrainDeadline != nil && !pod.DrainSince.IsZero() && now.Sub(pod.DrainSince) >= p.Spec.DrainDeadline.Duration
+	since, draining := pod.Draining(now)
+	return p.Spec.DrainDeadline != nil && draining && now.Sub(since) >= p.Spec.DrainDeadline.Duration
 }
 
 func nodeIsNotDrained(s State, p *drainv1alpha1.KafkaDrainPolicy, _ time.Time) (Decision, bool) {
@@ -119,12 +132,13 @@ func operatorRolls(s State, p *drainv1alpha1.KafkaDrainPolicy, now time.Time) (D
 	if p.Spec.OperatorDownAfter != nil {
 		patience = p.Spec.OperatorDownAfter.Duration
 	}
-	if s.Pod.RollRequested && !s.Pod.DrainSince.IsZero() && now.Sub(s.Pod.DrainSince) >= patience {
+	since, draining := s.Pod.Draining(now)
+	if s.Pod.RollRequested && draining && now.Sub(since) >= patience {
 		if p.Spec.BootstrapServers != "" {
 			return next, false
 		}
 		return deny(OperatorDown, fmt.Sprintf("nobody has rolled the pod in the %s since it was asked for; is its operator running? With spec.bootstrapServers the drain could go on without it",
-			now.Sub(s.Pod.DrainSince).Truncate(time.Second)))
+			now.Sub(since).Truncate(time.Second)))
 	}
 	if p.Spec.Role == drainv1alpha1.RoleConnect {
 		if d, found := connectorFeelsIt(s, p, now); found {

@@ -48,8 +48,10 @@ func TestFollowsThePolicyOfAPod(t *testing.T) {
 	t.Parallel()
 	cordoned := decide.Node{Name: "node-1", Unschedulable: true}
 	other := decide.Holder{Namespace: "kafka", Pod: "my-cluster-kafka-2", UID: "uid-2", BrokerID: ptr(int32(2)), Since: noon}
-	requested := func(p *decide.Pod) { p.RollRequested, p.DrainSince = true, noon.Add(-6*time.Minute) }
-	since := func(d time.Duration) func(*decide.Pod) { return func(p *decide.Pod) { p.DrainSince = noon.Add(-d) } }
+	requested := func(p *decide.Pod) { p.RollRequested, p.DrainSince, p.DrainLast = true, noon.Add(-6*time.Minute), noon }
+	since := func(d time.Duration) func(*decide.Pod) {
+		return func(p *decide.Pod) { p.DrainSince, p.DrainLast = noon.Add(-d), noon }
+	}
 	tasks := func(states ...string) *decide.Connector {
 		c := &decide.Connector{Name: "sink"}
 		for i, state := range states {
@@ -145,6 +147,11 @@ func TestFollowsThePolicyOfAPod(t *testing.T) {
 			state: decide.State{Policies: policies(policy(drainv1alpha1.ModeSelfCheck, deadline(time.Hour, drainv1alpha1.OnDeadlineDeny))), Node: cordoned,
 				Cluster: underReplicated, Pod: strimziPod(since(2 * time.Hour))},
 			overdue: true, reason: decide.AtMinISR, message: "past the deadline of 1h0m0s",
+		},
+		"a drain that was given up long ago does not count towards the deadline of the next": {
+			state: decide.State{Policies: policies(policy(drainv1alpha1.ModeSelfCheck, deadline(time.Hour, drainv1alpha1.OnDeadlineAllow))), Node: cordoned,
+				Cluster: underReplicated, Pod: strimziPod(since(24*time.Hour), func(p *decide.Pod) { p.DrainLast = noon.Add(-23 * time.Hour) })},
+			reason: decide.AtMinISR,
 		},
 		"observing never denies, and tells what it would have said": {
 			state: decide.State{Policies: policies(policy(drainv1alpha1.ModeObserve, func(s *drainv1alpha1.KafkaDrainPolicySpec) { s.BootstrapServers = "kafka:9092" })), Node: cordoned, Cluster: underReplicated},

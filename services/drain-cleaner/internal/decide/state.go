@@ -42,8 +42,9 @@ type Pod struct {
 	Labels          map[string]string
 	// RollRequested tells that the annotation strimzi.io/manual-rolling-update is "true".
 	RollRequested bool
-	// DrainSince is when its eviction was first asked for, from the annotation weir.dev/drain; zero where that is missing.
-	DrainSince time.Time
+	// DrainSince is when its eviction was first asked for, DrainLast when last, from the annotation weir.dev/drain; zero where that
+	// is missing.
+	DrainSince, DrainLast time.Time
 	// Attempts is the number of evictions asked for, from the same annotation.
 	Attempts    int32
 	Node, IP    string

@@ -1,0 +1,212 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/weir-dev/weir/services/drain-cleaner/internal/decide"
+)
+
+const (
+	minISRConfig       = "min.insync.replicas"
+	fetchTimeoutConfig = "controller.quorum.fetch.timeout.ms"
+	// metadataTopic is the log that the KRaft quorum keeps (KIP-595).
+	metadataTopic = "__cluster_metadata"
+)
+
+// look asks the brokers for all that a decision may need. It asks them itself, and not through kadm, which answers out of a cache.
+func (c *connection) look(ctx context.Context, now func() time.Time) (*decide.Cluster, error) {
+	taken := now()
+	metadata, err := kmsg.NewPtrMetadataRequest().RequestWith(ctx, c.client)
+	if err != nil {
+		return nil, fmt.Errorf("read metadata: %w", err)
+	}
+	if len(metadata.Brokers) == 0 {
+		return nil, errors.New("read metadata: the brokers name no broker")
+	}
+	minimums, err := minISR(ctx, c.client, metadata.Topics)
+	if err != nil {
+		return nil, err
+	}
+	partitions, err := partitions(metadata.Topics, minimums)
+	if err != nil {
+		return nil, err
+	}
+	quorum, err := c.quorum(ctx, metadata.Brokers[0].NodeID)
+	if err != nil {
+		return nil, err
+	}
+	id := ""
+	if metadata.ClusterID != nil {
+		id = *metadata.ClusterID
+	}
+	brokers := make([]decide.Broker, 0, len(metadata.Brokers))
+	for _, b := range metadata.Brokers {
+		brokers = append(brokers, decide.Broker{ID: b.NodeID, Host: b.Host})
+	}
+	return decide.NewCluster(id, brokers, partitions, quorum, taken), nil
+}
+
+func partitions(topics []kmsg.MetadataResponseTopic, minimums map[string]int) ([]decide.Partition, error) {
+	var all []decide.Partition
+	for _, topic := range topics {
+		if topic.Topic == nil || topic.ErrorCode == kerr.UnknownTopicOrPartition.Code {
+			continue
+		}
+		if err := kerr.ErrorForCode(topic.ErrorCode); err != nil {
+			return nil, fmt.Errorf("read metadata of topic %s: %w", *topic.Topic, err)
+		}
+		minimum, known := minimums[*topic.Topic]
+		if !known {
+			// It was deleted between the two requests.
+			continue
+		}
+		for _, p := range topic.Partitions {
+			// Errors of a partition say that it has no leader, or that a replica is away; both show in what it lists.
+			all = append(all, decide.Partition{Topic: *topic.Topic, ID: p.Partition, Leader: p.Leader, Replicas: p.Replicas, ISR: p.ISR, MinISR: minimum})
+		}
+	}
+	return all, nil
+}
+
+// minISR reads min.insync.replicas of every topic. Topics that are gone are left out.
+func minISR(ctx context.Context, client *kgo.Client, topics []kmsg.MetadataResponseTopic) (map[string]int, error) {
+	minimums := make(map[string]int, len(topics))
+	request := kmsg.NewPtrDescribeConfigsRequest()
+	for _, topic := range topics {
+		if topic.Topic != nil {
+			request.Resources = append(request.Resources, resource(kmsg.ConfigResourceTypeTopic, *topic.Topic, minISRConfig))
+		}
+	}
+	if len(request.Resources) == 0 {
+		return minimums, nil
+	}
+	response, err := request.RequestWith(ctx, client)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", minISRConfig, err)
+	}
+	for _, resource := range response.Resources {
+		err := kerr.ErrorForCode(resource.ErrorCode)
+		if errors.Is(err, kerr.UnknownTopicOrPartition) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read %s of topic %s: %w", minISRConfig, resource.ResourceName, err)
+		}
+		value := find(resource.Configs, minISRConfig)
+		minimum, err := strconv.Atoi(value)
+		if err != nil {
+			return nil, fmt.Errorf("read %s of topic %s: its value is %q", minISRConfig, resource.ResourceName, value)
+		}
+		minimums[resource.ResourceName] = minimum
+	}
+	return minimums, nil
+}
+
+func resource(kind kmsg.ConfigResourceType, name, config string) kmsg.DescribeConfigsRequestResource {
+	r := kmsg.NewDescribeConfigsRequestResource()
+	r.ResourceType, r.ResourceName, r.ConfigNames = kind, name, []string{config}
+	return r
+}
+
+func find(configs []kmsg.DescribeConfigsResponseResourceConfig, name string) string {
+	for _, c := range configs {
+		if c.Name == name && c.Value != nil {
+			return *c.Value
+		}
+	}
+	return ""
+}
+
+// quorum reads the KRaft quorum. It is nil on clusters without one, and where the user may not see it: only controllers need it.
+func (c *connection) quorum(ctx context.Context, anyBroker int32) (*decide.Quorum, error) {
+	kraft, err := c.isKRaft(ctx)
+	if err != nil || !kraft {
+		return nil, err
+	}
+	request := kmsg.NewPtrDescribeQuorumRequest()
+	topic := kmsg.NewDescribeQuorumRequestTopic()
+	topic.Topic = metadataTopic
+	topic.Partitions = append(topic.Partitions, kmsg.NewDescribeQuorumRequestTopicPartition())
+	request.Topics = append(request.Topics, topic)
+	response, err := request.RequestWith(ctx, c.client)
+	if err == nil {
+		err = kerr.ErrorForCode(response.ErrorCode)
+	}
+	switch {
+	case errors.Is(err, kerr.ClusterAuthorizationFailed):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("read the KRaft quorum: %w", err)
+	case len(response.Topics) != 1 || len(response.Topics[0].Partitions) != 1:
+		return nil, errors.New("read the KRaft quorum: the answer is about something else")
+	}
+	p := response.Topics[0].Partitions[0]
+	switch err := kerr.ErrorForCode(p.ErrorCode); {
+	case errors.Is(err, kerr.NotLeaderForPartition), errors.Is(err, kerr.LeaderNotAvailable):
+		return &decide.Quorum{Leader: -1}, nil
+	case err != nil:
+		return nil, fmt.Errorf("read the KRaft quorum: %w", err)
+	}
+	q := &decide.Quorum{Leader: p.LeaderID, FetchTimeout: c.fetchTimeout(ctx, anyBroker)}
+	for _, v := range p.CurrentVoters {
+		q.Voters = append(q.Voters, decide.Voter{ID: v.ReplicaID, LastCaughtUp: millis(v.LastCaughtUpTimestamp)})
+	}
+	for _, o := range p.Observers {
+		q.Observers = append(q.Observers, o.ReplicaID)
+	}
+	return q, nil
+}
+
+// isKRaft asks whether the brokers know of quorums at all; those with ZooKeeper do not.
+func (c *connection) isKRaft(ctx context.Context) (bool, error) {
+	if c.kraft != nil {
+		return *c.kraft, nil
+	}
+	request := kmsg.NewPtrApiVersionsRequest()
+	request.ClientSoftwareName, request.ClientSoftwareVersion = "weir-drain-cleaner", "1"
+	response, err := request.RequestWith(ctx, c.client)
+	if err != nil {
+		return false, fmt.Errorf("read the versions of the brokers' API: %w", err)
+	}
+	kraft := false
+	for _, key := range response.ApiKeys {
+		kraft = kraft || key.ApiKey == kmsg.DescribeQuorum.Int16()
+	}
+	c.kraft = &kraft
+	return kraft, nil
+}
+
+// millis is zero for a timestamp that the leader does not know.
+func millis(t int64) time.Time {
+	if t < 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(t)
+}
+
+// fetchTimeout reads the timeout of a broker, once; the controllers are told the same as a rule. Kafka's default stands in for it.
+func (c *connection) fetchTimeout(ctx context.Context, broker int32) time.Duration {
+	if c.timeout > 0 {
+		return c.timeout
+	}
+	request := kmsg.NewPtrDescribeConfigsRequest()
+	request.Resources = append(request.Resources, resource(kmsg.ConfigResourceTypeBroker, strconv.Itoa(int(broker)), fetchTimeoutConfig))
+	response, err := request.RequestWith(ctx, c.client)
+	if err != nil || len(response.Resources) != 1 {
+		return decide.DefaultFetchTimeout
+	}
+	ms, err := strconv.Atoi(find(response.Resources[0].Configs, fetchTimeoutConfig))
+	if err != nil || ms <= 0 {
+		return decide.DefaultFetchTimeout
+	}
+	c.timeout = time.Duration(ms) * time.Millisecond
+	return c.timeout
+}

@@ -1,0 +1,115 @@
+// Package lookup finds what decisions need in Kubernetes: in informer caches that hold Kafka's pods only, and of them only what is
+// needed, or from the API where a cache will not do.
+package lookup
+
+import (
+	"encoding/json"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
+	"github.com/weir-dev/weir/apis/contract"
+	"github.com/weir-dev/weir/services/drain-cleaner/internal/decide"
+)
+
+// trimPod is the transform of the pod caches: it leaves what Pod reads.
+func trimPod(object any) (any, error) {
+	pod, ok := object.(*corev1.Pod)
+	if !ok {
+		return object, nil
+	}
+	trimmed := &corev1.Pod{ObjectMeta: trimMeta(pod.ObjectMeta, contract.ManualRollingUpdate, contract.AnnotationDrain)}
+	trimmed.Spec.NodeName = pod.Spec.NodeName
+	for _, v := range pod.Spec.Volumes {
+		if v.PersistentVolumeClaim != nil {
+			trimmed.Spec.Volumes = append(trimmed.Spec.Volumes, corev1.Volume{Name: v.Name, VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: v.PersistentVolumeClaim}})
+		}
+	}
+	trimmed.Status.Phase, trimmed.Status.PodIP = pod.Status.Phase, pod.Status.PodIP
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodReady {
+			trimmed.Status.Conditions = append(trimmed.Status.Conditions, c)
+		}
+	}
+	return trimmed, nil
+}
+
+// trimNode leaves what Node reads, and the labels that volumes may ask for.
+func trimNode(object any) (any, error) {
+	node, ok := object.(*corev1.Node)
+	if !ok {
+		return object, nil
+	}
+	return &corev1.Node{ObjectMeta: trimMeta(node.ObjectMeta), Spec: corev1.NodeSpec{Unschedulable: node.Spec.Unschedulable, Taints: node.Spec.Taints}}, nil
+}
+
+func trimMeta(m metav1.ObjectMeta, annotations ...string) metav1.ObjectMeta {
+	trimmed := metav1.ObjectMeta{
+		Namespace: m.Namespace, Name: m.Name, UID: m.UID, ResourceVersion: m.ResourceVersion,
+		Labels: m.Labels, DeletionTimestamp: m.DeletionTimestamp, CreationTimestamp: m.CreationTimestamp,
+	}
+	for _, key := range annotations {
+		if value, ok := m.Annotations[key]; ok {
+			metav1.SetMetaDataAnnotation(&trimmed, key, value)
+		}
+	}
+	return trimmed
+}
+
+// Pod reads what has to be known of a pod.
+func Pod(pod *corev1.Pod) *decide.Pod {
+	p := &decide.Pod{
+		Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, Labels: pod.Labels,
+		RollRequested: pod.Annotations[contract.ManualRollingUpdate] == "true",
+		Node:          pod.Spec.NodeName, IP: pod.Status.PodIP, Phase: pod.Status.Phase,
+		Terminating: pod.DeletionTimestamp != nil,
+	}
+	p.DrainSince, p.DrainLast, p.Attempts = drainRequest(pod.Annotations[contract.AnnotationDrain])
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
+			p.ReadySince = c.LastTransitionTime.Time
+		}
+	}
+	for _, v := range pod.Spec.Volumes {
+		if v.PersistentVolumeClaim != nil {
+			p.Claims = append(p.Claims, v.PersistentVolumeClaim.ClaimName)
+		}
+	}
+	return p
+}
+
+// drainRequest reads the annotation; what cannot be read counts as missing, and is written anew.
+func drainRequest(value string) (since, last time.Time, attempts int32) {
+	var r contract.DrainRequest
+	if value == "" || json.Unmarshal([]byte(value), &r) != nil {
+		return time.Time{}, time.Time{}, 0
+	}
+	since, errSince := time.Parse(time.RFC3339, r.Since)
+	last, errLast := time.Parse(time.RFC3339, r.Last)
+	if errSince != nil || errLast != nil || last.Before(since) {
+		return time.Time{}, time.Time{}, 0
+	}
+	return since, last, max(r.Attempts, 0)
+}
+
+// Node reads what has to be known of a node.
+func Node(node *corev1.Node) decide.Node {
+	n := decide.Node{Name: node.Name, Unschedulable: node.Spec.Unschedulable}
+	for _, taint := range node.Spec.Taints {
+		n.Tainted = n.Tainted || taint.Effect == corev1.TaintEffectNoSchedule || taint.Effect == corev1.TaintEffectNoExecute
+	}
+	return n
+}
+
+func connector(c *connectv1.KafkaConnector) *decide.Connector {
+	found := &decide.Connector{Namespace: c.Namespace, Name: c.Name}
+	if own := c.Status.Connector; own != nil {
+		found.Units = append(found.Units, decide.Unit{Name: "the connector", Pod: own.Pod, State: own.State})
+	}
+	for _, task := range c.Status.Tasks {
+		found.Units = append(found.Units, decide.Unit{Name: "task " + itoa(task.ID), Pod: task.Pod, State: task.State})
+	}
+	return found
+}

@@ -1,0 +1,313 @@
+package lookup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
+
+	"github.com/weir-dev/weir/apis/contract"
+	drainv1alpha1 "github.com/weir-dev/weir/apis/drain/v1alpha1"
+	"github.com/weir-dev/weir/generated/clientset/versioned"
+	"github.com/weir-dev/weir/generated/informers/externalversions"
+	drainlisters "github.com/weir-dev/weir/generated/listers/drain/v1alpha1"
+
+	"github.com/weir-dev/weir/services/drain-cleaner/internal/decide"
+)
+
+// Rights are what the service may look at. Strimzi's Drain Cleaner is given pods to get and to patch and nothing else, and with
+// that much Weir's does what Strimzi's does.
+type Rights struct {
+	// Pods may be listed and watched, not just read one by one.
+	Pods bool
+	// Nodes may be listed and watched.
+	Nodes bool
+	// Policies may be listed and watched, and the API server knows them.
+	Policies bool
+}
+
+// AskRights asks the API server what the service may do.
+func AskRights(ctx context.Context, client kubernetes.Interface, namespace string) (Rights, error) {
+	var r Rights
+	for _, ask := range []struct {
+		answer *bool
+		what   authorizationv1.ResourceAttributes
+	}{
+		{&r.Pods, authorizationv1.ResourceAttributes{Namespace: namespace, Verb: "watch", Resource: "pods"}},
+		{&r.Nodes, authorizationv1.ResourceAttributes{Verb: "watch", Resource: "nodes"}},
+		{&r.Policies, authorizationv1.ResourceAttributes{Namespace: namespace, Verb: "watch", Group: drainv1alpha1.GroupName, Resource: "kafkadrainpolicies"}},
+	} {
+		review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &ask.what}}
+		done, err := client.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
+		if err != nil {
+			return r, fmt.Errorf("ask for the right to watch %s: %w", ask.what.Resource, err)
+		}
+		*ask.answer = done.Status.Allowed
+	}
+	if r.Policies {
+		_, err := client.Discovery().ServerResourcesForGroupVersion(drainv1alpha1.SchemeGroupVersion.String())
+		if apierrors.IsNotFound(err) {
+			r.Policies = false
+		} else if err != nil {
+			return r, fmt.Errorf("look for the definition of KafkaDrainPolicy: %w", err)
+		}
+	}
+	return r, nil
+}
+
+// Lookup answers from caches, and from the API where it is asked to or a cache has nothing.
+type Lookup struct {
+	kube      kubernetes.Interface
+	weir      versioned.Interface
+	rights    Rights
+	namespace string
+
+	pods     *pods
+	nodes    cache.SharedIndexInformer
+	policies cache.SharedIndexInformer
+	lister   drainlisters.KafkaDrainPolicyLister
+	started  atomic.Bool
+}
+
+// New makes a Lookup for the namespace, or all where it is empty. changed is told of policies whose pods changed.
+func New(kube kubernetes.Interface, weir versioned.Interface, rights Rights, namespace string, changed func(cache.ObjectName)) (*Lookup, error) {
+	l := &Lookup{kube: kube, weir: weir, rights: rights, namespace: namespace, pods: newPods(kube, namespace, changed)}
+	if rights.Nodes {
+		l.nodes = informers.NewSharedInformerFactoryWithOptions(kube, 0, informers.WithTransform(trimNode)).Core().V1().Nodes().Informer()
+	}
+	if !rights.Policies {
+		return l, nil
+	}
+	policies := externalversions.NewSharedInformerFactoryWithOptions(weir, 0, externalversions.WithNamespace(namespace)).Drain().V1alpha1().KafkaDrainPolicies()
+	l.policies, l.lister = policies.Informer(), policies.Lister()
+	follow := func(any) { l.follow() }
+	if _, err := l.policies.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: follow, UpdateFunc: func(_, _ any) { l.follow() }, DeleteFunc: follow}); err != nil {
+		return nil, fmt.Errorf("watch policies: %w", err)
+	}
+	return l, nil
+}
+
+func (l *Lookup) follow() {
+	if all, err := l.lister.List(labels.Everything()); err == nil && l.rights.Pods {
+		l.pods.follow(all)
+	}
+}
+
+// PolicyInformer is the cache of policies; nil where the service may not see them.
+func (l *Lookup) PolicyInformer() cache.SharedIndexInformer { return l.policies }
+
+// NodeInformer is the cache of nodes; nil where the service may not see them.
+func (l *Lookup) NodeInformer() cache.SharedIndexInformer { return l.nodes }
+
+// Run fills the caches, and keeps them so until ctx ends.
+func (l *Lookup) Run(ctx context.Context) error {
+	if l.rights.Pods {
+		l.pods.start(ctx)
+	}
+	for _, informer := range []cache.SharedIndexInformer{l.nodes, l.policies} {
+		if informer != nil {
+			go informer.RunWithContext(ctx)
+		}
+	}
+	if l.policies != nil && cache.WaitForCacheSync(ctx.Done(), l.policies.HasSynced) {
+		l.follow()
+	}
+	l.started.Store(true)
+	<-ctx.Done()
+	return nil
+}
+
+// Synced is nil once all caches are filled.
+func (l *Lookup) Synced(context.Context) error {
+	switch {
+	case !l.started.Load():
+		return errors.New("the caches are not filled yet")
+	case l.nodes != nil && !l.nodes.HasSynced():
+		return errors.New("the cache of nodes is not filled yet")
+	case l.rights.Pods:
+		return l.pods.synced()
+	}
+	return nil
+}
+
+// Pod finds a pod: in a cache, else in the API; with live only there. Nil where there is none.
+func (l *Lookup) Pod(ctx context.Context, namespace, name string, live bool) (*decide.Pod, error) {
+	if !live {
+		if pod := l.pods.get(namespace, name); pod != nil {
+			return Pod(pod), nil
+		}
+	}
+	pod, err := l.kube.CoreV1().Pods(namespace).Get(ctx, name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("read pod %s/%s: %w", namespace, name, err)
+	}
+	return Pod(pod), nil
+}
+
+// Policies are those that select the pod, by name.
+func (l *Lookup) Policies(ctx context.Context, pod *decide.Pod, live bool) ([]*drainv1alpha1.KafkaDrainPolicy, error) {
+	if !l.rights.Policies || l.namespace != "" && l.namespace != pod.Namespace {
+		return nil, nil
+	}
+	var all []*drainv1alpha1.KafkaDrainPolicy
+	if live || !l.policies.HasSynced() {
+		list, err := l.weir.DrainV1alpha1().KafkaDrainPolicies(pod.Namespace).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return nil, fmt.Errorf("read the policies of namespace %s: %w", pod.Namespace, err)
+		}
+		for i := range list.Items {
+			all = append(all, &list.Items[i])
+		}
+	} else {
+		var err error
+		if all, err = l.lister.KafkaDrainPolicies(pod.Namespace).List(labels.Everything()); err != nil {
+			return nil, fmt.Errorf("list policies: %w", err)
+		}
+	}
+	var selecting []*drainv1alpha1.KafkaDrainPolicy
+	for _, policy := range all {
+		selector, err := metav1.LabelSelectorAsSelector(&policy.Spec.PodSelector)
+		if err == nil && selector.Matches(labels.Set(pod.Labels)) {
+			selecting = append(selecting, policy)
+		}
+	}
+	slices.SortFunc(selecting, func(a, b *drainv1alpha1.KafkaDrainPolicy) int { return strings.Compare(a.Name, b.Name) })
+	return selecting, nil
+}
+
+// Policy finds a policy in the cache; nil where there is none.
+func (l *Lookup) Policy(namespace, name string) *drainv1alpha1.KafkaDrainPolicy {
+	policy, err := l.lister.KafkaDrainPolicies(namespace).Get(name)
+	if err != nil {
+		return nil
+	}
+	return policy
+}
+
+// AllPolicies are those in the cache.
+func (l *Lookup) AllPolicies() []*drainv1alpha1.KafkaDrainPolicy {
+	all, err := l.lister.List(labels.Everything())
+	if err != nil {
+		return nil
+	}
+	return all
+}
+
+// Selected are the pods of a policy in the cache; false until that is filled.
+func (l *Lookup) Selected(policy *drainv1alpha1.KafkaDrainPolicy) ([]*decide.Pod, bool) {
+	found, synced := l.pods.selected(policy.UID)
+	pods := make([]*decide.Pod, len(found))
+	for i, pod := range found {
+		pods[i] = Pod(pod)
+	}
+	return pods, synced
+}
+
+// Node finds a node: in the cache, else in the API; with live only there.
+func (l *Lookup) Node(ctx context.Context, name string, live bool) (decide.Node, error) {
+	if !live && l.nodes != nil {
+		if object, found, err := l.nodes.GetStore().GetByKey(name); err == nil && found {
+			if node, ok := object.(*corev1.Node); ok {
+				return Node(node), nil
+			}
+		}
+	}
+	node, err := l.kube.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return decide.Node{Name: name, Gone: true}, nil
+	case err != nil:
+		return decide.Node{}, fmt.Errorf("read node %s: %w", name, err)
+	}
+	return Node(node), nil
+}
+
+// Pinned are the claims of the pod whose volumes no other node can mount.
+func (l *Lookup) Pinned(ctx context.Context, pod *decide.Pod) ([]string, error) {
+	var pinned []string
+	for _, name := range pod.Claims {
+		claim, err := l.kube.CoreV1().PersistentVolumeClaims(pod.Namespace).Get(ctx, name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) || err == nil && claim.Spec.VolumeName == "" {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read claim %s/%s: %w", pod.Namespace, name, err)
+		}
+		volume, err := l.kube.CoreV1().PersistentVolumes().Get(ctx, claim.Spec.VolumeName, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read volume %s: %w", claim.Spec.VolumeName, err)
+		}
+		if l.pinnedTo(volume, pod.Node) {
+			pinned = append(pinned, name)
+		}
+	}
+	return pinned, nil
+}
+
+// pinnedTo tells whether no node but this one can mount the volume.
+func (l *Lookup) pinnedTo(volume *corev1.PersistentVolume, node string) bool {
+	if volume.Labels[contract.LabelLocalVolume] == "true" {
+		return true
+	}
+	if volume.Spec.NodeAffinity == nil || volume.Spec.NodeAffinity.Required == nil || l.nodes == nil {
+		return false
+	}
+	selector, err := nodeaffinity.NewNodeSelector(volume.Spec.NodeAffinity.Required)
+	if err != nil {
+		return false
+	}
+	for _, object := range l.nodes.GetStore().List() {
+		if other, ok := object.(*corev1.Node); ok && other.Name != node && selector.Match(other) {
+			return false
+		}
+	}
+	return true
+}
+
+// Connector finds the KafkaConnector whose task or connector a pod runs; nil where there is none.
+func (l *Lookup) Connector(ctx context.Context, namespace, name string) (*decide.Connector, error) {
+	if name == "" {
+		return nil, nil
+	}
+	found, err := l.weir.IoV1().KafkaConnectors(namespace).Get(ctx, name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("read KafkaConnector %s/%s: %w", namespace, name, err)
+	}
+	return connector(found), nil
+}
+
+// Secret reads the data of a Secret.
+func (l *Lookup) Secret(ctx context.Context, namespace, name string) (map[string][]byte, error) {
+	secret, err := l.kube.CoreV1().Secrets(namespace).Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsForbidden(err) {
+		return nil, fmt.Errorf("drain-cleaner may not read it; bind the ClusterRole weir-drain-cleaner-secrets in namespace %s: %w", namespace, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return secret.Data, nil
+}
+
+func itoa(n int32) string { return strconv.Itoa(int(n)) }

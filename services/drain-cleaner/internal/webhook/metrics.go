@@ -1,0 +1,70 @@
+package webhook
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/weir-dev/weir/services/drain-cleaner/internal/decide"
+)
+
+// Metrics of the webhook.
+type Metrics struct {
+	reviews  *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	refused  *prometheus.CounterVec
+	rolls    *prometheus.CounterVec
+	looks    *prometheus.HistogramVec
+	age      *prometheus.GaugeVec
+}
+
+// NewMetrics registers the metrics; expiry tells when the serving certificate expires.
+func NewMetrics(r prometheus.Registerer, expiry func() time.Time) *Metrics {
+	make := promauto.With(r)
+	make.NewGaugeFunc(prometheus.GaugeOpts{Name: "weir_drain_certificate_expiry_timestamp_seconds", Help: "When the serving certificate expires, in seconds since 1970; 0 while there is none."},
+		func() float64 {
+			if at := expiry(); !at.IsZero() {
+				return float64(at.Unix())
+			}
+			return 0
+		})
+	return &Metrics{
+		reviews: make.NewCounterVec(prometheus.CounterOpts{Name: "weir_drain_reviews_total", Help: "Reviews of evictions, by decision (allow, deny) and reason."}, []string{"decision", "reason"}),
+		duration: make.NewHistogramVec(prometheus.HistogramOpts{Name: "weir_drain_review_duration_seconds", Help: "Time that a review took, by decision.",
+			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .1, .5, 1, 5}}, []string{"decision"}),
+		refused: make.NewCounterVec(prometheus.CounterOpts{Name: "weir_drain_refused_total", Help: "Requests that were no review, by HTTP status."}, []string{"status"}),
+		rolls:   make.NewCounterVec(prometheus.CounterOpts{Name: "weir_drain_rolls_total", Help: "Rolls that operators were asked for, by result of the write (written, failed)."}, []string{"result"}),
+		looks: make.NewHistogramVec(prometheus.HistogramOpts{Name: "weir_drain_kafka_look_duration_seconds", Help: "Time that a look at a Kafka cluster took, by policy and result (ok, failed).",
+			Buckets: []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5}}, []string{"policy", "result"}),
+		age: make.NewGaugeVec(prometheus.GaugeOpts{Name: "weir_drain_isr_taken_timestamp_seconds", Help: "When the in-sync replicas of a policy's cluster were last read, in seconds since 1970; its age is time() less this."}, []string{"policy"}),
+	}
+}
+
+func (m *Metrics) reviewed(d decide.Decision, took time.Duration) {
+	decision := "deny"
+	if d.Allow {
+		decision = "allow"
+	}
+	m.reviews.WithLabelValues(decision, string(d.Reason)).Inc()
+	m.duration.WithLabelValues(decision).Observe(took.Seconds())
+}
+
+// Refused counts a request that was no review.
+func (m *Metrics) Refused(status int) { m.refused.WithLabelValues(strconv.Itoa(status)).Inc() }
+
+// Rolled counts a roll that was asked for.
+func (m *Metrics) Rolled(ok bool) {
+	m.rolls.WithLabelValues(map[bool]string{true: "written", false: "failed"}[ok]).Inc()
+}
+
+// Looked counts a look at the cluster of a policy.
+func (m *Metrics) Looked(policy string, took time.Duration, err error) {
+	if err != nil {
+		m.looks.WithLabelValues(policy, "failed").Observe(took.Seconds())
+		return
+	}
+	m.looks.WithLabelValues(policy, "ok").Observe(took.Seconds())
+	m.age.WithLabelValues(policy).SetToCurrentTime()
+}
