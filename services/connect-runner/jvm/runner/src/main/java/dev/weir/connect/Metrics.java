@@ -27,7 +27,8 @@ final class Metrics {
 
     Metrics(MBeanServer server, Map<String, String> labels) {
         this.server = server;
-        this.labels = labels;
+        // In order, so that a sample always looks the same.
+        this.labels = new TreeMap<>(labels);
     }
 
     String text() {

@@ -66,7 +66,10 @@ final class WorkerProperties {
         properties.putIfAbsent(DistributedConfig.STATUS_STORAGE_TOPIC_CONFIG, "unused");
         properties.putIfAbsent(WorkerConfig.TASK_SHUTDOWN_GRACEFUL_TIMEOUT_MS_CONFIG, GRACEFUL_MS);
         properties.putIfAbsent(WorkerConfig.OFFSET_COMMIT_TIMEOUT_MS_CONFIG, GRACEFUL_MS);
-        properties.put(WorkerConfig.PLUGIN_PATH_CONFIG, pluginPath(properties.get(WorkerConfig.PLUGIN_PATH_CONFIG), settings.pluginPath()));
+        String path = pluginPath(properties.remove(WorkerConfig.PLUGIN_PATH_CONFIG), settings.pluginPath());
+        if (!path.isEmpty()) {
+            properties.put(WorkerConfig.PLUGIN_PATH_CONFIG, path);
+        }
         return new WorkerProperties(properties, settings);
     }
 

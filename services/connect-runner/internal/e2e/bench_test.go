@@ -1,0 +1,161 @@
+package e2e
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func bench(t *testing.T) {
+	t.Helper()
+	if os.Getenv("WEIR_BENCH") == "" {
+		t.Skip("a measurement, not a test: make bench-connect-runner runs it")
+	}
+}
+
+const (
+	benchRecords = 2_000_000
+	benchHeap    = "-Xmx384m"
+)
+
+// rate is how fast a topic fills between a tenth and the whole of the records: without the start, and warm.
+func (b *broker) rate(t *testing.T, topic string, records int64) float64 {
+	t.Helper()
+	eventually(t, 5*time.Minute, "records flow", func() bool { return b.count(t, topic) >= records/10 })
+	from, began := b.count(t, topic), time.Now()
+	eventually(t, 5*time.Minute, "all records are written", func() bool { return b.count(t, topic) >= records })
+	return float64(records-from) / time.Since(began).Seconds()
+}
+
+func TestBenchThroughputAgainstConnectStandalone(t *testing.T) {
+	bench(t)
+	b := kafka(t)
+	connector := func(topic string) map[string]string {
+		return map[string]string{
+			"connector.class": sequence, "topic": topic, "count": strconv.Itoa(benchRecords), "batch": "2000", "tasks.max": "1",
+		}
+	}
+	rates := map[string][]float64{}
+	for round := range 3 {
+		topic := b.topic(t, fmt.Sprintf("bench-weir-%d", round), 1)
+		d := deploy(t, topic, connector(topic))
+		d.runner.JVMOptions = []string{benchHeap}
+		c := d.startConnector()
+		c.ready()
+		require.Zero(t, c.term())
+		p := d.startTask(0)
+		rates["weir"] = append(rates["weir"], b.rate(t, topic, benchRecords))
+		require.Zero(t, p.term())
+
+		topic = b.topic(t, fmt.Sprintf("bench-standalone-%d", round), 1)
+		d = deploy(t, topic, connector(topic))
+		stop := d.standalone()
+		rates["standalone"] = append(rates["standalone"], b.rate(t, topic, benchRecords))
+		stop()
+	}
+	for _, r := range rates {
+		slices.Sort(r)
+	}
+	weir, standalone := rates["weir"][1], rates["standalone"][1]
+	t.Logf("one source task, median of %d: %.0f records/s; connect-standalone %.0f records/s; ratio %.2f (aim 0.95); all: %.0f and %.0f", len(rates["weir"]), weir, standalone, weir/standalone, rates["weir"], rates["standalone"])
+}
+
+// standalone runs the connector under Kafka's own connect-standalone.
+func (d *deployment) standalone() (stop func()) {
+	d.t.Helper()
+	worker := maps.Clone(d.worker)
+	worker["offset.storage.file.filename"] = filepath.Join(d.dir, "offsets")
+	worker["plugin.path"] = strings.Join(theBuild.plugins, ",")
+	worker["listeners"] = "http://127.0.0.1:0"
+	worker["plugin.discovery"] = "service_load"
+	connector := maps.Clone(d.connector)
+	connector["name"] = d.name
+	properties := func(m map[string]string) string {
+		var out strings.Builder
+		for key, value := range m {
+			fmt.Fprintf(&out, "%s=%s\n", key, value)
+		}
+		return out.String()
+	}
+	logging := write(d.t, filepath.Join(d.dir, "log4j2.properties"), "status=ERROR\nrootLogger.level=WARN\n")
+	log, err := os.Create(filepath.Join(d.dir, "standalone.log"))
+	require.NoError(d.t, err)
+	cmd := exec.Command("java", benchHeap, "-Dlog4j2.configurationFile="+logging, "-cp", filepath.Join(theBuild.lib, "*"),
+		"org.apache.kafka.connect.cli.ConnectStandalone",
+		write(d.t, filepath.Join(d.dir, "standalone.properties"), properties(worker)),
+		write(d.t, filepath.Join(d.dir, "connector.properties"), properties(connector)))
+	cmd.Stdout, cmd.Stderr = log, log
+	require.NoError(d.t, spawn(cmd))
+	stop = func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		_ = log.Close()
+	}
+	d.t.Cleanup(func() {
+		if cmd.ProcessState == nil {
+			stop()
+		}
+	})
+	return stop
+}
+
+func TestBenchStartMemoryAndRecovery(t *testing.T) {
+	bench(t)
+	b := kafka(t)
+	topic := b.topic(t, "bench-start", 1)
+	d := deploy(t, "bench-start", map[string]string{"connector.class": sequence, "topic": topic, "batch": "10", "pause.ms": "10"})
+	c := d.startConnector()
+	c.ready()
+	require.Zero(t, c.term())
+	var starts, recoveries []time.Duration
+	var p *pod
+	for range 10 {
+		before := b.count(t, topic)
+		p = d.startTask(0)
+		eventually(t, time.Minute, "the first record", func() bool { return b.count(t, topic) > before })
+		starts = append(starts, time.Since(p.started))
+		before = b.count(t, topic)
+		eventually(t, time.Minute, "records flow", func() bool { return b.count(t, topic) > before+500 })
+		p.kill()
+		killed := time.Now()
+		before = b.count(t, topic)
+		p = d.startTask(0)
+		eventually(t, time.Minute, "records flow again", func() bool { return b.count(t, topic) > before })
+		recoveries = append(recoveries, time.Since(killed))
+		p.kill()
+	}
+	slices.Sort(starts)
+	slices.Sort(recoveries)
+	t.Logf("process start to first record: median %s, worst of 10 %s", round(starts[5]), round(starts[9]))
+	t.Logf("kill -9 to records flowing again, restarted at once: median %s, worst of 10 %s", round(recoveries[5]), round(recoveries[9]))
+
+	idle := deploy(t, "bench-idle", map[string]string{"connector.class": sequence, "topic": topic, "count": "0"})
+	p = idle.startTasks(1)[0]
+	m := pidLine.FindStringSubmatch(p.text())
+	t.Logf("idle memory of a task: JVM %s, entry point %s resident", resident(t, m[1]), resident(t, strconv.Itoa(p.cmd.Process.Pid)))
+}
+
+func round(d time.Duration) time.Duration { return d.Round(10 * time.Millisecond) }
+
+var residentLine = regexp.MustCompile(`VmRSS:\s+(\d+) kB`)
+
+func resident(t *testing.T, pid string) string {
+	t.Helper()
+	status, err := os.ReadFile("/proc/" + pid + "/status")
+	require.NoError(t, err)
+	m := residentLine.FindStringSubmatch(string(status))
+	require.NotNil(t, m)
+	kib, err := strconv.Atoi(m[1])
+	require.NoError(t, err)
+	return fmt.Sprintf("%d MiB", kib/1024)
+}
