@@ -146,7 +146,7 @@ func TestFault5NoConfigIsInAConfigMapOrALogOrAnEventOrTheStatus(t *testing.T) {
 	logs := &safeBuffer{}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- rig.Service(ctx, account, r.namespace, logs) }()
+	go func() { ended <- rig.Service(ctx, account, rig.Options{Namespace: r.namespace, Logs: logs}) }()
 	r.running("test", 2, "connection.password: "+secret)
 	r.merge("test", `{"spec":{"connectorConfig":{"fake.raw":"no JSON, but `+secret+`"}}}`)
 	r.waitCondition("test", "TaskConfigsPublished", metav1.ConditionFalse, "TaskConfigInvalid")

@@ -57,7 +57,7 @@ func start(cp *testkit.ControlPlane) error {
 	if err != nil {
 		return err
 	}
-	go func() { panicOn(rig.Service(ctx, account, "", nil)) }()
+	go func() { panicOn(rig.Service(ctx, account, rig.Options{})) }()
 	go func() { panicOn(rig.FakeRunner(ctx, cp.REST())) }()
 	return nil
 }

@@ -34,7 +34,7 @@ const (
 )
 
 // reservedEnv are the names that every container has from Weir.
-var reservedEnv = []string{contract.EnvConnector, contract.EnvNamespace, contract.EnvPod, contract.EnvNode, contract.EnvTaskID, contract.EnvConfigGeneration, contract.EnvTaskHashes}
+var reservedEnv = []string{contract.EnvConnector, contract.EnvNamespace, contract.EnvPod, contract.EnvNode, contract.EnvZone, contract.EnvTaskID, contract.EnvConfigGeneration, contract.EnvTaskHashes}
 
 func podSpec(s State, e effective, k kind) *corev1ac.PodSpecApplyConfiguration {
 	t := k.template.Pod
@@ -119,6 +119,7 @@ func environment(s State, e effective, k kind) []*corev1ac.EnvVarApplyConfigurat
 		fromField(contract.EnvNamespace, "metadata.namespace"),
 		fromField(contract.EnvPod, "metadata.name"),
 		fromField(contract.EnvNode, "spec.nodeName"),
+		fromField(contract.EnvZone, fmt.Sprintf("metadata.labels['%s']", corev1.LabelTopologyZone)),
 	}
 	if k.name == contract.TypeConnector {
 		env = append(env,

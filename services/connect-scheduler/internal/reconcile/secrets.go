@@ -15,12 +15,14 @@ import (
 const problemMark = "!"
 
 // forgetValues is the transform of the Secret cache: it keeps a hash of each value in place of the value, and for task
-// configs whether they can be used, so that no secret stays in memory or can reach a log.
+// configs whether they can be used, so that no secret stays in memory or can reach a log. Caches may transform an object
+// more than once; one that has been through it is told by its StringData, which the API never sends.
 func forgetValues(object any) (any, error) {
 	secret, ok := object.(*corev1.Secret)
-	if !ok {
+	if !ok || secret.StringData != nil {
 		return object, nil
 	}
+	secret.StringData = map[string]string{}
 	_, holdsTaskConfigs := secret.Annotations[contract.AnnotationTaskCount]
 	facts := make(map[string][]byte, len(secret.Data))
 	for key, value := range secret.Data {

@@ -47,17 +47,27 @@ func Install(ctx context.Context, cp *testkit.ControlPlane) (*rest.Config, error
 	return cp.ServiceAccount(ctx, "weir-system", "connect-scheduler")
 }
 
-// Service runs connect-scheduler in this process until ctx ends; all namespaces where none is given. Where logs is nil, the
-// environment variable WEIR_LOG shows its lines.
-func Service(ctx context.Context, account *rest.Config, namespace string, logs io.Writer) error {
+// Options of a Service.
+type Options struct {
+	// Namespace is the only one to watch; all where it is empty.
+	Namespace string
+	// MetricsAddress serves metrics where it is set.
+	MetricsAddress string
+	// Logs is where log lines go; where it is nil, the environment variable WEIR_LOG shows them.
+	Logs io.Writer
+}
+
+// Service runs connect-scheduler in this process until ctx ends.
+func Service(ctx context.Context, account *rest.Config, o Options) error {
 	flags, options := config.Defaults(), app.Defaults()
-	options.MetricsAddress, options.Namespace = "", namespace
+	options.MetricsAddress, options.Namespace = o.MetricsAddress, o.Namespace
 	options.QPS, options.Burst = 1000, 2000
-	if logs == nil {
+	logs := o.Logs
+	switch {
+	case logs == nil && os.Getenv("WEIR_LOG") != "":
+		logs = os.Stderr
+	case logs == nil:
 		logs = io.Discard
-		if os.Getenv("WEIR_LOG") != "" {
-			logs = os.Stderr
-		}
 	}
 	return app.Run(ctx, config.Spec(&flags), options, account, slog.New(slog.NewTextHandler(logs, nil)))
 }

@@ -1,0 +1,82 @@
+package properties
+
+import (
+	"fmt"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/weir-dev/weir/pkg/testkit/transition"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/rig"
+)
+
+func TestEveryPropertyCanBeChangedForthAndBack(t *testing.T) {
+	t.Parallel()
+	transition.Run(t, controlPlane(t), plan(rig.Example("worker-config.yaml")+"\n---\n"+rig.Example("templates.yaml")), []transition.Change{
+		{Name: "another image", Patch: `{spec: {task: {image: "runner:2"}}}`, Valid: true},
+		{Name: "other requests", Patch: `{spec: {task: {requests: {memory: 2Gi}, limits: {memory: 2Gi}}}}`, Valid: true},
+		{Name: "no Service", Patch: `{spec: {task: {serviceSpec: null}}}`, Valid: true},
+		{Name: "another port", Patch: `{spec: {task: {serviceSpec: {ports: [{name: syslog, port: 5455}]}}}}`, Valid: true},
+		{Name: "more tasks", Patch: `{spec: {tasksMax: 5}}`, Valid: true},
+		{Name: "fewer tasks", Patch: `{spec: {tasksMax: 1}}`, Valid: true},
+		{Name: "tasks.max of the config", Patch: `{spec: {tasksMax: null}}`, Valid: true},
+		{Name: "paused", Patch: `{spec: {state: paused}}`, Valid: true},
+		{Name: "stopped", Patch: `{spec: {state: stopped}}`, Valid: true},
+		{Name: "another config", Patch: `{spec: {connectorConfig: {topic: other}}}`, Valid: true},
+		{Name: "another log level", Patch: `{spec: {loggingConfig: {defaultLoggerLevel: WARN}}}`, Valid: true},
+		{Name: "no plugin", Patch: `{spec: {plugins: null}}`, Valid: true},
+		{Name: "a volume", Patch: `{spec: {storage: {size: 1Gi}}}`, Valid: true},
+		{Name: "another label", Patch: `{metadata: {labels: {team: other}}}`, Valid: true},
+		{Name: "a longer grace period", Patch: `{spec: {template: {pod: {terminationGracePeriodSeconds: 120}}}}`, Valid: true},
+		{Name: "no tolerations", Patch: `{spec: {template: {task: {pod: null}}}}`, Valid: true},
+		{Name: "another maxUnavailable", Patch: `{spec: {maxUnavailable: 100%}}`, Valid: true},
+		{Name: "no image", Patch: `{spec: {task: {image: null}}}`},
+		{Name: "a worker Secret that does not exist", Patch: `{spec: {workerConfigSecret: {name: nowhere}}}`},
+		{Name: "a KafkaConnect that does not exist", Patch: `{spec: {connectRef: {name: nowhere}}}`},
+		{Name: "an absurd tasksMax", Patch: `{spec: {tasksMax: -1}}`},
+		{Name: "a reserved variable", Patch: `{spec: {template: {container: {env: [{name: TASK_ID, value: "0"}]}}}}`},
+		{Name: "a node selector that is no label", Patch: `{spec: {template: {pod: {nodeSelector: {"not a label": x}}}}}`},
+	})
+}
+
+func TestASharedVolumeCanBeChangedForthAndBack(t *testing.T) {
+	t.Parallel()
+	base := rig.Example("worker-config.yaml") + "\n---\n" + connector + "  storage: {size: 1Gi, mountPath: /mnt/shared}\n"
+	transition.Run(t, controlPlane(t), plan(base), []transition.Change{
+		{Name: "another place", Patch: `{spec: {storage: {mountPath: /mnt/other}}}`, Valid: true},
+		{Name: "a directory for each pod", Patch: `{spec: {storage: {subPath: "$(POD_NAME)"}}}`, Valid: true},
+		{Name: "deleted with its owner", Patch: `{spec: {storage: {deleteClaim: true}}}`, Valid: true},
+		{Name: "shrunk", Patch: `{spec: {storage: {size: 1Mi}}}`},
+		{Name: "another class", Patch: `{spec: {storage: {class: other}}}`},
+		{Name: "another access mode", Patch: `{spec: {storage: {accessMode: ReadWriteOnce}}}`},
+	})
+}
+
+func plan(base string) transition.Plan {
+	return transition.Plan{
+		Subject: subject(),
+		Base:    base,
+		Done: func(o *unstructured.Unstructured) error {
+			if observed, _, _ := unstructured.NestedInt64(o.Object, "status", "observedGeneration"); observed != o.GetGeneration() {
+				return fmt.Errorf("status is of generation %d, not %d", observed, o.GetGeneration())
+			}
+			if state, _, _ := unstructured.NestedString(o.Object, "status", "state"); state == "Pending" {
+				if _, hasVolume, _ := unstructured.NestedMap(o.Object, "spec", "storage"); !hasVolume {
+					return fmt.Errorf("state is %s", state)
+				}
+			}
+			return condition(o, "ConfigValid", "True")
+		},
+		Reported: func(o *unstructured.Unstructured) error { return condition(o, "Ready", "False") },
+	}
+}
+
+func condition(o *unstructured.Unstructured, kind, status string) error {
+	conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
+	for _, c := range conditions {
+		if c := c.(map[string]any); c["type"] == kind && c["status"] == status {
+			return nil
+		}
+	}
+	return fmt.Errorf("condition %s is not %s: %v", kind, status, conditions)
+}
