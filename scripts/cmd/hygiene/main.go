@@ -34,13 +34,14 @@ type habit struct {
 	name    string
 	pattern *regexp.Regexp
 	advice  string
+	except  *regexp.Regexp // files where it is no harm
 }
 
 var habits = []habit{
-	{"a path of somebody's machine", regexp.MustCompile(`(^|[\s"'=(:\x60])/(home|root|Users|work)/[\w.]`), "use a relative path or one that is found at run time"},
-	{"the host of a package registry or proxy", regexp.MustCompile(`\b(proxy\.golang\.org|goproxy\.(io|cn)|repo1?\.maven\.(org|apache\.org)|repo\.maven\.apache\.org|registry\.npmjs\.org|(files\.)?pypi\.org)\b`), "the machine's own configuration names it"},
-	{"a task left undone", regexp.MustCompile(`\b(TO` + `DO|FIX` + `ME|XX` + `X)\b`), "do it, or open an issue"},
-	{"a conflict marker", regexp.MustCompile(`^(<{7}|>{7}) `), "resolve it"},
+	{"a path of somebody's machine", regexp.MustCompile(`(^|[\s"'=(:\x60])/(home|root|Users|work)/[\w.]`), "use a relative path or one that is found at run time", regexp.MustCompile(`(^|/)Dockerfile$`)},
+	{"the host of a package registry or proxy", regexp.MustCompile(`\b(proxy\.golang\.org|goproxy\.(io|cn)|repo1?\.maven\.(org|apache\.org)|repo\.maven\.apache\.org|registry\.npmjs\.org|(files\.)?pypi\.org)\b`), "the machine's own configuration names it", nil},
+	{"a task left undone", regexp.MustCompile(`\b(TO` + `DO|FIX` + `ME|XX` + `X)\b`), "do it, or open an issue", nil},
+	{"a conflict marker", regexp.MustCompile(`^(<{7}|>{7}) `), "resolve it", nil},
 }
 
 func main() {
@@ -118,6 +119,9 @@ func inspect(name string, data []byte, reasons map[string]string) []string {
 	}
 	for i, line := range lines {
 		for _, h := range habits {
+			if h.except != nil && h.except.MatchString(name) {
+				continue
+			}
 			if match := h.pattern.FindString(line); match != "" {
 				findings = append(findings, fmt.Sprintf("%s:%d: %q is %s; %s", name, i+1, strings.TrimSpace(match), h.name, h.advice))
 			}
