@@ -87,9 +87,8 @@ fuzz: ## fuzz every fuzz test for a while [FUZZTIME=20s] [SERVICE=x]
 ##@ Ship
 
 .PHONY: images
-images: ## build the container images [SERVICE=x]
-	$(if $(wildcard services/*/Dockerfile),,$(call missing,no service has a Dockerfile yet))
-	$(foreach service,$(patsubst services/%/Dockerfile,%,$(wildcard $(CHOSEN:%=services/%/Dockerfile))),docker build -t ghcr.io/weir-dev/$(service):dev -f services/$(service)/Dockerfile . && ) true
+images: ## build the container images, list what is in them in dist/sbom, print their sizes [SERVICE=x]
+	@build/images $(SERVICE)
 
 .PHONY: e2e
 e2e: ## run the end-to-end suites on kind [SUITE=x]

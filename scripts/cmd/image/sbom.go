@@ -1,0 +1,161 @@
+package main
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bufio"
+	"bytes"
+	"debug/buildinfo"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+
+	cdx "github.com/CycloneDX/cyclonedx-go"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+)
+
+// list writes the software that an image holds: Debian packages, the modules of Go programs, and Java archives.
+func list(image v1.Image, tag string, to io.Writer) error {
+	config, err := image.ConfigName()
+	if err != nil {
+		return err
+	}
+	files := mutate.Extract(image)
+	defer files.Close()
+	found := map[string]cdx.Component{}
+	for archive := tar.NewReader(files); ; {
+		header, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if header.Typeflag != tar.TypeReg {
+			continue
+		}
+		components, err := look(header, archive)
+		if err != nil {
+			return fmt.Errorf("%s: %w", header.Name, err)
+		}
+		for _, c := range components {
+			c.Type, c.BOMRef = cdx.ComponentTypeLibrary, c.PackageURL
+			found[c.PackageURL] = c
+		}
+	}
+	components := make([]cdx.Component, 0, len(found))
+	for _, c := range found {
+		components = append(components, c)
+	}
+	slices.SortFunc(components, func(a, b cdx.Component) int { return strings.Compare(a.PackageURL, b.PackageURL) })
+	bom := cdx.NewBOM()
+	bom.Metadata = &cdx.Metadata{Component: &cdx.Component{Type: cdx.ComponentTypeContainer, Name: tag, Version: config.String()}}
+	bom.Components = &components
+	return cdx.NewBOMEncoder(to, cdx.BOMFileFormatJSON).SetPretty(true).Encode(bom)
+}
+
+// look finds the software in one file.
+func look(header *tar.Header, content io.Reader) ([]cdx.Component, error) {
+	name := path.Clean("/" + header.Name)
+	switch {
+	case name == "/var/lib/dpkg/status", path.Dir(name) == "/var/lib/dpkg/status.d":
+		return debianPackages(content)
+	case path.Ext(name) == ".jar":
+		data, err := io.ReadAll(content)
+		if err != nil {
+			return nil, err
+		}
+		return javaArchive(path.Base(name), data)
+	case header.Mode&0o111 != 0:
+		data, err := io.ReadAll(content)
+		if err != nil {
+			return nil, err
+		}
+		return goModules(data), nil
+	default:
+		return nil, nil
+	}
+}
+
+func debianPackages(status io.Reader) ([]cdx.Component, error) {
+	var found []cdx.Component
+	var name string
+	lines := bufio.NewScanner(status)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		switch key, value, _ := strings.Cut(lines.Text(), ": "); key {
+		case "Package":
+			name = value
+		case "Version":
+			found = append(found, cdx.Component{Name: name, Version: value, PackageURL: fmt.Sprintf("pkg:deb/debian/%s@%s", name, strings.ReplaceAll(value, "+", "%2B"))})
+		}
+	}
+	return found, lines.Err()
+}
+
+func goModules(program []byte) []cdx.Component {
+	info, err := buildinfo.Read(bytes.NewReader(program))
+	if err != nil {
+		return nil // no Go program
+	}
+	found := []cdx.Component{goModule("stdlib", strings.TrimPrefix(info.GoVersion, "go"))}
+	for _, module := range info.Deps {
+		// What a sibling in this repository replaces has no version of its own.
+		if module.Replace != nil {
+			module = module.Replace
+		}
+		if module.Version != "" {
+			found = append(found, goModule(module.Path, module.Version))
+		}
+	}
+	return found
+}
+
+func goModule(name, version string) cdx.Component {
+	return cdx.Component{Name: name, Version: version, PackageURL: fmt.Sprintf("pkg:golang/%s@%s", name, strings.ReplaceAll(version, "+", "%2B"))}
+}
+
+func javaArchive(file string, data []byte) ([]cdx.Component, error) {
+	archive, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		return nil, err
+	}
+	var found []cdx.Component
+	for _, entry := range archive.File {
+		if !strings.HasPrefix(entry.Name, "META-INF/maven/") || path.Base(entry.Name) != "pom.properties" {
+			continue
+		}
+		content, err := entry.Open()
+		if err != nil {
+			return nil, err
+		}
+		properties := map[string]string{}
+		for lines := bufio.NewScanner(content); lines.Scan(); {
+			key, value, _ := strings.Cut(lines.Text(), "=")
+			properties[strings.TrimSpace(key)] = strings.TrimSpace(value)
+		}
+		content.Close()
+		found = append(found, mavenArtifact(properties["groupId"], properties["artifactId"], properties["version"]))
+	}
+	if len(found) > 0 {
+		return found, nil
+	}
+	// Gradle leaves no such file: the archive's name has artifact and version.
+	base := strings.TrimSuffix(file, ".jar")
+	if i := strings.LastIndex(base, "-"); i > 0 {
+		return []cdx.Component{mavenArtifact("", base[:i], base[i+1:])}, nil
+	}
+	return []cdx.Component{mavenArtifact("", base, "")}, nil
+}
+
+func mavenArtifact(group, name, version string) cdx.Component {
+	url := "pkg:maven/" + group + "/" + name
+	if version != "" {
+		url += "@" + version
+	}
+	return cdx.Component{Group: group, Name: name, Version: version, PackageURL: url}
+}
