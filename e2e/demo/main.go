@@ -25,7 +25,8 @@ func run() int {
 	d := &demo{screen: newScreen(os.Stdout), exit: os.Getenv("DEMO_EXIT") == "1"}
 	err := d.play(ctx)
 	d.screen.show(nil)
-	if interrupted := ctx.Err() != nil; interrupted && (err == nil || errors.Is(err, context.Canceled)) {
+	// Whatever an interruption made fail is no news.
+	if ctx.Err() != nil {
 		d.screen.line("")
 		d.screen.line("Stopping.")
 		if err = nil; !d.seen {

@@ -47,7 +47,7 @@ func main() {
 	context.AfterFunc(ctx, stop)
 	ctx, cancel := context.WithTimeout(ctx, *limit)
 	defer cancel()
-	if err := errors.Join(o.validate(), run(ctx, o)); err != nil {
+	if err := run(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -63,6 +63,9 @@ func (o options) validate() error {
 func (o options) pods() int { return o.connectors * (o.tasks + 1) }
 
 func run(ctx context.Context, o options) error {
+	if err := o.validate(); err != nil {
+		return err
+	}
 	root, err := rig.Root()
 	if err != nil {
 		return err
