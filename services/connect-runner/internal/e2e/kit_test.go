@@ -23,6 +23,7 @@ type built struct {
 	lib     string
 	broker  string
 	plugins []string
+	archive string
 }
 
 var (
@@ -65,8 +66,9 @@ func prepare() string {
 			filepath.Join(jvm, "testplugin/target/plugins"),
 			filepath.Join(jvm, "harness/target/plugins"),
 		},
+		archive: filepath.Join(jvm, "harness/target/archives/debezium-connector-postgres.tar.gz"),
 	}
-	for _, dir := range append([]string{theBuild.lib, theBuild.broker}, theBuild.plugins...) {
+	for _, dir := range append([]string{theBuild.lib, theBuild.broker, theBuild.archive}, theBuild.plugins...) {
 		if _, err := os.Stat(dir); err != nil {
 			return "the JVM part is not built: run make test SERVICE=connect-runner, which needs Maven and a JDK of at least version 17"
 		}
@@ -92,7 +94,10 @@ func need(t *testing.T) {
 // spawn starts a process that dies with this one, however that ends. The kernel ties it to the thread that starts it,
 // which therefore is one that stays.
 func spawn(cmd *exec.Cmd) error {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Setpgid, cmd.SysProcAttr.Pdeathsig = true, syscall.SIGKILL
 	failed := make(chan error)
 	spawner() <- func() { failed <- cmd.Start() }
 	return <-failed

@@ -14,6 +14,7 @@ import org.apache.kafka.connect.runtime.Worker;
 import org.apache.kafka.connect.runtime.WorkerConfig;
 import org.apache.kafka.connect.runtime.WorkerConfigTransformer;
 import org.apache.kafka.connect.runtime.distributed.DistributedConfig;
+import org.apache.kafka.connect.runtime.isolation.LoaderSwap;
 import org.apache.kafka.connect.runtime.isolation.PluginUtils;
 import org.apache.kafka.connect.runtime.isolation.Plugins;
 import org.apache.kafka.connect.storage.KafkaOffsetBackingStore;
@@ -83,7 +84,7 @@ final class Pod {
         }
         offsets.configure(config);
         Worker worker = new Worker(workerId, Time.SYSTEM, plugins, config, offsets, policy);
-        learnSecrets(worker.configTransformer(), instance, connector, redactor);
+        learnSecrets(worker.configTransformer(), plugins, instance, connector, redactor);
         return new Pod(new ExactlyOnceChecks(worker, clusterId, policy), sink, admin);
     }
 
@@ -146,17 +147,22 @@ final class Pod {
         }
     }
 
-    private static void learnSecrets(WorkerConfigTransformer transformer, Connector instance, Map<String, String> connector, Redactor redactor) {
+    private static void learnSecrets(WorkerConfigTransformer transformer, Plugins plugins, Connector instance,
+            Map<String, String> connector, Redactor redactor) {
+        Map<String, String> resolved;
         try {
             redactor.learnPlaceholders(connector, transformer::transform);
-            Map<String, String> resolved = transformer.transform(connector);
+            resolved = transformer.transform(connector);
+        } catch (RuntimeException e) {
+            throw new RunnerException(RunnerException.CONFIG_INVALID, "resolve the placeholders of the connector's configuration", e);
+        }
+        // Definitions may name classes that only the plugin has.
+        try (LoaderSwap swap = plugins.withClassLoader(instance.getClass().getClassLoader())) {
             ConfigDef definition = instance.config();
             if (definition != null) {
                 definition.configKeys().values().stream().filter(key -> key.type == ConfigDef.Type.PASSWORD)
                         .forEach(key -> redactor.learn(resolved.get(key.name)));
             }
-        } catch (RuntimeException e) {
-            throw new RunnerException(RunnerException.CONFIG_INVALID, "resolve the placeholders of the connector's configuration", e);
         }
     }
 
