@@ -26,6 +26,7 @@ var findings = []finding{
 	podIsGone,
 	podIsNotProtected,
 	uidDiffers,
+	podHasMoved,
 	podIsTerminating,
 	podIsFinished,
 	podIsPending,
@@ -106,6 +107,25 @@ func uidDiffers(s State, _ time.Time) (Decision, bool) {
 		return next, false
 	}
 	return allow(UIDDiffers, fmt.Sprintf("the eviction is of the pod with uid %s, this one has %s", s.Request.UID, s.Pod.UID))
+}
+
+// podHasMoved ends the drain of a pod that has been replaced. kubectl drain evicts by name, again and again: it would have every
+// replacement rolled on its new node.
+func podHasMoved(s State, _ time.Time) (Decision, bool) {
+	if !s.Replaces || s.Request.UID != "" {
+		return next, false
+	}
+	if s.Pod.Node != "" && s.Known[NeedNode] && s.Node.Hidden && s.Pod.Node == s.LeftNode {
+		return next, false
+	}
+	if s.Pod.Node != "" {
+		if d, found := nodeIsNotCordoned(s); !found || d.Reason != NodeNotCordoned {
+			return d, found
+		}
+	}
+	d, _ := deny(PodMoved, "the pod that was to leave has left; its replacement is not on a node that is being drained")
+	d.Gone, d.Final = true, true
+	return d, true
 }
 
 func podIsTerminating(s State, _ time.Time) (Decision, bool) {
@@ -191,6 +211,11 @@ func nodeIsNotCordoned(s State) (Decision, bool) {
 		return deny(LookupFailed, s.Failure)
 	case s.Node.Gone, s.Node.Unschedulable, s.Node.Tainted:
 		return next, false
+	}
+	if s.Node.Hidden {
+		d, _ := deny(NodeNotCordoned, "whether node "+s.Pod.Node+" is being drained cannot be seen: drain-cleaner may not read nodes")
+		d.Final = true
+		return d, true
 	}
 	d, _ := deny(NodeNotCordoned, "node "+s.Pod.Node+" is not being drained: it is neither unschedulable nor tainted NoSchedule or NoExecute. "+
 		"kubectl drain makes it so; for a single pod run kubectl cordon "+s.Pod.Node)

@@ -87,6 +87,7 @@ func randomState(r *rand.Rand, name, label string) decide.State {
 		s.Failure = "timeout"
 	}
 	s.Node = decide.Node{Unschedulable: pick(3) > 0}
+	s.Replaces = pick(6) == 0
 	s.Pinned = []string{"data"}[:pick(2)]
 	s.Cluster, s.KafkaFault = randomCluster(r), decide.Fault{Reason: decide.KafkaUnreachable, Message: "down"}
 	for i := range pick(3) {

@@ -39,6 +39,9 @@ const (
 	RollRequested Reason = "RollRequested"
 	// NodeNotCordoned: the node takes pods as ever, so nobody drains it.
 	NodeNotCordoned Reason = "NodeNotCordoned"
+	// PodMoved: the pod that was to leave has left, and the one that has its name now is on a node that nobody drains. The answer is
+	// 404, and kubectl drain is content.
+	PodMoved Reason = "PodMoved"
 	// PodPinnedToNode: the pod's volume lives on the node, and spec.localVolumePolicy is Deny.
 	PodPinnedToNode Reason = "PodPinnedToNode"
 	// PoliciesOverlap: more than one policy selects the pod.

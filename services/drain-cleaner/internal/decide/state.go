@@ -61,6 +61,8 @@ type Node struct {
 	Name string
 	// Gone nodes count as cordoned.
 	Gone bool
+	// Hidden nodes may not be seen: the service has no more rights than Strimzi's.
+	Hidden bool
 	// Unschedulable, as kubectl cordon and drain make it.
 	Unschedulable bool
 	// Tainted NoSchedule or NoExecute.
@@ -102,6 +104,10 @@ type State struct {
 
 	// Pod is nil where there is none.
 	Pod *Pod
+	// Replaces tells that another pod of that name was told to leave a short while ago, and has left.
+	Replaces bool
+	// LeftNode is the node that it has left.
+	LeftNode string
 	// Policies are those that select the pod, by name.
 	Policies []*drainv1alpha1.KafkaDrainPolicy
 	// Node of the pod.
@@ -138,6 +144,8 @@ type Decision struct {
 	Roll bool
 	// Record asks for the attempt to be written down on the pod. Never set for a dry run.
 	Record bool
+	// Gone denies with 404: what was to leave has left.
+	Gone bool
 	// Final findings are not overridden by a deadline: somebody has to act first.
 	Final bool
 	// BrokerID is the Kafka node id of the pod, where it mattered and could be told.

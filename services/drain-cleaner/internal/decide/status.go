@@ -96,7 +96,7 @@ func Status(s Situation, now time.Time) StatusPlan {
 // givenUp tells that nobody drains the pod any longer.
 func givenUp(l Leaving, now time.Time) bool {
 	_, draining := l.Pod.Draining(now)
-	return !draining || l.Reason == NodeNotCordoned && now.Sub(l.Pod.DrainLast) > uncordonedFor
+	return !draining || (l.Reason == NodeNotCordoned || l.Reason == PodMoved) && now.Sub(l.Pod.DrainLast) > uncordonedFor
 }
 
 func drain(l Leaving) drainv1alpha1.Drain {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/decide"
@@ -182,6 +183,8 @@ func TestIsBetterThanStrimzisWithoutAPolicy(t *testing.T) {
 	for name, test := range map[string]struct {
 		settings func(*decide.Settings)
 		node     *decide.Node
+		replaces bool
+		uid      string
 		pod      *decide.Pod
 		allow    bool
 		roll     bool
@@ -215,6 +218,24 @@ func TestIsBetterThanStrimzisWithoutAPolicy(t *testing.T) {
 			settings: func(s *decide.Settings) { s.RequireNodeCordoned = true },
 			node:     &decide.Node{Gone: true}, pod: strimziPod(), roll: true, reason: decide.RollRequested,
 		},
+		"a pod that was rolled is not rolled again on its new node because the drain goes on by name": {
+			node: &decide.Node{Name: "node-2"}, replaces: true, pod: strimziPod(), reason: decide.PodMoved,
+		},
+		"a pod that was rolled onto another node that is drained is rolled off that too": {
+			node: &decide.Node{Name: "node-2", Unschedulable: true}, replaces: true, pod: strimziPod(), roll: true, reason: decide.RollRequested,
+		},
+		"a pod that was rolled onto another node is left alone where nodes cannot be seen": {
+			node: &decide.Node{Hidden: true}, replaces: true, pod: strimziPod(), reason: decide.PodMoved,
+		},
+		"a pod that was rolled back onto its node is rolled again where nodes cannot be seen": {
+			node: &decide.Node{Hidden: true}, replaces: true, pod: strimziPod(func(p *decide.Pod) { p.Node = "old" }), roll: true, reason: decide.RollRequested,
+		},
+		"a replacement that waits for a node is left alone": {
+			replaces: true, pod: strimziPod(func(p *decide.Pod) { p.Node, p.Phase = "", corev1.PodPending }), reason: decide.PodMoved,
+		},
+		"an eviction that means the replacement is about the replacement": {
+			replaces: true, uid: "uid-1", pod: strimziPod(), roll: true, reason: decide.RollRequested,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -222,7 +243,8 @@ func TestIsBetterThanStrimzisWithoutAPolicy(t *testing.T) {
 			if test.settings != nil {
 				test.settings(&settings)
 			}
-			s := decide.State{Settings: settings, Request: eviction(), Pod: test.pod, Known: known(decide.NeedPod)}
+			s := decide.State{Settings: settings, Request: eviction(), Pod: test.pod, Replaces: test.replaces, LeftNode: "old", Known: known(decide.NeedPod)}
+			s.Request.UID = types.UID(test.uid)
 			if test.node != nil {
 				assert.Equal(t, decide.NeedNode, decide.Evict(s, noon).Need)
 				s.Node, s.Known = *test.node, known(decide.NeedPod, decide.NeedNode)

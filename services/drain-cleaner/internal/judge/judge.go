@@ -22,6 +22,9 @@ type Sources interface {
 	Pod(ctx context.Context, namespace, name string, live bool) (*decide.Pod, error)
 	Policies(ctx context.Context, pod *decide.Pod, live bool) ([]*drainv1alpha1.KafkaDrainPolicy, error)
 	Node(ctx context.Context, name string, live bool) (decide.Node, error)
+	// Asked notes that a pod was told to leave; Replaces tells whether a pod has taken the place of such a one.
+	Asked(pod *decide.Pod)
+	Replaces(pod *decide.Pod) (leftNode string, replaces bool)
 	Pinned(ctx context.Context, pod *decide.Pod) ([]string, error)
 	Connector(ctx context.Context, namespace, name string) (*decide.Connector, error)
 }
@@ -103,6 +106,7 @@ func (q *inquiry) meet(ctx context.Context, d decide.Decision) {
 	case decide.NeedPod:
 		if s.Pod, err = q.Sources.Pod(ctx, s.Request.Namespace, s.Request.Name, q.live); err == nil && s.Pod != nil {
 			s.Policies, err = q.Sources.Policies(ctx, s.Pod, q.live)
+			s.LeftNode, s.Replaces = q.Sources.Replaces(s.Pod)
 		}
 	case decide.NeedNode:
 		s.Node, err = q.Sources.Node(ctx, s.Pod.Node, q.live)
@@ -185,6 +189,9 @@ func (q *inquiry) holder(d decide.Decision) decide.Holder {
 func (q *inquiry) settle(ctx context.Context, d decide.Decision) {
 	if q.state.Request.DryRun {
 		return
+	}
+	if d.Reason == decide.RollRequested || d.Reason == decide.Safe || d.Reason == decide.DeadlinePassed {
+		q.Sources.Asked(q.state.Pod)
 	}
 	var err error
 	switch {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -76,6 +77,7 @@ type Lookup struct {
 	namespace string
 
 	pods     *pods
+	left     *departures
 	nodes    cache.SharedIndexInformer
 	policies cache.SharedIndexInformer
 	lister   drainlisters.KafkaDrainPolicyLister
@@ -83,8 +85,9 @@ type Lookup struct {
 }
 
 // New makes a Lookup for the namespace, or all where it is empty. changed is told of policies whose pods changed.
-func New(kube kubernetes.Interface, weir versioned.Interface, rights Rights, namespace string, changed func(cache.ObjectName)) (*Lookup, error) {
-	l := &Lookup{kube: kube, weir: weir, rights: rights, namespace: namespace, pods: newPods(kube, namespace, changed)}
+func New(kube kubernetes.Interface, weir versioned.Interface, rights Rights, namespace string, now func() time.Time, changed func(cache.ObjectName)) (*Lookup, error) {
+	left := newDepartures(now)
+	l := &Lookup{kube: kube, weir: weir, rights: rights, namespace: namespace, left: left, pods: newPods(kube, namespace, left, changed)}
 	if rights.Nodes {
 		l.nodes = informers.NewSharedInformerFactoryWithOptions(kube, 0, informers.WithTransform(trimNode)).Core().V1().Nodes().Informer()
 	}
@@ -160,6 +163,14 @@ func (l *Lookup) Pod(ctx context.Context, namespace, name string, live bool) (*d
 	return Pod(pod), nil
 }
 
+// Asked notes that the pod was told to leave.
+func (l *Lookup) Asked(pod *decide.Pod) { l.left.asked(pod.Namespace, pod.Name, pod.Node, pod.UID) }
+
+// Replaces tells whether the pod has taken the place of one that was told to leave, and what node that has left.
+func (l *Lookup) Replaces(pod *decide.Pod) (node string, replaces bool) {
+	return l.left.replaced(pod.Namespace, pod.Name, pod.UID)
+}
+
 // Policies are those that select the pod, by name.
 func (l *Lookup) Policies(ctx context.Context, pod *decide.Pod, live bool) ([]*drainv1alpha1.KafkaDrainPolicy, error) {
 	if !l.rights.Policies || l.namespace != "" && l.namespace != pod.Namespace {
@@ -232,6 +243,8 @@ func (l *Lookup) Node(ctx context.Context, name string, live bool) (decide.Node,
 	switch {
 	case apierrors.IsNotFound(err):
 		return decide.Node{Name: name, Gone: true}, nil
+	case apierrors.IsForbidden(err) && !l.rights.Nodes:
+		return decide.Node{Name: name, Hidden: true}, nil
 	case err != nil:
 		return decide.Node{}, fmt.Errorf("read node %s: %w", name, err)
 	}

@@ -20,6 +20,7 @@ import (
 type pods struct {
 	client    kubernetes.Interface
 	namespace string
+	left      *departures
 	changed   func(policy cache.ObjectName)
 
 	mu      sync.RWMutex
@@ -36,8 +37,8 @@ type watch struct {
 	running  sync.WaitGroup
 }
 
-func newPods(client kubernetes.Interface, namespace string, changed func(cache.ObjectName)) *pods {
-	return &pods{client: client, namespace: namespace, changed: changed, of: map[types.UID]*watch{}}
+func newPods(client kubernetes.Interface, namespace string, left *departures, changed func(cache.ObjectName)) *pods {
+	return &pods{client: client, namespace: namespace, left: left, changed: changed, of: map[types.UID]*watch{}}
 }
 
 // start begins to watch Strimzi's pods; the caches of policies live until ctx ends too.
@@ -52,9 +53,10 @@ func (p *pods) watch(namespace, selector string, policy *cache.ObjectName) *watc
 	factory := informers.NewSharedInformerFactoryWithOptions(p.client, 0, informers.WithNamespace(namespace), informers.WithTransform(trimPod),
 		informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = selector }))
 	w := &watch{selector: selector, informer: factory.Core().V1().Pods().Informer()}
+	// Only an informer that has been stopped refuses a handler.
+	_, _ = w.informer.AddEventHandler(p.left.handler())
 	if policy != nil {
 		tell := func(any) { p.changed(*policy) }
-		// Only an informer that has been stopped refuses a handler.
 		_, _ = w.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: tell, UpdateFunc: func(any, any) { p.changed(*policy) }, DeleteFunc: tell})
 	}
 	ctx, stop := context.WithCancel(p.ctx)

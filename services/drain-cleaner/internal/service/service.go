@@ -104,7 +104,7 @@ func (s *service) plan(ctx context.Context) (app.Plan, error) {
 		s.env.Log.Info("may not watch pods and policies, or there are none; doing what Strimzi's Drain Cleaner does", "rights", s.rights)
 		s.rights.Policies = s.rights.Policies && s.rights.Pods
 	}
-	s.lookup, err = lookup.New(s.env.Kube, s.weir, s.rights, s.env.Namespace, func(policy cache.ObjectName) {
+	s.lookup, err = lookup.New(s.env.Kube, s.weir, s.rights, s.env.Namespace, s.env.Now, func(policy cache.ObjectName) {
 		if c := s.policies.Load(); c != nil {
 			c.Enqueue(policy)
 		}

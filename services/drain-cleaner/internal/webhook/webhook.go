@@ -76,8 +76,8 @@ func (w *Webhook) Fallback(r admission.Request, err error) admission.Response {
 	return respond(d)
 }
 
-// respond denies with 429: kubectl drain then prints the message and tries again every five seconds. With any other code it would
-// give up at once.
+// respond denies with 429: kubectl drain then prints the message and tries again every five seconds. With 404 it takes the pod for
+// gone and goes on to the next; with any other code it would give up at once.
 func respond(d decide.Decision) admission.Response {
 	message := d.Message
 	if d.Policy != nil && d.Reason != decide.RollRequested || d.Reason == decide.LookupFailed {
@@ -85,6 +85,9 @@ func respond(d decide.Decision) admission.Response {
 	}
 	if d.Allow {
 		return admission.Response{Allowed: true, Message: message}
+	}
+	if d.Gone {
+		return admission.Response{Code: http.StatusNotFound, Reason: metav1.StatusReasonNotFound, Message: message}
 	}
 	return admission.Response{Code: http.StatusTooManyRequests, Reason: metav1.StatusReasonTooManyRequests, Message: message}
 }

@@ -1,0 +1,375 @@
+package service_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+
+	"github.com/weir-dev/weir/apis/contract"
+	"github.com/weir-dev/weir/generated/clientset/versioned"
+	"github.com/weir-dev/weir/pkg/app"
+	"github.com/weir-dev/weir/pkg/testkit"
+	"github.com/weir-dev/weir/pkg/testkit/binaries"
+
+	"github.com/weir-dev/weir/services/drain-cleaner/internal/config"
+	"github.com/weir-dev/weir/services/drain-cleaner/internal/decide"
+	"github.com/weir-dev/weir/services/drain-cleaner/internal/service"
+)
+
+func TestMain(m *testing.M) { testkit.Main(m) }
+
+const (
+	namespace = "weir-system"
+	patience  = 3 * time.Minute
+)
+
+// house is a control plane with drain-cleaner installed from its kustomize base: two replicas under just the rights that the base
+// gives, behind a balancer that stands for the Service.
+type house struct {
+	*testkit.ControlPlane
+	weir     versioned.Interface
+	account  *rest.Config
+	balancer *balancer
+	kubectl  string
+}
+
+var installed struct {
+	sync.Once
+	*house
+	err error
+}
+
+// install is done once for all tests; they keep to namespaces of their own.
+func install(t *testing.T) *house {
+	t.Helper()
+	cp := testkit.Shared(t)
+	installed.Do(func() { installed.house, installed.err = newHouse(cp) })
+	require.NoError(t, installed.err)
+	return installed.house
+}
+
+func newHouse(cp *testkit.ControlPlane) (*house, error) {
+	// The replicas go on after the set-up; only it is bounded.
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	set, err := binaries.Ensure(ctx, io.Discard)
+	if err != nil {
+		return nil, err
+	}
+	h := &house{ControlPlane: cp, kubectl: set.Path(binaries.Kubectl)}
+	if h.balancer, err = newBalancer(); err != nil {
+		return nil, err
+	}
+	if err := h.apply(ctx); err != nil {
+		return nil, err
+	}
+	if h.account, err = cp.ServiceAccount(ctx, namespace, "weir-drain-cleaner"); err != nil {
+		return nil, err
+	}
+	if h.weir, err = versioned.NewForConfig(cp.REST()); err != nil {
+		return nil, err
+	}
+	for i := range 2 {
+		if _, err := h.replica(context.Background(), fmt.Sprintf("replica-%d", i)); err != nil {
+			return nil, err
+		}
+	}
+	err = testkit.Poll(ctx, "the caBundle", func(ctx context.Context) error {
+		c, err := cp.Client().AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(ctx, "weir-drain-cleaner", metav1.GetOptions{})
+		if err == nil && len(c.Webhooks[0].ClientConfig.CABundle) == 0 {
+			err = errors.New("is empty")
+		}
+		return err
+	})
+	if err != nil {
+		err = fmt.Errorf("%w; logs:\n%s", err, logs.String())
+	}
+	return h, err
+}
+
+// apply applies the base. Its Deployment has no kubelet to run it; the webhook is called at the balancer, not at the Service.
+func (h *house) apply(ctx context.Context) error {
+	rendered, err := h.Kubectl(ctx, "kustomize", filepath.Join("..", "..", "..", "..", "deploy", "drain-cleaner"))
+	if err != nil {
+		return err
+	}
+	objects, err := testkit.Decode(rendered)
+	if err != nil {
+		return err
+	}
+	var wanted []*unstructured.Unstructured
+	for _, o := range objects {
+		switch o.GetKind() {
+		case "Deployment", "PodDisruptionBudget", "Service":
+			continue
+		case "ValidatingWebhookConfiguration":
+			webhooks, _, _ := unstructured.NestedSlice(o.Object, "webhooks")
+			webhooks[0].(map[string]any)["clientConfig"] = map[string]any{"url": "https://localhost:" + h.balancer.port() + "/drainer"}
+			if err := unstructured.SetNestedSlice(o.Object, webhooks, "webhooks"); err != nil {
+				return err
+			}
+		}
+		wanted = append(wanted, o)
+	}
+	_, err = h.Apply(ctx, "", wanted...)
+	return err
+}
+
+// replica runs one process's worth of drain-cleaner until stopped, which waits for its end.
+func (h *house) replica(ctx context.Context, name string, change ...func(*config.Config)) (stop func() error, err error) {
+	c := config.FromEnv(func(string) string { return "" })
+	// The certificate is for the name that the balancer is called by, too.
+	c.WebhookAddress, c.ServiceName, c.SecretName, c.Linger = "127.0.0.1:0", "localhost", "weir-drain-cleaner-tls", 200*time.Millisecond
+	c.Patience = decide.Patience{Lapse: 20 * time.Second, Settle: time.Second, Nameless: time.Minute}
+	for _, f := range change {
+		f(&c)
+	}
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	o := app.Defaults()
+	o.MetricsAddress, o.LeaderElect, o.LeaseNamespace, o.Identity = "", true, namespace, name
+	listening := make(chan net.Addr, 1)
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	logger := slog.New(slog.NewTextHandler(&logs, nil)).With("replica", name)
+	go func() {
+		done <- app.Run(ctx, service.Spec(&c, func(a net.Addr) { listening <- a }), o, rest.CopyConfig(h.account), logger)
+	}()
+	select {
+	case err := <-done:
+		cancel()
+		return nil, err
+	case a := <-listening:
+		leave, err := h.balancer.add(ctx, a.String())
+		if err != nil {
+			err = fmt.Errorf("%w; logs:\n%s", err, logs.String())
+		}
+		return func() error {
+			leave()
+			cancel()
+			return <-done
+		}, err
+	}
+}
+
+// logs of all replicas; a failing test prints the end of them.
+var logs tail
+
+type tail struct {
+	mu  sync.Mutex
+	buf []byte
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.buf = append(t.buf, p...)
+	t.buf = t.buf[max(0, len(t.buf)-1<<16):]
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.buf)
+}
+
+func showLogs(t *testing.T) {
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("logs of drain-cleaner:\n%s", logs.String())
+		}
+	})
+}
+
+// balancer sends each connection to one of its backends in turn.
+type balancer struct {
+	listener net.Listener
+	mu       sync.Mutex
+	backends []string
+	next     atomic.Uint64
+}
+
+func newBalancer() (*balancer, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	b := &balancer{listener: l}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go b.pass(c)
+		}
+	}()
+	return b, nil
+}
+
+func (b *balancer) port() string {
+	_, port, _ := net.SplitHostPort(b.listener.Addr().String())
+	return port
+}
+
+// add waits until the backend serves a certificate: that is its readiness.
+func (b *balancer) add(ctx context.Context, address string) (remove func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience/2)
+	defer cancel()
+	err = testkit.Poll(ctx, "a certificate of "+address, func(ctx context.Context) error {
+		d := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}
+		c, err := d.DialContext(ctx, "tcp", address)
+		if err == nil {
+			c.Close()
+		}
+		return err
+	})
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.backends = append(b.backends, address)
+	return func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		for i, other := range b.backends {
+			if other == address {
+				b.backends = append(b.backends[:i:i], b.backends[i+1:]...)
+				return
+			}
+		}
+	}, err
+}
+
+func (b *balancer) pass(client net.Conn) {
+	defer client.Close()
+	b.mu.Lock()
+	backends := b.backends
+	b.mu.Unlock()
+	if len(backends) == 0 {
+		return
+	}
+	server, err := net.Dial("tcp", backends[b.next.Add(1)%uint64(len(backends))])
+	if err != nil {
+		return
+	}
+	defer server.Close()
+	go func() {
+		_, _ = io.Copy(server, client)
+		server.Close()
+	}()
+	_, _ = io.Copy(client, server)
+}
+
+// nodes are the test's own.
+func (h *house) nodes(t *testing.T, n int) []string {
+	t.Helper()
+	names, err := h.AddNodes(t.Context(), n, testkit.NodeLabels(map[string]string{"test": label(t)}))
+	require.NoError(t, err)
+	return names
+}
+
+func label(t *testing.T) string {
+	return strings.ToLower(strings.ReplaceAll(t.Name()[:min(60, len(t.Name()))], "/", "-"))
+}
+
+// statefulSet runs pods with these labels on the test's nodes, one on each.
+func (h *house) statefulSet(t *testing.T, namespace, name string, replicas int32, labels map[string]string) {
+	t.Helper()
+	set := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: appsv1.StatefulSetSpec{
+		Replicas: &replicas, ServiceName: name, PodManagementPolicy: appsv1.ParallelPodManagement,
+		Selector: &metav1.LabelSelector{MatchLabels: labels},
+		Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: corev1.PodSpec{
+			NodeSelector:                  map[string]string{"test": label(t)},
+			TerminationGracePeriodSeconds: new(int64),
+			Containers:                    []corev1.Container{{Name: "kafka", Image: "kafka"}},
+			Affinity: &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{
+				TopologyKey: corev1.LabelHostname, LabelSelector: &metav1.LabelSelector{MatchLabels: labels}}}}},
+		}},
+	}}
+	_, err := h.Client().AppsV1().StatefulSets(namespace).Create(t.Context(), set, metav1.CreateOptions{})
+	require.NoError(t, err)
+	h.allReady(t, namespace, name, replicas)
+}
+
+func (h *house) allReady(t *testing.T, namespace, name string, replicas int32) {
+	t.Helper()
+	testkit.Eventually(t, patience, func(ctx context.Context) error {
+		s, err := h.Client().AppsV1().StatefulSets(namespace).Get(ctx, name, metav1.GetOptions{})
+		if err == nil && s.Status.ReadyReplicas != replicas {
+			err = fmt.Errorf("%d of %d pods are ready", s.Status.ReadyReplicas, replicas)
+		}
+		return err
+	})
+}
+
+func (h *house) pod(t *testing.T, namespace, name string) *corev1.Pod {
+	t.Helper()
+	p, err := h.Client().CoreV1().Pods(namespace).Get(t.Context(), name, metav1.GetOptions{})
+	require.NoError(t, err)
+	return p
+}
+
+// operator stands for Strimzi's: it replaces pods that carry the annotation, and counts them.
+func (h *house) operator(t *testing.T, namespace string, after time.Duration) *atomic.Int32 {
+	t.Helper()
+	var rolled atomic.Int32
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	t.Cleanup(func() { cancel(); <-done })
+	go func() {
+		defer close(done)
+		seen := map[types.UID]time.Time{}
+		_ = testkit.Poll(ctx, "the end", func(ctx context.Context) error {
+			pods, err := h.Client().CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{})
+			if err != nil {
+				return err
+			}
+			for _, p := range pods.Items {
+				if p.Annotations[contract.ManualRollingUpdate] != "true" || p.DeletionTimestamp != nil {
+					continue
+				}
+				if seen[p.UID].IsZero() {
+					seen[p.UID] = time.Now()
+				}
+				if time.Since(seen[p.UID]) >= after && h.Client().CoreV1().Pods(namespace).Delete(ctx, p.Name, metav1.DeleteOptions{}) == nil {
+					rolled.Add(1)
+				}
+			}
+			return errors.New("goes on")
+		})
+	}()
+	return &rolled
+}
+
+// drain runs the real kubectl, and gives what it prints.
+func (h *house) drain(ctx context.Context, node string, args ...string) (output string, err error) {
+	args = append([]string{"--kubeconfig=" + h.Kubeconfig(), "drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=100s"}, args...)
+	command := exec.CommandContext(ctx, h.kubectl, args...)
+	command.Env = append(os.Environ(), "HOME="+os.TempDir())
+	var all bytes.Buffer
+	command.Stdout, command.Stderr = &all, &all
+	err = command.Run()
+	return all.String(), err
+}
