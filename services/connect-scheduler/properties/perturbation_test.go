@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -15,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 
+	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/pkg/testkit"
 	"github.com/weir-dev/weir/pkg/testkit/perturb"
 	"github.com/weir-dev/weir/pkg/testkit/snapshot"
@@ -70,12 +73,21 @@ func subject() perturb.Subject {
 	}
 }
 
-// revisions of a StatefulSet, the nodes of pods and the times at which tasks entered their states tell of the way, not of its end.
+// revisions of a StatefulSet, the nodes of pods and the times at which tasks entered their states tell of the way, not of its
+// end. So do the hashes of other tasks' configs that a pod was made with: it stays when those change.
 func revisions(o *unstructured.Unstructured) {
 	switch o.GetKind() {
 	case "StatefulSet":
 		for _, field := range []string{"currentRevision", "updateRevision", "collisionCount", "currentReplicas", "updatedReplicas"} {
 			unstructured.RemoveNestedField(o.Object, "status", field)
+		}
+	case "Pod":
+		unstructured.RemoveNestedField(o.Object, "metadata", "labels", "controller-revision-hash")
+		annotations, index := o.GetAnnotations(), o.GetLabels()["apps.kubernetes.io/pod-index"]
+		if hashes := strings.Split(annotations[contract.AnnotationTaskHashes], ","); index != "" && annotations[contract.AnnotationTaskHashes] != "" {
+			id, _ := strconv.Atoi(index)
+			annotations[contract.AnnotationTaskHashes] = hashes[id]
+			o.SetAnnotations(annotations)
 		}
 	case "KafkaConnector":
 		tasks, _, _ := unstructured.NestedSlice(o.Object, "status", "tasks")

@@ -2,6 +2,7 @@ package decide
 
 import (
 	"fmt"
+	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -118,9 +119,9 @@ func (p *Plan) pursue(s State, e effective, set taskSet) (rolling int, err error
 		}
 	}
 	connector, tasks := connectorSet(s, e), tasksSet(s, e, set.hashes)
-	changedConnector := differing(&c, s.Live.ConnectorSet, connector, appsv1ac.ExtractStatefulSet)
-	changedTasks := differing(&c, s.Live.TaskSet, tasks, appsv1ac.ExtractStatefulSet)
-	p.StatefulSets = append(changedConnector, changedTasks...)
+	p.StatefulSets = slices.Concat(
+		differing(&c, s.Live.ConnectorSet, connector, appsv1ac.ExtractStatefulSet),
+		differing(&c, s.Live.TaskSet, tasks, appsv1ac.ExtractStatefulSet))
 
 	connectorHash, taskHash := connector.Spec.Template.Annotations[annotationTemplateHash], tasks.Spec.Template.Annotations[annotationTemplateHash]
 	if settled(s.Live.ConnectorSet, connector) {

@@ -50,9 +50,9 @@ func surroundings(s State, e effective) objects {
 		connectorSecret: corev1ac.Secret(connector, c.Namespace).WithLabels(connectorLabels).WithOwnerReferences(owner()).
 			WithData(map[string][]byte{path.Base(contract.ConnectorConfigFile): encode(e.connectorConfig)}),
 		connectorConfig: corev1ac.ConfigMap(connector, c.Namespace).WithLabels(connectorLabels).WithOwnerReferences(owner()).
-			WithData(map[string]string{path.Base(contract.RunnerConfigFile): string(encode(runnerConfig(s, e, connectorKind)))}),
+			WithData(map[string]string{path.Base(contract.RunnerConfigFile): string(encode(runnerConfig(e, connectorKind)))}),
 		taskRunnerConfig: corev1ac.ConfigMap(tasks, c.Namespace).WithLabels(taskLabels).WithOwnerReferences(owner()).
-			WithData(map[string]string{path.Base(contract.RunnerConfigFile): string(encode(runnerConfig(s, e, taskKind)))}),
+			WithData(map[string]string{path.Base(contract.RunnerConfigFile): string(encode(runnerConfig(e, taskKind)))}),
 		taskConfigs: corev1ac.Secret(tasks, c.Namespace).WithLabels(taskLabels).WithOwnerReferences(owner()),
 		budget: policyv1ac.PodDisruptionBudget(tasks, c.Namespace).WithLabels(taskLabels).WithOwnerReferences(owner()).
 			WithSpec(policyv1ac.PodDisruptionBudgetSpec().

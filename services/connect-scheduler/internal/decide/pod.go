@@ -63,7 +63,7 @@ func podSpec(s State, e effective, k kind) *corev1ac.PodSpecApplyConfiguration {
 	if t.PriorityClassName != "" {
 		spec.WithPriorityClassName(t.PriorityClassName)
 	}
-	if affinity := affinity(t.Affinity, s, e); affinity != nil {
+	if affinity := affinity(t.Affinity, e); affinity != nil {
 		spec.WithAffinity(convert[corev1ac.AffinityApplyConfiguration](affinity))
 	}
 	return spec
@@ -195,7 +195,7 @@ func mounts(e effective, k kind) []*corev1ac.VolumeMountApplyConfiguration {
 }
 
 // runnerConfig is the file that tells connect-runner what is neither the connector's nor the worker's configuration.
-func runnerConfig(_ State, e effective, k kind) contract.RunnerConfig {
+func runnerConfig(e effective, k kind) contract.RunnerConfig {
 	config := contract.RunnerConfig{
 		DefaultLoggerLevel: string(e.logging.DefaultLoggerLevel),
 		LogFile:            logFile(e),

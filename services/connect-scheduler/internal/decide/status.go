@@ -174,7 +174,7 @@ func failedTasks(told connectv1.KafkaConnectorStatus) []connectv1.TaskStatus {
 
 func conditions(s State, e effective, invalid *finding, set taskSet, told connectv1.KafkaConnectorStatus, restarts int) []metav1.Condition {
 	found := []metav1.Condition{
-		ready(s, invalid, set, told, restarts),
+		ready(invalid, set, told, restarts),
 		valid(invalid),
 		publishedCondition(set, told),
 		degraded(told),
@@ -235,7 +235,7 @@ func paused(state connectv1.ConnectorState) metav1.Condition {
 	return condition.False(ConditionPaused, ReasonRunning, "")
 }
 
-func ready(s State, invalid *finding, set taskSet, told connectv1.KafkaConnectorStatus, restarts int) metav1.Condition {
+func ready(invalid *finding, set taskSet, told connectv1.KafkaConnectorStatus, restarts int) metav1.Condition {
 	not := func(reason, message string) metav1.Condition { return condition.False(ConditionReady, reason, message) }
 	degraded := degraded(told)
 	switch {

@@ -72,7 +72,7 @@ func storageMount(storage *connectv1.StorageSpec) *corev1ac.VolumeMountApplyConf
 }
 
 // affinity keeps the pods of a volume that only one node can mount on that node, and leaves the user's own as it is otherwise.
-func affinity(own *corev1.Affinity, s State, e effective) *corev1.Affinity {
+func affinity(own *corev1.Affinity, e effective) *corev1.Affinity {
 	if e.storage == nil || accessMode(e.storage) != corev1.ReadWriteOnce {
 		return own
 	}

@@ -96,7 +96,7 @@ func podTemplate(s State, e effective, k kind) *corev1ac.PodTemplateSpecApplyCon
 
 // configHash identifies what the pod reads at its start, other than task configs.
 func configHash(s State, e effective, k kind) string {
-	files := []string{string(encode(runnerConfig(s, e, k)))}
+	files := []string{string(encode(runnerConfig(e, k)))}
 	if s.Worker != nil {
 		files = append(files, s.Worker.Keys[workerKey].Hash)
 	}
