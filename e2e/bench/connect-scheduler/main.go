@@ -78,19 +78,28 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	var found report
+	err = measure(ctx, o, root, &found)
+	// What was measured before something failed is worth knowing too.
+	if len(found.rounds) > 0 {
+		found.print(os.Stdout, o)
+	}
+	return err
+}
+
+func measure(ctx context.Context, o options, root string, found *report) error {
 	var made objects
 	for round := range o.rounds {
-		with, err := withService(ctx, o, root, round == 0, &found, &made)
+		with, err := withService(ctx, o, root, round == 0, found, &made)
+		if with.converged > 0 {
+			found.rounds = append(found.rounds, [2]side{with})
+		}
 		if err != nil {
 			return fmt.Errorf("with the service: %w", err)
 		}
-		without, err := bare(ctx, o, root, made)
-		if err != nil {
+		if found.rounds[round][1], err = bare(ctx, o, root, made); err != nil {
 			return fmt.Errorf("with the bare client: %w", err)
 		}
-		found.rounds = append(found.rounds, [2]side{with, without})
 	}
-	found.print(os.Stdout, o)
 	return nil
 }
 

@@ -37,11 +37,16 @@ func (r *report) print(out io.Writer, o options) {
 	var times, costs []float64
 	for i, round := range r.rounds {
 		row("round %d, %s\t%.1f s\t%.1f s\t%.1f s", i+1, service, round[0].converged.Seconds(), round[0].podsReady.Seconds(), total(round[0].cpu).Seconds())
+		if round[1].podsReady == 0 {
+			continue // it did not get that far
+		}
 		row("round %d, bare client\t-\t%.1f s\t%.1f s", i+1, round[1].podsReady.Seconds(), total(round[1].cpu).Seconds())
 		times = append(times, ratio(round[0].converged, round[1].converged))
 		costs = append(costs, ratio(total(round[0].cpu), total(round[1].cpu)))
 	}
-	row("ratio (median)\t%.2f\t\t%.2f", median(times), median(costs))
+	if len(times) > 0 {
+		row("ratio (median)\t%.2f\t\t%.2f", median(times), median(costs))
+	}
 
 	row("\nCPU IN ROUND 1\t%s\tbare client", service)
 	first := r.rounds[0]

@@ -77,20 +77,20 @@ func withService(ctx context.Context, o options, root string, first bool, found 
 	}
 	found.empty = empty
 	if err := quiet(ctx, s); err != nil {
-		return side{}, err
+		return is, err
 	}
 	end, err := count(ctx, s)
 	if err != nil {
-		return side{}, err
+		return is, err
 	}
 	found.converging = end.since(start)
 	found.full, found.peak = memory(s.PID())
 	if *made, err = collect(ctx, g.cp); err != nil {
-		return side{}, err
+		return is, err
 	}
 	for _, measure := range []func(context.Context, options, *ground, *rig.ConnectScheduler) error{found.idle, found.changes, found.failures} {
 		if err := measure(ctx, o, g, s); err != nil {
-			return side{}, err
+			return is, err
 		}
 	}
 	return is, nil
