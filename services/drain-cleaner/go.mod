@@ -7,6 +7,7 @@ require (
 	github.com/spf13/cobra v1.10.2
 	github.com/spf13/pflag v1.0.9
 	github.com/stretchr/testify v1.12.1
+	github.com/twmb/franz-go/pkg/kfake v0.0.0-20260918054303-01f206a7e32c
 	github.com/weir-dev/weir/apis v0.0.0
 	github.com/weir-dev/weir/pkg v0.0.0
 	k8s.io/api v0.36.3

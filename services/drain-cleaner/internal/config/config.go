@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/weir-dev/weir/pkg/admission"
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/decide"
 )
 
@@ -52,6 +53,9 @@ type Config struct {
 	SecretNamespace, SecretName, SecretCertKey, SecretKeyKey string
 	// CertificateMargin is how long before its certificate expires a replica is no longer ready.
 	CertificateMargin time.Duration
+	// Lifetimes of the own certificates, and how often they are looked at; the defaults of pkg/admission where 0. Not for users.
+	Lifetimes  admission.Lifetimes
+	IssueEvery time.Duration
 	// WebhookConfiguration gets the caBundle with CertificateOwn.
 	WebhookConfiguration string
 

@@ -61,11 +61,12 @@ func (q *Quorum) caughtUp(id int32) bool {
 
 // feels tells why a voter may not go: a majority of all voters has to have caught up without it and those in away.
 func (q *Quorum) feels(id int32, away []int32) Verdict {
+	// Without a leader nobody takes a broker out of the in-sync replicas either: what the brokers say may be old.
+	if q != nil && q.Leader < 0 || q.isVoter(id) && !q.isVoter(q.Leader) {
+		return Verdict{Reason: QuorumLeaderless, Message: "the KRaft quorum has no leader"}
+	}
 	if !q.isVoter(id) || len(q.Voters) == 1 {
 		return Verdict{}
-	}
-	if !q.isVoter(q.Leader) {
-		return Verdict{Reason: QuorumLeaderless, Message: "the KRaft quorum has no leader"}
 	}
 	remaining, majority := 0, len(q.Voters)/2+1
 	for _, v := range q.Voters {

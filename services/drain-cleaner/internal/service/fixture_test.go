@@ -52,6 +52,7 @@ type house struct {
 	account  *rest.Config
 	balancer *balancer
 	kubectl  string
+	stops    []func() error
 }
 
 var installed struct {
@@ -69,7 +70,7 @@ func install(t *testing.T) *house {
 	return installed.house
 }
 
-func newHouse(cp *testkit.ControlPlane) (*house, error) {
+func newHouse(cp *testkit.ControlPlane, change ...func(*config.Config)) (*house, error) {
 	// The replicas go on after the set-up; only it is bounded.
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -91,9 +92,11 @@ func newHouse(cp *testkit.ControlPlane) (*house, error) {
 		return nil, err
 	}
 	for i := range 2 {
-		if _, err := h.replica(context.Background(), fmt.Sprintf("replica-%d", i)); err != nil {
+		stop, err := h.replica(context.Background(), fmt.Sprintf("replica-%d", i), change...)
+		if err != nil {
 			return nil, err
 		}
+		h.stops = append(h.stops, stop)
 	}
 	err = testkit.Poll(ctx, "the caBundle", func(ctx context.Context) error {
 		c, err := cp.Client().AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(ctx, "weir-drain-cleaner", metav1.GetOptions{})

@@ -228,7 +228,7 @@ func (s *service) certificates() (app.Task, []app.Task, error) {
 	issuer := &admission.Issuer{
 		Client: s.env.Kube, Manager: Name, Namespace: c.SecretNamespace, Secret: c.SecretName, Configuration: c.WebhookConfiguration,
 		Labels: map[string]string{contract.LabelPartOf: contract.PartOf, contract.LabelName: Name, contract.LabelManagedBy: Name},
-		Names:  c.Names(), Now: s.env.Now, Log: s.env.Log,
+		Names:  c.Names(), Lifetimes: c.Lifetimes, Every: c.IssueEvery, Now: s.env.Now, Log: s.env.Log,
 	}
 	return secret.Run, []app.Task{issuer.Run}, nil
 }

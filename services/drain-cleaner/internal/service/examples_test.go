@@ -1,0 +1,68 @@
+package service_test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/weir-dev/weir/pkg/testkit"
+)
+
+func TestTakesEveryExample(t *testing.T) {
+	t.Parallel()
+	h := install(t)
+	files, err := filepath.Glob(filepath.Join("..", "..", "..", "..", "deploy", "examples", "drain-cleaner", "*.yaml"))
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml"), func(t *testing.T) {
+			t.Parallel()
+			applied, err := h.ApplyFiles(t.Context(), h.Namespace(t), file)
+			require.NoError(t, err)
+			assert.NotEmpty(t, applied)
+		})
+	}
+}
+
+func TestRefusesPoliciesThatCannotWork(t *testing.T) {
+	t.Parallel()
+	h := install(t)
+	ns := h.Namespace(t)
+	for name, test := range map[string]struct{ spec, says string }{
+		"self-check without brokers":    {"podSelector: {matchLabels: {a: b}}\n  mode: SelfCheck", "spec.bootstrapServers is required with mode SelfCheck and role broker"},
+		"a selector of everything":      {"podSelector: {}", "spec.podSelector is empty"},
+		"servers without a port":        {"podSelector: {matchLabels: {a: b}}\n  bootstrapServers: kafka", "spec.bootstrapServers kafka is not a list of host:port"},
+		"no deadline to act on":         {"podSelector: {matchLabels: {a: b}}\n  onDeadline: Allow", "set spec.drainDeadline"},
+		"a deadline of nothing":         {"podSelector: {matchLabels: {a: b}}\n  drainDeadline: 0s", `Invalid value: "0s": spec.drainDeadline must be at least 1s`},
+		"nobody at a time":              {"podSelector: {matchLabels: {a: b}}\n  maxConcurrent: 33", "Invalid value: 33: spec.maxConcurrent must be from 1 to 32"},
+		"TLS to nowhere":                {"podSelector: {matchLabels: {a: b}}\n  tls: {}", "spec.bootstrapServers, which is empty"},
+		"brokers of connectors":         {"podSelector: {matchLabels: {a: b}}\n  role: connect\n  bootstrapServers: a:1", "cannot be used with role connect"},
+		"headroom of controllers":       {"podSelector: {matchLabels: {a: b}}\n  role: controller\n  minIsrHeadroom: 2", "spec.minIsrHeadroom is for role broker only: remove it"},
+		"a label that nobody asked for": {"podSelector: {matchLabels: {a: b}}\n  brokerId: {from: Ordinal, label: x}", "spec.brokerId.label goes with from: Label"},
+		"an operator that nobody asks":  {"podSelector: {matchLabels: {a: b}}\n  mode: SelfCheck\n  bootstrapServers: a:1\n  operatorDownAfter: 5m", "has no meaning with mode SelfCheck"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := h.ApplyYAML(t.Context(), ns, "apiVersion: drain.weir.dev/v1alpha1\nkind: KafkaDrainPolicy\nmetadata:\n  name: p\nspec:\n  "+test.spec)
+			assert.ErrorContains(t, err, test.says)
+		})
+	}
+}
+
+func TestRendersEveryVariant(t *testing.T) {
+	t.Parallel()
+	h := install(t)
+	for _, variant := range []string{"drain-cleaner-cert-manager", "drain-cleaner-given-secret"} {
+		rendered, err := h.Kubectl(t.Context(), "kustomize", filepath.Join("..", "..", "..", "..", "deploy", "overlays", variant))
+		require.NoError(t, err)
+		objects, err := testkit.Decode(rendered)
+		require.NoError(t, err)
+		for _, o := range objects {
+			assert.NotContains(t, o.GetName(), "certificates", "%s has no right to write certificates", variant)
+		}
+		assert.Contains(t, rendered, "--certificate-source=files")
+	}
+}
