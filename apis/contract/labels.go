@@ -17,22 +17,29 @@ const (
 const (
 	// LabelConnector holds the name of the KafkaConnector.
 	LabelConnector = "io.confluent.csid.connect.connector"
-	// LabelType is TypeConnector or TypeTask.
+	// LabelType is TypeConnector or TypeTask, or TypeErrand for a pod that is there to answer one question.
 	LabelType = "io.confluent.csid.connect.type"
 
 	TypeConnector = "connector"
 	TypeTask      = "task"
+	TypeErrand    = "errand"
 )
 
 // ManualRollingUpdate on a pod asks for the pod to be replaced in good order (Strimzi's annotation); its value is "true".
 // Writer: drain-cleaner and people. Readers: Strimzi's operator for its pods, connect-scheduler for its own.
 const ManualRollingUpdate = "strimzi.io/manual-rolling-update"
 
-// Annotations on a KafkaConnector by which a person asks for restarts (Strimzi's words); connect-scheduler removes them when it is done.
+// Annotations on a KafkaConnector by which a person asks for something (Strimzi's words); connect-scheduler removes them when it is done.
 // Writer: people. Reader: connect-scheduler.
 const (
 	// Restart asks for the connector's pod to be restarted; its value is "true".
 	Restart = "strimzi.io/restart"
 	// RestartTask asks for one task to be restarted; its value is the task's id.
 	RestartTask = "strimzi.io/restart-task"
+	// ConnectorOffsets asks for an operation on the connector's offsets: OffsetsList, OffsetsAlter or OffsetsReset.
+	ConnectorOffsets = "strimzi.io/connector-offsets"
+
+	OffsetsList  = "list"
+	OffsetsAlter = "alter"
+	OffsetsReset = "reset"
 )

@@ -20,6 +20,9 @@ const (
 	AnnotationTaskCount = "weir.dev/task-count"
 	// AnnotationTaskConfigsHash on the Secret is TaskConfigsHash over all task configs, so that a torn write shows.
 	AnnotationTaskConfigsHash = "weir.dev/task-configs-hash"
+	// AnnotationExactlyOnce on the Secret is "true" for an exactly-once source: before its tasks may run with other configs, all
+	// former ones have to be gone and fenced off.
+	AnnotationExactlyOnce = "weir.dev/exactly-once"
 )
 
 // AnnotationTaskHashes on a task's pod lists TaskConfigHash of every task, by id, separated by commas: what the

@@ -38,6 +38,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &drainv1alpha1.TLSApplyConfiguration{}
 
 		// Group=io.confluent.csid, Version=v1
+	case v1.SchemeGroupVersion.WithKind("AlterOffsets"):
+		return &connectv1.AlterOffsetsApplyConfiguration{}
 	case v1.SchemeGroupVersion.WithKind("ConnectorStatus"):
 		return &connectv1.ConnectorStatusApplyConfiguration{}
 	case v1.SchemeGroupVersion.WithKind("ContainerTemplate"):
@@ -56,6 +58,10 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &connectv1.KafkaConnectStatusApplyConfiguration{}
 	case v1.SchemeGroupVersion.WithKind("LoggingConfig"):
 		return &connectv1.LoggingConfigApplyConfiguration{}
+	case v1.SchemeGroupVersion.WithKind("OffsetsStatus"):
+		return &connectv1.OffsetsStatusApplyConfiguration{}
+	case v1.SchemeGroupVersion.WithKind("PartitionOffset"):
+		return &connectv1.PartitionOffsetApplyConfiguration{}
 	case v1.SchemeGroupVersion.WithKind("Plugin"):
 		return &connectv1.PluginApplyConfiguration{}
 	case v1.SchemeGroupVersion.WithKind("PodTemplate"):

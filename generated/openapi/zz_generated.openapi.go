@@ -14,6 +14,7 @@ import (
 
 func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenAPIDefinition {
 	return map[string]common.OpenAPIDefinition{
+		"github.com/weir-dev/weir/apis/connect/v1.AlterOffsets":               schema_weir_apis_connect_v1_AlterOffsets(ref),
 		"github.com/weir-dev/weir/apis/connect/v1.ConnectorStatus":            schema_weir_apis_connect_v1_ConnectorStatus(ref),
 		"github.com/weir-dev/weir/apis/connect/v1.ContainerTemplate":          schema_weir_apis_connect_v1_ContainerTemplate(ref),
 		"github.com/weir-dev/weir/apis/connect/v1.KafkaConnect":               schema_weir_apis_connect_v1_KafkaConnect(ref),
@@ -25,6 +26,8 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		"github.com/weir-dev/weir/apis/connect/v1.KafkaConnectorSpec":         schema_weir_apis_connect_v1_KafkaConnectorSpec(ref),
 		"github.com/weir-dev/weir/apis/connect/v1.KafkaConnectorStatus":       schema_weir_apis_connect_v1_KafkaConnectorStatus(ref),
 		"github.com/weir-dev/weir/apis/connect/v1.LoggingConfig":              schema_weir_apis_connect_v1_LoggingConfig(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.OffsetsStatus":              schema_weir_apis_connect_v1_OffsetsStatus(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.PartitionOffset":            schema_weir_apis_connect_v1_PartitionOffset(ref),
 		"github.com/weir-dev/weir/apis/connect/v1.Plugin":                     schema_weir_apis_connect_v1_Plugin(ref),
 		"github.com/weir-dev/weir/apis/connect/v1.PodTemplate":                schema_weir_apis_connect_v1_PodTemplate(ref),
 		"github.com/weir-dev/weir/apis/connect/v1.StorageSpec":                schema_weir_apis_connect_v1_StorageSpec(ref),
@@ -42,6 +45,29 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		"github.com/weir-dev/weir/apis/drain/v1alpha1.SASL":                   schema_weir_apis_drain_v1alpha1_SASL(ref),
 		"github.com/weir-dev/weir/apis/drain/v1alpha1.SecretKey":              schema_weir_apis_drain_v1alpha1_SecretKey(ref),
 		"github.com/weir-dev/weir/apis/drain/v1alpha1.TLS":                    schema_weir_apis_drain_v1alpha1_TLS(ref),
+	}
+}
+
+func schema_weir_apis_connect_v1_AlterOffsets(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "AlterOffsets names new offsets of a connector.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"fromConfigMap": {
+						SchemaProps: spec.SchemaProps{
+							Description: "fromConfigMap names the ConfigMap whose key offsets.json holds the offsets, in the form of Connect's REST API (KIP-875).",
+							Default:     map[string]interface{}{},
+							Ref:         ref("k8s.io/api/core/v1.LocalObjectReference"),
+						},
+					},
+				},
+				Required: []string{"fromConfigMap"},
+			},
+		},
+		Dependencies: []string{
+			"k8s.io/api/core/v1.LocalObjectReference"},
 	}
 }
 
@@ -711,12 +737,18 @@ func schema_weir_apis_connect_v1_KafkaConnectorSpec(ref common.ReferenceCallback
 							Ref:         ref("github.com/weir-dev/weir/apis/connect/v1.TemplateSpec"),
 						},
 					},
+					"alterOffsets": {
+						SchemaProps: spec.SchemaProps{
+							Description: "alterOffsets says what the annotation strimzi.io/connector-offsets: alter sets the offsets to (Strimzi's words).",
+							Ref:         ref("github.com/weir-dev/weir/apis/connect/v1.AlterOffsets"),
+						},
+					},
 				},
 				Required: []string{"connectorConfig"},
 			},
 		},
 		Dependencies: []string{
-			"github.com/weir-dev/weir/apis/connect/v1.LoggingConfig", "github.com/weir-dev/weir/apis/connect/v1.Plugin", "github.com/weir-dev/weir/apis/connect/v1.StorageSpec", "github.com/weir-dev/weir/apis/connect/v1.TemplateSpec", "github.com/weir-dev/weir/apis/connect/v1.WorkloadSpec", "k8s.io/api/core/v1.LocalObjectReference", "k8s.io/apimachinery/pkg/util/intstr.IntOrString"},
+			"github.com/weir-dev/weir/apis/connect/v1.AlterOffsets", "github.com/weir-dev/weir/apis/connect/v1.LoggingConfig", "github.com/weir-dev/weir/apis/connect/v1.Plugin", "github.com/weir-dev/weir/apis/connect/v1.StorageSpec", "github.com/weir-dev/weir/apis/connect/v1.TemplateSpec", "github.com/weir-dev/weir/apis/connect/v1.WorkloadSpec", "k8s.io/api/core/v1.LocalObjectReference", "k8s.io/apimachinery/pkg/util/intstr.IntOrString"},
 	}
 }
 
@@ -822,6 +854,12 @@ func schema_weir_apis_connect_v1_KafkaConnectorStatus(ref common.ReferenceCallba
 							Format:      "int32",
 						},
 					},
+					"offsets": {
+						SchemaProps: spec.SchemaProps{
+							Description: "offsets is the outcome of the last operation that the annotation strimzi.io/connector-offsets asked for.",
+							Ref:         ref("github.com/weir-dev/weir/apis/connect/v1.OffsetsStatus"),
+						},
+					},
 					"selector": {
 						SchemaProps: spec.SchemaProps{
 							Description: "selector finds the pods of the tasks; the scale subresource serves it to autoscalers.",
@@ -833,7 +871,7 @@ func schema_weir_apis_connect_v1_KafkaConnectorStatus(ref common.ReferenceCallba
 			},
 		},
 		Dependencies: []string{
-			"github.com/weir-dev/weir/apis/connect/v1.ConnectorStatus", "github.com/weir-dev/weir/apis/connect/v1.TaskStatus", "k8s.io/apimachinery/pkg/apis/meta/v1.Condition"},
+			"github.com/weir-dev/weir/apis/connect/v1.ConnectorStatus", "github.com/weir-dev/weir/apis/connect/v1.OffsetsStatus", "github.com/weir-dev/weir/apis/connect/v1.TaskStatus", "k8s.io/apimachinery/pkg/apis/meta/v1.Condition"},
 	}
 }
 
@@ -875,6 +913,107 @@ func schema_weir_apis_connect_v1_LoggingConfig(ref common.ReferenceCallback) com
 						},
 					},
 				},
+			},
+		},
+	}
+}
+
+func schema_weir_apis_connect_v1_OffsetsStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "OffsetsStatus is the outcome of an operation on a connector's offsets.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"operation": {
+						SchemaProps: spec.SchemaProps{
+							Description: "operation: list, alter or reset.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"state": {
+						SchemaProps: spec.SchemaProps{
+							Description: "state: Done, Failed or Refused.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"message": {
+						SchemaProps: spec.SchemaProps{
+							Description: "message says what was done, or why not.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"time": {
+						SchemaProps: spec.SchemaProps{
+							Description: "time at which the outcome was known.",
+							Ref:         ref("k8s.io/apimachinery/pkg/apis/meta/v1.Time"),
+						},
+					},
+					"id": {
+						SchemaProps: spec.SchemaProps{
+							Description: "id of the run that this is the outcome of.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"offsets": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "offsets that list found.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: map[string]interface{}{},
+										Ref:     ref("github.com/weir-dev/weir/apis/connect/v1.PartitionOffset"),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"operation", "state", "time"},
+			},
+		},
+		Dependencies: []string{
+			"github.com/weir-dev/weir/apis/connect/v1.PartitionOffset", "k8s.io/apimachinery/pkg/apis/meta/v1.Time"},
+	}
+}
+
+func schema_weir_apis_connect_v1_PartitionOffset(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "PartitionOffset is the offset of one partition, both as the JSON of Connect's REST API (KIP-875).",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"partition": {
+						SchemaProps: spec.SchemaProps{
+							Description: "partition in the connector's own terms, for example {\"filename\":\"/a\"}, or {\"kafka_topic\":\"t\",\"kafka_partition\":0} for a sink.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"offset": {
+						SchemaProps: spec.SchemaProps{
+							Description: "offset in the connector's own terms.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"partition", "offset"},
 			},
 		},
 	}

@@ -126,6 +126,17 @@ type KafkaConnectorSpec struct {
 	// template customizes the pods.
 	// +optional
 	Template *TemplateSpec `json:"template,omitempty"`
+
+	// alterOffsets says what the annotation strimzi.io/connector-offsets: alter sets the offsets to (Strimzi's words).
+	// +optional
+	AlterOffsets *AlterOffsets `json:"alterOffsets,omitempty"`
+}
+
+// AlterOffsets names new offsets of a connector.
+type AlterOffsets struct {
+	// fromConfigMap names the ConfigMap whose key offsets.json holds the offsets, in the form of Connect's REST API (KIP-875).
+	// +required
+	FromConfigMap corev1.LocalObjectReference `json:"fromConfigMap"`
 }
 
 // ConnectorState is whether a connector and its tasks run.
@@ -184,6 +195,10 @@ type KafkaConnectorStatus struct {
 	// +optional
 	Restarts int32 `json:"restarts"`
 
+	// offsets is the outcome of the last operation that the annotation strimzi.io/connector-offsets asked for.
+	// +optional
+	Offsets *OffsetsStatus `json:"offsets,omitempty"`
+
 	// selector finds the pods of the tasks; the scale subresource serves it to autoscalers.
 	// +optional
 	Selector string `json:"selector,omitempty"`
@@ -231,6 +246,34 @@ type TaskStatus struct {
 	// since is when the task entered its state.
 	// +optional
 	Since *metav1.Time `json:"since,omitempty"`
+}
+
+// OffsetsStatus is the outcome of an operation on a connector's offsets.
+type OffsetsStatus struct {
+	// operation: list, alter or reset.
+	Operation string `json:"operation"`
+	// state: Done, Failed or Refused.
+	State string `json:"state"`
+	// message says what was done, or why not.
+	// +optional
+	Message string `json:"message,omitempty"`
+	// time at which the outcome was known.
+	Time metav1.Time `json:"time"`
+	// id of the run that this is the outcome of.
+	// +optional
+	ID string `json:"id,omitempty"`
+	// offsets that list found.
+	// +optional
+	// +listType=atomic
+	Offsets []PartitionOffset `json:"offsets,omitempty"`
+}
+
+// PartitionOffset is the offset of one partition, both as the JSON of Connect's REST API (KIP-875).
+type PartitionOffset struct {
+	// partition in the connector's own terms, for example {"filename":"/a"}, or {"kafka_topic":"t","kafka_partition":0} for a sink.
+	Partition string `json:"partition"`
+	// offset in the connector's own terms.
+	Offset string `json:"offset"`
 }
 
 // KafkaConnectorList is a list of KafkaConnectors.

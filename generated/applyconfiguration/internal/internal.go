@@ -25,6 +25,13 @@ func Parser() *typed.Parser {
 var parserOnce sync.Once
 var parser *typed.Parser
 var schemaYAML = typed.YAMLObject(`types:
+- name: com.github.weir-dev.weir.apis.connect.v1.AlterOffsets
+  map:
+    fields:
+    - name: fromConfigMap
+      type:
+        namedType: io.k8s.api.core.v1.LocalObjectReference
+      default: {}
 - name: com.github.weir-dev.weir.apis.connect.v1.ConnectorStatus
   map:
     fields:
@@ -182,6 +189,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.weir-dev.weir.apis.connect.v1.KafkaConnectorSpec
   map:
     fields:
+    - name: alterOffsets
+      type:
+        namedType: com.github.weir-dev.weir.apis.connect.v1.AlterOffsets
     - name: connectRef
       type:
         namedType: io.k8s.api.core.v1.LocalObjectReference
@@ -257,6 +267,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: observedGeneration
       type:
         scalar: numeric
+    - name: offsets
+      type:
+        namedType: com.github.weir-dev.weir.apis.connect.v1.OffsetsStatus
     - name: restarts
       type:
         scalar: numeric
@@ -300,6 +313,43 @@ var schemaYAML = typed.YAMLObject(`types:
         map:
           elementType:
             scalar: string
+- name: com.github.weir-dev.weir.apis.connect.v1.OffsetsStatus
+  map:
+    fields:
+    - name: id
+      type:
+        scalar: string
+    - name: message
+      type:
+        scalar: string
+    - name: offsets
+      type:
+        list:
+          elementType:
+            namedType: com.github.weir-dev.weir.apis.connect.v1.PartitionOffset
+          elementRelationship: atomic
+    - name: operation
+      type:
+        scalar: string
+      default: ""
+    - name: state
+      type:
+        scalar: string
+      default: ""
+    - name: time
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+- name: com.github.weir-dev.weir.apis.connect.v1.PartitionOffset
+  map:
+    fields:
+    - name: offset
+      type:
+        scalar: string
+      default: ""
+    - name: partition
+      type:
+        scalar: string
+      default: ""
 - name: com.github.weir-dev.weir.apis.connect.v1.Plugin
   map:
     fields:

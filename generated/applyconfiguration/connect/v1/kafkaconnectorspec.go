@@ -50,6 +50,8 @@ type KafkaConnectorSpecApplyConfiguration struct {
 	Storage *StorageSpecApplyConfiguration `json:"storage,omitempty"`
 	// template customizes the pods.
 	Template *TemplateSpecApplyConfiguration `json:"template,omitempty"`
+	// alterOffsets says what the annotation strimzi.io/connector-offsets: alter sets the offsets to (Strimzi's words).
+	AlterOffsets *AlterOffsetsApplyConfiguration `json:"alterOffsets,omitempty"`
 }
 
 // KafkaConnectorSpecApplyConfiguration constructs a declarative configuration of the KafkaConnectorSpec type for use with
@@ -193,5 +195,13 @@ func (b *KafkaConnectorSpecApplyConfiguration) WithStorage(value *StorageSpecApp
 // If called multiple times, the Template field is set to the value of the last call.
 func (b *KafkaConnectorSpecApplyConfiguration) WithTemplate(value *TemplateSpecApplyConfiguration) *KafkaConnectorSpecApplyConfiguration {
 	b.Template = value
+	return b
+}
+
+// WithAlterOffsets sets the AlterOffsets field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the AlterOffsets field is set to the value of the last call.
+func (b *KafkaConnectorSpecApplyConfiguration) WithAlterOffsets(value *AlterOffsetsApplyConfiguration) *KafkaConnectorSpecApplyConfiguration {
+	b.AlterOffsets = value
 	return b
 }

@@ -31,6 +31,8 @@ type KafkaConnectorStatusApplyConfiguration struct {
 	TaskSummary *string `json:"taskSummary,omitempty"`
 	// restarts is the number of container restarts of all pods that there are now.
 	Restarts *int32 `json:"restarts,omitempty"`
+	// offsets is the outcome of the last operation that the annotation strimzi.io/connector-offsets asked for.
+	Offsets *OffsetsStatusApplyConfiguration `json:"offsets,omitempty"`
 	// selector finds the pods of the tasks; the scale subresource serves it to autoscalers.
 	Selector *string `json:"selector,omitempty"`
 }
@@ -120,6 +122,14 @@ func (b *KafkaConnectorStatusApplyConfiguration) WithTaskSummary(value string) *
 // If called multiple times, the Restarts field is set to the value of the last call.
 func (b *KafkaConnectorStatusApplyConfiguration) WithRestarts(value int32) *KafkaConnectorStatusApplyConfiguration {
 	b.Restarts = &value
+	return b
+}
+
+// WithOffsets sets the Offsets field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Offsets field is set to the value of the last call.
+func (b *KafkaConnectorStatusApplyConfiguration) WithOffsets(value *OffsetsStatusApplyConfiguration) *KafkaConnectorStatusApplyConfiguration {
+	b.Offsets = value
 	return b
 }
 

@@ -31,6 +31,10 @@ type Plan struct {
 	Budgets         []*policyv1ac.PodDisruptionBudgetApplyConfiguration
 	Services        []*corev1ac.ServiceApplyConfiguration
 	StatefulSets    []*appsv1ac.StatefulSetApplyConfiguration
+	// Errands are pods that are sent to ask or to do something once.
+	Errands []*corev1ac.PodApplyConfiguration
+	// Returned are errands' pods whose answers have been taken in.
+	Returned []*corev1.Pod
 	// Unwanted are Services that the spec no longer asks for.
 	Unwanted []*corev1.Service
 	// Mark are pods to be marked for a restart that an annotation on the KafkaConnector asks for.
@@ -54,19 +58,23 @@ func Connector(s State) (Plan, error) {
 	}
 	e := effectiveOf(s.Connector, s.Connect)
 	invalid := firstFinding(s, e)
+	if invalid == nil {
+		invalid = plan.validate(s, e)
+	}
 	set := published(s, e)
 	rolling := 0
 	var err error
 	if invalid != nil {
 		err = plan.hold(s, e)
 	} else {
-		rolling, err = plan.pursue(s, e, set)
+		rolling, err = plan.pursue(s, e, &set)
 	}
 	if err != nil {
 		return Plan{}, fmt.Errorf("compare KafkaConnector %s/%s with what is there: %w", s.Connector.Namespace, s.Connector.Name, err)
 	}
 	plan.Mark, plan.Done = requests(s)
 	plan.Status = status(s, e, invalid, set, rolling)
+	plan.Status.Offsets = plan.offsets(s, e)
 	return plan, nil
 }
 
@@ -93,13 +101,13 @@ func (p *Plan) hold(s State, e effective) error {
 }
 
 // pursue plans what brings the world closer to the spec, and tells how many pods still have to be replaced.
-func (p *Plan) pursue(s State, e effective, set taskSet) (rolling int, err error) {
+func (p *Plan) pursue(s State, e effective, set *taskSet) (rolling int, err error) {
 	want := surroundings(s, e)
 	c := collector{}
 	p.ServiceAccounts = differing(&c, s.Live.ServiceAccount, want.serviceAccount, corev1ac.ExtractServiceAccount)
 	p.Roles = differing(&c, s.Live.Role, want.role, rbacv1ac.ExtractRole)
 	p.RoleBindings = differing(&c, s.Live.RoleBinding, want.roleBinding, rbacv1ac.ExtractRoleBinding)
-	p.Secrets = append(secretDiffers(&c, s.Live.ConnectorSecret, want.connectorSecret), secretDiffers(&c, s.Live.TaskConfigs, want.taskConfigs)...)
+	p.Secrets = slices.Concat(p.Secrets, secretDiffers(&c, s.Live.ConnectorSecret, want.connectorSecret), secretDiffers(&c, s.Live.TaskConfigs, want.taskConfigs))
 	p.ConfigMaps = append(differing(&c, s.Live.ConnectorConfig, want.connectorConfig, corev1ac.ExtractConfigMap),
 		differing(&c, s.Live.TaskRunnerConfig, want.taskRunnerConfig, corev1ac.ExtractConfigMap)...)
 	p.Budgets = differing(&c, s.Live.Budget, want.budget, policyv1ac.ExtractPodDisruptionBudget)
@@ -117,6 +125,10 @@ func (p *Plan) pursue(s State, e effective, set taskSet) (rolling int, err error
 		if claim := s.claimOwner(e).claim(s.Claim); claim != nil {
 			p.Claims = differing(&c, s.Claim, claim, corev1ac.ExtractPersistentVolumeClaim)
 		}
+	}
+	if waits := p.fence(s, e, *set); waits != nil {
+		set.condition = condition.False(ConditionTaskConfigsPublished, waits.reason, waits.message)
+		set.hashes, e.tasksRun = running(s), false
 	}
 	connector, tasks := connectorSet(s, e), tasksSet(s, e, set.hashes)
 	p.StatefulSets = slices.Concat(
@@ -218,5 +230,5 @@ func (p *Plan) Events() []event.Event {
 // Empty tells whether there is nothing to write but, perhaps, the status.
 func (p *Plan) Empty() bool {
 	return len(p.ServiceAccounts)+len(p.Roles)+len(p.RoleBindings)+len(p.Secrets)+len(p.ConfigMaps)+len(p.Claims)+len(p.Budgets)+
-		len(p.Services)+len(p.StatefulSets)+len(p.Unwanted)+len(p.Mark)+len(p.Done)+len(p.Restarts) == 0
+		len(p.Services)+len(p.StatefulSets)+len(p.Errands)+len(p.Returned)+len(p.Unwanted)+len(p.Mark)+len(p.Done)+len(p.Restarts) == 0
 }

@@ -175,6 +175,13 @@ func hasEnv(env []corev1.EnvVar, name string) bool {
 // generation identifies the configuration that task configs are computed from.
 func (e effective) generation() string { return contract.TaskConfigHash(encode(e.connectorConfig)) }
 
+// candidateKey identifies a configuration that the plugin has to accept. How many tasks there may be is nothing to ask about.
+func (e effective) candidateKey() string {
+	config := maps.Clone(e.connectorConfig)
+	delete(config, "tasks.max")
+	return contract.TaskConfigHash(encode(config))
+}
+
 func name(reference *corev1.LocalObjectReference) string {
 	if reference == nil {
 		return ""

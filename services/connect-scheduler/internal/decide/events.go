@@ -28,7 +28,18 @@ func news(before, after connectv1.KafkaConnectorStatus) []event.Event {
 	if before.TasksDesired != after.TasksDesired {
 		told = append(told, event.Normal(ReasonScaled, "Scale", fmt.Sprintf("tasks: %d, before %d", after.TasksDesired, before.TasksDesired)))
 	}
+	if o := after.Offsets; o != nil && (before.Offsets == nil || !before.Offsets.Time.Equal(&o.Time) || before.Offsets.ID != o.ID) {
+		told = append(told, offsetsEvent(o))
+	}
 	return append(told, turned(before.Conditions, after.Conditions)...)
+}
+
+func offsetsEvent(o *connectv1.OffsetsStatus) event.Event {
+	note := fmt.Sprintf("offsets %s: %s: %s", o.Operation, o.State, o.Message)
+	if o.State == OffsetsDone {
+		return event.Normal(ReasonOffsets, "Offsets", note)
+	}
+	return event.Warning(ReasonOffsets, "Offsets", note)
 }
 
 // pod is what tells whether a connector or task has failed again.

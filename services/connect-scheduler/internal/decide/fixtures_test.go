@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
 
@@ -64,7 +65,8 @@ type sim struct {
 	testing.TB
 	kube  kubernetes.Interface
 	state State
-	made  int // pods so far
+	made  int                              // pods so far
+	says  *corev1.ContainerStateTerminated // how errands end; in success where it is nil
 }
 
 func newSim(t testing.TB, s State) *sim {
@@ -93,8 +95,11 @@ func (s *sim) carryOut(plan Plan) {
 	put(s, rbac.RoleBindings(ns), plan.RoleBindings, &live.RoleBinding)
 	for _, want := range plan.Secrets {
 		secret := &live.TaskConfigs
-		if *want.Name == ConnectorName(s.state.Connector.Name) {
+		switch *want.Name {
+		case ConnectorName(s.state.Connector.Name):
 			secret = &live.ConnectorSecret
+		case CandidateName(s.state.Connector.Name):
+			secret = &live.Candidate
 		}
 		put(s, core.Secrets(ns), append(plan.Secrets[:0:0], want), secret)
 		for key, value := range (*secret).Data {
@@ -108,6 +113,12 @@ func (s *sim) carryOut(plan Plan) {
 	put(s, s.kube.PolicyV1().PodDisruptionBudgets(ns), plan.Budgets, &live.Budget)
 	for _, want := range plan.Services {
 		put(s, core.Services(ns), append(plan.Services[:0:0], want), s.service(*want.Name))
+	}
+	for _, errand := range plan.Errands {
+		s.state.Pods = append(s.state.Pods, s.answered(*errand.Name, errand.Annotations[annotationErrand]))
+	}
+	for _, pod := range plan.Returned {
+		s.remove(pod.Name)
 	}
 	for _, service := range plan.Unwanted {
 		require.NoError(s, apply.Delete(ctx, core.Services(ns), service))
@@ -134,6 +145,23 @@ func (s *sim) carryOut(plan Plan) {
 	}
 }
 
+// answered is an errand's pod that has come back; what it says is s.says.
+func (s *sim) answered(name, key string) *corev1.Pod {
+	s.made++
+	said := s.says
+	if said == nil {
+		said = &corev1.ContainerStateTerminated{Message: `{"reason":"Completed","message":"done","result":{"errors":{}}}`}
+	}
+	phase := corev1.PodSucceeded
+	if said.ExitCode != 0 {
+		phase = corev1.PodFailed
+	}
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(fmt.Sprintf("errand-%d", s.made)), Labels: map[string]string{contract.LabelType: contract.TypeErrand}, Annotations: map[string]string{annotationErrand: key}, CreationTimestamp: metav1.NewTime(noon)},
+		Status:     corev1.PodStatus{Phase: phase, ContainerStatuses: []corev1.ContainerStatus{{Name: contract.TypeErrand, State: corev1.ContainerState{Terminated: said}}}},
+	}
+}
+
 func (s *sim) service(name string) **corev1.Service {
 	switch name {
 	case ConnectorName(s.state.Connector.Name):
@@ -153,6 +181,9 @@ func put[C any, O metav1.Object](s *sim, client apply.Client[C, O], wanted []C, 
 }
 
 func (s *sim) remove(name string) {
+	if name == CandidateName(s.state.Connector.Name) {
+		s.state.Live.Candidate = nil // the garbage collector takes what the pod took along
+	}
 	kept := s.state.Pods[:0:0]
 	for _, pod := range s.state.Pods {
 		if pod.Name != name {

@@ -18,13 +18,15 @@ type taskSet struct {
 	// condition says whether it is what the connector published for the present configuration; while it is not, the set is
 	// the one that the tasks run with already.
 	condition metav1.Condition
+	// exactlyOnce tells that former tasks have to be gone and fenced off before tasks run with another set.
+	exactlyOnce bool
 }
 
 // published reads what the connector published. What cannot be used never touches tasks that run.
 func published(s State, e effective) taskSet {
 	last := running(s)
 	not := func(reason, message string) taskSet {
-		return taskSet{last, condition.False(ConditionTaskConfigsPublished, reason, message)}
+		return taskSet{hashes: last, condition: condition.False(ConditionTaskConfigsPublished, reason, message)}
 	}
 	secret := s.TaskConfigs
 	if secret == nil || secret.Annotations[contract.AnnotationTaskCount] == "" {
@@ -55,7 +57,8 @@ func published(s State, e effective) taskSet {
 	if hash := secret.Annotations[contract.AnnotationTaskConfigsHash]; hash != contract.TaskConfigsHash(hashes) {
 		return not(ReasonTorn, fmt.Sprintf("Secret %s: the task configs are not those that annotation %s was made from; somebody else has changed one", TasksName(s.Connector.Name), contract.AnnotationTaskConfigsHash))
 	}
-	return taskSet{hashes, condition.True(ConditionTaskConfigsPublished, ReasonPublished, fmt.Sprintf("%d task configs", count))}
+	return taskSet{hashes, condition.True(ConditionTaskConfigsPublished, ReasonPublished, fmt.Sprintf("%d task configs", count)),
+		secret.Annotations[contract.AnnotationExactlyOnce] == "true"}
 }
 
 // running are the hashes that the tasks' StatefulSet was last made with.

@@ -30,6 +30,12 @@ const (
 	ReasonApplyRejected        = "ApplyRejected"
 	ReasonMountPathTaken       = "MountPathTaken"
 
+	ReasonValidating       = "Validating"
+	ReasonConfigRejected   = "ConfigRejected"
+	ReasonValidationFailed = "ValidationFailed"
+	ReasonFencing          = "Fencing"
+	ReasonFencingFailed    = "FencingFailed"
+
 	ReasonPublished           = "Published"
 	ReasonNotPublishedYet     = "NotPublishedYet"
 	ReasonOutdated            = "Outdated"
@@ -67,6 +73,7 @@ const (
 	ReasonTaskFailed    = "TaskFailed"
 	ReasonTaskRecovered = "TaskRecovered"
 	ReasonRestarting    = "Restarting"
+	ReasonOffsets       = "Offsets"
 	ReasonScaled        = "Scaled"
 )
 
@@ -88,4 +95,11 @@ const (
 	StateFailed   = "Failed"
 	StatePaused   = "Paused"
 	StateStopped  = "Stopped"
+)
+
+// States of an operation on offsets in status.
+const (
+	OffsetsDone    = "Done"
+	OffsetsFailed  = "Failed"
+	OffsetsRefused = "Refused"
 )

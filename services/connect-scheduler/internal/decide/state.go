@@ -40,7 +40,7 @@ type State struct {
 type Live struct {
 	ConnectorSet, TaskSet                       *appsv1.StatefulSet
 	ConnectorConfig, TaskRunnerConfig           *corev1.ConfigMap
-	ConnectorSecret, TaskConfigs                *corev1.Secret
+	ConnectorSecret, TaskConfigs, Candidate     *corev1.Secret
 	ServiceAccount                              *corev1.ServiceAccount
 	Role                                        *rbacv1.Role
 	RoleBinding                                 *rbacv1.RoleBinding

@@ -187,6 +187,9 @@ func conditions(s State, e effective, invalid *finding, set taskSet, told connec
 }
 
 func valid(invalid *finding) metav1.Condition {
+	if invalid != nil && invalid.reason == ReasonValidating {
+		return condition.Unknown(ConditionConfigValid, invalid.reason, invalid.message)
+	}
 	if invalid != nil {
 		return condition.False(ConditionConfigValid, invalid.reason, invalid.message)
 	}

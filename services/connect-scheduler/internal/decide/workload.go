@@ -20,6 +20,8 @@ const (
 	annotationTemplateHash = "weir.dev/template-hash"
 	// annotationConfigHash identifies the files that the pod is started with and that change without the template changing.
 	annotationConfigHash = "weir.dev/config-hash"
+	// annotationAccepted on the connector's StatefulSet identifies the configuration that the plugin has accepted.
+	annotationAccepted = "weir.dev/accepted-config"
 )
 
 // kind is what connector and task pods do not have in common.
@@ -38,7 +40,8 @@ func (e effective) kinds(connector string) (connectorKind, taskKind kind) {
 // connectorSet is the StatefulSet of the connector's single pod.
 func connectorSet(s State, e effective) *appsv1ac.StatefulSetApplyConfiguration {
 	k, _ := e.kinds(s.Connector.Name)
-	return statefulSet(s, k, podTemplate(s, e, k), ConnectorName(s.Connector.Name), e.connectorReplicas)
+	return statefulSet(s, k, podTemplate(s, e, k), ConnectorName(s.Connector.Name), e.connectorReplicas).
+		WithAnnotations(map[string]string{annotationAccepted: e.candidateKey()})
 }
 
 // tasksSet is the StatefulSet of the tasks: as many pods as there are task configs. The pods' template lists what each of

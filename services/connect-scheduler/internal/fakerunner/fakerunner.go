@@ -36,6 +36,10 @@ const (
 	keyTask = "fake.task."
 	// keyRaw is published as it is in place of every task config.
 	keyRaw = "fake.raw"
+	// keyInvalid is the message with which a configuration that has it is refused.
+	keyInvalid = "fake.invalid"
+	// keyExactlyOnce makes the connector an exactly-once source.
+	keyExactlyOnce = "fake.exactly.once"
 )
 
 // Options of a fake runner.
@@ -71,7 +75,7 @@ func Run(ctx context.Context, config *rest.Config, o Options) error {
 }
 
 func connectorPods(pod *corev1.Pod) []controller.Key {
-	if pod.Labels[contract.LabelType] != contract.TypeConnector {
+	if pod.Labels[contract.LabelType] == contract.TypeTask {
 		return nil
 	}
 	return controller.Label[*corev1.Pod](contract.LabelConnector)(pod)
@@ -85,8 +89,13 @@ type runner struct {
 	secrets corev1listers.SecretLister
 }
 
-// Reconcile publishes what the connector's pod would, once it runs and the Secret to write to is there.
+// Reconcile publishes what the connector's pod would, once it runs and the Secret to write to is there, and answers errands.
 func (r *runner) Reconcile(ctx context.Context, key controller.Key) (controller.Result, error) {
+	for _, errand := range []string{"validate", "fence", "offsets"} {
+		if err := r.answer(ctx, key, errand); err != nil {
+			return controller.Result{}, err
+		}
+	}
 	pod, err := r.pods.Pods(key.Namespace).Get(key.Name + "-connector-0")
 	if err != nil || pod.DeletionTimestamp != nil || !ready(pod) {
 		return controller.Result{}, nil //nolint:nilerr // no pod, nothing to play
@@ -116,13 +125,17 @@ func (r *runner) Reconcile(ctx context.Context, key controller.Key) (controller.
 
 // connectorConfig reads what is mounted into the connector's pod.
 func (r *runner) connectorConfig(ctx context.Context, pod *corev1.Pod) (map[string]string, error) {
-	files, err := r.kube.CoreV1().Secrets(pod.Namespace).Get(ctx, strings.TrimSuffix(pod.Name, "-0"), metav1.GetOptions{})
+	return r.configOf(ctx, pod.Namespace, strings.TrimSuffix(pod.Name, "-0"))
+}
+
+func (r *runner) configOf(ctx context.Context, namespace, secret string) (map[string]string, error) {
+	files, err := r.kube.CoreV1().Secrets(namespace).Get(ctx, secret, metav1.GetOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("read Secret of pod %s: %w", pod.Name, err)
+		return nil, fmt.Errorf("read Secret %s: %w", secret, err)
 	}
 	var config map[string]string
 	if err := json.Unmarshal(files.Data[path.Base(contract.ConnectorConfigFile)], &config); err != nil {
-		return nil, fmt.Errorf("parse connector.json of pod %s: %w", pod.Name, err)
+		return nil, fmt.Errorf("parse connector.json of Secret %s: %w", secret, err)
 	}
 	return config, nil
 }
@@ -153,13 +166,15 @@ func publish(secret *corev1.Secret, generation string, config map[string]string)
 		}
 		data[contract.TaskConfigKey(id)], hashes[id] = file, contract.TaskConfigHash(file)
 	}
-	return corev1ac.Secret(secret.Name, secret.Namespace).
-		WithAnnotations(map[string]string{
-			contract.AnnotationGeneration:      generation,
-			contract.AnnotationTaskCount:       strconv.Itoa(count),
-			contract.AnnotationTaskConfigsHash: contract.TaskConfigsHash(hashes),
-		}).
-		WithData(data)
+	annotations := map[string]string{
+		contract.AnnotationGeneration:      generation,
+		contract.AnnotationTaskCount:       strconv.Itoa(count),
+		contract.AnnotationTaskConfigsHash: contract.TaskConfigsHash(hashes),
+	}
+	if config[keyExactlyOnce] != "" {
+		annotations[contract.AnnotationExactlyOnce] = "true"
+	}
+	return corev1ac.Secret(secret.Name, secret.Namespace).WithAnnotations(annotations).WithData(data)
 }
 
 func taskConfig(config map[string]string, id int) contract.TaskConfig {

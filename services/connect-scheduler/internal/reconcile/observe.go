@@ -55,6 +55,7 @@ func (w *world) live(g *gathering, key controller.Key) decide.Live {
 		TaskRunnerConfig: get(g, tasks, maps),
 		ConnectorSecret:  get(g, connector, secrets),
 		TaskConfigs:      get(g, tasks, secrets),
+		Candidate:        get(g, decide.CandidateName(key.Name), secrets),
 		ServiceAccount:   get(g, connector, core.ServiceAccounts().Lister().ServiceAccounts(key.Namespace).Get),
 		Role:             get(g, connector, rbac.Roles().Lister().Roles(key.Namespace).Get),
 		RoleBinding:      get(g, connector, rbac.RoleBindings().Lister().RoleBindings(key.Namespace).Get),
