@@ -167,3 +167,6 @@ func some(names []string) string {
 	}
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:maxNamed], ", "), len(names)-maxNamed)
 }
+
+// Partitions are all that there are.
+func (c *Cluster) Partitions() []Partition { return c.partitions }
