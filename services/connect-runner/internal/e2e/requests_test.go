@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -18,8 +19,8 @@ func (d *deployment) request(result any, mode ...string) (int, *pod) {
 	d.files()
 	output := filepath.Join(d.dir, "result.json")
 	_ = os.Remove(output)
-	args := append(mode, "--connector-config", filepath.Join(d.dir, "connector.json"), "--output", output)
-	p := d.start(mode[0], append(args, d.common(mode[0])...))
+	files := []string{"--connector-config", filepath.Join(d.dir, "connector.json"), "--output", output}
+	p := d.start(mode[0], slices.Concat(mode, files, d.common(mode[0])))
 	code := p.exit()
 	if text, err := os.ReadFile(output); err == nil {
 		require.NoError(d.t, json.Unmarshal(text, result))

@@ -15,8 +15,11 @@ import (
 	"github.com/weir-dev/weir/apis/contract"
 )
 
-// rounds is how often each kind of end is tried: a sample, or the whole tally under WEIR_BENCH.
+// rounds is how often each kind of end is tried: a sample, the whole tally under WEIR_BENCH, or what WEIR_TALLY says.
 func rounds() int {
+	if n, err := strconv.Atoi(os.Getenv("WEIR_TALLY")); err == nil {
+		return n
+	}
 	if os.Getenv("WEIR_BENCH") != "" {
 		return 100
 	}

@@ -1,0 +1,134 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"github.com/weir-dev/weir/apis/contract"
+	"github.com/weir-dev/weir/services/connect-runner/internal/config"
+	"github.com/weir-dev/weir/services/connect-runner/internal/health"
+	"github.com/weir-dev/weir/services/connect-runner/internal/jvm"
+	"github.com/weir-dev/weir/services/connect-runner/internal/outcome"
+	"github.com/weir-dev/weir/services/connect-runner/internal/publish"
+)
+
+func TestTheEndOfTheJVMIsJudgedByAllThatIsKnown(t *testing.T) {
+	failure := outcome.Errorf(contract.ReasonConfigInvalid, "topic: missing")
+	for _, test := range []struct {
+		name      string
+		ending    *ending
+		end       jvm.End
+		oomKilled bool
+		reason    string
+		message   string
+	}{
+		{"it stopped when it was told to", &ending{stopped: true}, jvm.End{Code: 0}, false, "", ""},
+		{"it said why it failed", &ending{err: failure}, jvm.End{Code: 1}, false, contract.ReasonConfigInvalid, "topic: missing"},
+		{"it said why it failed and was killed then", &ending{err: failure, killed: true}, jvm.End{Code: -1, Signal: syscall.SIGKILL}, false, contract.ReasonConfigInvalid, "topic: missing"},
+		{"it did not stop", &ending{killed: true}, jvm.End{Code: -1, Signal: syscall.SIGKILL}, false, contract.ReasonTaskFailed, "it did not stop within 57s and was killed"},
+		{"its heap was full", &ending{}, jvm.End{Code: jvm.ExitOnOutOfMemory}, false, contract.ReasonOutOfMemory, "the JVM ran out of memory"},
+		{"its container was full", &ending{}, jvm.End{Code: -1, Signal: syscall.SIGKILL}, true, contract.ReasonOutOfMemory, "the kernel killed the JVM"},
+		{"somebody killed it", &ending{}, jvm.End{Code: -1, Signal: syscall.SIGKILL}, false, contract.ReasonTaskFailed, `ended by the signal "killed"`},
+		{"it crashed", &ending{}, jvm.End{Code: -1, Signal: syscall.SIGABRT}, false, contract.ReasonTaskFailed, `ended by the signal "aborted"`},
+		{"a plugin ended it", &ending{}, jvm.End{Code: 0}, false, contract.ReasonTaskFailed, "the JVM ended with exit code 0"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := &Runner{Config: config.New(config.ModeTask, func(string) string { return "" })}
+			err := r.judge(test.ending, test.end, test.oomKilled)
+			if test.reason == "" {
+				require.NoError(t, err)
+				return
+			}
+			got := outcome.Termination(err, "Other")
+			require.Equal(t, test.reason, got.Reason)
+			require.Contains(t, got.Message, test.message)
+		})
+	}
+}
+
+// publisher fails as it is told to, and notes what it publishes.
+type publisher struct {
+	mu     sync.Mutex
+	errs   []error
+	counts []int
+	done   chan struct{}
+}
+
+func (p *publisher) Publish(_ context.Context, set publish.Set) (bool, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.errs) > 0 {
+		err := p.errs[0]
+		p.errs = p.errs[1:]
+		return false, err
+	}
+	p.counts = append(p.counts, len(set.Files))
+	p.done <- struct{}{}
+	return true, nil
+}
+
+func publishingTo(p *publisher) (*publishing, *Runner, chan error) {
+	r := &Runner{Config: config.New(config.ModeConnector, func(string) string { return "" }), Log: slog.New(slog.DiscardHandler), Publisher: p,
+		state: health.NewState(time.Minute, time.Now)}
+	r.metrics = newMetrics(prometheus.NewRegistry(), r.Config)
+	failed := make(chan error, 1)
+	return newPublishing(r, func(err error) { failed <- err }), r, failed
+}
+
+func configs(n int) jvm.Event {
+	return jvm.Event{Configs: make([]contract.TaskConfig, n), RequestedAt: time.Now().UnixMilli()}
+}
+
+func TestPublishingIsTriedUntilItSucceedsAndTheConnectorIsReadyThen(t *testing.T) {
+	to := &publisher{errs: []error{errors.New("api server is away"), errors.New("still")}, done: make(chan struct{}, 9)}
+	p, r, _ := publishingTo(to)
+	defer p.close()
+	p.offer(configs(3))
+	require.Error(t, r.state.IsReady())
+	<-to.done
+	require.Eventually(t, func() bool { return r.state.IsReady() == nil }, 10*time.Second, time.Millisecond)
+	require.Equal(t, []int{3}, to.counts)
+}
+
+func TestWhatIsOutdatedBeforeItIsPublishedIsSkipped(t *testing.T) {
+	to := &publisher{errs: []error{errors.New("api server is away")}, done: make(chan struct{}, 9)}
+	p, _, _ := publishingTo(to)
+	defer p.close()
+	p.offer(configs(1))
+	require.Eventually(t, func() bool { to.mu.Lock(); defer to.mu.Unlock(); return len(to.errs) == 0 }, 10*time.Second, time.Millisecond)
+	for i := range 10 {
+		p.offer(configs(2 + i))
+	}
+	require.Eventually(t, func() bool {
+		to.mu.Lock()
+		defer to.mu.Unlock()
+		return len(to.counts) > 0 && to.counts[len(to.counts)-1] == 11
+	}, 10*time.Second, time.Millisecond)
+	require.NotContains(t, to.counts, 1)
+}
+
+func TestOnlyWhatCannotEverBePublishedEndsTheConnector(t *testing.T) {
+	to := &publisher{errs: []error{fmt.Errorf("x: %w", publish.ErrTooLarge)}, done: make(chan struct{}, 9)}
+	p, _, failed := publishingTo(to)
+	p.offer(configs(1))
+	require.Equal(t, contract.ReasonTaskConfigsTooLarge, outcome.Termination(<-failed, "").Reason)
+	p.close()
+
+	to = &publisher{errs: []error{publish.ErrSuperseded}, done: make(chan struct{}, 9)}
+	p, _, failed = publishingTo(to)
+	p.offer(configs(1))
+	require.Eventually(t, func() bool { to.mu.Lock(); defer to.mu.Unlock(); return len(to.errs) == 0 }, 10*time.Second, time.Millisecond)
+	p.offer(configs(2))
+	<-to.done
+	p.close()
+	require.Empty(t, failed)
+}
