@@ -1,0 +1,221 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/weir-dev/weir/pkg/admission"
+	"github.com/weir-dev/weir/pkg/testkit"
+)
+
+// subject is a running server of reviews.
+type subject struct {
+	name, url string
+	allows    bool
+	command   *exec.Cmd
+}
+
+func (s *subject) pid() int { return s.command.Process.Pid }
+
+func (s *subject) stop() error {
+	if err := s.command.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	// How it ends is not what is measured.
+	_ = s.command.Wait()
+	return nil
+}
+
+// bareAddress is set for the bare handler.
+const bareAddress = "BENCH_BARE_ADDRESS"
+
+func serveBare(ctx context.Context, dir string) error {
+	server := &http.Server{Addr: os.Getenv(bareAddress), ReadHeaderTimeout: 5 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var review admissionv1.AdmissionReview
+		if err := json.NewDecoder(r.Body).Decode(&review); err != nil || review.Request == nil {
+			http.Error(w, "no review", http.StatusBadRequest)
+			return
+		}
+		review.Response, review.Request = &admissionv1.AdmissionResponse{UID: review.Request.UID, Allowed: true}, nil
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(review)
+	})}
+	context.AfterFunc(ctx, func() { server.Close() })
+	if err := server.ListenAndServeTLS(filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+func startBare(ctx context.Context, dir string) (*subject, error) {
+	own, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	address, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	command := exec.Command(own, "-bare="+dir)
+	command.Env = append(os.Environ(), bareAddress+"="+address)
+	s := &subject{name: "bare handler", url: "https://localhost:" + port(address) + "/", allows: true, command: command}
+	return s, s.start(ctx, func(ctx context.Context) error {
+		c, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(ctx, "tcp", address)
+		if err == nil {
+			c.Close()
+		}
+		return err
+	})
+}
+
+func program(root string) string { return filepath.Join(root, "bin", service) }
+
+func startService(root string, cp *testkit.ControlPlane) func(context.Context, string) (*subject, error) {
+	return func(ctx context.Context, dir string) (*subject, error) {
+		address, err := freeAddress()
+		if err != nil {
+			return nil, err
+		}
+		health, err := freeAddress()
+		if err != nil {
+			return nil, err
+		}
+		command := exec.Command(program(root), "--kubeconfig="+cp.Kubeconfig(), "--certificate-source=files", "--certificate-dir="+dir,
+			"--webhook-address="+address, "--metrics-address="+health, "--linger=0s", "--log-level=warn")
+		// As the base has it.
+		command.Env = append(os.Environ(), "GOMEMLIMIT=48MiB")
+		s := &subject{name: service, url: "https://localhost:" + port(address) + "/drainer", command: command}
+		return s, s.start(ctx, func(ctx context.Context) error {
+			request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+health+"/readyz", nil)
+			if err != nil {
+				return err
+			}
+			response, err := http.DefaultClient.Do(request)
+			if err != nil {
+				return err
+			}
+			response.Body.Close()
+			if response.StatusCode != http.StatusOK {
+				return fmt.Errorf("not ready: %s", response.Status)
+			}
+			return nil
+		})
+	}
+}
+
+// start returns when ready holds.
+func (s *subject) start(ctx context.Context, ready func(context.Context) error) error {
+	s.command.Stderr = os.Stderr
+	if err := s.command.Start(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	ticker := time.NewTicker(2 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		err := ready(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(err, s.stop())
+		case <-ticker.C:
+		}
+	}
+}
+
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+// prepare makes a protected pod, the certificates, and the review of its eviction.
+func prepare(ctx context.Context, cp *testkit.ControlPlane, root, dir string) (review []byte, err error) {
+	if _, err := cp.ApplyFiles(ctx, "", filepath.Join(root, "deploy", "crds", "drain.weir.dev_kafkadrainpolicies.yaml")); err != nil {
+		return nil, err
+	}
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "my-cluster-kafka-0", Labels: map[string]string{"strimzi.io/kind": "Kafka", "strimzi.io/name": "my-cluster-kafka"}},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "kafka", Image: "kafka"}}},
+	}
+	if _, err := cp.Client().CoreV1().Pods("default").Create(ctx, pod, metav1.CreateOptions{}); err != nil {
+		return nil, err
+	}
+	err = testkit.Poll(ctx, "the pod", func(ctx context.Context) error {
+		p, err := cp.Client().CoreV1().Pods("default").Get(ctx, pod.Name, metav1.GetOptions{})
+		if err == nil && p.Status.Phase != corev1.PodRunning {
+			err = errors.New("does not run")
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+
+	c, err := certificates()
+	if err != nil {
+		return nil, err
+	}
+	for name, data := range map[string][]byte{"tls.crt": c.Cert, "tls.key": c.Key, "ca.crt": c.Trusted} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			return nil, err
+		}
+	}
+	return json.Marshal(admissionv1.AdmissionReview{
+		TypeMeta: metav1.TypeMeta{Kind: "AdmissionReview", APIVersion: "admission.k8s.io/v1"},
+		Request: &admissionv1.AdmissionRequest{
+			UID: "705ab4f5-6393-11e8-b7cc-42010a800002", Operation: admissionv1.Create, Namespace: "default", Name: pod.Name, SubResource: "eviction",
+			Kind:     metav1.GroupVersionKind{Group: "policy", Version: "v1", Kind: "Eviction"},
+			Resource: metav1.GroupVersionResource{Version: "v1", Resource: "pods"},
+			Object:   runtime.RawExtension{Raw: []byte(`{"kind":"Eviction","apiVersion":"policy/v1","metadata":{"name":"my-cluster-kafka-0","namespace":"default"},"deleteOptions":{}}`)},
+		},
+	})
+}
+
+func certificates() (admission.Certificates, error) {
+	return admission.Next(admission.Certificates{}, []string{"localhost"}, nil, admission.Lifetimes{}, time.Now(), rand.Reader)
+}
+
+// resident is VmRSS of a process in MiB; 0 where there is no /proc.
+func resident(pid int) float64 {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(data)) {
+		if after, found := strings.CutPrefix(line, "VmRSS:"); found {
+			kib, _ := strconv.ParseFloat(strings.Fields(after)[0], 64)
+			return kib / 1024
+		}
+	}
+	return 0
+}
+
+// port of an address: the certificate is for localhost.
+func port(address string) string {
+	_, port, _ := net.SplitHostPort(address)
+	return port
+}
