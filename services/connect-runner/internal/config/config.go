@@ -187,11 +187,6 @@ func (c *Config) Validate() error {
 		}
 	}
 	if c.Mode == ModeConnector {
-		if c.Generation != "" {
-			if _, err := strconv.ParseInt(c.Generation, 10, 64); err != nil {
-				errs = append(errs, fmt.Errorf("--generation %q: a whole number is wanted", c.Generation))
-			}
-		}
 		if c.PublishTo == "" && c.Namespace == "" {
 			errs = append(errs, fmt.Errorf("--namespace (%s) is required, or --publish-to to run without Kubernetes", contract.EnvNamespace))
 		}

@@ -43,7 +43,6 @@ func TestFlagsThatCannotBeUsedAreReportedAllAtOnce(t *testing.T) {
 		{"a task id that is no number", ModeTask, []string{"--name=x", "--task-id=07"}, "", []string{`--task-id (TASK_ID) "07"`}},
 		{"a negative task id", ModeTask, []string{"--name=x", "--task-id=-1"}, "", []string{`"-1": a whole number from 0 is wanted`}},
 		{"a connector that nobody can hear", ModeConnector, []string{"--name=x"}, "", []string{"--namespace (POD_NAMESPACE) is required, or --publish-to"}},
-		{"a generation that is no number", ModeConnector, []string{"--name=x", "--namespace=n", "--generation=new"}, "", []string{`--generation "new"`}},
 		{"words that are not known", ModeValidate, []string{"--name=x", "--log-format=xml", "--sink-group=mine"}, "", []string{`--log-format "xml"`, `--sink-group "mine"`}},
 		{"offsets to write without a file", ModeOffsets, []string{"--name=x"}, "alter", []string{"--offsets is required"}},
 		{"nothing to fence", ModeOffsets, []string{"--name=x"}, "fence", []string{"--fence-tasks is required"}},

@@ -104,11 +104,11 @@ func published(secret *corev1.Secret, set Set) bool {
 	return maps.EqualFunc(tasks, set.data(), bytes.Equal)
 }
 
-// newer says whether generation a is newer than b; what is no number is older than all.
+// newer says whether generation a is newer than b, which only numbers tell: connect-scheduler's generations are hashes.
 func newer(a, b string) bool {
 	x, errA := strconv.ParseInt(a, 10, 64)
 	y, errB := strconv.ParseInt(b, 10, 64)
-	return errA == nil && (errB != nil || x > y)
+	return errA == nil && (b == "" || errB == nil && x > y)
 }
 
 // Permanent says whether trying again cannot help.

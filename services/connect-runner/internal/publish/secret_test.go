@@ -117,6 +117,15 @@ func TestAnOldPodDoesNotOverwriteANewerGeneration(t *testing.T) {
 	require.Equal(t, "10", read(t, admin, namespace).Annotations[contract.AnnotationGeneration])
 }
 
+func TestAGenerationThatIsAHashReplacesAnyOther(t *testing.T) {
+	admin, namespace, publisher := connectorPod(t)
+	for _, generation := range []string{"10", "d0e3833ece45fa34", "0a9c"} {
+		_, err := publisher.Publish(t.Context(), set(t, generation, generation))
+		require.NoError(t, err)
+		require.Equal(t, generation, read(t, admin, namespace).Annotations[contract.AnnotationGeneration])
+	}
+}
+
 func TestOfTwoWritersAtOnceTheLoserReadsAgain(t *testing.T) {
 	admin, namespace, publisher := connectorPod(t)
 	var wait sync.WaitGroup
