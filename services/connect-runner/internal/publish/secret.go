@@ -106,9 +106,17 @@ func published(secret *corev1.Secret, set Set) bool {
 
 // newer says whether generation a is newer than b, which only numbers tell: connect-scheduler's generations are hashes.
 func newer(a, b string) bool {
-	x, errA := strconv.ParseInt(a, 10, 64)
-	y, errB := strconv.ParseInt(b, 10, 64)
-	return errA == nil && (b == "" || errB == nil && x > y)
+	x, numberA := number(a)
+	y, numberB := number(b)
+	return numberA && (b == "" || numberB && x > y)
+}
+
+// hashLength is that of contract.TaskConfigHash; a hash may happen to have digits only.
+const hashLength = 16
+
+func number(generation string) (int64, bool) {
+	n, err := strconv.ParseInt(generation, 10, 64)
+	return n, err == nil && len(generation) < hashLength
 }
 
 // Permanent says whether trying again cannot help.

@@ -119,7 +119,7 @@ func TestAnOldPodDoesNotOverwriteANewerGeneration(t *testing.T) {
 
 func TestAGenerationThatIsAHashReplacesAnyOther(t *testing.T) {
 	admin, namespace, publisher := connectorPod(t)
-	for _, generation := range []string{"10", "d0e3833ece45fa34", "0a9c"} {
+	for _, generation := range []string{"10", "d0e3833ece45fa34", "9999999999999999", "1111111111111111", "0a9c"} {
 		_, err := publisher.Publish(t.Context(), set(t, generation, generation))
 		require.NoError(t, err)
 		require.Equal(t, generation, read(t, admin, namespace).Annotations[contract.AnnotationGeneration])
