@@ -2,11 +2,16 @@ package main
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -22,7 +27,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"github.com/weir-dev/weir/pkg/admission"
 	"github.com/weir-dev/weir/pkg/testkit"
 )
 
@@ -175,11 +179,11 @@ func prepare(ctx context.Context, cp *testkit.ControlPlane, root, dir string) (r
 		return nil, err
 	}
 
-	c, err := certificates()
+	cert, key, err := selfSigned()
 	if err != nil {
 		return nil, err
 	}
-	for name, data := range map[string][]byte{"tls.crt": c.Cert, "tls.key": c.Key, "ca.crt": c.Trusted} {
+	for name, data := range map[string][]byte{"tls.crt": cert, "tls.key": key, "ca.crt": cert} {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
 			return nil, err
 		}
@@ -195,8 +199,19 @@ func prepare(ctx context.Context, cp *testkit.ControlPlane, root, dir string) (r
 	})
 }
 
-func certificates() (admission.Certificates, error) {
-	return admission.Next(admission.Certificates{}, []string{"localhost"}, nil, admission.Lifetimes{}, time.Now(), rand.Reader)
+// selfSigned is a certificate for localhost, good for a day.
+func selfSigned() (cert, key []byte, err error) {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"}, NotAfter: time.Now().Add(24 * time.Hour), IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	if err != nil {
+		return nil, nil, err
+	}
+	encoded, err := x509.MarshalECPrivateKey(private)
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: encoded}), err
 }
 
 // resident is VmRSS of a process in MiB; 0 where there is no /proc.

@@ -2,7 +2,7 @@ package decide
 
 import (
 	"fmt"
-	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 
@@ -74,8 +74,9 @@ func advertisedID(pod *Pod, c *Cluster) (id int32, found bool) {
 }
 
 func isHostOf(host string, pod *Pod) bool {
-	if ip := net.ParseIP(host); ip != nil {
-		return pod.IP != "" && ip.Equal(net.ParseIP(pod.IP))
+	if ip, err := netip.ParseAddr(host); err == nil {
+		own, err := netip.ParseAddr(pod.IP)
+		return err == nil && ip.Unmap() == own.Unmap()
 	}
 	first, _, _ := strings.Cut(host, ".")
 	return first == pod.Name
