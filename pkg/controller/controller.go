@@ -41,6 +41,9 @@ type Options struct {
 	Log *slog.Logger
 	// Metrics is where the controller's metrics are registered.
 	Metrics prometheus.Registerer
+	// Gather is how long the changes that concern a key are gathered before it is reconciled, so that a burst of them costs one
+	// reconcile; not at all where it is 0.
+	Gather time.Duration
 	// Backoff is how long a key waits after its first failure, and the longest that it waits; 50 ms and 1 min where 0.
 	Backoff, MaxBackoff time.Duration
 }
@@ -117,7 +120,7 @@ func Watch[T metav1.Object](c *Controller, informer cache.SharedIndexInformer, m
 		}
 		if typed, ok := object.(T); ok {
 			for _, key := range m(typed) {
-				c.queue.Add(key)
+				c.queue.AddAfter(key, c.options.Gather)
 			}
 		}
 	}

@@ -153,6 +153,34 @@ func TestRunEndsOnlyWhenTheReconcileUnderWayHasEnded(t *testing.T) {
 	require.True(t, finished.Load(), "the reconcile under way keeps a live context")
 }
 
+func TestABurstOfChangesCostsOneReconcile(t *testing.T) {
+	t.Parallel()
+	var runs atomic.Int32
+	c := controller.New("test", reconcile(func(context.Context, controller.Key) (controller.Result, error) {
+		runs.Add(1)
+		return controller.Result{}, nil
+	}), controller.Options{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Gather: 200 * time.Millisecond})
+	client := fake.NewClientset()
+	factory := informers.NewSharedInformerFactory(client, 0)
+	require.NoError(t, controller.Watch(c, factory.Core().V1().ConfigMaps().Informer(), func(*corev1.ConfigMap) []controller.Key {
+		return []controller.Key{{Namespace: "default", Name: "one for all"}}
+	}))
+	ctx, cancel := context.WithCancel(context.Background())
+	factory.Start(ctx.Done())
+	ended := make(chan error, 1)
+	go func() { ended <- c.Run(ctx) }()
+	factory.WaitForCacheSync(ctx.Done())
+	for _, name := range []string{"a", "b", "c", "d"} {
+		_, err := client.CoreV1().ConfigMaps("default").Create(ctx, configMap(name), metav1.CreateOptions{})
+		require.NoError(t, err)
+	}
+	eventually(t, func() bool { return runs.Load() > 0 })
+	require.EqualValues(t, 1, runs.Load())
+	cancel()
+	require.NoError(t, <-ended)
+	factory.Shutdown()
+}
+
 func TestMapsByLabel(t *testing.T) {
 	t.Parallel()
 	object := configMap("a")

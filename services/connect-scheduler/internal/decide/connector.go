@@ -131,9 +131,11 @@ func (p *Plan) pursue(s State, e effective, set *taskSet) (rolling int, err erro
 		set.hashes, e.tasksRun = running(s), false
 	}
 	connector, tasks := connectorSet(s, e), tasksSet(s, e, set.hashes)
-	p.StatefulSets = slices.Concat(
-		differing(&c, s.Live.ConnectorSet, connector, appsv1ac.ExtractStatefulSet),
-		differing(&c, s.Live.TaskSet, tasks, appsv1ac.ExtractStatefulSet))
+	p.StatefulSets = differing(&c, s.Live.ConnectorSet, connector, appsv1ac.ExtractStatefulSet)
+	// Without anything published yet there is nothing to make the tasks' StatefulSet of.
+	if s.Live.TaskSet != nil || set.condition.Status == metav1.ConditionTrue {
+		p.StatefulSets = slices.Concat(p.StatefulSets, differing(&c, s.Live.TaskSet, tasks, appsv1ac.ExtractStatefulSet))
+	}
 
 	connectorHash, taskHash := connector.Spec.Template.Annotations[annotationTemplateHash], tasks.Spec.Template.Annotations[annotationTemplateHash]
 	if settled(s.Live.ConnectorSet, connector) {

@@ -25,13 +25,18 @@ func news(before, after connectv1.KafkaConnectorStatus) []event.Event {
 			told = append(told, event.Normal(ReasonTaskRecovered, "Observe", fmt.Sprintf("task %d runs again", task.ID)))
 		}
 	}
-	if before.TasksDesired != after.TasksDesired {
+	if before.TasksDesired != after.TasksDesired && !newlyPublished(before, after) {
 		told = append(told, event.Normal(ReasonScaled, "Scale", fmt.Sprintf("tasks: %d, before %d", after.TasksDesired, before.TasksDesired)))
 	}
 	if o := after.Offsets; o != nil && (before.Offsets == nil || !before.Offsets.Time.Equal(&o.Time) || before.Offsets.ID != o.ID) {
 		told = append(told, offsetsEvent(o))
 	}
 	return append(told, turned(before.Conditions, after.Conditions)...)
+}
+
+// newlyPublished holds when the event of the publication says how many tasks there are.
+func newlyPublished(before, after connectv1.KafkaConnectorStatus) bool {
+	return meta.IsStatusConditionTrue(after.Conditions, ConditionTaskConfigsPublished) && !meta.IsStatusConditionTrue(before.Conditions, ConditionTaskConfigsPublished)
 }
 
 func offsetsEvent(o *connectv1.OffsetsStatus) event.Event {

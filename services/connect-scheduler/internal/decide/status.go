@@ -37,7 +37,7 @@ func status(s State, e effective, invalid *finding, set taskSet, restarts int) c
 		}
 	}
 	told.TaskSummary = fmt.Sprintf("%d/%d", told.TasksReady, told.TasksDesired)
-	told.State = stateWord(s, told)
+	told.State = stateWord(s, set, told)
 	told.Conditions = condition.Merge(s.Connector.Status.Conditions, conditions(s, e, invalid, set, told, restarts), s.Connector.Generation, s.Now)
 	return told
 }
@@ -151,7 +151,7 @@ func mainContainer(pod *corev1.Pod) corev1.ContainerStatus {
 
 func restartsOf(pod *corev1.Pod) int32 { return mainContainer(pod).RestartCount }
 
-func stateWord(s State, told connectv1.KafkaConnectorStatus) string {
+func stateWord(s State, set taskSet, told connectv1.KafkaConnectorStatus) string {
 	failed := failedTasks(told)
 	switch {
 	case s.Connector.Spec.State == connectv1.StateStopped:
@@ -162,6 +162,8 @@ func stateWord(s State, told connectv1.KafkaConnectorStatus) string {
 		return StateFailed
 	case told.Connector.State == PodFailed, len(failed) > 0:
 		return StateDegraded
+	case set.condition.Reason == ReasonNotPublishedYet:
+		return StatePending
 	case told.Connector.State == PodRunning && told.TasksReady == told.TasksDesired && len(told.Tasks) == int(told.TasksDesired):
 		return StateRunning
 	}

@@ -146,7 +146,7 @@ func TestPodsAreMadeBeforeTheClaimIsBound(t *testing.T) {
 	claim.Status.Phase = corev1.ClaimPending
 	plan, err := Connector(State{Connector: referring("orders"), Connect: odf(), Worker: workerFacts(), Claim: claim, Now: noon})
 	require.NoError(t, err)
-	require.Len(t, plan.StatefulSets, 2, "a class that waits for the first consumer would wait for ever")
+	require.Len(t, plan.StatefulSets, 1, "a class that waits for the first consumer would wait for ever")
 }
 
 func TestPodsDoNotMountAClaimOfSomebodyElse(t *testing.T) {

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -34,9 +35,7 @@ func forgetValues(object any) (any, error) {
 		}
 	}
 	secret.Data = facts
-	if secret.Labels[contract.LabelManagedBy] != decide.Manager {
-		secret.ManagedFields, secret.Annotations = nil, nil
-	}
+	forgetOthers(secret)
 	return secret, nil
 }
 
@@ -84,9 +83,25 @@ func forgetForeign(object any) (any, error) {
 			o.Data, o.BinaryData = nil, nil
 		}
 	}
-	if !madeHere(meta) {
-		meta.SetManagedFields(nil)
-		meta.SetAnnotations(nil)
+	forgetOthers(meta)
+	return object, nil
+}
+
+// forgetOthers keeps of what was made here the fields that are owned here, and of all else no managers and annotations.
+func forgetOthers(object metav1.Object) {
+	if !madeHere(object) {
+		object.SetManagedFields(nil)
+		object.SetAnnotations(nil)
+		return
+	}
+	object.SetManagedFields(slices.DeleteFunc(object.GetManagedFields(), func(e metav1.ManagedFieldsEntry) bool { return e.Manager != decide.Manager }))
+}
+
+// forgetSpecs is the transform of the pod cache: of a pod's spec only its node matters.
+func forgetSpecs(object any) (any, error) {
+	if pod, ok := object.(*corev1.Pod); ok {
+		pod.ManagedFields = nil
+		pod.Spec = corev1.PodSpec{NodeName: pod.Spec.NodeName}
 	}
 	return object, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -33,6 +34,9 @@ func Scheme() *runtime.Scheme {
 	return kinds
 }
 
+// gather is short beside what it takes a pod to start or to fail, and long beside a burst of events about one connector.
+const gather = 100 * time.Millisecond
+
 // Setup builds the controllers of KafkaConnectors and KafkaConnects.
 func Setup(_ context.Context, env app.Env, workers int) (app.Plan, error) {
 	weir, err := versioned.NewForConfig(env.REST)
@@ -44,7 +48,7 @@ func Setup(_ context.Context, env app.Env, workers int) (app.Plan, error) {
 		return app.Plan{}, err
 	}
 	act := actor{kube: env.Kube, weir: weir}
-	options := controller.Options{Workers: workers, Log: env.Log, Metrics: env.Metrics}
+	options := controller.Options{Workers: workers, Log: env.Log, Metrics: env.Metrics, Gather: gather}
 	connector := controller.New("kafkaconnector", connectors{w, act, env.Events, env.Now}, options)
 	options.Workers = 2
 	connect := controller.New("kafkaconnect", connects{w, act, env.Events, env.Now}, options)

@@ -42,7 +42,7 @@ func newWorld(kube kubernetes.Interface, weir versioned.Interface, namespace str
 	in := informers.WithNamespace(namespace)
 	w := &world{
 		objects: informers.NewSharedInformerFactoryWithOptions(kube, 0, in, informers.WithTransform(forgetForeign)),
-		pods: informers.NewSharedInformerFactoryWithOptions(kube, 0, in, informers.WithTransform(forgetManagers),
+		pods: informers.NewSharedInformerFactoryWithOptions(kube, 0, in, informers.WithTransform(forgetSpecs),
 			informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = contract.LabelConnector })),
 		events: informers.NewSharedInformerFactoryWithOptions(kube, 0, in, informers.WithTransform(forgetManagers),
 			informers.WithTweakListOptions(func(o *metav1.ListOptions) {
