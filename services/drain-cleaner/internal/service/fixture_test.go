@@ -20,6 +20,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -376,3 +377,6 @@ func (h *house) drain(ctx context.Context, node string, args ...string) (output 
 	err = command.Run()
 	return all.String(), err
 }
+
+// noLease is a cache that has nothing.
+func noLease(string) *coordinationv1.Lease { return nil }

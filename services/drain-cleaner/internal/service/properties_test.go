@@ -1,0 +1,180 @@
+package service_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/rest"
+
+	"github.com/weir-dev/weir/apis/contract"
+	drainv1alpha1 "github.com/weir-dev/weir/apis/drain/v1alpha1"
+	"github.com/weir-dev/weir/generated/clientset/versioned"
+	"github.com/weir-dev/weir/pkg/app"
+	"github.com/weir-dev/weir/pkg/testkit/perturb"
+	"github.com/weir-dev/weir/pkg/testkit/snapshot"
+	"github.com/weir-dev/weir/pkg/testkit/transition"
+
+	"github.com/weir-dev/weir/services/drain-cleaner/internal/claims"
+	"github.com/weir-dev/weir/services/drain-cleaner/internal/config"
+	"github.com/weir-dev/weir/services/drain-cleaner/internal/decide"
+	"github.com/weir-dev/weir/services/drain-cleaner/internal/kafka/kafkatest"
+	"github.com/weir-dev/weir/services/drain-cleaner/internal/service"
+)
+
+var (
+	policiesResource = drainv1alpha1.SchemeGroupVersion.WithResource("kafkadrainpolicies")
+	podsResource     = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
+	leasesResource   = schema.GroupVersionResource{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"}
+)
+
+// subject is drain-cleaner for one namespace, which is where its Leases are too; its certificate is a file.
+func subject(t *testing.T) perturb.Subject {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range []string{"tls.crt", "tls.key"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
+	}
+	return perturb.Subject{
+		Service: func(ctx context.Context, connection *rest.Config, namespace string) error {
+			c := config.FromEnv(func(string) string { return "" })
+			c.WebhookAddress, c.CertificateSource, c.CertificateDir, c.Namespace, c.Linger = "127.0.0.1:0", config.CertificateFiles, dir, namespace, 0
+			c.Patience = decide.Patience{Lapse: 2 * time.Second, Settle: 10 * time.Millisecond, Nameless: 2 * time.Second}
+			o := app.Defaults()
+			o.MetricsAddress, o.Namespace = "", namespace
+			return app.Run(ctx, service.Spec(&c, nil), o, connection, slog.New(slog.DiscardHandler))
+		},
+		Compare:   snapshot.Of(policiesResource, podsResource, leasesResource),
+		Normalize: []snapshot.Normalizer{snapshot.Without("status", "drains"), withoutTimes},
+		// Its own Leases are what it is about: they count.
+		Ignore:   []string{"events", "subjectaccessreviews", "selfsubjectaccessreviews"},
+		Deadline: patience,
+	}
+}
+
+// withoutTimes leaves out what depends on when a thing was done.
+func withoutTimes(o *unstructured.Unstructured) {
+	annotations := o.GetAnnotations()
+	delete(annotations, contract.AnnotationDrain)
+	o.SetAnnotations(annotations)
+}
+
+func policyYAML(bootstrap string) string {
+	return fmt.Sprintf(`apiVersion: drain.weir.dev/v1alpha1
+kind: KafkaDrainPolicy
+metadata: {name: kafka}
+spec:
+  podSelector: {matchLabels: {app: kafka}}
+  mode: SelfCheck
+  bootstrapServers: %q
+  requireNodeCordoned: false
+`, bootstrap)
+}
+
+const podYAML = `apiVersion: v1
+kind: Pod
+metadata: {name: kafka-0, labels: {app: kafka}%s}
+spec: {containers: [{name: kafka, image: kafka}], terminationGracePeriodSeconds: 0}
+`
+
+// A claim of a pod that has been replaced is given back, the record of a drain that was given up long ago is taken off its pod, and
+// the status says that nothing is left to do.
+func TestEndsTheSameWhereverItIsDisturbed(t *testing.T) {
+	t.Parallel()
+	h := install(t)
+	fake := kafkatest.Start(t, scripted("perturbed"))
+	old := time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)
+	record := fmt.Sprintf(`, annotations: {weir.dev/drain: '{"since":%q,"last":%q,"attempts":3}'}`, old, old)
+	perturb.Replay(t, h.ControlPlane, perturb.Scenario{
+		Name: "claim and record", Subject: subject(t), Hold: time.Second, Parallel: 2,
+		Steps: []perturb.Step{
+			perturb.Apply("the policy", policyYAML(fake.Bootstrap())),
+			perturb.Apply("the replacement", fmt.Sprintf(podYAML, record)),
+			{Name: "the claim", Run: func(ctx context.Context, env perturb.Env) error {
+				c := claims.Claims{Leases: env.Client().CoordinationV1().Leases(env.Namespace), Cached: noLease}
+				_, claimed, err := c.Claim(ctx, claims.OfKafka("x"), "x", decide.Holder{Namespace: env.Namespace, Pod: "kafka-0", UID: "gone", BrokerID: new(int32), Policy: "kafka", Since: time.Now()}, 1)
+				if err == nil && !claimed {
+					err = errors.New("somebody else holds a claim")
+				}
+				return err
+			}},
+		},
+		Done: func(ctx context.Context, env perturb.Env) error {
+			leases, err := env.Client().CoordinationV1().Leases(env.Namespace).List(ctx, metav1.ListOptions{})
+			if err != nil {
+				return err
+			}
+			if len(leases.Items) > 0 {
+				return errors.New("the claim is still held")
+			}
+			pod, err := env.Client().CoreV1().Pods(env.Namespace).Get(ctx, "kafka-0", metav1.GetOptions{})
+			if err != nil {
+				return err
+			}
+			if _, noted := pod.Annotations[contract.AnnotationDrain]; noted || pod.Status.Phase != corev1.PodRunning {
+				return errors.New("the record of the drain is still there")
+			}
+			return followed(ctx, env)
+		},
+	})
+}
+
+func followed(ctx context.Context, env perturb.Env) error {
+	weir, err := versioned.NewForConfig(env.REST())
+	if err != nil {
+		return err
+	}
+	p, err := weir.DrainV1alpha1().KafkaDrainPolicies(env.Namespace).Get(ctx, "kafka", metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	if p.Status.Pods != 1 || len(p.Status.Drains) > 0 {
+		return fmt.Errorf("the status is not at rest: %+v", p.Status)
+	}
+	return condition(drainv1alpha1.ConditionDraining, metav1.ConditionFalse, "NoDrain")(p.Status)
+}
+
+func TestEveryChangeOfAPolicyEndsAsIfItHadBeenMadeSo(t *testing.T) {
+	t.Parallel()
+	h := install(t)
+	fake := kafkatest.Start(t, scripted("changed"))
+	ready := func(status string) func(*unstructured.Unstructured) error {
+		return func(o *unstructured.Unstructured) error {
+			conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
+			observed, _, _ := unstructured.NestedInt64(o.Object, "status", "observedGeneration")
+			for _, c := range conditions {
+				if c := c.(map[string]any); c["type"] == drainv1alpha1.ConditionReady && c["status"] == status && observed == o.GetGeneration() {
+					return nil
+				}
+			}
+			return fmt.Errorf("not Ready=%s", status)
+		}
+	}
+	transition.Run(t, h.ControlPlane, transition.Plan{
+		Subject: subject(t), Base: fmt.Sprintf(podYAML, "") + "---\n" + policyYAML(fake.Bootstrap()), Done: ready("True"), Reported: ready("False"), Parallel: 4,
+	}, []transition.Change{
+		{Name: "delegates", Patch: "spec: {mode: Delegate}", Valid: true},
+		{Name: "observes", Patch: "spec: {mode: Observe}", Valid: true},
+		{Name: "other pods", Patch: "spec: {podSelector: {matchLabels: {app: other}}}", Valid: true},
+		{Name: "headroom", Patch: "spec: {minIsrHeadroom: 1}", Valid: true},
+		{Name: "a deadline", Patch: "spec: {drainDeadline: 10m, onDeadline: Allow}", Valid: true},
+		{Name: "local volumes", Patch: "spec: {localVolumePolicy: Deny}", Valid: true},
+		{Name: "identity", Patch: "spec: {brokerId: {from: AdvertisedListener}}", Valid: true},
+		{Name: "two at a time", Patch: "spec: {maxConcurrent: 2}", Valid: true},
+		{Name: "brokers that are not there", Patch: `spec: {bootstrapServers: "127.0.0.1:1"}`},
+		{Name: "a login without a Secret", Patch: "spec: {sasl: {mechanism: PLAIN, secret: missing}}"},
+		{Name: "no brokers", Patch: "spec: {bootstrapServers: null}"},
+		{Name: "nobody at a time", Patch: "spec: {maxConcurrent: 0}"},
+		{Name: "a mode that there is not", Patch: "spec: {mode: Guess}"},
+	})
+}
