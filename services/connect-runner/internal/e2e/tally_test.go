@@ -149,6 +149,7 @@ func TestFencingKeepsAZombieOfAnExactlyOnceSourceFromWriting(t *testing.T) {
 	})
 	d.worker["exactly.once.source.support"] = "enabled"
 	zombie := d.startTasks(1)[0]
+	require.Equal(t, "true", d.annotations()[contract.AnnotationExactlyOnce], "connect-scheduler hears that it has to fence")
 	eventually(t, time.Minute, "records flow", func() bool { return b.count(t, topic) > 100 })
 	var result contract.OffsetsResult
 	code, _ := d.request(&result, "offsets", "fence", "--fence-tasks", "1")

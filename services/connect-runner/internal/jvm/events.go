@@ -22,6 +22,8 @@ type Event struct {
 	Configs []contract.TaskConfig `json:"configs,omitempty"`
 	// RequestedAt is when the connector asked for them, in milliseconds since 1970.
 	RequestedAt int64 `json:"requestedAt,omitempty"`
+	// ExactlyOnce is whether their tasks are those of an exactly-once source.
+	ExactlyOnce bool `json:"exactlyOnce,omitempty"`
 
 	// Clean is whether everything was closed.
 	Clean bool `json:"clean,omitempty"`

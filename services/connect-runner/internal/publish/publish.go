@@ -34,6 +34,8 @@ type Set struct {
 	Files [][]byte
 	// Hash over all of them.
 	Hash string
+	// ExactlyOnce is set for an exactly-once source.
+	ExactlyOnce bool
 }
 
 // NewSet encodes task configs. Equal configs have equal files: keys are in order.
@@ -59,11 +61,15 @@ func NewSet(generation string, configs []contract.TaskConfig) (Set, error) {
 
 // annotations of the Secret.
 func (s Set) annotations() map[string]string {
-	return map[string]string{
+	annotations := map[string]string{
 		contract.AnnotationGeneration:      s.Generation,
 		contract.AnnotationTaskCount:       strconv.Itoa(len(s.Files)),
 		contract.AnnotationTaskConfigsHash: s.Hash,
 	}
+	if s.ExactlyOnce {
+		annotations[contract.AnnotationExactlyOnce] = "true"
+	}
+	return annotations
 }
 
 // data of the Secret.

@@ -69,3 +69,10 @@ func TestADirectoryHoldsWhatTheSecretWould(t *testing.T) {
 	}
 	require.Equal(t, []string{AnnotationsFile, "task-0.json"}, names)
 }
+
+func TestAnExactlyOnceSourceSaysSo(t *testing.T) {
+	plain, exact := set(t, "1", "a"), set(t, "1", "a")
+	exact.ExactlyOnce = true
+	require.NotContains(t, plain.annotations(), contract.AnnotationExactlyOnce)
+	require.Equal(t, "true", exact.annotations()[contract.AnnotationExactlyOnce])
+}

@@ -81,6 +81,7 @@ func (p *publishing) run(ctx context.Context) {
 func (p *publishing) publish(ctx context.Context, event jvm.Event) bool {
 	r := p.runner
 	set, err := publish.NewSet(r.Config.Generation, event.Configs)
+	set.ExactlyOnce = event.ExactlyOnce
 	if err == nil {
 		attempt, cancel := context.WithTimeout(ctx, publishTimeout)
 		defer cancel()

@@ -134,7 +134,8 @@ final class ConnectorRun implements PodHerder.Events {
         for (Map<String, String> task : tasks) {
             configs.add(Map.of("connector", connector, "task", task));
         }
-        channel.send("taskConfigs", Map.of("configs", configs, "requestedAt", requestedAt));
+        boolean exactlyOnce = !pod.isSink() && pod.herder().worker().config().exactlyOnceSourceEnabled();
+        channel.send("taskConfigs", Map.of("configs", configs, "requestedAt", requestedAt, "exactlyOnce", exactlyOnce));
         published = tasks;
         log.info("The connector asks for {} tasks", tasks.size());
     }
