@@ -18,6 +18,8 @@ SUITE ?=
 FUZZTIME ?= 20s
 # Packages that start a control plane of their own share the machine: two at a time.
 TESTFLAGS ?= -p 2 -timeout 20m
+# How many disturbances are replayed (pkg/testkit/perturb): a sample of each kind, or full for every one of them.
+export WEIR_PERTURB ?= sample
 
 ifneq ($(SERVICE),)
 ifeq ($(filter $(SERVICE),$(SERVICES)),)
@@ -84,6 +86,10 @@ verify-self-test: ## show that verify fails where it should
 fuzz: ## fuzz every fuzz test for a while [FUZZTIME=20s] [SERVICE=x]
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz $(SERVICE:%=services/%)
 
+.PHONY: dev
+dev: ## a kind cluster with the suite in it, which follows the sources; tails the logs
+	@e2e/kind/dev
+
 ##@ Ship
 
 .PHONY: images
@@ -91,8 +97,12 @@ images: ## build the container images, list what is in them in dist/sbom, print 
 	@build/images $(SERVICE)
 
 .PHONY: e2e
-e2e: ## run the end-to-end suites on kind [SUITE=x]
-	$(if $(wildcard e2e/suites/$(or $(SUITE),*)),cd e2e && go test -count=1 -timeout 60m ./suites/$(or $(SUITE),...),$(call missing,there is no e2e/suites/$(SUITE) yet))
+e2e: ## run the end-to-end suites on kind; E2E_KEEP=1 keeps the cluster [SUITE=smoke|connect|storage|…]
+	@cd e2e && go build -o ../bin/e2e ./kind && exec ../bin/e2e -suite='$(SUITE)'
+
+.PHONY: e2e-clean
+e2e-clean: ## delete the cluster that E2E_KEEP=1 has kept
+	@cd e2e && go build -o ../bin/e2e ./kind && exec ../bin/e2e -clean
 
 .PHONY: bench
 bench: $(filter $(CHOSEN:%=bench-%),$(BENCHES)) ## run the benchmarks [SERVICE=x]

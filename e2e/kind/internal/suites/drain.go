@@ -1,0 +1,231 @@
+package suites
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/weir-dev/weir/apis/contract"
+	"github.com/weir-dev/weir/e2e/kind/internal/suite"
+	"github.com/weir-dev/weir/e2e/kind/internal/world"
+)
+
+const (
+	drainSpace = "e2e-drain"
+	// rolling is how long it may take to drain all workers, one after the other.
+	rolling = 12 * time.Minute
+)
+
+func (h *here) drain(ctx context.Context, p *suite.Proof) error {
+	if err := h.install(ctx, "drain-cleaner", "weir-drain-cleaner"); err != nil {
+		return err
+	}
+	if err := h.threeBrokers(ctx, drainSpace); err != nil {
+		return err
+	}
+	return steps(ctx, p, []step{
+		{"a second worker cannot be drained while the first one's broker is away", setup, h.secondIsDenied},
+		{"SelfCheck: kubectl drain of every worker in turn, under load with acks=all", rolling, func(ctx context.Context) (string, error) {
+			return h.drainAll(ctx, drainSpace)
+		}},
+		{"Delegate: the same, with a stand-in that rolls annotated pods as Strimzi's operator does", rolling, h.delegated},
+		{"no record was lost, no partition was offline or below min.insync.replicas", patience, func(ctx context.Context) (string, error) {
+			return h.drainTally(ctx, drainSpace)
+		}},
+	})
+}
+
+// threeBrokers starts a broker on each worker, with records written to a topic of three replicas, two of which must be in sync.
+func (h *here) threeBrokers(ctx context.Context, namespace string) error {
+	if err := h.kafkaOn(ctx, namespace, 3, `affinity:
+        podAntiAffinity:
+          requiredDuringSchedulingIgnoredDuringExecution:
+          - topologyKey: kubernetes.io/hostname
+            labelSelector: {matchLabels: {app: kafka}}`, "persistentVolumeClaim: {claimName: kafka}", func(ctx context.Context) error {
+		if err := h.sharedVolume(ctx, namespace+"-kafka"); err != nil {
+			return err
+		}
+		return h.ApplyFile(ctx, namespace, "brokers.yaml", "CLASS", namespace+"-kafka")
+	}); err != nil {
+		return err
+	}
+	if _, err := h.Kubectl(ctx, "exec", "-n", namespace, "load", "--", "load", "topic", "--topic", "drained", "--partitions=6", "--replicas=3", "--min-isr=2"); err != nil {
+		return err
+	}
+	if err := h.ApplyFile(ctx, namespace, "self-check.yaml"); err != nil {
+		return err
+	}
+	return h.brokersReady(ctx, namespace)
+}
+
+func (h *here) brokersReady(ctx context.Context, namespace string) error {
+	return world.Until(ctx, "three brokers", func(ctx context.Context) error {
+		pods, err := h.Pods(ctx, namespace, "app=kafka")
+		if err != nil {
+			return err
+		}
+		ready := 0
+		for _, pod := range pods {
+			for _, c := range pod.Status.Conditions {
+				if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue && pod.DeletionTimestamp == nil {
+					ready++
+				}
+			}
+		}
+		if ready != 3 {
+			return fmt.Errorf("%d are ready", ready)
+		}
+		return nil
+	})
+}
+
+func (h *here) workers(ctx context.Context) ([]string, error) {
+	nodes, err := h.Kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{LabelSelector: "!node-role.kubernetes.io/control-plane"})
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, node := range nodes.Items {
+		names = append(names, node.Name)
+	}
+	return names, nil
+}
+
+func (h *here) kubectlDrain(ctx context.Context, node string, limit time.Duration) error {
+	_, err := h.Kubectl(ctx, "drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout="+limit.String())
+	return err
+}
+
+// uncordon lets pods come back, whatever has become of the step.
+func (h *here) uncordon(ctx context.Context, nodes ...string) {
+	for _, node := range nodes {
+		_, _ = h.Kubectl(context.WithoutCancel(ctx), "uncordon", node)
+	}
+}
+
+func (h *here) secondIsDenied(ctx context.Context) (string, error) {
+	nodes, err := h.workers(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer h.uncordon(ctx, nodes...)
+	if err := h.kubectlDrain(ctx, nodes[0], patience); err != nil {
+		return "", err
+	}
+	err = h.kubectlDrain(ctx, nodes[1], 20*time.Second)
+	if err == nil {
+		return "", errors.New("it was drained: two of three replicas are away")
+	}
+	if !strings.Contains(err.Error(), "drain-cleaner.weir.dev") {
+		return "", fmt.Errorf("drain-cleaner had no part in it: %w", err)
+	}
+	_, why, _ := strings.Cut(err.Error(), "denied the request: ")
+	h.uncordon(ctx, nodes...)
+	return oneLine(why, 90), h.brokersReady(ctx, drainSpace)
+}
+
+// drainAll drains each worker; the next one as soon as the drain before is over, its node being back: waiting is drain-cleaner's part.
+func (h *here) drainAll(ctx context.Context, namespace string) (string, error) {
+	nodes, err := h.workers(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer h.uncordon(ctx, nodes...)
+	var took []string
+	for _, node := range nodes {
+		began := time.Now()
+		if err := h.kubectlDrain(ctx, node, 4*time.Minute); err != nil {
+			return "", err
+		}
+		took = append(took, fmt.Sprintf("%.0f s", time.Since(began).Seconds()))
+		h.uncordon(ctx, node)
+	}
+	return "drained in " + strings.Join(took, ", "), h.brokersReady(ctx, namespace)
+}
+
+// delegated lets a stand-in delete what drain-cleaner has annotated.
+func (h *here) delegated(ctx context.Context) (string, error) {
+	if err := h.ApplyFile(ctx, drainSpace, "delegate.yaml"); err != nil {
+		return "", err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	rolled := make(chan int, 1)
+	go func() { rolled <- h.standIn(ctx) }()
+	seen, err := h.drainAll(ctx, drainSpace)
+	stop()
+	n := <-rolled
+	if err == nil && n < 3 {
+		err = fmt.Errorf("the stand-in was asked for %d rolls", n)
+	}
+	return fmt.Sprintf("%s; %d rolls", seen, n), err
+}
+
+// standIn rolls one annotated pod at a time, once all brokers are ready, until its context ends; it returns how many.
+func (h *here) standIn(ctx context.Context) int {
+	rolls := 0
+	for {
+		err := world.Until(ctx, "an annotated pod", func(ctx context.Context) error {
+			if err := h.brokersReady(ctx, drainSpace); err != nil {
+				return err
+			}
+			pods, err := h.Pods(ctx, drainSpace, "app=kafka")
+			if err != nil {
+				return err
+			}
+			for name, pod := range pods {
+				if pod.Annotations[contract.ManualRollingUpdate] == "true" {
+					return h.Kube.CoreV1().Pods(drainSpace).Delete(ctx, name, metav1.DeleteOptions{})
+				}
+			}
+			return errors.New("there is none")
+		})
+		if err != nil {
+			return rolls
+		}
+		rolls++
+	}
+}
+
+// drainTally ends the producer, and counts what it was promised against what there is.
+func (h *here) drainTally(ctx context.Context, namespace string) (string, error) {
+	if err := h.brokersReady(ctx, namespace); err != nil {
+		return "", err
+	}
+	var produced struct{ Acknowledged, Refused int64 }
+	if err := h.lastLine(ctx, namespace, "producer", &produced); err != nil {
+		return "", err
+	}
+	var health struct{ Looked, Offline, UnderMinISR int }
+	if err := h.lastLine(ctx, namespace, "watcher", &health); err != nil {
+		return "", err
+	}
+	tally, err := h.Count(ctx, namespace, "drained")
+	if err != nil {
+		return "", err
+	}
+	lost := max(0, produced.Acknowledged-tally.Distinct)
+	seen := fmt.Sprintf("%d acknowledged, %d refused, %d lost, %d duplicated; in %d looks %d partitions offline, %d under min ISR",
+		produced.Acknowledged, produced.Refused, lost, tally.Duplicated(), health.Looked, health.Offline, health.UnderMinISR)
+	if lost > 0 || produced.Refused > 0 || health.Offline > 0 || health.UnderMinISR > 0 || produced.Acknowledged == 0 || health.Looked == 0 {
+		return "", errors.New(seen)
+	}
+	return seen, nil
+}
+
+// lastLine is what a pod has said last.
+func (h *here) lastLine(ctx context.Context, namespace, pod string, into any) error {
+	out, err := h.Kubectl(ctx, "logs", "-n", namespace, pod, "--tail=1")
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal([]byte(out), into); err != nil {
+		return fmt.Errorf("%s said %q: %w", pod, out, err)
+	}
+	return nil
+}

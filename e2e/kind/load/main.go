@@ -1,0 +1,141 @@
+// Command load runs in a pod of a suite and deals with Kafka for it: it produces numbered records, and counts what a topic holds.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/pflag"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+type options struct {
+	brokers []string
+	topic   string
+	rate    int
+	parts   int32
+	copies  int16
+	minISR  int
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var o options
+	pflag.StringSliceVar(&o.brokers, "brokers", []string{"kafka:9092"}, "brokers to start from")
+	pflag.StringVar(&o.topic, "topic", "", "topic to count, make or produce to")
+	pflag.IntVar(&o.rate, "rate", 100, "records a second")
+	pflag.Int32Var(&o.parts, "partitions", 3, "partitions of a topic that is made")
+	pflag.Int16Var(&o.copies, "replicas", 1, "replicas of a topic that is made")
+	pflag.IntVar(&o.minISR, "min-isr", 1, "min.insync.replicas of a topic that is made")
+	pflag.Parse()
+	if err := run(ctx, pflag.Arg(0), o); err != nil {
+		fmt.Fprintln(os.Stderr, "load:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, verb string, o options) error {
+	switch verb {
+	case "wait":
+		<-ctx.Done()
+		return nil
+	case "topic":
+		return makeTopic(ctx, o)
+	case "count":
+		return count(ctx, o)
+	case "produce":
+		return produce(ctx, o)
+	case "health":
+		return health(ctx, o)
+	default:
+		return fmt.Errorf("%q is none of wait, topic, count, produce, health", verb)
+	}
+}
+
+func makeTopic(ctx context.Context, o options) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(o.brokers...))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	minISR := strconv.Itoa(o.minISR)
+	_, err = kadm.NewClient(client).CreateTopic(ctx, o.parts, o.copies, map[string]*string{"min.insync.replicas": &minISR}, o.topic)
+	if errors.Is(err, kerr.TopicAlreadyExists) {
+		return nil
+	}
+	return err
+}
+
+// tally is read by the suites: see world.Tally.
+type tally struct {
+	Records  int64            `json:"records"`
+	Distinct int64            `json:"distinct"`
+	Missing  int64            `json:"missing"`
+	Keys     int              `json:"keys"`
+	PerKey   map[string]int64 `json:"perKey"`
+}
+
+// count reads a topic from its beginning to where it ends now. Values are KEY-NUMBER.
+func count(ctx context.Context, o options) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	client, err := kgo.NewClient(kgo.SeedBrokers(o.brokers...), kgo.ConsumeTopics(o.topic), kgo.FetchMaxWait(200*time.Millisecond),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	ends, err := kadm.NewClient(client).ListCommittedOffsets(ctx, o.topic)
+	if err != nil {
+		return err
+	}
+	open := map[int32]int64{}
+	ends.Each(func(end kadm.ListedOffset) {
+		if end.Err == nil && end.Offset > 0 {
+			open[end.Partition] = end.Offset
+		}
+	})
+	seen, highest, t := map[string]bool{}, map[string]int64{}, tally{PerKey: map[string]int64{}}
+	for len(open) > 0 {
+		fetches := client.PollFetches(ctx)
+		if err := fetches.Err0(); err != nil {
+			return err
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			if end, there := open[r.Partition]; !there || r.Offset >= end {
+				return
+			}
+			if r.Offset+1 == open[r.Partition] {
+				delete(open, r.Partition)
+			}
+			if r.Attrs.IsControl() {
+				return
+			}
+			value := strings.Trim(string(r.Value), `"`)
+			key, number, _ := strings.Cut(value, "-")
+			t.Records++
+			t.PerKey[key]++
+			seen[value] = true
+			if n, err := strconv.ParseInt(number, 10, 64); err == nil {
+				highest[key] = max(highest[key], n+1)
+			}
+		})
+	}
+	t.Distinct, t.Keys = int64(len(seen)), len(t.PerKey)
+	for _, n := range highest {
+		t.Missing += n
+	}
+	t.Missing -= t.Distinct
+	return json.NewEncoder(os.Stdout).Encode(t)
+}

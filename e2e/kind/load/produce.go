@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// produce writes p-0, p-1, … with acks=all until it is told to stop, and says each second how many were acknowledged.
+func produce(ctx context.Context, o options) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(o.brokers...), kgo.DefaultProduceTopic(o.topic), kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.RecordPartitioner(kgo.RoundRobinPartitioner()), kgo.RecordDeliveryTimeout(2*time.Minute))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	var acknowledged, refused atomic.Int64
+	tick := time.NewTicker(time.Second / time.Duration(max(1, o.rate)))
+	defer tick.Stop()
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
+	say := func() { fmt.Printf("{\"acknowledged\":%d,\"refused\":%d}\n", acknowledged.Load(), refused.Load()) }
+	for n := 0; ; {
+		select {
+		case <-ctx.Done():
+			flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
+			defer cancel()
+			err := client.Flush(flush)
+			say()
+			return err
+		case <-second.C:
+			say()
+		case <-tick.C:
+			client.Produce(context.WithoutCancel(ctx), &kgo.Record{Value: fmt.Appendf(nil, "p-%d", n)}, func(_ *kgo.Record, err error) {
+				if err != nil {
+					refused.Add(1)
+				} else {
+					acknowledged.Add(1)
+				}
+			})
+			n++
+		}
+	}
+}
+
+// health says once a second how many partitions are without a leader, or have fewer replicas in sync than they need.
+func health(ctx context.Context, o options) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(o.brokers...))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	admin := kadm.NewClient(client)
+	var looked, offline, under int
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
+	for {
+		topics, err := admin.ListTopics(ctx, o.topic)
+		if err == nil {
+			looked++
+			for _, p := range topics[o.topic].Partitions {
+				if p.Leader < 0 || p.Err != nil {
+					offline++
+				}
+				if len(p.ISR) < o.minISR {
+					under++
+				}
+			}
+		}
+		if err := json.NewEncoder(os.Stdout).Encode(map[string]int{"looked": looked, "offline": offline, "underMinISR": under}); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-second.C:
+		}
+	}
+}

@@ -1,0 +1,196 @@
+// Command kind runs the end-to-end suites on a kind cluster that it makes, and tells what each has proved.
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"sigs.k8s.io/kind/pkg/apis/config/defaults"
+
+	"github.com/weir-dev/weir/e2e/kind/internal/cluster"
+	"github.com/weir-dev/weir/e2e/kind/internal/suite"
+	"github.com/weir-dev/weir/e2e/kind/internal/suites"
+	"github.com/weir-dev/weir/e2e/kind/internal/world"
+	"github.com/weir-dev/weir/pkg/testkit/binaries"
+)
+
+// services are those whose images the suites use.
+var services = []string{"connect-scheduler", "connect-runner", "drain-cleaner"}
+
+// ours are the images that go into the cluster; deploy/ names the latest release, which is what was just built.
+var ours = []string{"ghcr.io/weir-dev/connect-scheduler:latest", "ghcr.io/weir-dev/drain-cleaner:latest", "weir.local/connect:e2e", "weir.local/kafka:e2e", "weir.local/load:e2e"}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	chosen := flag.String("suite", "", "suites to run, separated by commas; all where it is empty")
+	clean := flag.Bool("clean", false, "delete a cluster that was kept, and end")
+	up := flag.Bool("up", false, "make the cluster, load the images, and end; with E2E_KEEP=1")
+	flag.Parse()
+	name := os.Getenv("E2E_CLUSTER")
+	if name == "" {
+		name = "weir-e2e"
+	}
+	if err := run(ctx, name, *chosen, *clean, *up); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, name, chosen string, clean, up bool) error {
+	began := time.Now()
+	root, err := filepath.Abs("..")
+	if err != nil {
+		return err
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return err
+	}
+	keep := os.Getenv("E2E_KEEP") != "" && !clean
+	c := cluster.New(name, filepath.Join(cache, "weir", "e2e", name), keep, os.Stdout)
+	if clean {
+		return c.Delete()
+	}
+	// Who the suites are is known before there is a cluster: a wrong name shows at once.
+	if _, err := choose(suites.All(nil, nil), chosen); err != nil {
+		return err
+	}
+	say := func(format string, args ...any) {
+		fmt.Printf("e2e %6.1fs  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
+	}
+	if err := script(ctx, root, os.Stderr, "build/docker", "up"); err != nil {
+		return err
+	}
+	if err := c.Preflight(ctx); err != nil {
+		return err
+	}
+	say("images")
+	if err := images(ctx, root); err != nil {
+		return err
+	}
+	node, err := nodeImage(ctx, root)
+	if err != nil {
+		return err
+	}
+	programs, err := binaries.Ensure(ctx, os.Stderr)
+	if err != nil {
+		return err
+	}
+	say("cluster %s of %s", name, node)
+	artifacts := filepath.Join(root, "e2e", "artifacts")
+	if err := os.RemoveAll(artifacts); err != nil {
+		return err
+	}
+	if err := c.Create(ctx, node); err != nil {
+		c.Logs(filepath.Join(artifacts, "cluster", "nodes"))
+		fmt.Fprintln(os.Stderr, "e2e: the nodes' logs are in e2e/artifacts/cluster")
+		return errors.Join(err, c.Delete())
+	}
+	say("loading images")
+	if err = c.Load(ctx, ours...); err == nil && !up {
+		err = work(ctx, c, programs.Path(binaries.Kubectl), root, artifacts, chosen, say)
+	}
+	err = errors.Join(err, c.Delete())
+	say("done")
+	return err
+}
+
+func work(ctx context.Context, c *cluster.Cluster, kubectl, root, artifacts, chosen string, say func(string, ...any)) error {
+	w, err := world.New(c.Kubeconfig(), kubectl, root)
+	if err != nil {
+		return err
+	}
+	some, err := choose(suites.All(w, c), chosen)
+	if err != nil {
+		return err
+	}
+	say("suites")
+	return suite.Run(ctx, os.Stdout, some, func(ctx context.Context, s suite.Suite) {
+		dir := filepath.Join(artifacts, s.Name)
+		w.Dump(ctx, dir)
+		c.Logs(filepath.Join(dir, "nodes"))
+		fmt.Printf("objects, events and logs are in e2e/artifacts/%s\n", s.Name)
+	})
+}
+
+func choose(all []suite.Suite, names string) ([]suite.Suite, error) {
+	if names == "" {
+		return all, nil
+	}
+	var chosen []suite.Suite
+	known := make([]string, len(all))
+	for i, s := range all {
+		known[i] = s.Name
+	}
+	for name := range strings.SplitSeq(names, ",") {
+		i := slices.Index(known, name)
+		if i < 0 {
+			return nil, fmt.Errorf("there is no suite %q; there are: %s", name, strings.Join(known, ", "))
+		}
+		chosen = append(chosen, all[i])
+	}
+	return chosen, nil
+}
+
+// images builds all images that go into the cluster; E2E_BUILD=false takes those of the services that were built before.
+func images(ctx context.Context, root string) error {
+	if os.Getenv("E2E_BUILD") != "false" {
+		if err := script(ctx, root, os.Stdout, "build/images", services...); err != nil {
+			return err
+		}
+	}
+	for _, service := range services {
+		if err := script(ctx, root, os.Stderr, "docker", "tag", "ghcr.io/weir-dev/"+service+":dev", "ghcr.io/weir-dev/"+service+":latest"); err != nil {
+			return err
+		}
+	}
+	return script(ctx, root, os.Stdout, "e2e/kind/images/build")
+}
+
+// nodeImage is the image of WEIR_NODE_IMAGE, or kind's own, or where that cannot be pulled one that is built here.
+func nodeImage(ctx context.Context, root string) (string, error) {
+	if image := os.Getenv("WEIR_NODE_IMAGE"); image != "" {
+		return image, nil
+	}
+	quiet := &bytes.Buffer{}
+	if script(ctx, root, quiet, "docker", "image", "inspect", defaults.Image) == nil || script(ctx, root, quiet, "docker", "pull", "-q", defaults.Image) == nil {
+		return defaults.Image, nil
+	}
+	built := exec.CommandContext(ctx, filepath.Join(root, "e2e", "node-image", "build"))
+	built.Stderr = os.Stderr
+	out, err := built.Output()
+	if err != nil {
+		return "", fmt.Errorf("build a node image, because %s cannot be pulled: %w", defaults.Image, err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// script runs a program in the root of the repository; both its outputs go to out.
+func script(ctx context.Context, root string, out io.Writer, name string, args ...string) error {
+	if strings.Contains(name, "/") {
+		name = filepath.Join(root, name)
+	}
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = root
+	cmd.Stdout, cmd.Stderr = out, os.Stderr
+	if buffer, quiet := out.(*bytes.Buffer); quiet {
+		cmd.Stderr = buffer
+	}
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s %s: %w", filepath.Base(name), strings.Join(args, " "), err)
+	}
+	return nil
+}
