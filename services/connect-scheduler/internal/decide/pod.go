@@ -85,9 +85,10 @@ func podSecurity(own *corev1.PodSecurityContext, hasStorage bool) *corev1ac.PodS
 }
 
 func container(s State, e effective, k kind) *corev1ac.ContainerApplyConfiguration {
-	c := corev1ac.Container().
+	return corev1ac.Container().
 		WithName(k.name).
 		WithImage(k.workload.Image).
+		WithImagePullPolicy(pullPolicy(e.pullPolicy, k.workload.Image)).
 		WithArgs(k.name).
 		WithEnv(environment(s, e, k)...).
 		WithPorts(corev1ac.ContainerPort().WithName(contract.RunnerPortName).WithContainerPort(contract.RunnerPort).WithProtocol(corev1.ProtocolTCP)).
@@ -101,10 +102,19 @@ func container(s State, e effective, k kind) *corev1ac.ContainerApplyConfigurati
 		WithStartupProbe(probe("/healthz", 2, 300)).
 		WithLivenessProbe(probe("/healthz", 10, 6)).
 		WithReadinessProbe(probe("/readyz", 5, 1))
-	if e.pullPolicy != "" {
-		c.WithImagePullPolicy(e.pullPolicy)
+}
+
+// pullPolicy is Kubernetes' own default where the user leaves it out. The API fills it in only when an object is made, so that
+// another image would keep the policy of the former one.
+func pullPolicy(asked corev1.PullPolicy, image string) corev1.PullPolicy {
+	_, tag, tagged := strings.Cut(path.Base(image), ":")
+	switch {
+	case asked != "":
+		return asked
+	case strings.Contains(image, "@") || tagged && tag != "latest":
+		return corev1.PullIfNotPresent
 	}
-	return c
+	return corev1.PullAlways
 }
 
 func probe(path string, period, failures int32) *corev1ac.ProbeApplyConfiguration {
