@@ -97,13 +97,6 @@ func (m *minder) send(request any) error {
 	return err
 }
 
-// done is closed when the component has ended.
-func (m *minder) done(name string) <-chan struct{} {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.ended[name]
-}
-
 // fault tells which component has ended though nobody asked for it, with the end of its log.
 func (m *minder) fault() error {
 	m.mu.Lock()

@@ -46,13 +46,13 @@ func killed(n int, write transport.Write) disturbance {
 		kind: Intermediate,
 		what: fmt.Sprintf("killed after write %d (%s)", n, write),
 		start: func(ctx context.Context, w *world.World) {
-			w.Start(ctx, nil, transport.After(killAt(n, ctx, w, func(*transport.Transport) {})))
+			w.Start(ctx, nil, transport.After(killAt(ctx, n, w, func(*transport.Transport) {})))
 		},
 	}
 }
 
 // killAt kills at write n; the next incarnation starts with a transport as prepared.
-func killAt(n int, ctx context.Context, w *world.World, prepare func(*transport.Transport)) func(transport.Write) transport.Fate {
+func killAt(ctx context.Context, n int, w *world.World, prepare func(*transport.Transport)) func(transport.Write) transport.Fate {
 	return func(write transport.Write) transport.Fate {
 		if write.N != n {
 			return transport.Deliver
@@ -108,7 +108,7 @@ func rewound(n int, write transport.Write, hold time.Duration) disturbance {
 						past.Store(list.ResourceVersion)
 					}
 				}),
-				transport.After(killAt(n, ctx, w, func(wire *transport.Transport) {
+				transport.After(killAt(ctx, n, w, func(wire *transport.Transport) {
 					if version, ok := past.Load().(string); ok {
 						wire.Rewind(version)
 						over := w.Disturbing()

@@ -17,10 +17,12 @@ import (
 	"github.com/weir-dev/weir/pkg/testkit/world"
 )
 
-// What a scenario is made of.
 type (
-	Env     = world.Env
+	// Env is where a step acts.
+	Env = world.Env
+	// Subject is the service under test.
 	Subject = world.Subject
+	// Listing is a kind of object to compare.
 	Listing = snapshot.Listing
 )
 

@@ -27,9 +27,10 @@ import (
 	"github.com/weir-dev/weir/pkg/testkit/world"
 )
 
-// What a plan is made of.
 type (
-	Env     = world.Env
+	// Env is where a change is tried.
+	Env = world.Env
+	// Subject is the service under test.
 	Subject = world.Subject
 )
 

@@ -157,6 +157,6 @@ func remove(dir string) {
 		if os.RemoveAll(dir) == nil {
 			return
 		}
-		time.Sleep(50 * time.Millisecond)
+		<-time.After(50 * time.Millisecond)
 	}
 }

@@ -11,7 +11,7 @@ import (
 )
 
 func TestCommandLinesThatCannotBeUsedExitWithTwo(t *testing.T) {
-	for _, args := range [][]string{{"conector"}, {"task", "--nmae", "x"}, {"task"}, {"validate"}, {"offsets", "alter", "--name", "x"}, {"connector", "extra"}} {
+	for _, args := range [][]string{{"conector"}, {"task", "--nam-e", "x"}, {"task"}, {"validate"}, {"offsets", "alter", "--name", "x"}, {"connector", "extra"}} {
 		require.Equal(t, ExitUsage, Main(args), args)
 	}
 }
