@@ -15,7 +15,8 @@ import (
 // produce writes p-0, p-1, … with acks=all until it is told to stop, and says each second how many were acknowledged.
 func produce(ctx context.Context, o options) error {
 	client, err := kgo.NewClient(kgo.SeedBrokers(o.brokers...), kgo.DefaultProduceTopic(o.topic), kgo.RequiredAcks(kgo.AllISRAcks()),
-		kgo.RecordPartitioner(kgo.RoundRobinPartitioner()), kgo.RecordDeliveryTimeout(2*time.Minute))
+		kgo.RecordPartitioner(kgo.RoundRobinPartitioner()), kgo.RecordDeliveryTimeout(2*time.Minute),
+		kgo.UnknownTopicRetries(-1)) // the topic is made while this starts
 	if err != nil {
 		return err
 	}
@@ -62,7 +63,7 @@ func health(ctx context.Context, o options) error {
 	defer second.Stop()
 	for {
 		topics, err := admin.ListTopics(ctx, o.topic)
-		if err == nil {
+		if err == nil && len(topics[o.topic].Partitions) > 0 {
 			looked++
 			for _, p := range topics[o.topic].Partitions {
 				if p.Leader < 0 || p.Err != nil {

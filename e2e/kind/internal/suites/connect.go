@@ -312,7 +312,7 @@ func (h *here) rejected(ctx context.Context) (string, error) {
 		return "", err
 	}
 	_, sentence, _ := strings.Cut(refused, "connectorConfig tasks.max")
-	return fmt.Sprintf("API: tasks.max%s; plugin: %s; cured by taking it back", oneLine(sentence, 40), said), nil
+	return fmt.Sprintf("API: tasks.max %s; plugin: %s; cured by taking it back", oneLine(sentence, 40), said), nil
 }
 
 // nothingLost stops the connector, so that all it has counted is written, and looks for numbers left out.

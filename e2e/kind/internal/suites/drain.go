@@ -43,6 +43,8 @@ func (h *here) drain(ctx context.Context, p *suite.Proof) error {
 
 // threeBrokers starts a broker on each worker, with records written to a topic of three replicas, two of which must be in sync.
 func (h *here) threeBrokers(ctx context.Context, namespace string) error {
+	ctx, cancel := context.WithTimeout(ctx, setup)
+	defer cancel()
 	if err := h.kafkaOn(ctx, namespace, 3, `affinity:
         podAntiAffinity:
           requiredDuringSchedulingIgnoredDuringExecution:
@@ -55,10 +57,13 @@ func (h *here) threeBrokers(ctx context.Context, namespace string) error {
 	}); err != nil {
 		return err
 	}
-	if _, err := h.Kubectl(ctx, "exec", "-n", namespace, "load", "--", "load", "topic", "--topic", "drained", "--partitions=6", "--replicas=3", "--min-isr=2"); err != nil {
+	if err := world.Until(ctx, "a topic of three replicas", func(ctx context.Context) error {
+		_, err := h.Kubectl(ctx, "exec", "-n", namespace, "load", "--", "load", "topic", "--topic", "drained", "--partitions=6", "--replicas=3", "--min-isr=2")
+		return err
+	}); err != nil {
 		return err
 	}
-	if err := h.ApplyFile(ctx, namespace, "self-check.yaml"); err != nil {
+	if err := h.ApplyFile(ctx, namespace, "self-check.yaml", "NAMESPACE", namespace); err != nil {
 		return err
 	}
 	return h.brokersReady(ctx, namespace)

@@ -34,13 +34,24 @@ type here struct {
 // All are the suites in the order in which they run.
 func All(w *world.World, c *cluster.Cluster) []suite.Suite {
 	h := &here{w, c}
-	return []suite.Suite{
+	all := []suite.Suite{
 		{Name: "smoke", About: "each service works by itself, installed from its own directory of deploy/", Run: h.smoke},
 		{Name: "connect", About: "seed 001: connectors and tasks as pods, each by itself", Run: h.connect},
 		{Name: "storage", About: "seed 000: one volume that connectors and tasks share", Run: h.storage},
 		{Name: "drain", About: "seed 003: node drains that take no partition below its minimum in-sync replicas", Run: h.drain},
 		{Name: "together", About: "all services at once: connectors at work during a rolling drain", Run: h.together},
 	}
+	for i, s := range all {
+		all[i].Run = func(ctx context.Context, p *suite.Proof) error {
+			if err := s.Run(ctx, p); err != nil {
+				return err
+			}
+			// What has been proved makes room; what has failed stays to be looked at.
+			_, err := h.Kubectl(ctx, "delete", "namespace", "e2e-"+s.Name, "--wait=false")
+			return err
+		}
+	}
+	return all
 }
 
 // step is one claim, and how it is proved.
