@@ -73,7 +73,8 @@ const (
 	RunnerPortName = "metrics"
 )
 
-// RunnerConfig is what connect-runner has to know beside the connector's and the worker's configuration.
+// RunnerConfig is what connect-runner has to know beside the connector's and the worker's configuration. In LogFile and JVMOptions
+// connect-runner replaces $(CONNECTOR_NAME), $(POD_NAMESPACE), $(POD_NAME), $(NODE_NAME) and $(TASK_ID) by those of its pod.
 type RunnerConfig struct {
 	// DefaultLoggerLevel and LoggerLevels are those of loggingConfig.
 	DefaultLoggerLevel string            `json:"defaultLoggerLevel"`

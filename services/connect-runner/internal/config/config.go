@@ -224,7 +224,22 @@ func (c *Config) ReadRunner() (contract.RunnerConfig, error) {
 	if err := json.Unmarshal(file, &runner); err != nil {
 		return runner, fmt.Errorf("read runner configuration %s: %w", c.RunnerConfig, err)
 	}
+	runner.LogFile = ofPod(runner.LogFile)
+	for i, option := range runner.JVMOptions {
+		runner.JVMOptions[i] = ofPod(option)
+	}
 	return runner, nil
+}
+
+// ofPod replaces $(NAME), as Kubernetes writes it in arguments, by what the contract's environment says of the pod; all else is
+// left as it is. The files are the same for all pods of a kind, and their logs must not be.
+func ofPod(text string) string {
+	for _, name := range []string{contract.EnvConnector, contract.EnvNamespace, contract.EnvPod, contract.EnvNode, contract.EnvTaskID} {
+		if value, ok := os.LookupEnv(name); ok {
+			text = strings.ReplaceAll(text, "$("+name+")", value)
+		}
+	}
+	return text
 }
 
 // CheckTask compares the mounted task config with the one that the pod was made for.

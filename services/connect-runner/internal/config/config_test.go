@@ -96,3 +96,14 @@ func TestTheRunnerConfigNeedNotExist(t *testing.T) {
 	_, err = c.ReadRunner()
 	require.ErrorContains(t, err, "read runner configuration")
 }
+
+func TestTheRunnerConfigIsOfThePodThatReadsIt(t *testing.T) {
+	t.Setenv(contract.EnvPod, "orders-tasks-10")
+	t.Setenv(contract.EnvTaskID, "10")
+	file := filepath.Join(t.TempDir(), "runner.json")
+	require.NoError(t, os.WriteFile(file, []byte(`{"logFile":"/mnt/$(POD_NAME)-connect.log","jvmOptions":["-Xlog:gc*:file=/mnt/gc-$(TASK_ID).log","-Dother=$(OTHER)"]}`), 0o600))
+	got, err := (&Config{RunnerConfig: file}).ReadRunner()
+	require.NoError(t, err)
+	require.Equal(t, "/mnt/orders-tasks-10-connect.log", got.LogFile)
+	require.Equal(t, []string{"-Xlog:gc*:file=/mnt/gc-10.log", "-Dother=$(OTHER)"}, got.JVMOptions)
+}
