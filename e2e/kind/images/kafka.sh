@@ -43,5 +43,5 @@ rootLogger.level=WARN
 rootLogger.appenderRef.stdout.ref=stdout
 EOF
 run() { exec java -Xmx384m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dlog4j2.configurationFile=/tmp/log4j2.properties -cp '/opt/kafka/libs/*' "$@"; }
-(run kafka.tools.StorageTool format --ignore-formatted -t MkU3OEVBNTcwNTJENDM2Qg -c /tmp/server.properties)
+(run kafka.tools.StorageTool format --ignore-formatted -t "$CLUSTER_ID" -c /tmp/server.properties)
 run kafka.Kafka /tmp/server.properties

@@ -58,8 +58,10 @@ func run(ctx context.Context, verb string, o options) error {
 		return produce(ctx, o)
 	case "health":
 		return health(ctx, o)
+	case "synced":
+		return synced(ctx, o)
 	default:
-		return fmt.Errorf("%q is none of wait, topic, count, produce, health", verb)
+		return fmt.Errorf("%q is none of wait, topic, count, produce, health, synced", verb)
 	}
 }
 

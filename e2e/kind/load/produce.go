@@ -84,3 +84,27 @@ func health(ctx context.Context, o options) error {
 		}
 	}
 }
+
+// synced succeeds when every partition of a topic has all its replicas in sync.
+func synced(ctx context.Context, o options) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	client, err := kgo.NewClient(kgo.SeedBrokers(o.brokers...))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	topics, err := kadm.NewClient(client).ListTopics(ctx, o.topic)
+	if err != nil {
+		return err
+	}
+	if len(topics[o.topic].Partitions) == 0 {
+		return fmt.Errorf("there is no topic %s", o.topic)
+	}
+	for _, p := range topics[o.topic].Partitions {
+		if p.Err != nil || len(p.ISR) < len(p.Replicas) {
+			return fmt.Errorf("partition %d: %d of %d replicas are in sync", p.Partition, len(p.ISR), len(p.Replicas))
+		}
+	}
+	return nil
+}

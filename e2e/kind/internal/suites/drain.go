@@ -171,12 +171,18 @@ func (h *here) delegated(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%s; %d rolls", seen, n), err
 }
 
-// standIn rolls one annotated pod at a time, once all brokers are ready, until its context ends; it returns how many.
+// synced holds when all replicas of the topic that is written are in sync: a broker that is ready may still be catching up.
+func (h *here) synced(ctx context.Context, namespace string) error {
+	_, err := h.Kubectl(ctx, "exec", "-n", namespace, "load", "--", "load", "synced", "--topic", "drained")
+	return err
+}
+
+// standIn rolls one annotated pod at a time, as long as all replicas are in sync, until its context ends; it returns how many.
 func (h *here) standIn(ctx context.Context) int {
 	rolls := 0
 	for {
 		err := world.Until(ctx, "an annotated pod", func(ctx context.Context) error {
-			if err := h.brokersReady(ctx, drainSpace); err != nil {
+			if err := h.synced(ctx, drainSpace); err != nil {
 				return err
 			}
 			pods, err := h.Pods(ctx, drainSpace, "app=kafka")
@@ -210,14 +216,28 @@ func (h *here) drainTally(ctx context.Context, namespace string) (string, error)
 	if err := h.lastLine(ctx, namespace, "watcher", &health); err != nil {
 		return "", err
 	}
-	tally, err := h.Count(ctx, namespace, "drained")
-	if err != nil {
-		return "", err
-	}
-	lost := max(0, produced.Acknowledged-tally.Distinct)
+	// What was written a moment ago may not be readable yet, and leave a gap; one that stays is a loss.
+	var tally world.Tally
+	lost := int64(0)
+	settle, cancel := context.WithTimeout(ctx, patience/2)
+	defer cancel()
+	_ = world.Until(settle, "the tally", func(ctx context.Context) error {
+		if err := h.synced(ctx, namespace); err != nil {
+			return err
+		}
+		now, err := h.Count(ctx, namespace, "drained")
+		if err != nil {
+			return err
+		}
+		tally, lost = now, max(now.Missing, produced.Acknowledged-now.Distinct)
+		if lost > 0 {
+			return fmt.Errorf("%d are missing", lost)
+		}
+		return nil
+	})
 	seen := fmt.Sprintf("%d acknowledged, %d refused, %d lost, %d duplicated; in %d looks %d partitions offline, %d under min ISR",
 		produced.Acknowledged, produced.Refused, lost, tally.Duplicated(), health.Looked, health.Offline, health.UnderMinISR)
-	if lost > 0 || produced.Refused > 0 || health.Offline > 0 || health.UnderMinISR > 0 || produced.Acknowledged == 0 || health.Looked == 0 {
+	if lost > 0 || produced.Refused > 0 || health.Offline > 0 || health.UnderMinISR > 0 || produced.Acknowledged == 0 || health.Looked == 0 || tally.Records == 0 {
 		return "", errors.New(seen)
 	}
 	return seen, nil

@@ -4,6 +4,8 @@ package suites
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"fmt"
 	"strings"
 	"time"
@@ -114,6 +116,14 @@ func (h *here) kafka(ctx context.Context, namespace string, brokers int, placeme
 	return h.kafkaOn(ctx, namespace, brokers, placement, volume, func(context.Context) error { return nil })
 }
 
+// clusterID is an identity that no other Kafka cluster has, as drain-cleaner keeps account by it: 16 bytes in Kafka's notation.
+func clusterID() string {
+	var id [16]byte
+	_, _ = rand.Read(id[:]) // it never fails
+	// Hexadecimal digits are fit for it, and none of them looks like the beginning of an option.
+	return hex.EncodeToString(id[:])[:21] + "A"
+}
+
 // kafkaOn is kafka with what the brokers need made first.
 func (h *here) kafkaOn(ctx context.Context, namespace string, brokers int, placement, volume string, first func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, setup)
@@ -124,7 +134,7 @@ func (h *here) kafkaOn(ctx context.Context, namespace string, brokers int, place
 	if err := first(ctx); err != nil {
 		return err
 	}
-	if err := h.ApplyFile(ctx, namespace, "kafka.yaml", "BROKERS", fmt.Sprint(brokers), "PLACEMENT", placement, "VOLUME", volume); err != nil {
+	if err := h.ApplyFile(ctx, namespace, "kafka.yaml", "BROKERS", fmt.Sprint(brokers), "IDENTITY", clusterID(), "PLACEMENT", placement, "VOLUME", volume); err != nil {
 		return err
 	}
 	return world.Until(ctx, "the brokers", func(ctx context.Context) error {
