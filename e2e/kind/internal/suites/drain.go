@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -123,16 +124,27 @@ func (h *here) secondIsDenied(ctx context.Context) (string, error) {
 	if err := h.kubectlDrain(ctx, nodes[0], patience); err != nil {
 		return "", err
 	}
-	err = h.kubectlDrain(ctx, nodes[1], 20*time.Second)
+	err = h.kubectlDrain(ctx, nodes[1], 40*time.Second)
 	if err == nil {
 		return "", errors.New("it was drained: two of three replicas are away")
 	}
 	if !strings.Contains(err.Error(), "drain-cleaner.weir.dev") {
 		return "", fmt.Errorf("drain-cleaner had no part in it: %w", err)
 	}
-	_, why, _ := strings.Cut(err.Error(), "denied the request: ")
+	// A denial because Kafka could not be asked, for example, would say nothing about replicas.
+	why := ""
+	denials := strings.Split(err.Error(), "denied the request: ")[1:]
+	for _, denial := range denials {
+		if reason, _, _ := strings.Cut(denial, ":"); slices.Contains([]string{"AtMinISR", "UnderMinISR", "UnderReplicated"}, reason) {
+			why = denial
+		}
+	}
+	if why == "" {
+		return "", fmt.Errorf("it was denied %d times, but never for a replica that is away: %w", len(denials), err)
+	}
 	h.uncordon(ctx, nodes...)
-	return oneLine(why, 90), h.brokersReady(ctx, drainSpace)
+	why, _, _ = strings.Cut(why, "\n")
+	return oneLine(why, 110), h.synced(ctx, drainSpace, patience)
 }
 
 // drainAll drains each worker; the next one as soon as the drain before is over, its node being back: waiting is drain-cleaner's part.
@@ -144,14 +156,44 @@ func (h *here) drainAll(ctx context.Context, namespace string) (string, error) {
 	defer h.uncordon(ctx, nodes...)
 	var took []string
 	for _, node := range nodes {
+		broker, err := h.brokerOn(ctx, namespace, node)
+		if err != nil {
+			return "", err
+		}
 		began := time.Now()
 		if err := h.kubectlDrain(ctx, node, 4*time.Minute); err != nil {
 			return "", err
+		}
+		now, err := h.Pods(ctx, namespace, "app=kafka")
+		if err != nil {
+			return "", err
+		}
+		if now[broker.Name].UID == broker.UID {
+			return "", fmt.Errorf("%s was drained, and %s is still the same pod", node, broker.Name)
 		}
 		took = append(took, fmt.Sprintf("%.0f s", time.Since(began).Seconds()))
 		h.uncordon(ctx, node)
 	}
 	return "drained in " + strings.Join(took, ", "), h.brokersReady(ctx, namespace)
+}
+
+// brokerOn waits for the broker that runs on a node: a drain of a node without one would prove nothing.
+func (h *here) brokerOn(ctx context.Context, namespace, node string) (corev1.Pod, error) {
+	var found corev1.Pod
+	err := world.Until(ctx, "a broker on "+node, func(ctx context.Context) error {
+		pods, err := h.Pods(ctx, namespace, "app=kafka")
+		if err != nil {
+			return err
+		}
+		for _, pod := range pods {
+			if pod.Spec.NodeName == node && pod.DeletionTimestamp == nil {
+				found = pod
+				return nil
+			}
+		}
+		return errors.New("there is none")
+	})
+	return found, err
 }
 
 // delegated lets a stand-in delete what drain-cleaner has annotated.
@@ -171,10 +213,14 @@ func (h *here) delegated(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%s; %d rolls", seen, n), err
 }
 
-// synced holds when all replicas of the topic that is written are in sync: a broker that is ready may still be catching up.
-func (h *here) synced(ctx context.Context, namespace string) error {
-	_, err := h.Kubectl(ctx, "exec", "-n", namespace, "load", "--", "load", "synced", "--topic", "drained")
-	return err
+// synced waits until all replicas of the topic that is written are in sync: a broker that is ready may still be catching up.
+func (h *here) synced(ctx context.Context, namespace string, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return world.Until(ctx, "all replicas in sync", func(ctx context.Context) error {
+		_, err := h.Kubectl(ctx, "exec", "-n", namespace, "load", "--", "load", "synced", "--topic", "drained")
+		return err
+	})
 }
 
 // standIn rolls one annotated pod at a time, as long as all replicas are in sync, until its context ends; it returns how many.
@@ -182,7 +228,7 @@ func (h *here) standIn(ctx context.Context) int {
 	rolls := 0
 	for {
 		err := world.Until(ctx, "an annotated pod", func(ctx context.Context) error {
-			if err := h.synced(ctx, drainSpace); err != nil {
+			if err := h.synced(ctx, drainSpace, patience); err != nil {
 				return err
 			}
 			pods, err := h.Pods(ctx, drainSpace, "app=kafka")
@@ -222,7 +268,7 @@ func (h *here) drainTally(ctx context.Context, namespace string) (string, error)
 	settle, cancel := context.WithTimeout(ctx, patience/2)
 	defer cancel()
 	_ = world.Until(settle, "the tally", func(ctx context.Context) error {
-		if err := h.synced(ctx, namespace); err != nil {
+		if err := h.synced(ctx, namespace, patience); err != nil {
 			return err
 		}
 		now, err := h.Count(ctx, namespace, "drained")
