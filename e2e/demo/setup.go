@@ -112,7 +112,7 @@ func (d *demo) checkRights(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("ask who the service is: %w", err)
 	}
-	want := map[bool][]string{true: {"create statefulsets.apps", "delete pods"}, false: {"create pods", "delete secrets", "list nodes"}}
+	want := map[bool][]string{true: {"create statefulsets.apps", "delete pods"}, false: {"create deployments.apps", "delete secrets", "list nodes"}}
 	for may, acts := range want {
 		for _, act := range acts {
 			verb, resource, _ := strings.Cut(act, " ")

@@ -58,7 +58,7 @@ func (d *demo) applySeed(ctx context.Context) error {
 	if err := d.kubectl(ctx, "apply", "-f", "deploy/examples/connect-scheduler/worker-config.yaml", "-f", "deploy/examples/connect-scheduler/seed-001.yaml"); err != nil {
 		return err
 	}
-	took, err := d.untilReady(ctx, "test", 3, "Published", "Scaled")
+	took, err := d.untilReady(ctx, "test", 3, "Published")
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (d *demo) applyClicks(ctx context.Context) error {
 	if err := d.kubectl(ctx, "apply", "-f", "e2e/demo/clicks.yaml"); err != nil {
 		return err
 	}
-	took, err := d.untilReady(ctx, "clicks", 12, "Published", "Scaled")
+	took, err := d.untilReady(ctx, "clicks", 12, "Published")
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ func news(before, after connectv1.KafkaConnectorStatus) []event.Event {
 			told = append(told, event.Normal(ReasonTaskRecovered, "Observe", fmt.Sprintf("task %d runs again", task.ID)))
 		}
 	}
-	if before.TasksDesired != after.TasksDesired && !newlyPublished(before, after) {
+	if before.TasksDesired != after.TasksDesired && !firstPublished(before, after) {
 		told = append(told, event.Normal(ReasonScaled, "Scale", fmt.Sprintf("tasks: %d, before %d", after.TasksDesired, before.TasksDesired)))
 	}
 	if o := after.Offsets; o != nil && (before.Offsets == nil || !before.Offsets.Time.Equal(&o.Time) || before.Offsets.ID != o.ID) {
@@ -34,9 +34,10 @@ func news(before, after connectv1.KafkaConnectorStatus) []event.Event {
 	return append(told, turned(before.Conditions, after.Conditions)...)
 }
 
-// newlyPublished holds when the event of the publication says how many tasks there are.
-func newlyPublished(before, after connectv1.KafkaConnectorStatus) bool {
-	return meta.IsStatusConditionTrue(after.Conditions, ConditionTaskConfigsPublished) && !meta.IsStatusConditionTrue(before.Conditions, ConditionTaskConfigsPublished)
+// firstPublished holds when the event of the publication says already how many tasks there are.
+func firstPublished(before, after connectv1.KafkaConnectorStatus) bool {
+	return before.TasksDesired == 0 && meta.IsStatusConditionTrue(after.Conditions, ConditionTaskConfigsPublished) &&
+		!meta.IsStatusConditionTrue(before.Conditions, ConditionTaskConfigsPublished)
 }
 
 func offsetsEvent(o *connectv1.OffsetsStatus) event.Event {
