@@ -56,6 +56,8 @@ func (d *demo) tellPod(pod *corev1.Pod, before metav1.Object, gone bool) {
 		d.note("gone", yellow, "Pod %s", pod.Name)
 	case rig.Ready(pod) && (was == nil || !rig.Ready(was) || was.UID != pod.UID):
 		d.note("ready", green, "Pod %s on %s", pod.Name, pod.Spec.NodeName)
+	case pod.Status.Phase == corev1.PodSucceeded:
+		d.note("done", green, "Pod %s", pod.Name)
 	case was != nil && rig.Ready(was) && was.UID == pod.UID && pod.DeletionTimestamp == nil:
 		d.note("broken", red, "Pod %s", pod.Name)
 	}
