@@ -58,10 +58,6 @@ public class SequenceTask extends SourceTask {
                     Schema.STRING_SCHEMA, id, Schema.STRING_SCHEMA, id + "-" + (next - 1)));
         }
         long pause = config.getLong(SequenceSource.PAUSE_MS);
-        long stubborn = config.getLong(SequenceSource.STOP_SECONDS);
-        if (stubborn > 0 && stopped.await(1, TimeUnit.SECONDS)) {
-            new CountDownLatch(1).await(stubborn, TimeUnit.SECONDS);
-        }
         if (pause > 0) {
             stopped.await(pause, TimeUnit.MILLISECONDS);
         }
@@ -85,5 +81,11 @@ public class SequenceTask extends SourceTask {
     @Override
     public void stop() {
         stopped.countDown();
+        long stubborn = config.getLong(SequenceSource.STOP_SECONDS);
+        try {
+            new CountDownLatch(1).await(stubborn, TimeUnit.SECONDS);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
     }
 }
