@@ -3,7 +3,6 @@ package service_test
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -75,6 +74,22 @@ func newHouse(cp *testkit.ControlPlane, change ...func(*config.Config)) (*house,
 	// The replicas go on after the set-up; only it is bounded.
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	h, err := emptyHouse(ctx, cp)
+	if err != nil {
+		return nil, err
+	}
+	for i := range 2 {
+		stop, err := h.replica(context.Background(), fmt.Sprintf("replica-%d", i), change...)
+		if err != nil {
+			return nil, err
+		}
+		h.stops = append(h.stops, stop)
+	}
+	return h, h.trusted(ctx)
+}
+
+// emptyHouse has all but the replicas.
+func emptyHouse(ctx context.Context, cp *testkit.ControlPlane) (*house, error) {
 	set, err := binaries.Ensure(ctx, io.Discard)
 	if err != nil {
 		return nil, err
@@ -89,18 +104,14 @@ func newHouse(cp *testkit.ControlPlane, change ...func(*config.Config)) (*house,
 	if h.account, err = cp.ServiceAccount(ctx, namespace, "weir-drain-cleaner"); err != nil {
 		return nil, err
 	}
-	if h.weir, err = versioned.NewForConfig(cp.REST()); err != nil {
-		return nil, err
-	}
-	for i := range 2 {
-		stop, err := h.replica(context.Background(), fmt.Sprintf("replica-%d", i), change...)
-		if err != nil {
-			return nil, err
-		}
-		h.stops = append(h.stops, stop)
-	}
-	err = testkit.Poll(ctx, "the caBundle", func(ctx context.Context) error {
-		c, err := cp.Client().AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(ctx, "weir-drain-cleaner", metav1.GetOptions{})
+	h.weir, err = versioned.NewForConfig(cp.REST())
+	return h, err
+}
+
+// trusted waits until the API server is told whom to trust.
+func (h *house) trusted(ctx context.Context) error {
+	err := testkit.Poll(ctx, "the caBundle", func(ctx context.Context) error {
+		c, err := h.Client().AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(ctx, "weir-drain-cleaner", metav1.GetOptions{})
 		if err == nil && len(c.Webhooks[0].ClientConfig.CABundle) == 0 {
 			err = errors.New("is empty")
 		}
@@ -109,7 +120,7 @@ func newHouse(cp *testkit.ControlPlane, change ...func(*config.Config)) (*house,
 	if err != nil {
 		err = fmt.Errorf("%w; logs:\n%s", err, logs.String())
 	}
-	return h, err
+	return err
 }
 
 // apply applies the base. Its Deployment has no kubelet to run it; the webhook is called at the balancer, not at the Service.
@@ -140,8 +151,23 @@ func (h *house) apply(ctx context.Context) error {
 	return err
 }
 
-// replica runs one process's worth of drain-cleaner until stopped, which waits for its end.
+// replica runs one process's worth of drain-cleaner behind the balancer until stopped, which waits for its end.
 func (h *house) replica(ctx context.Context, name string, change ...func(*config.Config)) (stop func() error, err error) {
+	address, end, err := h.process(ctx, name, change...)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.balancer.add(ctx, address); err != nil {
+		return nil, fmt.Errorf("%w; logs:\n%s", err, logs.String())
+	}
+	return func() error {
+		h.balancer.remove(address)
+		return end()
+	}, nil
+}
+
+// process runs one process's worth of drain-cleaner until its end is asked for, and says where it serves reviews.
+func (h *house) process(ctx context.Context, name string, change ...func(*config.Config)) (address string, end func() error, err error) {
 	c := config.FromEnv(func(string) string { return "" })
 	// The certificate is for the name that the balancer is called by, too.
 	c.WebhookAddress, c.ServiceName, c.SecretName, c.Linger = "127.0.0.1:0", "localhost", "weir-drain-cleaner-tls", 200*time.Millisecond
@@ -150,7 +176,7 @@ func (h *house) replica(ctx context.Context, name string, change ...func(*config
 		f(&c)
 	}
 	if err := c.Validate(); err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	o := app.Defaults()
 	o.MetricsAddress, o.LeaderElect, o.LeaseNamespace, o.Identity = "", true, namespace, name
@@ -164,17 +190,9 @@ func (h *house) replica(ctx context.Context, name string, change ...func(*config
 	select {
 	case err := <-done:
 		cancel()
-		return nil, err
+		return "", nil, err
 	case a := <-listening:
-		leave, err := h.balancer.add(ctx, a.String())
-		if err != nil {
-			err = fmt.Errorf("%w; logs:\n%s", err, logs.String())
-		}
-		return func() error {
-			leave()
-			cancel()
-			return <-done
-		}, err
+		return a.String(), func() error { cancel(); return <-done }, nil
 	}
 }
 
@@ -206,84 +224,6 @@ func showLogs(t *testing.T) {
 			t.Logf("logs of drain-cleaner:\n%s", logs.String())
 		}
 	})
-}
-
-// balancer sends each connection to one of its backends in turn.
-type balancer struct {
-	listener net.Listener
-	mu       sync.Mutex
-	backends []string
-	next     atomic.Uint64
-}
-
-func newBalancer() (*balancer, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	b := &balancer{listener: l}
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go b.pass(c)
-		}
-	}()
-	return b, nil
-}
-
-func (b *balancer) port() string {
-	_, port, _ := net.SplitHostPort(b.listener.Addr().String())
-	return port
-}
-
-// add waits until the backend serves a certificate: that is its readiness.
-func (b *balancer) add(ctx context.Context, address string) (remove func(), err error) {
-	ctx, cancel := context.WithTimeout(ctx, patience/2)
-	defer cancel()
-	err = testkit.Poll(ctx, "a certificate of "+address, func(ctx context.Context) error {
-		d := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}
-		c, err := d.DialContext(ctx, "tcp", address)
-		if err == nil {
-			c.Close()
-		}
-		return err
-	})
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.backends = append(b.backends, address)
-	return func() {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		for i, other := range b.backends {
-			if other == address {
-				b.backends = append(b.backends[:i:i], b.backends[i+1:]...)
-				return
-			}
-		}
-	}, err
-}
-
-func (b *balancer) pass(client net.Conn) {
-	defer client.Close()
-	b.mu.Lock()
-	backends := b.backends
-	b.mu.Unlock()
-	if len(backends) == 0 {
-		return
-	}
-	server, err := net.Dial("tcp", backends[b.next.Add(1)%uint64(len(backends))])
-	if err != nil {
-		return
-	}
-	defer server.Close()
-	go func() {
-		_, _ = io.Copy(server, client)
-		server.Close()
-	}()
-	_, _ = io.Copy(client, server)
 }
 
 // nodes are the test's own.

@@ -1,0 +1,289 @@
+package service_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/weir-dev/weir/pkg/testkit"
+	"github.com/weir-dev/weir/services/drain-cleaner/internal/config"
+)
+
+const ownPods = "app.kubernetes.io/name=drain-cleaner"
+
+// kubelet runs a replica for each pod of drain-cleaner's Deployment, and ends it when the pod is told to go. As on a node, the pod's
+// process is told at the same moment as everybody else, so that reviews still reach it for a while.
+type kubelet struct {
+	*house
+	mu      sync.Mutex
+	running map[types.UID]*process
+	faults  []error
+	wait    sync.WaitGroup
+}
+
+type process struct {
+	ip, address string
+	end         func() error
+	ending      bool
+}
+
+// keep does what there is to do until ctx ends, and then ends all replicas.
+func (k *kubelet) keep(ctx context.Context) {
+	for ctx.Err() == nil {
+		_ = testkit.Poll(ctx, "the end", func(ctx context.Context) error { return errors.Join(k.look(ctx), k.route(ctx), errors.New("goes on")) })
+	}
+	k.wait.Wait()
+	for _, p := range k.running {
+		if !p.ending {
+			k.fault(p.end())
+		}
+	}
+}
+
+func (k *kubelet) fault(err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err != nil {
+		k.faults = append(k.faults, err)
+	}
+}
+
+func (k *kubelet) look(ctx context.Context) error {
+	pods, err := k.Client().CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: ownPods})
+	if err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for i := range pods.Items {
+		pod := &pods.Items[i]
+		p := k.running[pod.UID]
+		switch {
+		case pod.Spec.NodeName != "" && p == nil:
+			p = &process{ip: fmt.Sprintf("10.9.8.%d", len(k.running)+1)}
+			k.running[pod.UID] = p
+			k.wait.Go(func() { k.fault(k.start(context.WithoutCancel(ctx), pod, p)) })
+		case pod.DeletionTimestamp != nil && p != nil && p.end != nil && !p.ending:
+			p.ending = true
+			k.wait.Go(func() { k.fault(k.stop(context.WithoutCancel(ctx), pod, p)) })
+		}
+	}
+	return nil
+}
+
+func (k *kubelet) start(ctx context.Context, pod *corev1.Pod, p *process) error {
+	address, end, err := k.process(ctx, pod.Name, func(c *config.Config) { c.Linger = 3 * time.Second })
+	if err != nil {
+		return fmt.Errorf("start %s: %w", pod.Name, err)
+	}
+	ready, cancel := context.WithTimeout(ctx, patience/2)
+	defer cancel()
+	if err := serves(ready, address); err != nil {
+		return errors.Join(err, end())
+	}
+	now := metav1.Now()
+	pod = pod.DeepCopy()
+	pod.Status.Phase, pod.Status.PodIP, pod.Status.PodIPs, pod.Status.StartTime = corev1.PodRunning, p.ip, []corev1.PodIP{{IP: p.ip}}, &now
+	for _, kind := range []corev1.PodConditionType{corev1.PodInitialized, corev1.ContainersReady, corev1.PodReady} {
+		pod.Status.Conditions = append(pod.Status.Conditions, corev1.PodCondition{Type: kind, Status: corev1.ConditionTrue, LastTransitionTime: now})
+	}
+	pod.ResourceVersion = ""
+	k.mu.Lock()
+	p.address, p.end = address, end
+	k.mu.Unlock()
+	_, err = k.Client().CoreV1().Pods(namespace).UpdateStatus(ctx, pod, metav1.UpdateOptions{})
+	return err
+}
+
+func (k *kubelet) stop(ctx context.Context, pod *corev1.Pod, p *process) error {
+	err := p.end()
+	return errors.Join(err, k.Client().CoreV1().Pods(namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{
+		GracePeriodSeconds: new(int64), Preconditions: &metav1.Preconditions{UID: &pod.UID},
+	}))
+}
+
+// route has the balancer follow the Service's endpoints, as kube-proxy does.
+func (k *kubelet) route(ctx context.Context) error {
+	known, err := k.Client().DiscoveryV1().EndpointSlices(namespace).List(ctx, metav1.ListOptions{LabelSelector: "kubernetes.io/service-name=weir-drain-cleaner"})
+	if err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var backends []string
+	for _, slice := range known.Items {
+		for _, endpoint := range slice.Endpoints {
+			for _, p := range k.running {
+				if endpoint.Conditions.Ready != nil && *endpoint.Conditions.Ready && p.ip == endpoint.Addresses[0] {
+					backends = append(backends, p.address)
+				}
+			}
+		}
+	}
+	k.balancer.set(backends)
+	return nil
+}
+
+// deploy applies what stands in the base's deployment.yaml and service.yaml, for pods that our kubelet looks after.
+func (h *house) deploy(t *testing.T) {
+	t.Helper()
+	rendered, err := h.Kubectl(t.Context(), "kustomize", filepath.Join("..", "..", "..", "..", "deploy", "drain-cleaner"))
+	require.NoError(t, err)
+	objects, err := testkit.Decode(rendered)
+	require.NoError(t, err)
+	var wanted []*unstructured.Unstructured
+	for _, o := range objects {
+		switch o.GetKind() {
+		case "Deployment":
+			require.NoError(t, unstructured.SetNestedField(o.Object, "theirs", "spec", "template", "metadata", "annotations", testkit.HoldAnnotation))
+			require.NoError(t, unstructured.SetNestedStringMap(o.Object, map[string]string{"test": label(t)}, "spec", "template", "spec", "nodeSelector"))
+		case "PodDisruptionBudget", "Service":
+		default:
+			continue
+		}
+		wanted = append(wanted, o)
+	}
+	require.Len(t, wanted, 3)
+	_, err = h.Apply(t.Context(), "", wanted...)
+	require.NoError(t, err)
+}
+
+// ownReady waits until two replicas are ready on nodes other than this one, and gives the nodes.
+func (h *house) ownReady(t *testing.T, left string) []string {
+	t.Helper()
+	var nodes []string
+	testkit.Eventually(t, patience, func(ctx context.Context) error {
+		pods, err := h.Client().CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: ownPods})
+		if err != nil {
+			return err
+		}
+		nodes = nil
+		for _, pod := range pods.Items {
+			if pod.DeletionTimestamp == nil && pod.Status.Phase == corev1.PodRunning && pod.Spec.NodeName != left {
+				nodes = append(nodes, pod.Spec.NodeName)
+			}
+		}
+		if len(nodes) != 2 {
+			return fmt.Errorf("ready on %v", nodes)
+		}
+		return nil
+	})
+	slices.Sort(nodes)
+	return nodes
+}
+
+// stream evicts one pod without a pause, and counts what comes of it.
+type stream struct {
+	passed, denied, failed atomic.Int32
+	first                  atomic.Pointer[error]
+	stop                   func()
+}
+
+func (h *house) stream(t *testing.T, namespace, name string) *stream {
+	t.Helper()
+	s := &stream{}
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for ctx.Err() == nil {
+				switch err := h.evict(ctx, namespace, name, ""); {
+				case err == nil:
+					s.passed.Add(1)
+				case apierrors.IsTooManyRequests(err):
+					s.denied.Add(1)
+				case ctx.Err() == nil:
+					s.failed.Add(1)
+					s.first.CompareAndSwap(nil, &err)
+				}
+			}
+		})
+	}
+	s.stop = func() { cancel(); all.Wait() }
+	t.Cleanup(s.stop)
+	return s
+}
+
+// The nodes on which its replicas are, as pods of its own Deployment with its own PodDisruptionBudget, are drained one after the other,
+// the last of them with both replicas on it. It goes on to be asked: with failurePolicy Fail, where an eviction that does not reach it
+// would fail, and with Ignore, where that would get through.
+func TestLetsNothingThroughWhileItsOwnNodesAreDrained(t *testing.T) {
+	t.Parallel()
+	showLogs(t)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	h, err := emptyHouse(ctx, testkit.New(t, testkit.WithNodes(0)))
+	require.NoError(t, err)
+	kafkaNode := h.nodes(t, 1)[0]
+	ns := h.Namespace(t)
+	h.statefulSet(t, ns, "my-cluster-kafka", 1, strimziLabels)
+	// From now on the node is no longer one of the test's.
+	_, err = h.Kubectl(ctx, "label", "node", kafkaNode, "test-")
+	require.NoError(t, err)
+	h.nodes(t, 3)
+	keeping, stop := context.WithCancel(context.WithoutCancel(ctx))
+	k := &kubelet{house: h, running: map[types.UID]*process{}}
+	kept := make(chan struct{})
+	go func() { defer close(kept); k.keep(keeping) }()
+	end := sync.OnceFunc(func() { stop(); <-kept })
+	t.Cleanup(end)
+	h.deploy(t)
+	require.NoError(t, h.trusted(t.Context()))
+	nodes := h.ownReady(t, "")
+	require.NotEqual(t, nodes[0], nodes[1], "anti-affinity keeps the replicas apart")
+	testkit.Eventually(t, patience, func(ctx context.Context) error {
+		if err := h.evict(ctx, ns, "my-cluster-kafka-0", ""); !apierrors.IsTooManyRequests(err) {
+			return fmt.Errorf("not denied yet: %w", errors.Join(err))
+		}
+		return nil
+	})
+	pod := h.pod(t, ns, "my-cluster-kafka-0")
+
+	for _, policy := range []admissionregistrationv1.FailurePolicyType{admissionregistrationv1.Fail, admissionregistrationv1.Ignore} {
+		patch := fmt.Sprintf(`[{"op":"replace","path":"/webhooks/0/failurePolicy","value":%q}]`, policy)
+		_, err := h.Client().AdmissionregistrationV1().ValidatingWebhookConfigurations().Patch(t.Context(), "weir-drain-cleaner", types.JSONPatchType, []byte(patch), metav1.PatchOptions{})
+		require.NoError(t, err)
+		s := h.stream(t, ns, "my-cluster-kafka-0")
+		nodes = h.ownReady(t, "")
+		for i := range 3 {
+			left := nodes[0]
+			_, err := h.drain(t.Context(), left)
+			require.NoError(t, err, "the drain of a node of its own goes through")
+			nodes = h.ownReady(t, left)
+			t.Logf("drain %d: its replicas have left %s and are ready on %v", i+1, left, nodes)
+			if i == 0 {
+				continue
+			}
+			if i == 1 {
+				require.Equal(t, nodes[0], nodes[1], "no other node is left")
+			}
+			_, err = h.Kubectl(t.Context(), "uncordon", "-l", "test="+label(t))
+			require.NoError(t, err)
+		}
+		s.stop()
+		t.Logf("failurePolicy %s: %d evictions were denied, %d let through, %d failed for the webhook could not be reached", policy, s.denied.Load(), s.passed.Load(), s.failed.Load())
+		if first := s.first.Load(); first != nil {
+			assert.NoError(t, *first, "the first that failed")
+		}
+		assert.Zero(t, s.passed.Load(), "evictions that got through unasked")
+		assert.Greater(t, s.denied.Load(), int32(500))
+	}
+	assert.Equal(t, pod.UID, h.pod(t, ns, "my-cluster-kafka-0").UID)
+	end()
+	assert.NoError(t, errors.Join(k.faults...))
+}
