@@ -9,11 +9,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
@@ -111,9 +114,20 @@ func Label[T metav1.Object](label string) Mapper[T] {
 	}
 }
 
-// Watch enqueues the keys that m names whenever an object of the informer is added, changed or deleted.
-// All watches have to be set up before Run.
-func Watch[T metav1.Object](c *Controller, informer cache.SharedIndexInformer, m Mapper[T]) error {
+// Unread tells of an update that it changes nothing which a reconcile reads.
+type Unread[T metav1.Object] func(was, is T) bool
+
+// StatusAlone is Unread for a kind whose status no reconcile reads, or which nobody else writes.
+func StatusAlone[T metav1.Object](was, is T) bool {
+	return is.GetGeneration() != 0 && was.GetGeneration() == is.GetGeneration() && was.GetUID() == is.GetUID() &&
+		maps.Equal(was.GetLabels(), is.GetLabels()) && maps.Equal(was.GetAnnotations(), is.GetAnnotations()) &&
+		was.GetDeletionTimestamp().Equal(is.GetDeletionTimestamp()) &&
+		equality.Semantic.DeepEqual(was.GetOwnerReferences(), is.GetOwnerReferences())
+}
+
+// Watch enqueues the keys that m names whenever an object of the informer is added, changed or deleted, but for updates that any
+// of unread knows to be of no interest. All watches have to be set up before Run.
+func Watch[T metav1.Object](c *Controller, informer cache.SharedIndexInformer, m Mapper[T], unread ...Unread[T]) error {
 	enqueue := func(object any) {
 		if gone, ok := object.(cache.DeletedFinalStateUnknown); ok {
 			object = gone.Obj
@@ -130,7 +144,8 @@ func Watch[T metav1.Object](c *Controller, informer cache.SharedIndexInformer, m
 		UpdateFunc: func(before, after any) {
 			was, ok := before.(T)
 			is, alsoOK := after.(T)
-			if ok && alsoOK && was.GetResourceVersion() == is.GetResourceVersion() {
+			if ok && alsoOK && (was.GetResourceVersion() == is.GetResourceVersion() ||
+				slices.ContainsFunc(unread, func(of Unread[T]) bool { return of(was, is) })) {
 				return
 			}
 			enqueue(before)

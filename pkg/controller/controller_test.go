@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/informers"
@@ -179,6 +180,57 @@ func TestABurstOfChangesCostsOneReconcile(t *testing.T) {
 	cancel()
 	require.NoError(t, <-ended)
 	factory.Shutdown()
+}
+
+func TestAnUpdateOfNoInterestCostsNoReconcile(t *testing.T) {
+	t.Parallel()
+	was := func() *appsv1.StatefulSet {
+		return &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Name: "a", UID: "a", Generation: 1, Labels: map[string]string{"a": "b"}}}
+	}
+	for name, test := range map[string]struct {
+		change func(*appsv1.StatefulSet)
+		alone  bool
+	}{
+		"the status is":                 {func(s *appsv1.StatefulSet) { s.Status.Replicas = 1 }, true},
+		"the managers are":              {func(s *appsv1.StatefulSet) { s.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "x"}} }, true},
+		"a spec is not":                 {func(s *appsv1.StatefulSet) { s.Generation = 2 }, false},
+		"a label is not":                {func(s *appsv1.StatefulSet) { s.Labels["a"] = "c" }, false},
+		"an annotation is not":          {func(s *appsv1.StatefulSet) { s.Annotations = map[string]string{"a": "b"} }, false},
+		"an owner is not":               {func(s *appsv1.StatefulSet) { s.OwnerReferences = []metav1.OwnerReference{{Name: "x"}} }, false},
+		"a deletion is not":             {func(s *appsv1.StatefulSet) { s.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)} }, false},
+		"another of its name not":       {func(s *appsv1.StatefulSet) { s.UID = "b" }, false},
+		"what has no generation is not": {func(s *appsv1.StatefulSet) { s.Generation = 0 }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			is := was()
+			test.change(is)
+			require.Equal(t, test.alone, controller.StatusAlone(was(), is))
+		})
+	}
+
+	set := was()
+	client := fake.NewClientset(set)
+	done := make(chan string, 10)
+	c := controller.New("test", reconcile(func(_ context.Context, key controller.Key) (controller.Result, error) {
+		done <- key.Name
+		return controller.Result{}, nil
+	}), controller.Options{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Workers: 1})
+	factory := informers.NewSharedInformerFactory(client, 0)
+	require.NoError(t, controller.Watch(c, factory.Apps().V1().StatefulSets().Informer(), controller.Self[*appsv1.StatefulSet], controller.StatusAlone))
+	factory.Start(t.Context().Done())
+	go func() { _ = c.Run(t.Context()) }()
+	require.Equal(t, "a", <-done)
+	set.ResourceVersion, set.Status.Replicas = "2", 1
+	_, err := client.AppsV1().StatefulSets("").UpdateStatus(t.Context(), set, metav1.UpdateOptions{})
+	require.NoError(t, err)
+	_, err = client.AppsV1().StatefulSets("").Create(t.Context(), &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Name: "b"}}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	require.Equal(t, "b", <-done, "a change of the status costs none")
+	set.ResourceVersion, set.Generation = "3", 2
+	_, err = client.AppsV1().StatefulSets("").Update(t.Context(), set, metav1.UpdateOptions{})
+	require.NoError(t, err)
+	require.Equal(t, "a", <-done)
 }
 
 func TestMapsByLabel(t *testing.T) {
