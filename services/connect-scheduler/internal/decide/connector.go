@@ -47,6 +47,9 @@ type Plan struct {
 	Status connectv1.KafkaConnectorStatus
 
 	before connectv1.KafkaConnectorStatus
+	// creates holds when an object is made that was not there. Its arrival brings the next decision at once, which has more to
+	// tell: one write of the status less for each step on the way to Ready.
+	creates bool
 }
 
 // Connector decides about one KafkaConnector.
@@ -103,14 +106,17 @@ func (p *Plan) hold(s State, e effective) error {
 // pursue plans what brings the world closer to the spec, and tells how many pods still have to be replaced.
 func (p *Plan) pursue(s State, e effective, set *taskSet) (rolling int, err error) {
 	want := surroundings(s, e)
-	c := collector{}
+	c := collector{memory: s.Compared}
 	p.ServiceAccounts = differing(&c, s.Live.ServiceAccount, want.serviceAccount, corev1ac.ExtractServiceAccount)
 	p.Roles = differing(&c, s.Live.Role, want.role, rbacv1ac.ExtractRole)
 	p.RoleBindings = differing(&c, s.Live.RoleBinding, want.roleBinding, rbacv1ac.ExtractRoleBinding)
 	p.Secrets = slices.Concat(p.Secrets, secretDiffers(&c, s.Live.ConnectorSecret, want.connectorSecret), secretDiffers(&c, s.Live.TaskConfigs, want.taskConfigs))
 	p.ConfigMaps = append(differing(&c, s.Live.ConnectorConfig, want.connectorConfig, corev1ac.ExtractConfigMap),
 		differing(&c, s.Live.TaskRunnerConfig, want.taskRunnerConfig, corev1ac.ExtractConfigMap)...)
-	p.Budgets = differing(&c, s.Live.Budget, want.budget, policyv1ac.ExtractPodDisruptionBudget)
+	// Kubernetes reports a budget that covers no pods, so there is none before there are pods.
+	if s.Live.Budget != nil || len(podsOf(s.Pods, contract.TypeTask)) > 0 {
+		p.Budgets = differing(&c, s.Live.Budget, want.budget, policyv1ac.ExtractPodDisruptionBudget)
+	}
 	for _, service := range []struct {
 		live *corev1.Service
 		want *corev1ac.ServiceApplyConfiguration
@@ -144,6 +150,7 @@ func (p *Plan) pursue(s State, e effective, set *taskSet) (rolling int, err erro
 	if settled(s.Live.TaskSet, tasks) {
 		p.Restarts = append(p.Restarts, restartTasks(s, e, taskHash, set.hashes)...)
 	}
+	p.creates = c.absent
 	return former(s, connectorHash, taskHash, set.hashes, int(taskReplicas(e, set.hashes))), c.err
 }
 
@@ -177,15 +184,20 @@ func former(s State, connectorHash, taskHash string, hashes []string, replicas i
 	return count
 }
 
-// collector keeps the first error of a row of comparisons.
-type collector struct{ err error }
+// collector keeps the first error of a row of comparisons, and whether any object was not there.
+type collector struct {
+	memory *apply.Memory
+	err    error
+	absent bool
+}
 
 // differing returns want if it is not what is there.
 func differing[C any, O metav1.Object](c *collector, live O, want C, extract func(O, string) (C, error)) []C {
 	if isNil(live) {
+		c.absent = true
 		return []C{want}
 	}
-	upToDate, err := apply.UpToDate(live, want, Manager, extract)
+	upToDate, err := c.memory.UpToDate(live, want, func() (bool, error) { return apply.UpToDate(live, want, Manager, extract) })
 	if err != nil && c.err == nil {
 		c.err = err
 	}
@@ -209,6 +221,7 @@ func (f Failure) Unwrap() error { return f.Err }
 
 // Fail tells of a write that failed in the status.
 func (p *Plan) Fail(s State, f Failure) {
+	p.creates = false
 	for i, c := range p.Status.Conditions {
 		if c.Type == ConditionReady || c.Type == ConditionStorageReady && f.Kind == "PersistentVolumeClaim" {
 			failed := condition.False(c.Type, ReasonApplyRejected, f.Error())
@@ -218,7 +231,9 @@ func (p *Plan) Fail(s State, f Failure) {
 }
 
 // StatusChanged tells whether the status has to be written.
-func (p *Plan) StatusChanged() bool { return !equality.Semantic.DeepEqual(p.before, p.Status) }
+func (p *Plan) StatusChanged() bool {
+	return !p.creates && !equality.Semantic.DeepEqual(p.before, p.Status)
+}
 
 // Events are what people are told once the plan is carried out.
 func (p *Plan) Events() []event.Event {
@@ -226,7 +241,10 @@ func (p *Plan) Events() []event.Event {
 	for _, r := range p.Restarts {
 		told = append(told, event.Normal(ReasonRestarting, "Restart", fmt.Sprintf("restarting pod %s: %s", r.Pod.Name, r.Why)))
 	}
-	return append(told, news(p.before, p.Status)...)
+	if p.StatusChanged() {
+		told = append(told, news(p.before, p.Status)...)
+	}
+	return told
 }
 
 // Empty tells whether there is nothing to write but, perhaps, the status.

@@ -82,8 +82,10 @@ func (s *sim) step() Plan {
 	plan, err := Connector(s.state)
 	require.NoError(s, err)
 	s.carryOut(plan)
-	s.state.Connector = s.state.Connector.DeepCopy()
-	s.state.Connector.Status = plan.Status
+	if plan.StatusChanged() {
+		s.state.Connector = s.state.Connector.DeepCopy()
+		s.state.Connector.Status = plan.Status
+	}
 	return plan
 }
 

@@ -11,15 +11,17 @@ import (
 	"k8s.io/utils/ptr"
 
 	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
+	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/pkg/testkit"
 )
 
-// planned are the objects of a first plan, after the connector has published a config for each hash.
+// planned are all the objects that are made, once the connector has published a config for each hash and a task has a pod.
 func planned(t *testing.T, s State, hashes ...string) []any {
 	t.Helper()
 	s.Now = noon
 	s.Worker = workerFacts()
 	s.TaskConfigs = publishedBy(s.Connector, hashes...)
+	s.Pods = []*corev1.Pod{readyPod(TasksName(s.Connector.Name), 0, contract.TypeTask)}
 	plan, err := Connector(s)
 	require.NoError(t, err)
 	var all []any

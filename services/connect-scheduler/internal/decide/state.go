@@ -9,6 +9,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 
 	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
+	"github.com/weir-dev/weir/pkg/apply"
 )
 
 // Manager is connect-scheduler's field manager, and the value of app.kubernetes.io/managed-by on all that it makes.
@@ -34,6 +35,8 @@ type State struct {
 	ClaimTrouble string
 	// Now is the time of the decision.
 	Now time.Time
+	// Compared spares comparisons that were made before; the decision is the same without it.
+	Compared *apply.Memory
 }
 
 // Live are the objects under the names that belong to a KafkaConnector.

@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -187,4 +188,33 @@ func readyPodLike(pod *corev1.Pod, restarts int32) *corev1.Pod {
 	again.Status = readyPod("x", 0, pod.Labels[contract.LabelType]).Status
 	again.Status.ContainerStatuses[0].RestartCount = restarts
 	return again
+}
+
+func TestTellsOfAStepOnceWhatItMadeIsThere(t *testing.T) {
+	t.Parallel()
+	s := newSim(t, State{Connector: seed(), Worker: workerFacts()})
+	first := s.step()
+	require.NotEmpty(t, first.StatefulSets)
+	require.False(t, first.StatusChanged(), "what was made brings the next decision")
+	require.Empty(t, first.Events())
+	second := s.step()
+	require.True(t, second.Empty())
+	require.True(t, second.StatusChanged())
+
+	refused := newSim(t, State{Connector: seed(), Worker: workerFacts()})
+	plan, err := Connector(refused.state)
+	require.NoError(t, err)
+	plan.Fail(refused.state, Failure{Kind: "StatefulSet", Name: "test-connector", Err: errors.New("no")})
+	require.True(t, plan.StatusChanged(), "what the API refuses is told at once")
+	require.NotEmpty(t, plan.Events())
+}
+
+func TestThereIsABudgetOnceATaskHasAPod(t *testing.T) {
+	t.Parallel()
+	s := newSim(t, State{Connector: seed(), Worker: workerFacts()})
+	s.settle()
+	require.Nil(t, s.state.Live.Budget, "Kubernetes reports a budget that covers no pod")
+	s.state.TaskConfigs = publishedBy(s.state.Connector, hashes(3)...)
+	s.settle()
+	require.NotNil(t, s.state.Live.Budget)
 }

@@ -21,7 +21,7 @@ func (w *world) observeConnector(key controller.Key, now time.Time) (*decide.Sta
 	if connector == nil {
 		return nil, nil
 	}
-	s := &decide.State{Connector: connector, Now: now}
+	s := &decide.State{Connector: connector, Now: now, Compared: w.compared}
 	g := gathering{}
 	if ref := refName(connector.Spec.ConnectRef); ref != "" {
 		s.Connect = get(&g, ref, w.connectLister.KafkaConnects(key.Namespace).Get)

@@ -73,16 +73,16 @@ func Setup(_ context.Context, env app.Env, workers int) (app.Plan, error) {
 func (w *world) watchForConnectors(c *controller.Controller) error {
 	core, rbac := w.objects.Core().V1(), w.objects.Rbac().V1()
 	return errors.Join(
-		controller.Watch(c, w.connects.Io().V1().KafkaConnectors().Informer(), controller.Self[*connectv1.KafkaConnector]),
-		controller.Watch(c, w.connects.Io().V1().KafkaConnects().Informer(), w.referrers),
+		controller.Watch(c, w.connects.Io().V1().KafkaConnectors().Informer(), controller.Self[*connectv1.KafkaConnector], controller.StatusAlone),
+		controller.Watch(c, w.connects.Io().V1().KafkaConnects().Informer(), w.referrers, controller.StatusAlone),
 		controller.Watch(c, w.pods.Core().V1().Pods().Informer(), controller.Label[*corev1.Pod](contract.LabelConnector)),
-		controller.Watch(c, w.objects.Apps().V1().StatefulSets().Informer(), ownersByName[*appsv1.StatefulSet](w)),
+		controller.Watch(c, w.objects.Apps().V1().StatefulSets().Informer(), ownersByName[*appsv1.StatefulSet](w), countsPods),
 		controller.Watch(c, core.ConfigMaps().Informer(), ownersByName[*corev1.ConfigMap](w)),
 		controller.Watch(c, core.ServiceAccounts().Informer(), ownersByName[*corev1.ServiceAccount](w)),
 		controller.Watch(c, core.Services().Informer(), ownersByName[*corev1.Service](w)),
 		controller.Watch(c, rbac.Roles().Informer(), ownersByName[*rbacv1.Role](w)),
 		controller.Watch(c, rbac.RoleBindings().Informer(), ownersByName[*rbacv1.RoleBinding](w)),
-		controller.Watch(c, w.objects.Policy().V1().PodDisruptionBudgets().Informer(), ownersByName[*policyv1.PodDisruptionBudget](w)),
+		controller.Watch(c, w.objects.Policy().V1().PodDisruptionBudgets().Informer(), ownersByName[*policyv1.PodDisruptionBudget](w), controller.StatusAlone),
 		controller.Watch(c, core.Secrets().Informer(), func(secret *corev1.Secret) []controller.Key {
 			return append(ownersByName[*corev1.Secret](w)(secret), w.usersOf(byWorker, secret.Namespace, secret.Name)...)
 		}),
@@ -100,13 +100,13 @@ func (w *world) watchForConnects(c *controller.Controller) error {
 		return keys(find[*connectv1.KafkaConnect](w.connects.Io().V1().KafkaConnects().Informer(), byClaim, namespace, claim))
 	}
 	return errors.Join(
-		controller.Watch(c, w.connects.Io().V1().KafkaConnects().Informer(), controller.Self[*connectv1.KafkaConnect]),
+		controller.Watch(c, w.connects.Io().V1().KafkaConnects().Informer(), controller.Self[*connectv1.KafkaConnect], controller.StatusAlone),
 		controller.Watch(c, w.connects.Io().V1().KafkaConnectors().Informer(), func(connector *connectv1.KafkaConnector) []controller.Key {
 			if ref := refName(connector.Spec.ConnectRef); ref != "" {
 				return []controller.Key{{Namespace: connector.Namespace, Name: ref}}
 			}
 			return nil
-		}),
+		}, controller.StatusAlone),
 		controller.Watch(c, w.objects.Core().V1().PersistentVolumeClaims().Informer(), func(claim *corev1.PersistentVolumeClaim) []controller.Key {
 			return claimed(claim.Namespace, claim.Name)
 		}),
@@ -114,6 +114,11 @@ func (w *world) watchForConnects(c *controller.Controller) error {
 			return claimed(e.Namespace, e.InvolvedObject.Name)
 		}),
 	)
+}
+
+// countsPods holds for an update that only tells how many pods there are: the pods themselves are watched.
+func countsPods(was, is *appsv1.StatefulSet) bool {
+	return controller.StatusAlone(was, is) && was.Status.ObservedGeneration == is.Status.ObservedGeneration
 }
 
 // ownersByName maps an object to the KafkaConnectors whose names its own may be derived from. That finds what was made

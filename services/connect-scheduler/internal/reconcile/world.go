@@ -16,6 +16,7 @@ import (
 	"github.com/weir-dev/weir/generated/clientset/versioned"
 	"github.com/weir-dev/weir/generated/informers/externalversions"
 	connectlisters "github.com/weir-dev/weir/generated/listers/connect/v1"
+	"github.com/weir-dev/weir/pkg/apply"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide"
 )
 
@@ -27,6 +28,9 @@ const (
 	byConnector = "connector" // pods by their KafkaConnector
 )
 
+// remembered is the number of objects whose comparison is remembered: those of some 5,000 connectors, in about 10 MB.
+const remembered = 50_000
+
 // world is what connect-scheduler sees: shared informers, and the indexes that its questions need.
 type world struct {
 	objects  informers.SharedInformerFactory
@@ -36,6 +40,8 @@ type world struct {
 
 	connectorLister connectlisters.KafkaConnectorLister
 	connectLister   connectlisters.KafkaConnectLister
+
+	compared *apply.Memory
 }
 
 func newWorld(kube kubernetes.Interface, weir versioned.Interface, namespace string) (*world, error) {
@@ -50,6 +56,7 @@ func newWorld(kube kubernetes.Interface, weir versioned.Interface, namespace str
 			})),
 		connects: externalversions.NewSharedInformerFactoryWithOptions(weir, 0, externalversions.WithNamespace(namespace), externalversions.WithTransform(forgetManagers)),
 	}
+	w.compared = apply.NewMemory(remembered)
 	connectors := w.connects.Io().V1().KafkaConnectors()
 	connects := w.connects.Io().V1().KafkaConnects()
 	w.connectorLister, w.connectLister = connectors.Lister(), connects.Lister()
