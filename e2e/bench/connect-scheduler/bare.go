@@ -9,12 +9,17 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 
+	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
 	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/e2e/internal/rig"
 	"github.com/weir-dev/weir/pkg/testkit"
 )
+
+// connectors are what everything else belongs to.
+var connectors = connectv1.SchemeGroupVersion.WithResource("kafkaconnectors")
 
 // kinds are what connect-scheduler makes, in the order in which it does.
 var kinds = []schema.GroupVersionResource{
@@ -34,12 +39,21 @@ type object struct {
 	object   *unstructured.Unstructured
 }
 
-// objects are the objects of each connector, in their order.
+// objects are, of each connector, the KafkaConnector and then what was made for it, in the order of making.
 type objects [][]object
 
-// collect reads what the service has made, without what ties it to the service and to its control plane.
+// collect reads the KafkaConnectors and what the service has made for them, without what ties it to this control plane.
 func collect(ctx context.Context, cp *testkit.ControlPlane) (objects, error) {
-	connectors, found := map[string]int{}, objects{}
+	list, err := cp.Dynamic().Resource(connectors).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", connectors.Resource, err)
+	}
+	places, found := map[string]int{}, objects{}
+	for i := range list.Items {
+		o := &list.Items[i]
+		places[o.GetNamespace()+"/"+o.GetName()] = len(found)
+		found = append(found, []object{{connectors, forget(o)}})
+	}
 	for _, kind := range kinds {
 		list, err := cp.Dynamic().Resource(kind).List(ctx, metav1.ListOptions{LabelSelector: contract.LabelConnector})
 		if err != nil {
@@ -47,22 +61,45 @@ func collect(ctx context.Context, cp *testkit.ControlPlane) (objects, error) {
 		}
 		for i := range list.Items {
 			o := &list.Items[i]
-			key := o.GetNamespace() + "/" + o.GetLabels()[contract.LabelConnector]
-			if _, known := connectors[key]; !known {
-				connectors[key] = len(found)
-				found = append(found, nil)
+			if at, known := places[o.GetNamespace()+"/"+o.GetLabels()[contract.LabelConnector]]; known {
+				found[at] = append(found[at], object{kind, forget(o)})
 			}
-			for _, field := range []string{"uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "ownerReferences"} {
-				unstructured.RemoveNestedField(o.Object, "metadata", field)
-			}
-			delete(o.Object, "status")
-			found[connectors[key]] = append(found[connectors[key]], object{kind, o})
 		}
 	}
 	return found, nil
 }
 
-// bare has a client without a controller create the same objects, at the same pace, and waits for the same pods.
+// forget removes what the API server has added.
+func forget(o *unstructured.Unstructured) *unstructured.Unstructured {
+	for _, field := range []string{"uid", "resourceVersion", "creationTimestamp", "generation", "managedFields"} {
+		unstructured.RemoveNestedField(o.Object, "metadata", field)
+	}
+	delete(o.Object, "status")
+	return o
+}
+
+// create creates a KafkaConnector and all that belongs to it, as the same owner's.
+func create(ctx context.Context, client dynamic.Interface, belongings []object) error {
+	var owner types.UID
+	for _, one := range belongings {
+		owners := one.object.GetOwnerReferences()
+		for i := range owners {
+			owners[i].UID = owner
+		}
+		one.object.SetOwnerReferences(owners)
+		made, err := client.Resource(one.resource).Namespace(one.object.GetNamespace()).Create(ctx, one.object, metav1.CreateOptions{})
+		if err != nil {
+			return fmt.Errorf("create %s %s: %w", one.resource.Resource, one.object.GetName(), err)
+		}
+		if one.resource == connectors {
+			owner = made.GetUID()
+		}
+	}
+	return nil
+}
+
+// bare has a client create the same objects, KafkaConnectors too, with nobody who acts on them, at the same pace; and waits for
+// the same pods.
 func bare(ctx context.Context, o options, root string, made objects) (_ side, err error) {
 	g, err := lay(ctx, o, root)
 	if err != nil {
@@ -77,14 +114,7 @@ func bare(ctx context.Context, o options, root string, made objects) (_ side, er
 	before, began := cpu(g.cp.Dir()), time.Now()
 	creating := make(chan error, 1)
 	go func() {
-		creating <- each(o.workers, len(made), func(i int) error {
-			for _, one := range made[i] {
-				if _, err := client.Resource(one.resource).Namespace(one.object.GetNamespace()).Create(ctx, one.object, metav1.CreateOptions{}); err != nil {
-					return fmt.Errorf("create %s %s: %w", one.resource.Resource, one.object.GetName(), err)
-				}
-			}
-			return nil
-		})
+		creating <- each(o.workers, len(made), func(i int) error { return create(ctx, client, made[i]) })
 	}()
 	if err := g.until(ctx, "the pods of the bare client", nil, func() error { return g.podsReady(o.pods()) }); err != nil {
 		return side{}, errors.Join(err, ended(creating))
