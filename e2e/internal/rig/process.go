@@ -57,9 +57,6 @@ func start(dir, program string, args ...string) (*Process, error) {
 // PID is the process's number.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Ended is closed when the process has ended.
-func (p *Process) Ended() <-chan struct{} { return p.ended }
-
 // Fault is nil while the process runs; then it tells how it ended, with the end of its log.
 func (p *Process) Fault() error {
 	select {

@@ -35,13 +35,6 @@ func Owners(object string) []string {
 	return owners
 }
 
-// ClaimOwner is the name that a claim's name was derived from.
-func ClaimOwner(claim string) (owner string, ok bool) {
-	owner, prefixed := strings.CutPrefix(claim, "data-")
-	owner, suffixed := strings.CutSuffix(owner, "-connect")
-	return owner, prefixed && suffixed && owner != ""
-}
-
 // selector finds the pods of one kind; it never changes, because a StatefulSet's selector cannot.
 func selector(connector, kind string) map[string]string {
 	return map[string]string{contract.LabelConnector: connector, contract.LabelType: kind}
