@@ -1,16 +1,8 @@
 package e2e
 
 import (
-	"archive/zip"
-	"bytes"
-	"crypto/sha1"
-	"encoding/json"
-	"fmt"
 	"net/http"
-	"net/http/httptest"
-	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -20,44 +12,6 @@ import (
 	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/pkg/testkit"
 )
-
-func TestAPluginOfAHubIsFetchedVerifiedAndRun(t *testing.T) {
-	b := kafka(t)
-	var archive bytes.Buffer
-	z := zip.NewWriter(&archive)
-	jar, err := os.ReadFile(filepath.Join(theBuild.plugins[0], "testplugin", "weir-testplugin.jar"))
-	require.NoError(t, err)
-	w, err := z.Create("weir-testplugin-1.0/lib/testplugin.jar")
-	require.NoError(t, err)
-	_, err = w.Write(jar)
-	require.NoError(t, err)
-	require.NoError(t, z.Close())
-	sum := fmt.Sprintf("%x", sha1.Sum(archive.Bytes()))
-	hub := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case "/api/plugins/weir/testplugin/versions/1.0":
-			_ = json.NewEncoder(w).Encode(map[string]any{"archive": map[string]string{"url": "/archive.zip", "sha1": sum}})
-		case "/archive.zip":
-			_, _ = w.Write(archive.Bytes())
-		default:
-			http.NotFound(w, r)
-		}
-	}))
-	defer hub.Close()
-	topic := b.topic(t, "hub", 1)
-	d := deploy(t, "hub", map[string]string{"connector.class": sequence, "topic": topic, "count": "10"})
-	d.runner.DownloadPlugins = []string{"weir/testplugin:1.0"}
-	d.args = []string{"--plugin-path", "", "--hub-url", hub.URL}
-	d.startTasks(1)
-	eventually(t, time.Minute, "records flow", func() bool { return b.count(t, topic) == 10 })
-
-	sum = strings.Repeat("0", 40)
-	d.runner.DownloadPlugins = []string{"weir/testplugin:1.0", "weir/missing:2.0"}
-	p := d.startConnector()
-	require.Equal(t, 12, p.exit())
-	require.Equal(t, contract.ReasonPluginInvalid, p.message().Reason)
-	require.Equal(t, "install plugin weir-missing-2.0: ask the hub: the server answered 404 Not Found", p.message().Message)
-}
 
 func TestTheConnectorPublishesIntoItsSecret(t *testing.T) {
 	need(t)

@@ -5,34 +5,37 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"net/http"
 	"net/url"
 	"os"
-	"strings"
 	"time"
 )
 
-// errFinal marks a failure that another attempt cannot cure.
-var errFinal = errors.New("")
+// final is a failure that another attempt cannot cure.
+type final struct{ error }
+
+func (f final) Unwrap() error { return f.error }
 
 // hubManifest is what a hub says of one version of a plugin.
 type hubManifest struct {
 	Archive struct {
-		URL    string `json:"url"`
-		SHA512 string `json:"sha512"`
-		SHA256 string `json:"sha256"`
-		SHA1   string `json:"sha1"`
-		MD5    string `json:"md5"`
+		URL  string `json:"url"`
+		SHA1 string `json:"sha1"`
+		MD5  string `json:"md5"`
 	} `json:"archive"`
 }
 
 func (f *Fetcher) hubPlugin(coordinate string) (plugin, error) {
 	m := coordinates.FindStringSubmatch(coordinate)
-	if m == nil || !safeName.MatchString(m[1]) || !safeName.MatchString(m[2]) || !safeName.MatchString(m[3]) {
+	if m == nil {
 		return plugin{}, fmt.Errorf("install plugin %q: owner/plugin:version is wanted", coordinate)
 	}
 	owner, name, version := m[1], m[2], m[3]
+	if version == "latest" {
+		return plugin{}, fmt.Errorf("install plugin %q: a version is wanted; the latest one of today is not that of a restart", coordinate)
+	}
 	return plugin{
 		name: owner + "-" + name + "-" + version,
 		// A version that is published stays as it is, so it alone says whether the cache will do: no request to the hub then.
@@ -53,23 +56,28 @@ func (f *Fetcher) askHub(ctx context.Context, owner, name, version string) (arch
 		return json.NewDecoder(io.LimitReader(body, 1<<20)).Decode(&manifest)
 	})
 	if err != nil {
-		return archive{}, fmt.Errorf("ask the hub: %w", err)
+		return archive{}, fmt.Errorf("ask the hub at %s: %w", printable(address), err)
 	}
 	base, _ := url.Parse(address)
 	ref, err := base.Parse(manifest.Archive.URL)
 	if err != nil || manifest.Archive.URL == "" {
-		return archive{}, errors.New("the hub does not say where the archive is")
+		return archive{}, fmt.Errorf("ask the hub at %s: its answer has no archive.url", printable(address))
 	}
-	// The strongest checksum that the hub gives.
-	for _, c := range []struct{ name, value string }{
-		{"sha512", manifest.Archive.SHA512}, {"sha256", manifest.Archive.SHA256}, {"sha1", manifest.Archive.SHA1}, {"md5", manifest.Archive.MD5},
-	} {
-		if c.value != "" {
-			sum, err := newChecksum(c.name, c.value)
-			return archive{url: ref.String(), sum: sum}, err
+	found := archive{url: ref.String()}
+	for _, c := range []struct{ name, value string }{{"sha1", manifest.Archive.SHA1}, {"md5", manifest.Archive.MD5}} {
+		if c.value == "" {
+			continue
 		}
+		sum, err := newChecksum(c.name, c.value)
+		if err != nil {
+			return archive{}, fmt.Errorf("ask the hub at %s: %w", printable(address), err)
+		}
+		found.sums = append(found.sums, sum)
 	}
-	return archive{}, errors.New("the hub gives no checksum of the archive")
+	if len(found.sums) == 0 {
+		return archive{}, fmt.Errorf("ask the hub at %s: its answer has neither archive.sha1 nor archive.md5", printable(address))
+	}
+	return found, nil
 }
 
 // download puts an archive into a file, and checks it.
@@ -77,19 +85,26 @@ func (f *Fetcher) download(ctx context.Context, a archive, file string) error {
 	err := f.get(ctx, a.url, func(body io.Reader) error {
 		out, err := os.OpenFile(file, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)
 		if err != nil {
-			return fmt.Errorf("%w%w", errFinal, err)
+			return final{err}
 		}
 		defer out.Close()
-		sum := a.sum.make()
-		n, err := io.Copy(io.MultiWriter(out, sum), io.LimitReader(body, f.MaxBytes+1))
+		writers := []io.Writer{out}
+		sums := make([]hash.Hash, len(a.sums))
+		for i, want := range a.sums {
+			sums[i] = want.make()
+			writers = append(writers, sums[i])
+		}
+		n, err := io.Copy(io.MultiWriter(writers...), io.LimitReader(body, f.MaxBytes+1))
 		switch {
 		case err != nil:
 			return err
 		case n > f.MaxBytes:
-			return fmt.Errorf("%wit is larger than %d bytes", errFinal, f.MaxBytes)
+			return final{fmt.Errorf("it is larger than %d bytes", f.MaxBytes)}
 		}
-		if err := a.sum.check(sum); err != nil {
-			return fmt.Errorf("%w%w", errFinal, err)
+		for i, want := range a.sums {
+			if err := want.check(sums[i]); err != nil {
+				return final{err}
+			}
 		}
 		return out.Close()
 	})
@@ -115,7 +130,7 @@ func (f *Fetcher) get(ctx context.Context, address string, read func(io.Reader) 
 			}
 		}
 		err = f.getOnce(ctx, address, read)
-		if err == nil || errors.Is(err, errFinal) || ctx.Err() != nil {
+		if err == nil || errors.As(err, new(final)) || ctx.Err() != nil {
 			return err
 		}
 	}
@@ -125,19 +140,26 @@ func (f *Fetcher) get(ctx context.Context, address string, read func(io.Reader) 
 func (f *Fetcher) getOnce(ctx context.Context, address string, read func(io.Reader) error) error {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" {
-		return fmt.Errorf("%wan http or https address is wanted", errFinal)
+		return final{errors.New("an http or https address is wanted")}
 	}
+	stall := f.Stall
+	if stall == 0 {
+		stall = StallTimeout
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	watch := time.AfterFunc(stall, func() { cancel(fmt.Errorf("nothing came for %s", stall)) })
+	defer watch.Stop()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return fmt.Errorf("%wthe address cannot be used", errFinal)
+		return final{errors.New("the address cannot be used")}
 	}
-	client := f.Client
-	if client == nil {
-		client = http.DefaultClient
-	}
-	res, err := client.Do(req)
+	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		var urlErr *url.Error
+		if cause := context.Cause(ctx); cause != nil {
+			return cause
+		}
 		if errors.As(err, &urlErr) {
 			// Its text has the whole address in it, and so what may be secret there.
 			err = urlErr.Err
@@ -147,11 +169,27 @@ func (f *Fetcher) getOnce(ctx context.Context, address string, read func(io.Read
 	defer res.Body.Close()
 	switch {
 	case res.StatusCode == http.StatusOK:
-		return read(res.Body)
+		err := read(progress{res.Body, func() { watch.Reset(stall) }})
+		if cause := context.Cause(ctx); err != nil && cause != nil {
+			return cause
+		}
+		return err
 	case res.StatusCode >= 500 || res.StatusCode == http.StatusTooManyRequests:
 		return fmt.Errorf("the server answered %s", res.Status)
 	}
-	return fmt.Errorf("%wthe server answered %s", errFinal, res.Status)
+	return final{fmt.Errorf("the server answered %s", res.Status)}
+}
+
+// progress tells of everything that is read.
+type progress struct {
+	io.Reader
+	tell func()
+}
+
+func (p progress) Read(b []byte) (int, error) {
+	n, err := p.Reader.Read(b)
+	p.tell()
+	return n, err
 }
 
 // printable is an address without what may be secret in it: user, password and query.
@@ -160,5 +198,5 @@ func printable(address string) string {
 	if err != nil {
 		return "an address that cannot be parsed"
 	}
-	return strings.TrimSuffix((&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String(), "?")
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }

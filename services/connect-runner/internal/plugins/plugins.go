@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/weir-dev/weir/apis/contract"
@@ -23,15 +23,18 @@ type Fetcher struct {
 	HubURL string
 	// MaxBytes is how large an archive may be; it may unpack to UnpackFactor times that.
 	MaxBytes int64
-	// Client makes the requests; http.DefaultClient where it is nil.
-	Client *http.Client
 	// Retry is how long to wait after a failed attempt; nil means that of Backoff.
 	Retry func(attempt int) time.Duration
+	// Stall is how long a server may send nothing before the attempt has failed; 0 means StallTimeout.
+	Stall time.Duration
 	Log   *slog.Logger
 }
 
 // Attempts is how often a request is made before its failure counts.
 const Attempts = 4
+
+// StallTimeout is far above the pauses of a server that is alive. A download as a whole has no limit: networks differ.
+const StallTimeout = 30 * time.Second
 
 // Backoff doubles from half a second.
 func Backoff(attempt int) time.Duration { return 500 * time.Millisecond << attempt }
@@ -48,12 +51,13 @@ type plugin struct {
 
 // archive is where the bytes are and what they have to add up to.
 type archive struct {
-	url string
-	sum checksum
+	url  string
+	sums []checksum
 }
 
 var (
-	coordinates = regexp.MustCompile(`^([A-Za-z0-9_.-]+)/([A-Za-z0-9_.-]+):([A-Za-z0-9_.+-]+)$`)
+	// Each part can be a part of a directory's name.
+	coordinates = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9_.-]*)/([A-Za-z0-9][A-Za-z0-9_.-]*):([A-Za-z0-9][A-Za-z0-9_.+-]*)$`)
 	safeName    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.+-]*$`)
 )
 
@@ -110,13 +114,16 @@ func (f *Fetcher) prepare(names map[string]bool) error {
 			return err
 		}
 	}
-	entries, err := os.ReadDir(f.Installed())
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if !names[e.Name()] {
-			if err := os.RemoveAll(filepath.Join(f.Installed(), e.Name())); err != nil {
+	for _, dir := range []string{f.Installed(), f.records()} {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if names[strings.TrimSuffix(e.Name(), recordSuffix)] {
+				continue
+			}
+			if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
 				return err
 			}
 		}
@@ -124,9 +131,11 @@ func (f *Fetcher) prepare(names map[string]bool) error {
 	return nil
 }
 
+const recordSuffix = ".json"
+
 func (f *Fetcher) install(ctx context.Context, p plugin) error {
 	target := filepath.Join(f.Installed(), p.name)
-	recordFile := filepath.Join(f.records(), p.name+".json")
+	recordFile := filepath.Join(f.records(), p.name+recordSuffix)
 	if err := verify(target, recordFile, p.identity); err == nil {
 		f.Log.Info("plugin is in the cache", "plugin", p.name)
 		return nil
@@ -180,7 +189,7 @@ func urlPlugin(a contract.PluginArchive) (plugin, error) {
 	if err != nil {
 		return plugin{}, fmt.Errorf("install plugin %s: %w", a.Name, err)
 	}
-	found := archive{url: a.URL, sum: sum}
+	found := archive{url: a.URL, sums: []checksum{sum}}
 	return plugin{
 		name:     a.Name,
 		identity: "sha512:" + sum.want,

@@ -5,6 +5,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"compress/gzip"
+	"crypto/md5"
 	"crypto/sha1"
 	"crypto/sha512"
 	"encoding/hex"
@@ -132,6 +133,7 @@ func TestArchivesAreUnpackedWhereConnectFindsThem(t *testing.T) {
 
 			require.NoError(t, f.Install(t.Context(), nil, nil))
 			require.NoDirExists(t, filepath.Join(f.Installed(), "p"), "what is not asked for any more is gone")
+			require.NoFileExists(t, filepath.Join(f.records(), "p.json"))
 		})
 	}
 }
@@ -201,11 +203,14 @@ func TestPluginsOfAHubAreVerifiedByWhatTheHubSays(t *testing.T) {
 	for _, test := range []struct {
 		name, manifest, message string
 	}{
-		{"with a sha1", fmt.Sprintf(`{"archive":{"url":"/archives/thing.zip","sha1":"%x","md5":"d41d8cd98f00b204e9800998ecf8427e"}}`, sum), ""},
-		{"with a sha512", fmt.Sprintf(`{"archive":{"url":"/archives/thing.zip","sha512":"%s","sha1":"00"}}`, sha512Of(body)), ""},
-		{"with a checksum of another archive", `{"archive":{"url":"/archives/thing.zip","sha1":"da39a3ee5e6b4b0d3255bfef95601890afd80709"}}`, "the archive's sha1 is "},
-		{"without a checksum", `{"archive":{"url":"/archives/thing.zip"}}`, "the hub gives no checksum of the archive"},
-		{"without an address", `{"archive":{"sha1":"da39a3ee5e6b4b0d3255bfef95601890afd80709"}}`, "the hub does not say where the archive is"},
+		{"with both checksums, as Confluent's own hub", fmt.Sprintf(`{"name":"thing","version":"1.2","owner":{"username":"acme"},`+
+			`"archive":{"name":"acme-thing-1.2.zip","url":"/archives/thing.zip","mime_type":"application/zip","md5":"%x","sha1":"%x"}}`, md5.Sum(body), sum), ""},
+		{"with a sha1 alone", fmt.Sprintf(`{"archive":{"url":"/archives/thing.zip","sha1":"%x"}}`, sum), ""},
+		{"with an md5 of another archive", fmt.Sprintf(`{"archive":{"url":"/archives/thing.zip","sha1":"%x","md5":"d41d8cd98f00b204e9800998ecf8427e"}}`, sum), "the archive's md5 is "},
+		{"with a sha1 of another archive", `{"archive":{"url":"/archives/thing.zip","sha1":"da39a3ee5e6b4b0d3255bfef95601890afd80709"}}`, "the archive's sha1 is "},
+		{"with a sha1 that is none", `{"archive":{"url":"/archives/thing.zip","sha1":"00"}}`, "the sha1 checksum is not 40 hexadecimal digits"},
+		{"without a checksum", `{"archive":{"url":"/archives/thing.zip"}}`, "its answer has neither archive.sha1 nor archive.md5"},
+		{"without an address", `{"archive":{"sha1":"da39a3ee5e6b4b0d3255bfef95601890afd80709"}}`, path + ": its answer has no archive.url"},
 		{"with an address that is no http", `{"archive":{"url":"file:///etc/passwd","sha1":"da39a3ee5e6b4b0d3255bfef95601890afd80709"}}`, "an http or https address is wanted"},
 		{"without a manifest", "", "the server answered 404 Not Found"},
 	} {
@@ -246,11 +251,34 @@ func TestAServerThatFailsForAWhileIsAskedAgain(t *testing.T) {
 	require.Equal(t, Attempts, requests)
 }
 
+func TestAServerThatFallsSilentIsGivenUp(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		says string
+	}{{"before it says anything", ""}, {"in the middle of an archive", "PK"}} {
+		t.Run(test.name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if test.says != "" {
+					_, _ = w.Write([]byte(test.says))
+					_ = http.NewResponseController(w).Flush()
+				}
+				<-r.Context().Done()
+			}))
+			defer server.Close()
+			f := fetcher(t.TempDir(), "")
+			f.Stall = 20 * time.Millisecond
+			err := f.Install(t.Context(), nil, []contract.PluginArchive{{Name: "p", URL: server.URL, SHA512: sha512Of(nil)}})
+			require.ErrorContains(t, err, "nothing came for 20ms")
+		})
+	}
+}
+
 func TestNamesThatCannotBeDirectoriesAreRefused(t *testing.T) {
 	f := fetcher(t.TempDir(), "http://127.0.0.1:1")
 	for _, coordinate := range []string{"", "a", "a/b", "a/b:", "a/..:1", "../b:1", "a/b:..", "a/b/c:1", "a/b:1/2", "a b/c:1"} {
 		require.ErrorContains(t, f.Install(t.Context(), []string{coordinate}, nil), "owner/plugin:version is wanted", coordinate)
 	}
+	require.ErrorContains(t, f.Install(t.Context(), []string{"a/b:latest"}, nil), "a version is wanted")
 	require.ErrorContains(t, f.Install(t.Context(), nil, []contract.PluginArchive{{Name: "../x", SHA512: sha512Of(nil)}}), "cannot be that of a directory")
 	require.ErrorContains(t, f.Install(t.Context(), []string{"a/b:1", "a/b:1"}, nil), "it is asked for twice")
 }
