@@ -79,6 +79,10 @@ func TestWhatCannotRunSaysWhyAndExitsWithTheCodeOfItsReason(t *testing.T) {
 		}, 10, contract.ReasonConfigInvalid, "producer.override.acks: "},
 		{"a worker configuration without converters", func(d *deployment) { delete(d.worker, "key.converter") },
 			11, contract.ReasonWorkerConfigInvalid, `"key.converter"`},
+		{"a log level that is none", func(d *deployment) { d.runner.LoggerLevels = map[string]string{"org.apache.kafka": "LOUD"} },
+			10, contract.ReasonConfigInvalid, `loggingConfig: loggerLevels of org.apache.kafka is "LOUD"; OFF, FATAL,`},
+		{"a log file that cannot be written", func(d *deployment) { d.runner.LogFile = write(d.t, filepath.Join(d.dir, "file"), "") + "/connect.log" },
+			10, contract.ReasonConfigInvalid, "/connect.log cannot be written"},
 		{"a broker that does not answer", func(d *deployment) {
 			d.worker["bootstrap.servers"] = "127.0.0.1:1"
 			d.worker["default.api.timeout.ms"] = "3000"
@@ -189,7 +193,7 @@ func TestARecordThatTheSinkReportsGoesToTheDeadLetterQueue(t *testing.T) {
 func TestSecretsOfConfigProvidersLeaveNoTrace(t *testing.T) {
 	b := kafka(t)
 	topic := b.topic(t, "secrecy", 1)
-	secrets := write(t, filepath.Join(t.TempDir(), "secrets.properties"), "password=s3cret-Passw0rd\nplain=t0psecret-plain\n")
+	secrets := write(t, filepath.Join(t.TempDir(), "secrets.properties"), "password=s3cret-Passw0rd\nplain=t0psecret-plain\nservice=workers-0wn\n")
 	d := deploy(t, "secrecy", map[string]string{
 		"connector.class": sequence, "topic": topic, "fail.at": "10",
 		"sequence.password": "${file:" + secrets + ":password}",
@@ -198,6 +202,7 @@ func TestSecretsOfConfigProvidersLeaveNoTrace(t *testing.T) {
 	d.worker["config.providers"] = "file"
 	d.worker["config.providers.file.class"] = "org.apache.kafka.common.config.provider.FileConfigProvider"
 	d.worker["producer.sasl.jaas.config"] = `org.apache.kafka.common.security.plain.PlainLoginModule required username="u" password="jaas-Passw0rd";`
+	d.worker["sasl.kerberos.service.name"] = "${file:" + secrets + ":service}"
 	d.worker["an.unknown.setting"] = "unknown-value-0815"
 	d.worker["offset.storage.file.filename"] = "/tmp/connect.offsets"
 	d.runner.DefaultLoggerLevel = "DEBUG"
@@ -228,7 +233,7 @@ func TestSecretsOfConfigProvidersLeaveNoTrace(t *testing.T) {
 		}
 		files++
 		text, err := os.ReadFile(path)
-		for _, secret := range []string{"s3cret-Passw0rd", "t0psecret-plain", "jaas-Passw0rd", "unknown-value-0815"} {
+		for _, secret := range []string{"s3cret-Passw0rd", "t0psecret-plain", "workers-0wn", "jaas-Passw0rd", "unknown-value-0815"} {
 			require.NotContains(t, string(text), secret, fmt.Sprintf("%s holds a secret", path))
 		}
 		return err

@@ -82,8 +82,12 @@ final class ConnectorRun implements PodHerder.Events {
     public void reload() {
         log.info("Starting the connector anew: a value of a config provider has expired");
         thread.execute(() -> {
-            pod.herder().worker().stopAndAwaitConnector(name);
-            startConnector();
+            try {
+                pod.herder().worker().stopAndAwaitConnector(name);
+                startConnector();
+            } catch (Throwable t) {
+                failed(t);
+            }
         });
     }
 

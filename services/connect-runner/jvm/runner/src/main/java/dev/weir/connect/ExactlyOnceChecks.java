@@ -1,5 +1,6 @@
 package dev.weir.connect;
 
+import org.apache.kafka.common.config.ConfigDef;
 import org.apache.kafka.common.config.ConfigValue;
 import org.apache.kafka.connect.connector.policy.ConnectorClientConfigOverridePolicy;
 import org.apache.kafka.connect.health.ConnectorType;
@@ -21,7 +22,7 @@ final class ExactlyOnceChecks extends PodHerder {
 
     @Override
     protected Map<String, ConfigValue> validateSourceConnectorConfig(SourceConnector connector,
-            org.apache.kafka.common.config.ConfigDef definition, Map<String, String> config) {
+            ConfigDef definition, Map<String, String> config) {
         Map<String, ConfigValue> values = super.validateSourceConnectorConfig(connector, definition, config);
         checkSupport(connector, config, values.get(SourceConnectorConfig.EXACTLY_ONCE_SUPPORT_CONFIG));
         checkBoundary(connector, config, values.get(SourceConnectorConfig.TRANSACTION_BOUNDARY_CONFIG));

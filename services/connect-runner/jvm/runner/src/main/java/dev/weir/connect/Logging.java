@@ -1,5 +1,7 @@
 package dev.weir.connect;
 
+import com.fasterxml.jackson.core.JsonProcessingException;
+
 import org.apache.logging.log4j.Level;
 import org.apache.logging.log4j.LogManager;
 import org.apache.logging.log4j.core.Appender;
@@ -16,11 +18,17 @@ import org.apache.logging.log4j.core.config.LoggerConfig;
 import org.apache.logging.log4j.core.layout.AbstractStringLayout;
 import org.apache.logging.log4j.core.layout.PatternLayout;
 
+import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.time.Instant;
 import java.util.LinkedHashMap;
+import java.util.Locale;
 import java.util.Map;
 
 /** Sets up log4j from the settings, without any file, and with every secret taken out. */
@@ -37,6 +45,11 @@ final class Logging {
     }
 
     static void configure(Settings.Log log, Redactor redactor) {
+        refuseUnknown("defaultLoggerLevel", log.level());
+        if (log.levels() != null) {
+            log.levels().forEach((name, level) -> refuseUnknown("loggerLevels of " + name, level));
+        }
+        refuseUnwritable(log.file());
         LoggerContext context = (LoggerContext) LogManager.getContext(false);
         context.start(new AbstractConfiguration(context, ConfigurationSource.NULL_SOURCE) {
             @Override
@@ -58,6 +71,27 @@ final class Logging {
                 }
             }
         });
+    }
+
+    private static void refuseUnknown(String field, String level) {
+        if (level != null && !level.isEmpty() && Level.getLevel(level.toUpperCase(Locale.ROOT)) == null) {
+            throw new RunnerException(RunnerException.CONFIG_INVALID, "loggingConfig: " + field + " is \"" + level
+                    + "\"; OFF, FATAL, ERROR, WARN, INFO, DEBUG, TRACE or ALL is wanted");
+        }
+    }
+
+    /** log4j itself would only complain on the console, and go on without the file. */
+    private static void refuseUnwritable(String file) {
+        if (file == null || file.isEmpty()) {
+            return;
+        }
+        try {
+            Path path = Path.of(file).toAbsolutePath();
+            Files.createDirectories(path.getParent());
+            Files.newOutputStream(path, StandardOpenOption.CREATE, StandardOpenOption.APPEND).close();
+        } catch (IOException | InvalidPathException e) {
+            throw new RunnerException(RunnerException.CONFIG_INVALID, "loggingConfig: file " + file + " cannot be written", e);
+        }
     }
 
     private static void add(Configuration configuration, LoggerConfig root, Appender appender) {
@@ -100,7 +134,7 @@ final class Logging {
             }
             try {
                 return Channel.JSON.writeValueAsString(line) + "\n";
-            } catch (com.fasterxml.jackson.core.JsonProcessingException e) {
+            } catch (JsonProcessingException e) {
                 return "{\"level\":\"ERROR\",\"msg\":\"log line could not be written as JSON\"}\n";
             }
         }

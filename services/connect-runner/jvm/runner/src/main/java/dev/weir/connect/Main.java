@@ -1,5 +1,6 @@
 package dev.weir.connect;
 
+import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.type.TypeReference;
 import com.fasterxml.jackson.databind.JsonNode;
 
@@ -16,6 +17,8 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.locks.LockSupport;
 
@@ -50,15 +53,14 @@ public final class Main {
         // A plugin that reads standard input would eat commands.
         System.setIn(InputStream.nullInputStream());
         Settings settings = channel.readSettings();
-        Redactor redactor = new Redactor();
-        Logging.configure(settings.logging(), redactor);
-        new Main(channel, settings, redactor).run();
+        new Main(channel, settings, new Redactor()).run();
     }
 
     private void run() {
-        daemon("heartbeat", this::beat);
-        daemon("commands", this::obey);
         try {
+            Logging.configure(settings.logging(), redactor);
+            daemon("heartbeat", this::beat);
+            daemon("commands", this::obey);
             switch (settings.mode()) {
                 case "connector" -> connector();
                 case "task" -> task();
@@ -67,10 +69,12 @@ public final class Main {
                 default -> throw new IllegalArgumentException("unknown mode " + settings.mode());
             }
         } catch (Throwable t) {
-            boolean connector = settings.mode().equals("connector");
-            String otherwise = connector ? RunnerException.CONNECTOR_FAILED
-                    : settings.mode().equals("task") ? RunnerException.TASK_FAILED
-                    : settings.mode().equals("offsets") ? RunnerException.OFFSETS_FAILED : RunnerException.CONFIG_INVALID;
+            String otherwise = switch (settings.mode()) {
+                case "connector" -> RunnerException.CONNECTOR_FAILED;
+                case "task" -> RunnerException.TASK_FAILED;
+                case "offsets" -> RunnerException.OFFSETS_FAILED;
+                default -> RunnerException.CONFIG_INVALID;
+            };
             outcome.fail(RunnerException.reasonOfStart(t, otherwise), t, close.get());
         }
         // Only Outcome ends this process: else it would end by itself when the last task has closed, before saying how.
@@ -91,7 +95,6 @@ public final class Main {
     private void task() {
         TaskRun.Config config = taskConfig();
         Pod pod = Pod.build(settings, config.connector(), redactor, true);
-        redactor.learnPlaceholders(config.task(), pod.herder().worker().configTransformer()::transform);
         redactor.learnConfig(config.task());
         TaskRun run = new TaskRun(settings, config, pod, channel, outcome);
         close.set(run::stop);
@@ -102,6 +105,9 @@ public final class Main {
         Map<String, String> config = connectorConfig();
         Pod pod = Pod.build(settings, config, redactor, false);
         Map<String, List<String>> errors = ValidateRun.validate(pod.herder(), config, redactor);
+        if (Boolean.getBoolean(Rehearsal.PROPERTY)) {
+            Rehearsal.run();
+        }
         outcome.result(Map.of("errors", errors));
     }
 
@@ -132,7 +138,7 @@ public final class Main {
     private static <T> T read(String file, TypeReference<T> type, String reason, String act) {
         try {
             return Channel.JSON.readValue(Files.readAllBytes(Path.of(file)), type);
-        } catch (com.fasterxml.jackson.core.JsonProcessingException e) {
+        } catch (JsonProcessingException e) {
             // Jackson quotes the text around the error: that may hold a secret.
             throw new RunnerException(reason, act + ": " + file + " is not the JSON that is wanted, near line "
                     + (e.getLocation() == null ? "?" : e.getLocation().getLineNr()));
@@ -155,10 +161,15 @@ public final class Main {
     private void obey() {
         try {
             Metrics metrics = new Metrics(ManagementFactory.getPlatformMBeanServer(), labels());
+            // On a thread of its own: a metric that hangs must not keep a stop waiting.
+            ExecutorService scrapes = Executors.newSingleThreadExecutor(body -> thread("metrics", body));
             for (JsonNode command = channel.read(); command != null; command = channel.read()) {
                 switch (command.path("command").asText()) {
                     case "stop" -> daemon("stop", () -> outcome.stopped(close.get()));
-                    case "metrics" -> channel.send("metrics", Map.of("id", command.path("id").asLong(), "text", metrics.text()));
+                    case "metrics" -> {
+                        long id = command.path("id").asLong();
+                        scrapes.execute(() -> channel.send("metrics", Map.of("id", id, "text", metrics.text())));
+                    }
                     default -> log().warn("Unknown command {}", command.path("command").asText());
                 }
             }
@@ -179,9 +190,13 @@ public final class Main {
     }
 
     private static void daemon(String name, Runnable body) {
+        thread(name, body).start();
+    }
+
+    private static Thread thread(String name, Runnable body) {
         Thread thread = new Thread(body, name);
         thread.setDaemon(true);
-        thread.start();
+        return thread;
     }
 
     private static Logger log() {

@@ -9,6 +9,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
@@ -28,12 +29,12 @@ final class PluginFinder {
     private PluginFinder() {
     }
 
-    static Plugins find(Map<String, String> worker, Map<String, String> connector) {
+    static Plugins find(Map<String, String> worker, Map<String, String> connector, Redactor redactor) {
         if (!worker.containsKey(WorkerConfig.PLUGIN_DISCOVERY_CONFIG)) {
             Map<String, String> quick = new HashMap<>(worker);
             quick.put(WorkerConfig.PLUGIN_DISCOVERY_CONFIG, PluginDiscoveryMode.SERVICE_LOAD.toString());
             ClassLoader before = Thread.currentThread().getContextClassLoader();
-            Plugins plugins = load(quick);
+            Plugins plugins = load(quick, redactor);
             String missing = missing(plugins, worker, connector);
             if (missing == null) {
                 return plugins;
@@ -41,11 +42,11 @@ final class PluginFinder {
             log.info("{} has no service manifest: looking into all classes of all plugins", missing);
             Thread.currentThread().setContextClassLoader(before);
         }
-        return load(worker);
+        return load(worker, redactor);
     }
 
-    private static Plugins load(Map<String, String> worker) {
-        Plugins plugins = new Plugins(worker);
+    private static Plugins load(Map<String, String> worker, Redactor redactor) {
+        Plugins plugins = new WatchedPlugins(worker, redactor);
         // WorkerConfig may instantiate classes that only plugin.path has.
         plugins.compareAndSwapWithDelegatingLoader();
         return plugins;
@@ -60,7 +61,7 @@ final class PluginFinder {
             return name;
         }
         Set<String> others = new TreeSet<>();
-        for (Map<String, String> config : java.util.List.of(worker, connector)) {
+        for (Map<String, String> config : List.of(worker, connector)) {
             config.forEach((key, value) -> {
                 if (value != null && !value.isBlank() && CLASS_KEYS.matcher(key).matches()) {
                     others.add(value.trim());

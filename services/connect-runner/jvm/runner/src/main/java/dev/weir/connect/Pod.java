@@ -1,6 +1,7 @@
 package dev.weir.connect;
 
 import org.apache.kafka.clients.CommonClientConfigs;
+import org.apache.kafka.common.config.AbstractConfig;
 import org.apache.kafka.common.config.ConfigDef;
 import org.apache.kafka.common.config.ConfigException;
 import org.apache.kafka.common.errors.TimeoutException;
@@ -54,15 +55,13 @@ final class Pod {
         WorkerProperties properties = WorkerProperties.load(settings);
         redactor.learnConfig(properties.asMap());
         redactor.learnConfig(connector);
-        Plugins plugins = PluginFinder.find(properties.asMap(), connector);
+        Plugins plugins = PluginFinder.find(properties.asMap(), connector, redactor);
         Connector instance = newConnector(plugins, connector);
         boolean sink = ConnectUtils.isSinkConnector(instance);
         if (sink) {
             properties.forSink();
         }
-        WorkerConfig config = workerConfig(properties, broker);
-        redactor.learnConfig(config.values());
-        redactor.learnConfig(config.originals());
+        WorkerConfig config = workerConfig(properties, broker, redactor);
         Set<String> unknown = properties.unknown(config.values().keySet());
         if (!unknown.isEmpty()) {
             log.warn("worker.properties has settings that Kafka Connect does not know; clients and plugins get them all the same: {}", unknown);
@@ -121,9 +120,14 @@ final class Pod {
         }
     }
 
-    private static WorkerConfig workerConfig(WorkerProperties properties, boolean broker) {
+    private static WorkerConfig workerConfig(WorkerProperties properties, boolean broker, Redactor redactor) {
         try {
-            DistributedConfig config = new DistributedConfig(properties.asMap());
+            // First without a log: Connect's own may show what stands for a placeholder before the redactor knows it.
+            Map<String, String> resolved = new AbstractConfig(new ConfigDef(), properties.asMap(), false).originalsStrings();
+            redactor.learnResolved(properties.asMap(), resolved);
+            redactor.learnConfig(resolved);
+            DistributedConfig config = new DistributedConfig(resolved);
+            redactor.learnConfig(config.values());
             return broker ? config : new Offline(config);
         } catch (ConfigException e) {
             throw new RunnerException(RunnerException.WORKER_CONFIG_INVALID, "read worker configuration", e);
@@ -151,7 +155,6 @@ final class Pod {
             Map<String, String> connector, Redactor redactor) {
         Map<String, String> resolved;
         try {
-            redactor.learnPlaceholders(connector, transformer::transform);
             resolved = transformer.transform(connector);
         } catch (RuntimeException e) {
             throw new RunnerException(RunnerException.CONFIG_INVALID, "resolve the placeholders of the connector's configuration", e);

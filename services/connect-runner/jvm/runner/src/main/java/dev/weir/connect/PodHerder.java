@@ -122,7 +122,11 @@ class PodHerder extends AbstractHerder {
 
     @Override
     public HerderRequest restartConnector(long delayMs, String connName, Callback<Void> cb) {
-        ScheduledFuture<?> future = reloads.schedule(() -> events.reload(), delayMs, TimeUnit.MILLISECONDS);
+        if (events == null) {
+            // An errand, which ends before anything expires.
+            return () -> { };
+        }
+        ScheduledFuture<?> future = reloads.schedule(events::reload, delayMs, TimeUnit.MILLISECONDS);
         return () -> future.cancel(false);
     }
 

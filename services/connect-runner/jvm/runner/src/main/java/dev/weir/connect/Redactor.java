@@ -7,7 +7,6 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
-import java.util.function.UnaryOperator;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -43,19 +42,22 @@ final class Redactor {
         });
     }
 
-    /** Learns what the config providers put in place of the placeholders of a raw configuration. */
-    void learnPlaceholders(Map<String, String> raw, UnaryOperator<Map<String, String>> transform) {
-        for (String value : raw.values()) {
-            Matcher matcher = ConfigTransformer.DEFAULT_PATTERN.matcher(value == null ? "" : value);
-            while (matcher.find()) {
-                String placeholder = matcher.group();
-                String secret = transform.apply(Map.of("value", placeholder)).get("value");
-                if (secret != null && !secret.equals(placeholder)) {
-                    learn(secret);
-                    learnResolved(secret, placeholder);
-                }
-            }
+    /** Learns a value of a config provider and the placeholder that it stands for. */
+    void learnResolved(String value, String placeholder) {
+        if (value == null || value.length() < MIN_LENGTH) {
+            return;
         }
+        learn(value);
+        restore(new Resolved(value, placeholder));
+    }
+
+    /** Learns the values of a resolved configuration where the one it was made from has placeholders. */
+    void learnResolved(Map<String, String> raw, Map<String, String> resolved) {
+        raw.forEach((key, value) -> {
+            if (value != null && ConfigTransformer.DEFAULT_PATTERN.matcher(value).find()) {
+                learn(resolved.get(key));
+            }
+        });
     }
 
     void learn(String secret) {
@@ -107,9 +109,8 @@ final class Redactor {
         secrets = List.copyOf(next);
     }
 
-    private synchronized void learnResolved(String value, String placeholder) {
-        Resolved entry = new Resolved(value, placeholder);
-        if (value.length() < MIN_LENGTH || resolved.contains(entry)) {
+    private synchronized void restore(Resolved entry) {
+        if (resolved.contains(entry)) {
             return;
         }
         List<Resolved> next = new ArrayList<>(resolved);

@@ -1,5 +1,7 @@
 package dev.weir.connect;
 
+import org.apache.kafka.connect.runtime.ConnectorConfig;
+import org.apache.kafka.connect.runtime.Herder.ConfigReloadAction;
 import org.apache.kafka.connect.runtime.TargetState;
 import org.apache.kafka.connect.runtime.Worker;
 import org.apache.kafka.connect.storage.ClusterConfigState;
@@ -9,7 +11,6 @@ import org.slf4j.LoggerFactory;
 
 import java.util.Map;
 import java.util.Set;
-import java.util.concurrent.atomic.AtomicBoolean;
 
 /** Runs one task. */
 final class TaskRun implements PodHerder.Events {
@@ -25,7 +26,8 @@ final class TaskRun implements PodHerder.Events {
     private final Channel channel;
     private final Outcome outcome;
     private final ClusterConfigState state;
-    private final AtomicBoolean started = new AtomicBoolean();
+    private volatile boolean started;
+    private volatile boolean stopping;
 
     TaskRun(Settings settings, Config config, Pod pod, Channel channel, Outcome outcome) {
         this.name = settings.name();
@@ -46,18 +48,19 @@ final class TaskRun implements PodHerder.Events {
     }
 
     void stop() {
+        stopping = true;
         pod.stop();
     }
 
     @Override
     public void running() {
-        started.set(true);
+        started = true;
         channel.send("running", Map.of());
     }
 
     @Override
     public void failed(Throwable cause) {
-        String reason = started.get()
+        String reason = started
                 ? RunnerException.reasonOf(cause, RunnerException.TASK_FAILED)
                 : RunnerException.reasonOfStart(cause, RunnerException.TASK_FAILED);
         // Not on the task's thread: closing waits for that.
@@ -71,9 +74,20 @@ final class TaskRun implements PodHerder.Events {
 
     @Override
     public void reload() {
+        // Connect asks the task's own configuration, which need not repeat what the connector's says.
+        if (ConfigReloadAction.NONE.name().equalsIgnoreCase(state.rawConnectorConfig(name).get(ConnectorConfig.CONFIG_RELOAD_ACTION_CONFIG))) {
+            return;
+        }
         log.info("Starting the task anew: a value of a config provider has expired");
-        pod.herder().worker().stopAndAwaitTask(id);
-        startTask();
+        try {
+            started = false;
+            pod.herder().worker().stopAndAwaitTask(id);
+            if (!stopping) {
+                startTask();
+            }
+        } catch (Throwable t) {
+            failed(t);
+        }
     }
 
     private void startTask() {

@@ -56,16 +56,16 @@ class RedactorTest {
     @Test
     @DisplayName("values of config providers become placeholders again, also inside of longer values")
     void restoresPlaceholders() {
-        Map<String, String> files = Map.of("${file:/f:a}", "s3cret", "${file:/f:b}", "s3cret-and-more");
-        redactor.learnPlaceholders(Map.of("x", "${file:/f:a}", "y", "jdbc:${file:/f:b}@host"), map -> Map.of("value", files.get(map.get("value"))));
+        redactor.learnResolved("s3cret", "${file:/f:a}");
+        redactor.learnResolved("s3cret-and-more", "${file:/f:b}");
         assertEquals("url://${file:/f:b}/${file:/f:a}", redactor.restorePlaceholders("url://s3cret-and-more/s3cret"));
         assertEquals("[hidden]", redactor.redact("s3cret"));
     }
 
     @Test
-    @DisplayName("a placeholder that no provider knows is not taken for a secret")
-    void leavesUnknownPlaceholders() {
-        redactor.learnPlaceholders(Map.of("x", "${nobody:knows}"), map -> map);
-        assertEquals("${nobody:knows}", redactor.redact("${nobody:knows}"));
+    @DisplayName("of a resolved configuration only what stands for placeholders is hidden")
+    void learnsWhereThePlaceholdersWere() {
+        redactor.learnResolved(Map.of("name", "user-${file:/f:a}", "plain", "orders"), Map.of("name", "user-0815", "plain", "orders"));
+        assertEquals("[hidden] orders", redactor.redact("user-0815 orders"));
     }
 }
