@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -31,6 +32,8 @@ type Config struct {
 	Name string
 	// Namespace of the pod; empty outside of Kubernetes. Default: POD_NAMESPACE.
 	Namespace string
+	// Pod and Node are the names of both, POD_NAME and NODE_NAME; empty outside of Kubernetes.
+	Pod, Node string
 	// TaskID of the task. Default: TASK_ID.
 	TaskID string
 	// TaskHashes that the task's file has to match; empty for no check. Default: TASK_CONFIG_HASHES.
@@ -101,6 +104,8 @@ func New(mode string, env func(string) string) *Config {
 		Mode:             mode,
 		Name:             env(contract.EnvConnector),
 		Namespace:        env(contract.EnvNamespace),
+		Pod:              env(contract.EnvPod),
+		Node:             env(contract.EnvNode),
 		TaskID:           env(contract.EnvTaskID),
 		TaskHashes:       env(contract.EnvTaskHashes),
 		Generation:       env(contract.EnvConfigGeneration),
@@ -181,15 +186,26 @@ func (c *Config) Validate() error {
 	if c.SinkGroup != "namespaced" && c.SinkGroup != "connect" {
 		errs = append(errs, fmt.Errorf("--sink-group %q: namespaced or connect is wanted", c.SinkGroup))
 	}
+	if u, err := url.Parse(c.HubURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		errs = append(errs, fmt.Errorf("--hub-url %q: an http or https address is wanted", c.HubURL))
+	}
+	for _, limit := range []struct {
+		flag  string
+		value int64
+	}{
+		{"--plugin-max-bytes", c.PluginMaxBytes}, {"--grace", int64(c.Grace)}, {"--heartbeat-timeout", int64(c.HeartbeatTimeout)},
+	} {
+		if limit.value <= 0 {
+			errs = append(errs, fmt.Errorf("%s has to be more than 0", limit.flag))
+		}
+	}
 	if c.Mode == ModeTask {
 		if _, err := c.Task(); err != nil {
 			errs = append(errs, err)
 		}
 	}
-	if c.Mode == ModeConnector {
-		if c.PublishTo == "" && c.Namespace == "" {
-			errs = append(errs, fmt.Errorf("--namespace (%s) is required, or --publish-to to run without Kubernetes", contract.EnvNamespace))
-		}
+	if c.Mode == ModeConnector && c.PublishTo == "" && c.Namespace == "" {
+		errs = append(errs, fmt.Errorf("--namespace (%s) is required, or --publish-to to run without Kubernetes", contract.EnvNamespace))
 	}
 	if c.Mode == ModeOffsets {
 		switch {
@@ -224,19 +240,21 @@ func (c *Config) ReadRunner() (contract.RunnerConfig, error) {
 	if err := json.Unmarshal(file, &runner); err != nil {
 		return runner, fmt.Errorf("read runner configuration %s: %w", c.RunnerConfig, err)
 	}
-	runner.LogFile = ofPod(runner.LogFile)
+	runner.LogFile = c.ofPod(runner.LogFile)
 	for i, option := range runner.JVMOptions {
-		runner.JVMOptions[i] = ofPod(option)
+		runner.JVMOptions[i] = c.ofPod(option)
 	}
 	return runner, nil
 }
 
-// ofPod replaces $(NAME), as Kubernetes writes it in arguments, by what the contract's environment says of the pod; all else is
-// left as it is. The files are the same for all pods of a kind, and their logs must not be.
-func ofPod(text string) string {
-	for _, name := range []string{contract.EnvConnector, contract.EnvNamespace, contract.EnvPod, contract.EnvNode, contract.EnvTaskID} {
-		if value, ok := os.LookupEnv(name); ok {
-			text = strings.ReplaceAll(text, "$("+name+")", value)
+// ofPod replaces $(NAME), as Kubernetes writes it in arguments, by what is known of the pod; all else is left as it is. The files
+// are the same for all pods of a kind, and their logs must not be.
+func (c *Config) ofPod(text string) string {
+	for _, known := range []struct{ name, value string }{
+		{contract.EnvConnector, c.Name}, {contract.EnvNamespace, c.Namespace}, {contract.EnvPod, c.Pod}, {contract.EnvNode, c.Node}, {contract.EnvTaskID, c.TaskID},
+	} {
+		if known.value != "" {
+			text = strings.ReplaceAll(text, "$("+known.name+")", known.value)
 		}
 	}
 	return text

@@ -44,6 +44,8 @@ func TestFlagsThatCannotBeUsedAreReportedAllAtOnce(t *testing.T) {
 		{"a negative task id", ModeTask, []string{"--name=x", "--task-id=-1"}, "", []string{`"-1": a whole number from 0 is wanted`}},
 		{"a connector that nobody can hear", ModeConnector, []string{"--name=x"}, "", []string{"--namespace (POD_NAMESPACE) is required, or --publish-to"}},
 		{"words that are not known", ModeValidate, []string{"--name=x", "--log-format=xml", "--sink-group=mine"}, "", []string{`--log-format "xml"`, `--sink-group "mine"`}},
+		{"limits that leave no room", ModeTask, []string{"--name=x", "--task-id=0", "--grace=0s", "--heartbeat-timeout=-1s", "--plugin-max-bytes=0", "--hub-url=hub"}, "", []string{
+			"--grace has to be more than 0", "--heartbeat-timeout has to be more than 0", "--plugin-max-bytes has to be more than 0", `--hub-url "hub": an http or https address is wanted`}},
 		{"offsets to write without a file", ModeOffsets, []string{"--name=x"}, "alter", []string{"--offsets is required"}},
 		{"nothing to fence", ModeOffsets, []string{"--name=x"}, "fence", []string{"--fence-tasks is required"}},
 	} {
@@ -98,11 +100,10 @@ func TestTheRunnerConfigNeedNotExist(t *testing.T) {
 }
 
 func TestTheRunnerConfigIsOfThePodThatReadsIt(t *testing.T) {
-	t.Setenv(contract.EnvPod, "orders-tasks-10")
-	t.Setenv(contract.EnvTaskID, "10")
 	file := filepath.Join(t.TempDir(), "runner.json")
 	require.NoError(t, os.WriteFile(file, []byte(`{"logFile":"/mnt/$(POD_NAME)-connect.log","jvmOptions":["-Xlog:gc*:file=/mnt/gc-$(TASK_ID).log","-Dother=$(OTHER)"]}`), 0o600))
-	got, err := (&Config{RunnerConfig: file}).ReadRunner()
+	c := parse(t, ModeTask, map[string]string{contract.EnvPod: "orders-tasks-10", contract.EnvTaskID: "10"}, "--runner-config="+file)
+	got, err := c.ReadRunner()
 	require.NoError(t, err)
 	require.Equal(t, "/mnt/orders-tasks-10-connect.log", got.LogFile)
 	require.Equal(t, []string{"-Xlog:gc*:file=/mnt/gc-10.log", "-Dother=$(OTHER)"}, got.JVMOptions)

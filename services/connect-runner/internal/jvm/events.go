@@ -37,8 +37,8 @@ type Event struct {
 	Offsets []contract.ConnectorOffset `json:"offsets,omitempty"`
 }
 
-// maxLine is how long a line may be: task configs of twice the size that can be published are still read, to be refused
-// with a reason.
+// maxLine is how long a line may be: task configs of many times the size that can be published are still read, to be
+// refused with a reason.
 const maxLine = 64 << 20
 
 // ReadEvents hands over each event until the JVM closes its end. A line that is no event is an error: the pipe is the

@@ -66,6 +66,11 @@ const ExitOnOutOfMemory = 3
 // Start starts the JVM. Its configuration goes through standard input, never through its command line, where every
 // process of the machine could read it.
 func Start(c Command, settings Settings) (*Process, error) {
+	// The class data archive is used only where the class path is, as a text, the one that it was made for.
+	lib, err := filepath.Abs(c.Lib)
+	if err != nil {
+		return nil, fmt.Errorf("start the JVM: %w", err)
+	}
 	read, write, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("start the JVM: %w", err)
@@ -79,15 +84,14 @@ func Start(c Command, settings Settings) (*Process, error) {
 		"-Dlog4j2.statusLoggerLevel=ERROR",
 		"-Dweir.events=/dev/fd/3",
 	}
-	if archive := filepath.Join(c.Lib, "runner.jsa"); exists(archive) {
+	if archive := filepath.Join(lib, "runner.jsa"); exists(archive) {
 		args = append(args, "-Xshare:auto", "-XX:SharedArchiveFile="+archive)
 	}
 	args = append(args, c.Args...)
-	// In order, as the class data archive was made for exactly this class path.
-	jars, err := filepath.Glob(filepath.Join(c.Lib, "*.jar"))
+	jars, err := filepath.Glob(filepath.Join(lib, "*.jar"))
 	if err != nil || len(jars) == 0 {
 		read.Close()
-		return nil, fmt.Errorf("start the JVM: there are no jars in %s", c.Lib)
+		return nil, fmt.Errorf("start the JVM: there are no jars in %s", lib)
 	}
 	args = append(args, "-cp", strings.Join(jars, ":"), "dev.weir.connect.Main")
 	cmd := exec.Command(c.Java, args...)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -111,7 +112,7 @@ func (r *Runner) runJVM(ctx context.Context, runnerConfig contract.RunnerConfig,
 	process, err := jvm.Start(jvm.Command{
 		Java:   r.Config.Java,
 		Lib:    r.Config.Lib,
-		Args:   append(jvm.HeapArgs(limit), runnerConfig.JVMOptions...),
+		Args:   slices.Concat(jvm.HeapArgs(limit), r.errandArgs(), runnerConfig.JVMOptions),
 		Stdout: r.Stdout,
 		Stderr: r.Stderr,
 	}, r.settings(runnerConfig, installed))
@@ -130,24 +131,35 @@ func (r *Runner) runJVM(ctx context.Context, runnerConfig contract.RunnerConfig,
 		case <-done:
 		case <-ctx.Done():
 			r.Log.Info("stopping", "grace", r.Config.Grace)
+			// Else what is published meanwhile would make it ready again.
+			publishing.close()
 			r.state.NotReady("stopping")
 			r.stop(process, e)
 		}
 	})
-	err = process.Events(func(event jvm.Event) { r.handle(event, e, publishing, scrapes) })
-	end, waitErr := process.Wait()
+	if err := process.Events(func(event jvm.Event) { r.handle(event, e, publishing, scrapes) }); err != nil {
+		// Nobody hears any more what it says.
+		e.fail(err)
+		process.Kill()
+	}
+	end, err := process.Wait()
+	e.ended()
 	close(done)
 	publishing.close()
 	scrapes.disconnect()
 	wait.Wait()
-	e.ended()
-	if waitErr != nil {
-		return waitErr
-	}
 	if err != nil {
-		r.Log.Error("the JVM said something that is not understood", "error", err)
+		return err
 	}
 	return r.judge(e, end, jvm.OOMKills(cgroupRoot, cgroupSelf) > kills)
+}
+
+// errandArgs: what ends by itself within seconds does not live to see what the JVM's second compiler would do for it.
+func (r *Runner) errandArgs() []string {
+	if r.Config.Mode == config.ModeValidate || r.Config.Mode == config.ModeOffsets {
+		return []string{"-XX:TieredStopAtLevel=1"}
+	}
+	return nil
 }
 
 func (r *Runner) handle(event jvm.Event, e *ending, publishing *publishing, scrapes *scrapes) {
@@ -173,13 +185,14 @@ func (r *Runner) handle(event jvm.Event, e *ending, publishing *publishing, scra
 
 // stop asks the JVM to stop, and kills it when its time is over.
 func (r *Runner) stop(process *jvm.Process, e *ending) {
-	if err := process.Stop(); err != nil {
-		r.Log.Warn("the JVM cannot be asked to stop", "error", err)
-	}
+	// First, as a JVM that does not read its commands may keep the one to stop waiting.
 	e.killAfter(r.Config.Grace, func() {
 		r.Log.Error("the JVM did not stop in time and is killed", "grace", r.Config.Grace)
 		process.Kill()
 	})
+	if err := process.Stop(); err != nil {
+		r.Log.Warn("the JVM cannot be asked to stop", "error", err)
+	}
 }
 
 // judge decides what the end of the JVM means.
