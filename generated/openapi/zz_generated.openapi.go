@@ -1785,7 +1785,14 @@ func schema_weir_apis_drain_v1alpha1_KafkaDrainPolicySpec(ref common.ReferenceCa
 					},
 					"bootstrapServers": {
 						SchemaProps: spec.SchemaProps{
-							Description: "bootstrapServers of the cluster as host:port, separated by commas. Needed with SelfCheck; with Delegate it is what operatorDownAfter falls back on.",
+							Description: "bootstrapServers of the cluster as host:port, separated by commas. Needed with SelfCheck; with Delegate it is what operatorDownAfter falls back on. Short names, such as kafka and kafka-0.kafka, are taken for those of the policy's namespace first, also where brokers advertise them.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"clusterName": {
+						SchemaProps: spec.SchemaProps{
+							Description: "clusterName tells the cluster from another one whose brokers say the same cluster id, as when both were formatted by one manifest: without it the drains of the two wait for each other. Policies about one cluster have to give the same name; change it only while nothing drains.",
 							Type:        []string{"string"},
 							Format:      "",
 						},

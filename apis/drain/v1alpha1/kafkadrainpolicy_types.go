@@ -41,6 +41,7 @@ type KafkaDrainPolicy struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.operatorDownAfter) || self.mode != 'SelfCheck'",message="spec.operatorDownAfter has no meaning with mode SelfCheck, which hands nothing to an operator: remove it"
 // +kubebuilder:validation:XValidation:rule="self.onDeadline != 'Allow' || has(self.drainDeadline)",message="spec.onDeadline is Allow, but there is no deadline: set spec.drainDeadline, for example 30m, or remove onDeadline"
 // +kubebuilder:validation:XValidation:rule="has(self.bootstrapServers) || !has(self.tls) && !has(self.sasl)",message="spec.tls and spec.sasl are for spec.bootstrapServers, which is empty: name the brokers, or remove them"
+// +kubebuilder:validation:XValidation:rule="has(self.bootstrapServers) || !has(self.clusterName)",message="spec.clusterName is about the cluster of spec.bootstrapServers, which is empty: name the brokers, or remove it"
 // +kubebuilder:validation:XValidation:rule="self.role != 'connect' || !has(self.bootstrapServers)",messageExpression="'spec.bootstrapServers ' + self.bootstrapServers + ' cannot be used with role connect, which reads KafkaConnector.status: remove it'"
 // +kubebuilder:validation:XValidation:rule="self.role == 'broker' || self.minIsrHeadroom == 0",message="spec.minIsrHeadroom is for role broker only: remove it"
 type KafkaDrainPolicySpec struct {
@@ -63,12 +64,21 @@ type KafkaDrainPolicySpec struct {
 	Mode Mode `json:"mode,omitempty"`
 
 	// bootstrapServers of the cluster as host:port, separated by commas. Needed with SelfCheck; with Delegate it is what
-	// operatorDownAfter falls back on.
+	// operatorDownAfter falls back on. Short names, such as kafka and kafka-0.kafka, are taken for those of the policy's namespace
+	// first, also where brokers advertise them.
 	// +optional
 	// +kubebuilder:validation:MinLength=3
 	// +kubebuilder:validation:MaxLength=2048
 	// +kubebuilder:validation:XValidation:rule="self.matches('^ *[^ ,:]+(:[^ ,:]+)*:[0-9]{1,5} *(, *[^ ,:]+(:[^ ,:]+)*:[0-9]{1,5} *)*$')",messageExpression="'spec.bootstrapServers ' + self + ' is not a list of host:port: write for example kafka-0.kafka:9092,kafka-1.kafka:9092'"
 	BootstrapServers string `json:"bootstrapServers,omitempty"`
+
+	// clusterName tells the cluster from another one whose brokers say the same cluster id, as when both were formatted by one
+	// manifest: without it the drains of the two wait for each other. Policies about one cluster have to give the same name; change it
+	// only while nothing drains.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	ClusterName string `json:"clusterName,omitempty"`
 
 	// tls makes the connection to the brokers a TLS one.
 	// +optional

@@ -614,6 +614,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: brokerId
       type:
         namedType: com.github.weir-dev.weir.apis.drain.v1alpha1.BrokerID
+    - name: clusterName
+      type:
+        scalar: string
     - name: drainDeadline
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration

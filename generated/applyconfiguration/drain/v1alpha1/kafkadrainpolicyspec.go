@@ -25,8 +25,13 @@ type KafkaDrainPolicySpecApplyConfiguration struct {
 	// records what SelfCheck or, without bootstrapServers, Delegate would have said.
 	Mode *drainv1alpha1.Mode `json:"mode,omitempty"`
 	// bootstrapServers of the cluster as host:port, separated by commas. Needed with SelfCheck; with Delegate it is what
-	// operatorDownAfter falls back on.
+	// operatorDownAfter falls back on. Short names, such as kafka and kafka-0.kafka, are taken for those of the policy's namespace
+	// first, also where brokers advertise them.
 	BootstrapServers *string `json:"bootstrapServers,omitempty"`
+	// clusterName tells the cluster from another one whose brokers say the same cluster id, as when both were formatted by one
+	// manifest: without it the drains of the two wait for each other. Policies about one cluster have to give the same name; change it
+	// only while nothing drains.
+	ClusterName *string `json:"clusterName,omitempty"`
 	// tls makes the connection to the brokers a TLS one.
 	TLS *TLSApplyConfiguration `json:"tls,omitempty"`
 	// sasl logs in to the brokers.
@@ -89,6 +94,14 @@ func (b *KafkaDrainPolicySpecApplyConfiguration) WithMode(value drainv1alpha1.Mo
 // If called multiple times, the BootstrapServers field is set to the value of the last call.
 func (b *KafkaDrainPolicySpecApplyConfiguration) WithBootstrapServers(value string) *KafkaDrainPolicySpecApplyConfiguration {
 	b.BootstrapServers = &value
+	return b
+}
+
+// WithClusterName sets the ClusterName field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ClusterName field is set to the value of the last call.
+func (b *KafkaDrainPolicySpecApplyConfiguration) WithClusterName(value string) *KafkaDrainPolicySpecApplyConfiguration {
+	b.ClusterName = &value
 	return b
 }
 

@@ -92,7 +92,7 @@ func TestDrainsEachBrokerInTurnAndNoPartitionFeelsIt(t *testing.T) {
 	t.Parallel()
 	k := startKafka(t)
 	for id := range 3 {
-		k.listening(id)
+		listening(t, k.ports[id][0])
 	}
 	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(k.bootstrap(), ",")...), kgo.RequiredAcks(kgo.AllISRAcks()), kgo.RecordDeliveryTimeout(time.Minute))
 	require.NoError(t, err)
@@ -147,15 +147,15 @@ func TestDrainsEachBrokerInTurnAndNoPartitionFeelsIt(t *testing.T) {
 		})
 		watch.down.Store(int32(passed))
 		began := time.Now()
-		k.stop(passed, syscall.SIGTERM)
+		k.nodes[passed].stop(syscall.SIGTERM)
 		for other := range 3 {
 			if v := j.Evict(t.Context(), decide.Request{Eviction: true, Namespace: "kafka", Name: fmt.Sprintf("kafka-%d", other)}); other != passed {
 				require.False(t, v.Allow, "broker %d may go while %d is down", other, passed)
 				denials[v.Reason]++
 			}
 		}
-		k.start(passed)
-		k.listening(passed)
+		k.nodes[passed].start()
+		listening(t, k.ports[passed][0])
 		world.replace(passed)
 		testkit.Eventually(t, 90*time.Second, func(ctx context.Context) error {
 			for other := range 3 {
@@ -182,7 +182,7 @@ func TestDrainsEachBrokerInTurnAndNoPartitionFeelsIt(t *testing.T) {
 
 // released gives the claim back as the leader does.
 func released(ctx context.Context, held *claims.Claims, clusters *look.Clusters, world *pods, policy *drainv1alpha1.KafkaDrainPolicy, patience decide.Patience) error {
-	key := claims.OfKafka(clusterID)
+	key := claims.OfKafka(clusterID, "")
 	holders := held.Holders(key)
 	if len(holders) != 1 {
 		return testkit.Final(fmt.Errorf("%d claims are held", len(holders)))

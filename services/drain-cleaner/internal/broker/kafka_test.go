@@ -64,34 +64,81 @@ func jars(t *testing.T) string {
 	return dir
 }
 
-// kafka is three brokers, each a controller too.
-type kafka struct {
-	t         *testing.T
-	jars, dir string
-	ports     [3][2]int
-	processes [3]*exec.Cmd
-}
-
 const clusterID = "weirweirweirweirweirwA"
 
-func startKafka(t *testing.T) *kafka {
+// node is a process of Kafka, which ends with the test.
+type node struct {
+	t         *testing.T
+	jars, dir string
+	name      string
+	process   *exec.Cmd
+}
+
+// newNode formats its directory; options are those of kafka-storage.
+func newNode(t *testing.T, jars, dir, name, properties string, options ...string) *node {
 	t.Helper()
-	k := &kafka{t: t, jars: jars(t), dir: t.TempDir()}
-	for id := range k.ports {
-		for i := range k.ports[id] {
-			k.ports[id][i] = freePort(t)
-		}
+	n := &node{t: t, jars: jars, dir: dir, name: name}
+	properties += fmt.Sprintf("log.dirs=%s\n", filepath.Join(dir, name)) + small
+	require.NoError(t, os.WriteFile(n.file(), []byte(properties), 0o600))
+	output, err := n.java("kafka.tools.StorageTool", append([]string{"format", "-t", clusterID, "-c", n.file()}, options...)...).CombinedOutput()
+	require.NoError(t, err, string(output))
+	t.Cleanup(func() { n.stop(syscall.SIGKILL) })
+	return n
+}
+
+// small suits a machine that has other things to do.
+const small = `offsets.topic.replication.factor=3
+transaction.state.log.replication.factor=3
+unclean.leader.election.enable=false
+controlled.shutdown.enable=true
+group.initial.rebalance.delay.ms=0
+log.cleaner.enable=false
+num.network.threads=1
+num.io.threads=2
+background.threads=2
+`
+
+func (n *node) file() string { return filepath.Join(n.dir, n.name+".properties") }
+
+func (n *node) java(class string, args ...string) *exec.Cmd {
+	options := []string{"-Xms96m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true", "-cp", filepath.Join(n.jars, "*"), class}
+	return exec.Command("java", append(options, args...)...)
+}
+
+func (n *node) start() {
+	process := n.java("kafka.Kafka", n.file())
+	log, err := os.OpenFile(n.file()+".log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	require.NoError(n.t, err)
+	defer log.Close()
+	process.Stdout, process.Stderr = log, log
+	require.NoError(n.t, process.Start())
+	n.process = process
+}
+
+// signal is sent without waiting for what comes of it.
+func (n *node) signal(signal syscall.Signal) { require.NoError(n.t, n.process.Process.Signal(signal)) }
+
+// stop ends a broker, as a pod's end does with SIGTERM, and waits for its end.
+func (n *node) stop(signal syscall.Signal) {
+	process := n.process
+	if process == nil {
+		return
 	}
-	for id := range k.ports {
-		k.configure(id)
-		k.start(id)
-	}
-	t.Cleanup(func() {
-		for id := range k.processes {
-			k.stop(id, syscall.SIGKILL)
+	n.process = nil
+	// An error says that it has ended already.
+	_ = process.Process.Signal(signal)
+	_ = process.Wait()
+}
+
+func listening(t *testing.T, port int) {
+	t.Helper()
+	testkit.Eventually(t, 90*time.Second, func(context.Context) error {
+		c, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
+		if err == nil {
+			c.Close()
 		}
+		return err
 	})
-	return k
 }
 
 func freePort(t *testing.T) int {
@@ -102,82 +149,41 @@ func freePort(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-func (k *kafka) bootstrap() string {
-	all := make([]string, len(k.ports))
-	for id, p := range k.ports {
-		all[id] = fmt.Sprintf("127.0.0.1:%d", p[0])
-	}
-	return strings.Join(all, ",")
+// kafka is three brokers, each a controller too.
+type kafka struct {
+	ports [3][2]int
+	nodes [3]*node
 }
 
-func (k *kafka) configure(id int) {
+func startKafka(t *testing.T) *kafka {
+	t.Helper()
+	k, dir, jars := &kafka{}, t.TempDir(), jars(t)
 	var voters []string
-	for other, p := range k.ports {
-		voters = append(voters, fmt.Sprintf("%d@127.0.0.1:%d", other, p[1]))
+	for id := range k.ports {
+		k.ports[id] = [2]int{freePort(t), freePort(t)}
+		voters = append(voters, fmt.Sprintf("%d@127.0.0.1:%d", id, k.ports[id][1]))
 	}
-	properties := fmt.Sprintf(`process.roles=broker,controller
+	for id := range k.nodes {
+		k.nodes[id] = newNode(t, jars, dir, fmt.Sprintf("broker-%d", id), fmt.Sprintf(`process.roles=broker,controller
 node.id=%[1]d
 controller.quorum.voters=%[2]s
 listeners=PLAINTEXT://127.0.0.1:%[3]d,CONTROLLER://127.0.0.1:%[4]d
 advertised.listeners=PLAINTEXT://127.0.0.1:%[3]d
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
-log.dirs=%[5]s
 num.partitions=6
 default.replication.factor=3
 min.insync.replicas=2
-offsets.topic.replication.factor=3
-transaction.state.log.replication.factor=3
-unclean.leader.election.enable=false
-controlled.shutdown.enable=true
-group.initial.rebalance.delay.ms=0
-log.cleaner.enable=false
-num.network.threads=1
-num.io.threads=2
-background.threads=2
-`, id, strings.Join(voters, ","), k.ports[id][0], k.ports[id][1], filepath.Join(k.dir, fmt.Sprintf("data-%d", id)))
-	require.NoError(k.t, os.WriteFile(k.file(id), []byte(properties), 0o600))
-	output, err := k.java(id, "kafka.tools.StorageTool", "format", "-t", clusterID, "-c", k.file(id)).CombinedOutput()
-	require.NoError(k.t, err, string(output))
-}
-
-func (k *kafka) file(id int) string {
-	return filepath.Join(k.dir, fmt.Sprintf("broker-%d.properties", id))
-}
-
-func (k *kafka) java(_ int, class string, args ...string) *exec.Cmd {
-	options := []string{"-Xms96m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true", "-cp", filepath.Join(k.jars, "*"), class}
-	return exec.Command("java", append(options, args...)...)
-}
-
-func (k *kafka) start(id int) {
-	process := k.java(id, "kafka.Kafka", k.file(id))
-	log, err := os.OpenFile(k.file(id)+".log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	require.NoError(k.t, err)
-	defer log.Close()
-	process.Stdout, process.Stderr = log, log
-	require.NoError(k.t, process.Start())
-	k.processes[id] = process
-}
-
-// stop ends a broker, as a pod's end does with SIGTERM, and waits for its end.
-func (k *kafka) stop(id int, signal syscall.Signal) {
-	process := k.processes[id]
-	if process == nil {
-		return
+`, id, strings.Join(voters, ","), k.ports[id][0], k.ports[id][1]))
+		k.nodes[id].start()
 	}
-	k.processes[id] = nil
-	// An error says that it has ended already.
-	_ = process.Process.Signal(signal)
-	_ = process.Wait()
+	return k
 }
 
-func (k *kafka) listening(id int) {
-	testkit.Eventually(k.t, 90*time.Second, func(context.Context) error {
-		c, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", k.ports[id][0]), time.Second)
-		if err == nil {
-			c.Close()
-		}
-		return err
-	})
+func (k *kafka) bootstrap() string {
+	all := make([]string, len(k.ports))
+	for id, p := range k.ports {
+		all[id] = fmt.Sprintf("127.0.0.1:%d", p[0])
+	}
+	return strings.Join(all, ",")
 }

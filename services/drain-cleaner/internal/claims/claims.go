@@ -47,8 +47,14 @@ type Claims struct {
 	Cached func(name string) *coordinationv1.Lease
 }
 
-// OfKafka is the key of a Kafka cluster.
-func OfKafka(clusterID string) string { return key("kafka", clusterID) }
+// OfKafka is the key of a Kafka cluster: of its id and of the name that tells it from others of the same id, empty where it needs none.
+// Whose policy it is does not count, for two may be about one cluster.
+func OfKafka(clusterID, name string) string {
+	if name == "" {
+		return key("kafka", clusterID)
+	}
+	return key("kafka", clusterID+"/"+name)
+}
 
 // OfConnector is the key of a KafkaConnector.
 func OfConnector(namespace, name string) string { return key("connect", namespace+"/"+name) }

@@ -176,9 +176,13 @@ func clusterFeelsIt(s State, p *drainv1alpha1.KafkaDrainPolicy, _ time.Time) (De
 	if fault.Reason != "" {
 		return deny(fault.Reason, fault.Message)
 	}
-	verdict := s.Cluster.Judge(id, p.Spec.Role, int(p.Spec.MinISRHeadroom), away(s.Holders, s.Pod))
+	verdict := s.Cluster.Judge(id, p.Spec.Role, int(p.Spec.MinISRHeadroom), nil)
 	if verdict.Reason == "" {
-		return next, false
+		// Where Kafka has nothing against it but for those that were let go, it is they who are waited for.
+		if verdict = s.Cluster.Judge(id, p.Spec.Role, int(p.Spec.MinISRHeadroom), away(s.Holders, s.Pod)); verdict.Reason == "" {
+			return next, false
+		}
+		verdict.Reason, verdict.Message = AnotherDrain, anotherDrain(s, p)
 	}
 	d, _ := deny(verdict.Reason, verdict.Message)
 	d.BrokerID, d.Blocking = &id, verdict.Blocking
@@ -204,7 +208,7 @@ func claimIsNeeded(s State, p *drainv1alpha1.KafkaDrainPolicy, _ time.Time) (Dec
 		return deny(LookupFailed, s.Failure)
 	}
 	if !s.Claimed && !Room(s.Holders, s.Pod.UID, int(p.Spec.MaxConcurrent)) {
-		return deny(AnotherDrain, anotherDrain(s.Holders, s.Pod))
+		return deny(AnotherDrain, anotherDrain(s, p))
 	}
 	if s.Claimed || s.Request.DryRun {
 		return next, false
@@ -212,15 +216,27 @@ func claimIsNeeded(s State, p *drainv1alpha1.KafkaDrainPolicy, _ time.Time) (Dec
 	return need(NeedClaim)
 }
 
-func anotherDrain(holders []Holder, pod *Pod) string {
-	names := make([]string, 0, len(holders))
-	for _, h := range holders {
-		if h.UID != pod.UID {
-			names = append(names, h.Namespace+"/"+h.Pod)
+// anotherDrain names who is waited for. Those of other policies may be of another cluster, whose brokers only say the same id: nobody
+// can tell but people.
+func anotherDrain(s State, p *drainv1alpha1.KafkaDrainPolicy) string {
+	var names, others []string
+	for _, h := range s.Holders {
+		if h.UID == s.Pod.UID {
+			continue
+		}
+		names = append(names, h.Namespace+"/"+h.Pod)
+		if other := h.Namespace + "/" + h.Policy; h.BrokerID != nil && h.Policy != "" && other != p.Namespace+"/"+p.Name && !slices.Contains(others, other) {
+			others = append(others, other)
 		}
 	}
 	slices.Sort(names)
-	return "waiting for " + strings.Join(names, ", ") + " to be back in sync"
+	slices.Sort(others)
+	message := "waiting for " + strings.Join(names, ", ") + " to be back in sync"
+	if len(others) == 0 || s.Cluster == nil {
+		return message
+	}
+	return fmt.Sprintf("%s, let go by policy %s, whose brokers have this cluster's id %s; if theirs is another cluster, give one of the policies a spec.clusterName",
+		message, strings.Join(others, ", "), s.Cluster.ID)
 }
 
 func nothingFeelsIt(s State, p *drainv1alpha1.KafkaDrainPolicy, _ time.Time) (Decision, bool) {

@@ -48,6 +48,7 @@ func TestFollowsThePolicyOfAPod(t *testing.T) {
 	t.Parallel()
 	cordoned := decide.Node{Name: "node-1", Unschedulable: true}
 	other := decide.Holder{Namespace: "kafka", Pod: "my-cluster-kafka-2", UID: "uid-2", BrokerID: ptr(int32(2)), Since: noon}
+	foreign := decide.Holder{Namespace: "staging", Pod: "kafka-2", UID: "uid-3", BrokerID: ptr(int32(2)), Policy: "kafka", Since: noon}
 	requested := func(p *decide.Pod) { p.RollRequested, p.DrainSince, p.DrainLast = true, noon.Add(-6*time.Minute), noon }
 	since := func(d time.Duration) func(*decide.Pod) {
 		return func(p *decide.Pod) { p.DrainSince, p.DrainLast = noon.Add(-d), noon }
@@ -127,7 +128,15 @@ func TestFollowsThePolicyOfAPod(t *testing.T) {
 		},
 		"a broker that was let go counts as gone already": {
 			state:  decide.State{Policies: policies(policy(drainv1alpha1.ModeSelfCheck, concurrent(2))), Node: cordoned, Cluster: healthy(), Holders: []decide.Holder{other}, Claimed: true},
-			reason: decide.AtMinISR,
+			reason: decide.AnotherDrain, message: "waiting for kafka/my-cluster-kafka-2 to be back in sync",
+		},
+		"what Kafka itself has against it is said before who was let go": {
+			state:  decide.State{Policies: policies(policy(drainv1alpha1.ModeSelfCheck)), Node: cordoned, Cluster: cluster(isr(1, 2), min1), Holders: []decide.Holder{other}},
+			reason: decide.UnderReplicated, message: "orders-0",
+		},
+		"a cluster that only has the same id can be told apart by the user": {
+			state:  decide.State{Policies: policies(policy(drainv1alpha1.ModeSelfCheck)), Node: cordoned, Cluster: healthy(), Holders: []decide.Holder{foreign}},
+			reason: decide.AnotherDrain, message: "waiting for staging/kafka-2 to be back in sync, let go by policy staging/kafka, whose brokers have this cluster's id " + healthy().ID + "; if theirs is another cluster, give one of the policies a spec.clusterName",
 		},
 		"a dry run claims nothing": {
 			state: decide.State{Policies: policies(policy(drainv1alpha1.ModeSelfCheck)), Node: cordoned, Cluster: healthy(), Request: eviction(func(r *decide.Request) { r.DryRun = true })},

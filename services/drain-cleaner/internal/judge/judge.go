@@ -7,6 +7,7 @@ package judge
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -117,7 +118,7 @@ func (q *inquiry) meet(ctx context.Context, d decide.Decision) {
 	case decide.NeedKafka:
 		s.Cluster, s.KafkaFault = q.Kafka.Look(ctx, d.Policy, time.Time{})
 	case decide.NeedHolders:
-		s.Holders = q.Claims.Holders(q.key())
+		s.Holders = q.Claims.Holders(q.key(d))
 	case decide.NeedClaim:
 		err = q.claim(ctx, d)
 	}
@@ -127,16 +128,16 @@ func (q *inquiry) meet(ctx context.Context, d decide.Decision) {
 }
 
 // key of the claims on what the pod belongs to.
-func (q *inquiry) key() string {
+func (q *inquiry) key(d decide.Decision) string {
 	if q.state.Cluster != nil {
-		return claims.OfKafka(q.state.Cluster.ID)
+		return claims.OfKafka(q.state.Cluster.ID, d.Policy.Spec.ClusterName)
 	}
 	return claims.OfConnector(q.state.Pod.Namespace, q.state.Pod.Labels[contract.LabelConnector])
 }
 
-func (q *inquiry) cluster() string {
+func (q *inquiry) cluster(d decide.Decision) string {
 	if q.state.Cluster != nil {
-		return "Kafka cluster " + q.state.Cluster.ID
+		return strings.TrimSpace("Kafka cluster " + q.state.Cluster.ID + " " + d.Policy.Spec.ClusterName)
 	}
 	return "KafkaConnector " + q.state.Pod.Namespace + "/" + q.state.Pod.Labels[contract.LabelConnector]
 }
@@ -145,7 +146,7 @@ func (q *inquiry) cluster() string {
 func (q *inquiry) claim(ctx context.Context, d decide.Decision) error {
 	s := &q.state
 	want := q.holder(d)
-	holders, claimed, err := q.Claims.Claim(ctx, q.key(), q.cluster(), want, int(d.Policy.Spec.MaxConcurrent))
+	holders, claimed, err := q.Claims.Claim(ctx, q.key(d), q.cluster(d), want, int(d.Policy.Spec.MaxConcurrent))
 	if err != nil {
 		return err
 	}
@@ -196,10 +197,10 @@ func (q *inquiry) settle(ctx context.Context, d decide.Decision) {
 	var err error
 	switch {
 	case !d.Allow && q.claimed != nil && q.claimed.First.Equal(q.claimed.Since):
-		err = q.Claims.Release(ctx, q.key(), q.claimed.UID, q.claimed.Since)
+		err = q.Claims.Release(ctx, q.key(d), q.claimed.UID, q.claimed.Since)
 	case d.Reason == decide.DeadlinePassed && (q.state.Cluster != nil || q.state.Connector != nil):
 		// The others are to wait for it, however many there are.
-		_, _, err = q.Claims.Claim(ctx, q.key(), q.cluster(), q.holder(d), 1<<20)
+		_, _, err = q.Claims.Claim(ctx, q.key(d), q.cluster(d), q.holder(d), 1<<20)
 	}
 	if err != nil {
 		q.Log.Warn("a claim is not in order, and will lapse or be renewed", "pod", q.state.Pod.Namespace+"/"+q.state.Pod.Name, "error", err)

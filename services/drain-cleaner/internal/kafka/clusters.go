@@ -2,9 +2,9 @@ package kafka
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -27,6 +27,8 @@ const (
 // Options of Clusters.
 type Options struct {
 	Secrets Secrets
+	// Resolver of short names; that of the process where nil.
+	Resolver Resolver
 	// MaxAge is how old a look may be for a denial; 2 s where 0.
 	MaxAge time.Duration
 	Now    func() time.Time
@@ -46,6 +48,9 @@ type Clusters struct {
 func New(o Options) *Clusters {
 	if o.MaxAge == 0 {
 		o.MaxAge = 2 * time.Second
+	}
+	if o.Resolver == nil {
+		o.Resolver = net.DefaultResolver
 	}
 	if o.Looked == nil {
 		o.Looked = func(string, time.Duration, error) {}
@@ -82,13 +87,13 @@ func (c *Clusters) Look(ctx context.Context, p *drainv1alpha1.KafkaDrainPolicy, 
 	}
 	now := c.options.Now()
 	if connection.generation == p.Generation && connection.lastAt.After(since) && now.Sub(connection.lastAt) < c.options.MaxAge {
-		return connection.last, fault(connection.lastErr)
+		return connection.last, fault(connection.lastErr, p.Spec)
 	}
 	began := now
 	cluster, err := c.look(ctx, connection, p, now)
 	c.options.Looked(p.Namespace+"/"+p.Name, c.options.Now().Sub(began), err)
 	connection.last, connection.lastErr, connection.lastAt = cluster, err, began
-	return cluster, fault(err)
+	return cluster, fault(err, p.Spec)
 }
 
 func (c *Clusters) connection(uid types.UID) *connection {
@@ -106,7 +111,7 @@ func (c *Clusters) look(ctx context.Context, connection *connection, p *drainv1a
 	}
 	connection.generation, connection.used = p.Generation, now
 	if connection.client == nil {
-		opts, err := options(ctx, c.options.Secrets, p)
+		opts, err := options(ctx, c.options.Secrets, c.options.Resolver, p)
 		if err != nil {
 			return nil, err
 		}
@@ -128,17 +133,6 @@ func (c *connection) close() {
 		c.client.Close()
 	}
 	c.client, c.kraft, c.timeout = nil, nil, 0
-}
-
-// fault tells people what went wrong. Errors of franz-go name hosts and what brokers said; they hold no secrets.
-func fault(err error) decide.Fault {
-	switch {
-	case err == nil:
-		return decide.Fault{}
-	case errors.Is(err, errSecret):
-		return decide.Fault{Reason: decide.KafkaSecretInvalid, Message: err.Error()}
-	}
-	return decide.Fault{Reason: decide.KafkaUnreachable, Message: "Kafka does not answer: " + err.Error()}
 }
 
 // Run closes connections that nobody uses, and all of them when ctx ends.

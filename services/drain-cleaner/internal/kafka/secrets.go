@@ -2,6 +2,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -30,23 +31,22 @@ var errSecret = errors.New("secret cannot be used")
 const requestTimeout = 2 * time.Second
 
 // options are how the client of a policy connects.
-func options(ctx context.Context, secrets Secrets, p *drainv1alpha1.KafkaDrainPolicy) ([]kgo.Opt, error) {
+func options(ctx context.Context, secrets Secrets, resolver Resolver, p *drainv1alpha1.KafkaDrainPolicy) ([]kgo.Opt, error) {
+	connecting := dialer{resolver: resolver, namespace: p.Namespace}
 	opts := []kgo.Opt{
 		kgo.ClientID("weir-drain-cleaner"),
 		kgo.SeedBrokers(seeds(p.Spec.BootstrapServers)...),
-		kgo.DialTimeout(requestTimeout),
 		kgo.RequestTimeoutOverhead(requestTimeout),
 		kgo.RetryTimeout(requestTimeout),
 		kgo.ConnIdleTimeout(time.Minute),
 	}
 	if p.Spec.TLS != nil {
-		config, err := tlsConfig(ctx, secrets, p.Namespace, p.Spec.TLS)
-		if err != nil {
+		var err error
+		if connecting.tls, err = tlsConfig(ctx, secrets, p.Namespace, p.Spec.TLS); err != nil {
 			return nil, err
 		}
-		// Without a dial timeout of its own the default dialer of franz-go has the one above.
-		opts = append(opts, kgo.DialTLSConfig(config))
 	}
+	opts = append(opts, kgo.Dialer(connecting.dial))
 	if p.Spec.SASL != nil {
 		mechanism, err := login(ctx, secrets, p.Namespace, p.Spec.SASL)
 		if err != nil {
@@ -70,10 +70,7 @@ func seeds(bootstrapServers string) []string {
 func tlsConfig(ctx context.Context, secrets Secrets, namespace string, t *drainv1alpha1.TLS) (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
 	if t.CASecret != nil {
-		key := t.CASecret.Key
-		if key == "" {
-			key = "ca.crt"
-		}
+		key := caKey(t.CASecret)
 		data, err := read(ctx, secrets, namespace, t.CASecret.Name, key)
 		if err != nil {
 			return nil, err
@@ -97,6 +94,8 @@ func tlsConfig(ctx context.Context, secrets Secrets, namespace string, t *drainv
 	}
 	return config, nil
 }
+
+func caKey(s *drainv1alpha1.SecretKey) string { return cmp.Or(s.Key, "ca.crt") }
 
 func login(ctx context.Context, secrets Secrets, namespace string, s *drainv1alpha1.SASL) (sasl.Mechanism, error) {
 	data, err := read(ctx, secrets, namespace, s.Secret, "username", "password")

@@ -42,6 +42,7 @@ func TestRefusesPoliciesThatCannotWork(t *testing.T) {
 		"brokers of connectors":         {"podSelector: {matchLabels: {a: b}}\n  role: connect\n  bootstrapServers: a:1", "cannot be used with role connect"},
 		"headroom of controllers":       {"podSelector: {matchLabels: {a: b}}\n  role: controller\n  minIsrHeadroom: 2", "spec.minIsrHeadroom is for role broker only: remove it"},
 		"a label that nobody asked for": {"podSelector: {matchLabels: {a: b}}\n  brokerId: {from: Ordinal, label: x}", "spec.brokerId.label goes with from: Label"},
+		"a name of no cluster":          {"podSelector: {matchLabels: {a: b}}\n  clusterName: blue", "spec.clusterName is about the cluster of spec.bootstrapServers"},
 		"an operator that nobody asks":  {"podSelector: {matchLabels: {a: b}}\n  mode: SelfCheck\n  bootstrapServers: a:1\n  operatorDownAfter: 5m", "has no meaning with mode SelfCheck"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -102,7 +102,7 @@ func TestEndsTheSameWhereverItIsDisturbed(t *testing.T) {
 			perturb.Apply("the replacement", fmt.Sprintf(podYAML, record)),
 			{Name: "the claim", Run: func(ctx context.Context, env perturb.Env) error {
 				c := claims.Claims{Leases: env.Client().CoordinationV1().Leases(env.Namespace), Cached: noLease}
-				_, claimed, err := c.Claim(ctx, claims.OfKafka("x"), "x", decide.Holder{Namespace: env.Namespace, Pod: "kafka-0", UID: "gone", BrokerID: new(int32), Policy: "kafka", Since: time.Now()}, 1)
+				_, claimed, err := c.Claim(ctx, claims.OfKafka("x", ""), "x", decide.Holder{Namespace: env.Namespace, Pod: "kafka-0", UID: "gone", BrokerID: new(int32), Policy: "kafka", Since: time.Now()}, 1)
 				if err == nil && !claimed {
 					err = errors.New("somebody else holds a claim")
 				}
