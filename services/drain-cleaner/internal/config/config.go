@@ -63,6 +63,8 @@ type Config struct {
 	ServiceName, Namespace string
 	// SnapshotAge is how old what Kafka said may be for a denial.
 	SnapshotAge time.Duration
+	// ProbeEvery is the time between looks at clusters of which nobody drains a broker. Not for users.
+	ProbeEvery time.Duration
 	// Patience says how long claims outlast what can be seen.
 	Patience decide.Patience
 
@@ -89,7 +91,7 @@ func FromEnv(env func(string) string) Config {
 		CertificateSource: CertificateAuto, CertificateDir: "/etc/webhook-certificates", CertificateMargin: time.Hour,
 		SecretCertKey: "tls.crt", SecretKeyKey: "tls.key",
 		WebhookConfiguration: "weir-drain-cleaner", ServiceName: "weir-drain-cleaner", Namespace: cmp.Or(env("POD_NAMESPACE"), "weir-system"),
-		SnapshotAge: 2 * time.Second, Patience: decide.DefaultPatience,
+		SnapshotAge: 2 * time.Second, ProbeEvery: 30 * time.Second, Patience: decide.DefaultPatience,
 		watch: watch{
 			enabled:   truth(env("STRIMZI_CERTIFICATE_WATCH_ENABLED"), false),
 			namespace: env("STRIMZI_CERTIFICATE_WATCH_NAMESPACE"), pod: env("STRIMZI_CERTIFICATE_WATCH_POD_NAME"),

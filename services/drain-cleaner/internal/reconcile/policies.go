@@ -28,8 +28,6 @@ import (
 const (
 	// drainingEvery is the time between looks at a policy whose pods are on their way.
 	drainingEvery = 3 * time.Second
-	// unreachableEvery is the time between looks at a cluster that did not answer, while nobody drains.
-	unreachableEvery = time.Minute
 	// unfilledEvery is the time until a cache that is being filled is looked at again.
 	unfilledEvery = 100 * time.Millisecond
 )
@@ -40,6 +38,9 @@ type Policies struct {
 	Kube    kubernetes.Interface
 	Weir    versioned.Interface
 	Manager string
+	// ProbeEvery is the time between looks at a cluster while nobody drains: that Kafka cannot be asked is to be known before a drain
+	// has to wait for it.
+	ProbeEvery time.Duration
 }
 
 // Reconcile brings the status of one policy up to date.
@@ -59,8 +60,8 @@ func (r *Policies) Reconcile(ctx context.Context, key controller.Key) (controlle
 	switch {
 	case len(plan.Status.Drains) > 0:
 		return controller.Result{After: drainingEvery}, nil
-	case policy.Spec.BootstrapServers != "" && !situation.Kafka:
-		return controller.Result{After: unreachableEvery}, nil
+	case policy.Spec.BootstrapServers != "":
+		return controller.Result{After: r.ProbeEvery}, nil
 	}
 	return controller.Result{}, nil
 }

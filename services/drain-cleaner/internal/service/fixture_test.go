@@ -3,6 +3,7 @@ package service_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -125,11 +126,7 @@ func (h *house) trusted(ctx context.Context) error {
 
 // apply applies the base. Its Deployment has no kubelet to run it; the webhook is called at the balancer, not at the Service.
 func (h *house) apply(ctx context.Context) error {
-	rendered, err := h.Kubectl(ctx, "kustomize", filepath.Join("..", "..", "..", "..", "deploy", "drain-cleaner"))
-	if err != nil {
-		return err
-	}
-	objects, err := testkit.Decode(rendered)
+	objects, err := base(ctx, h.ControlPlane)
 	if err != nil {
 		return err
 	}
@@ -139,9 +136,7 @@ func (h *house) apply(ctx context.Context) error {
 		case "Deployment", "PodDisruptionBudget", "Service":
 			continue
 		case "ValidatingWebhookConfiguration":
-			webhooks, _, _ := unstructured.NestedSlice(o.Object, "webhooks")
-			webhooks[0].(map[string]any)["clientConfig"] = map[string]any{"url": "https://localhost:" + h.balancer.port() + "/drainer"}
-			if err := unstructured.SetNestedSlice(o.Object, webhooks, "webhooks"); err != nil {
+			if err := callAt(o, h.balancer, nil); err != nil {
 				return err
 			}
 		}
@@ -149,6 +144,26 @@ func (h *house) apply(ctx context.Context) error {
 	}
 	_, err = h.Apply(ctx, "", wanted...)
 	return err
+}
+
+// base is what deploy/drain-cleaner renders.
+func base(ctx context.Context, cp *testkit.ControlPlane) ([]*unstructured.Unstructured, error) {
+	rendered, err := cp.Kubectl(ctx, "kustomize", filepath.Join("..", "..", "..", "..", "deploy", "drain-cleaner"))
+	if err != nil {
+		return nil, err
+	}
+	return testkit.Decode(rendered)
+}
+
+// callAt has a webhook be called at the balancer.
+func callAt(configuration *unstructured.Unstructured, b *balancer, trusted []byte) error {
+	webhooks, _, _ := unstructured.NestedSlice(configuration.Object, "webhooks")
+	client := map[string]any{"url": "https://localhost:" + b.port() + "/drainer"}
+	if trusted != nil {
+		client["caBundle"] = base64.StdEncoding.EncodeToString(trusted)
+	}
+	webhooks[0].(map[string]any)["clientConfig"] = client
+	return unstructured.SetNestedSlice(configuration.Object, webhooks, "webhooks")
 }
 
 // replica runs one process's worth of drain-cleaner behind the balancer until stopped, which waits for its end.
@@ -172,6 +187,7 @@ func (h *house) process(ctx context.Context, name string, change ...func(*config
 	// The certificate is for the name that the balancer is called by, too.
 	c.WebhookAddress, c.ServiceName, c.SecretName, c.Linger = "127.0.0.1:0", "localhost", "weir-drain-cleaner-tls", 200*time.Millisecond
 	c.Patience = decide.Patience{Lapse: 20 * time.Second, Settle: time.Second, Nameless: time.Minute}
+	c.ProbeEvery = 300 * time.Millisecond
 	for _, f := range change {
 		f(&c)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -142,9 +141,7 @@ func (k *kubelet) route(ctx context.Context) error {
 // deploy applies what stands in the base's deployment.yaml and service.yaml, for pods that our kubelet looks after.
 func (h *house) deploy(t *testing.T) {
 	t.Helper()
-	rendered, err := h.Kubectl(t.Context(), "kustomize", filepath.Join("..", "..", "..", "..", "deploy", "drain-cleaner"))
-	require.NoError(t, err)
-	objects, err := testkit.Decode(rendered)
+	objects, err := base(t.Context(), h.ControlPlane)
 	require.NoError(t, err)
 	var wanted []*unstructured.Unstructured
 	for _, o := range objects {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -184,4 +185,38 @@ func TestSaysThatKafkaCannotBeReached(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+func TestSaysSoonThatKafkaIsAwayAndBackAndWritesNothingAtRest(t *testing.T) {
+	t.Parallel()
+	showLogs(t)
+	h := install(t)
+	ns := h.Namespace(t)
+	fake := kafkatest.Start(t, scripted(ns))
+	h.policy(t, ns, selfCheck(fake.Bootstrap()))
+	h.status(t, ns, condition(drainv1alpha1.ConditionKafkaReachable, metav1.ConditionTrue, "KafkaAnswers"))
+	fake.Change(func(s *kafkatest.Script) { s.Fail = kerr.TopicAuthorizationFailed })
+	h.status(t, ns, condition(drainv1alpha1.ConditionKafkaReachable, metav1.ConditionFalse, "KafkaUnreachable"))
+	h.atRest(t, ns, fake)
+	fake.Change(func(s *kafkatest.Script) { s.Fail = nil })
+	h.status(t, ns, condition(drainv1alpha1.ConditionKafkaReachable, metav1.ConditionTrue, "KafkaAnswers"))
+	h.atRest(t, ns, fake)
+}
+
+// atRest watches the policy through several looks at Kafka: nothing is written.
+func (h *house) atRest(t *testing.T, namespace string, fake *kafkatest.Cluster) {
+	t.Helper()
+	version := func() string {
+		p, err := h.weir.DrainV1alpha1().KafkaDrainPolicies(namespace).Get(t.Context(), "kafka", metav1.GetOptions{})
+		require.NoError(t, err)
+		return p.ResourceVersion
+	}
+	before, looks := version(), fake.Looks()
+	testkit.Eventually(t, patience, func(context.Context) error {
+		if n := fake.Looks() - looks; n < 5 {
+			return fmt.Errorf("Kafka has been looked at %d times", n)
+		}
+		return nil
+	})
+	assert.Equal(t, before, version(), "writes at rest")
 }

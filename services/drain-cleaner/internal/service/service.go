@@ -236,7 +236,7 @@ func (s *service) certificates() (app.Task, []app.Task, error) {
 // controllers are the reconcilers of the leader.
 func (s *service) controllers(j *judge.Judge) ([]app.Task, error) {
 	observer := reconcile.Observer{Sources: s.lookup, Judge: j, Leases: s.allLeases, Patience: s.config.Patience}
-	policies := controller.New("policy", &reconcile.Policies{Observer: observer, Kube: s.env.Kube, Weir: s.weir, Manager: Name},
+	policies := controller.New("policy", &reconcile.Policies{Observer: observer, Kube: s.env.Kube, Weir: s.weir, Manager: Name, ProbeEvery: s.config.ProbeEvery},
 		controller.Options{Log: s.env.Log, Metrics: s.env.Metrics, Workers: 2})
 	held := controller.New("claim", &reconcile.Held{Observer: observer, Claims: s.claims, Events: s.env.Events, LivePolicy: s.livePolicy},
 		controller.Options{Log: s.env.Log, Metrics: s.env.Metrics, Workers: 2, MaxBackoff: 5 * time.Second})

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -42,6 +43,7 @@ type Cluster struct {
 	*kfake.Cluster
 	mu     sync.Mutex
 	script Script
+	looks  atomic.Int64
 }
 
 // Start runs brokers until the test ends.
@@ -63,6 +65,9 @@ func Start(t testing.TB, script Script, options ...kfake.Opt) *Cluster {
 // Bootstrap is the address of the brokers.
 func (c *Cluster) Bootstrap() string { return c.ListenAddrs()[0] }
 
+// Looks is how often metadata were asked for.
+func (c *Cluster) Looks() int64 { return c.looks.Load() }
+
 // Change changes what the brokers say.
 func (c *Cluster) Change(f func(*Script)) {
 	c.mu.Lock()
@@ -83,6 +88,7 @@ func (c *Cluster) answer(key kmsg.Key, f func(kmsg.Request, Script) kmsg.Respons
 }
 
 func (c *Cluster) metadata(request kmsg.Request, s Script) kmsg.Response {
+	c.looks.Add(1)
 	response := request.ResponseKind().(*kmsg.MetadataResponse)
 	response.ClusterID, response.ControllerID = &s.ClusterID, 0
 	// All are reached at the one address that listens; what they advertise is told apart by host, which only tests of identity need.

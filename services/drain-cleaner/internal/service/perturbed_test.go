@@ -1,0 +1,342 @@
+package service_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	apiwatch "k8s.io/apimachinery/pkg/watch"
+
+	"github.com/weir-dev/weir/apis/contract"
+	"github.com/weir-dev/weir/pkg/admission"
+	"github.com/weir-dev/weir/pkg/testkit"
+	"github.com/weir-dev/weir/pkg/testkit/perturb"
+
+	"github.com/weir-dev/weir/services/drain-cleaner/internal/kafka/kafkatest"
+)
+
+// fronts are what the API server calls for each namespace: whatever incarnation of drain-cleaner serves it now.
+type fronts struct {
+	trusted []byte
+	mu      sync.Mutex
+	of      map[string]*balancer
+}
+
+// serving writes the certificate that all of them serve.
+func serving(t *testing.T, dir string) *fronts {
+	t.Helper()
+	c, err := admission.Next(admission.Certificates{}, []string{"localhost"}, nil, admission.Lifetimes{}, time.Now(), rand.Reader)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "tls.crt"), c.Cert, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "tls.key"), c.Key, 0o600))
+	return &fronts{trusted: c.Trusted, of: map[string]*balancer{}}
+}
+
+// point sends reviews of the namespace to these addresses from now on.
+func (f *fronts) point(namespace string, addresses ...string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if b := f.of[namespace]; b != nil {
+		b.set(addresses)
+	}
+}
+
+// open configures the base's webhook for one namespace, in which there are nodes of its own.
+func (f *fronts) open(ctx context.Context, env perturb.Env) error {
+	b, err := newBalancer()
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	f.of[env.Namespace] = b
+	f.mu.Unlock()
+	objects, err := base(ctx, env.ControlPlane)
+	if err != nil {
+		return err
+	}
+	for _, o := range objects {
+		if o.GetKind() != "ValidatingWebhookConfiguration" {
+			continue
+		}
+		o.SetName(env.Namespace)
+		webhooks, _, _ := unstructured.NestedSlice(o.Object, "webhooks")
+		webhooks[0].(map[string]any)["namespaceSelector"] = map[string]any{"matchLabels": map[string]any{corev1.LabelMetadataName: env.Namespace}}
+		if err := errors.Join(unstructured.SetNestedSlice(o.Object, webhooks, "webhooks"), callAt(o, b, f.trusted)); err != nil {
+			return err
+		}
+		if _, err := env.Apply(ctx, "", o); err != nil {
+			return err
+		}
+	}
+	_, err = env.AddNodes(ctx, 3, testkit.NodeLabels(map[string]string{"test": env.Namespace}))
+	return err
+}
+
+func (f *fronts) close(ctx context.Context, env perturb.Env) error {
+	f.mu.Lock()
+	err := f.of[env.Namespace].listener.Close()
+	delete(f.of, env.Namespace)
+	f.mu.Unlock()
+	return errors.Join(err, env.Client().AdmissionregistrationV1().ValidatingWebhookConfigurations().Delete(ctx, env.Namespace, metav1.DeleteOptions{}),
+		env.Client().CoreV1().Nodes().DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "test=" + env.Namespace}))
+}
+
+const statefulSetYAML = `apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: kafka}
+spec:
+  replicas: %d
+  serviceName: kafka
+  podManagementPolicy: Parallel
+  selector: {matchLabels: {app: kafka}}
+  template:
+    metadata: {labels: {app: kafka}}
+    spec:
+      nodeSelector: {test: %s}
+      terminationGracePeriodSeconds: 0
+      containers: [{name: kafka, image: kafka}]
+`
+
+// brokers makes them, and waits until they run and the webhook is asked: it denies, for nobody drains their nodes.
+func brokers(replicas int) perturb.Step {
+	return perturb.Step{Name: "the brokers", Run: func(ctx context.Context, env perturb.Env) error {
+		if _, err := env.ApplyYAML(ctx, env.Namespace, fmt.Sprintf(statefulSetYAML, replicas, env.Namespace)); err != nil {
+			return err
+		}
+		for i := range replicas {
+			err := testkit.Poll(ctx, "the webhook to be asked", func(ctx context.Context) error {
+				if _, err := running(ctx, env, i); err != nil {
+					return err
+				}
+				if err := askToLeave(ctx, env, i, metav1.DryRunAll); !apierrors.IsTooManyRequests(err) {
+					return fmt.Errorf("not denied: %w", errors.Join(err))
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}}
+}
+
+func running(ctx context.Context, env perturb.Env, i int) (*corev1.Pod, error) {
+	pod, err := env.Client().CoreV1().Pods(env.Namespace).Get(ctx, fmt.Sprintf("kafka-%d", i), metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return pod, isReady(pod)
+}
+
+func isReady(pod *corev1.Pod) error {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue && pod.DeletionTimestamp == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("pod %s is not ready", pod.Name)
+}
+
+func askToLeave(ctx context.Context, env perturb.Env, i int, dryRun ...string) error {
+	return env.Client().PolicyV1().Evictions(env.Namespace).Evict(ctx, &policyv1.Eviction{
+		ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: fmt.Sprintf("kafka-%d", i)}, DeleteOptions: &metav1.DeleteOptions{DryRun: dryRun},
+	})
+}
+
+// unschedulable cordons or uncordons a node.
+func unschedulable(ctx context.Context, env perturb.Env, node string, is bool) error {
+	patch := fmt.Sprintf(`{"spec":{"unschedulable":%t}}`, is)
+	_, err := env.Client().CoreV1().Nodes().Patch(ctx, node, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+	return err
+}
+
+// alarmed watches the brokers until stopped, and raises the alarm where one goes while another one is away.
+func alarmed(ctx context.Context, env perturb.Env, pods []*corev1.Pod) (stop func() error, err error) {
+	watch, err := env.Client().CoreV1().Pods(env.Namespace).Watch(ctx, metav1.ListOptions{ResourceVersion: pods[0].ResourceVersion})
+	if err != nil {
+		return nil, err
+	}
+	ready := map[string]bool{}
+	for _, pod := range pods {
+		ready[pod.Name] = true
+	}
+	alarm := make(chan error, 1)
+	go func() {
+		var found error
+		for event := range watch.ResultChan() {
+			pod, ok := event.Object.(*corev1.Pod)
+			if !ok {
+				continue
+			}
+			ready[pod.Name] = event.Type != apiwatch.Deleted && isReady(pod) == nil
+			for other, is := range ready {
+				if event.Type == apiwatch.Deleted && !is && other != pod.Name {
+					found = errors.Join(found, fmt.Errorf("%s left while %s was away", pod.Name, other))
+				}
+			}
+		}
+		alarm <- found
+	}()
+	return func() error { watch.Stop(); return <-alarm }, nil
+}
+
+// drained cordons the nodes of all brokers, evicts them at the same time as kubectl drain does, and uncordons the nodes.
+func drained(replicas int) perturb.Step {
+	return perturb.Step{Name: "the drain", Run: func(ctx context.Context, env perturb.Env) error {
+		nodes := map[string]bool{}
+		pods := make([]*corev1.Pod, replicas)
+		for i := range pods {
+			var err error
+			if pods[i], err = running(ctx, env, i); err != nil {
+				return err
+			}
+			nodes[pods[i].Spec.NodeName] = true
+		}
+		for node := range nodes {
+			if err := unschedulable(ctx, env, node, true); err != nil {
+				return err
+			}
+		}
+		alarm, err := alarmed(ctx, env, pods)
+		if err != nil {
+			return err
+		}
+		errs := make([]error, replicas)
+		var all sync.WaitGroup
+		for i := range pods {
+			all.Go(func() { errs[i] = drain(ctx, env, pods[i], i) })
+		}
+		all.Wait()
+		errs = append(errs, alarm())
+		for node := range nodes {
+			errs = append(errs, unschedulable(ctx, env, node, false))
+		}
+		return errors.Join(errs...)
+	}}
+}
+
+// drain evicts one pod by name as kubectl drain does: again after 429, content with 404, and ended by anything else, after which
+// somebody runs it again and it looks at what is on the node.
+func drain(ctx context.Context, env perturb.Env, pod *corev1.Pod, i int) error {
+	return testkit.PollEvery(ctx, 100*time.Millisecond, "the drain of "+pod.Name, func(ctx context.Context) error {
+		err := askToLeave(ctx, env, i)
+		switch {
+		case err == nil:
+			return testkit.Poll(ctx, "the pod's end", func(ctx context.Context) error { return left(ctx, env, pod) })
+		case apierrors.IsNotFound(err):
+			return nil
+		case apierrors.IsTooManyRequests(err):
+			return err
+		}
+		if left(ctx, env, pod) == nil {
+			return nil
+		}
+		return err
+	})
+}
+
+// left is nil once the pod is gone.
+func left(ctx context.Context, env perturb.Env, pod *corev1.Pod) error {
+	is, err := env.Client().CoreV1().Pods(env.Namespace).Get(ctx, pod.Name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil
+	case err == nil && is.UID == pod.UID:
+		return errors.New("the pod is still there")
+	}
+	return err
+}
+
+// rolling has an operator at work during the step: it replaces pods that carry the annotation, each once.
+func rolling(step perturb.Step, wanted int) perturb.Step {
+	run := step.Run
+	step.Run = func(ctx context.Context, env perturb.Env) error {
+		working, cancel := context.WithCancel(ctx)
+		rolls, done := 0, make(chan struct{})
+		go func() {
+			defer close(done)
+			_ = testkit.PollEvery(working, 300*time.Millisecond, "the end", func(ctx context.Context) error {
+				pods, err := env.Client().CoreV1().Pods(env.Namespace).List(ctx, metav1.ListOptions{})
+				for _, p := range pods.Items {
+					only := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &p.UID}}
+					if p.Annotations[contract.ManualRollingUpdate] == "true" && env.Client().CoreV1().Pods(env.Namespace).Delete(ctx, p.Name, only) == nil {
+						rolls++
+					}
+				}
+				return errors.Join(err, errors.New("goes on"))
+			})
+		}()
+		err := run(ctx, env)
+		cancel()
+		<-done
+		if err == nil && rolls != wanted {
+			err = fmt.Errorf("%d rolls instead of %d", rolls, wanted)
+		}
+		return err
+	}
+	return step
+}
+
+// atRest tells why the drain is not over: every broker runs, nothing is claimed or asked for, and the status says so.
+func atRest(replicas int) func(context.Context, perturb.Env) error {
+	return func(ctx context.Context, env perturb.Env) error {
+		for i := range replicas {
+			pod, err := running(ctx, env, i)
+			if err != nil {
+				return err
+			}
+			if pod.Annotations[contract.ManualRollingUpdate] != "" || pod.Annotations[contract.AnnotationDrain] != "" {
+				return fmt.Errorf("pod %s is asked to leave: %v", pod.Name, pod.Annotations)
+			}
+		}
+		leases, err := env.Client().CoordinationV1().Leases(env.Namespace).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		if len(leases.Items) > 0 {
+			return fmt.Errorf("a claim is still held: %v", leases.Items[0].Annotations)
+		}
+		return followed(ctx, env, replicas)
+	}
+}
+
+// drainsDisturbed are drains by way of the webhook: handed to an operator, and judged by Kafka's word with a claim.
+func drainsDisturbed(t *testing.T, cp *testkit.ControlPlane) {
+	for name, test := range map[string]struct {
+		brokers int
+		policy  func(bootstrap string) string
+		drain   perturb.Step
+	}{
+		"a delegated drain": {brokers: 1, drain: rolling(drained(1), 1), policy: func(string) string {
+			return "apiVersion: drain.weir.dev/v1alpha1\nkind: KafkaDrainPolicy\nmetadata: {name: kafka}\nspec: {podSelector: {matchLabels: {app: kafka}}}\n"
+		}},
+		"a self-checked drain of two": {brokers: 2, drain: drained(2), policy: func(bootstrap string) string {
+			return "apiVersion: drain.weir.dev/v1alpha1\nkind: KafkaDrainPolicy\nmetadata: {name: kafka}\n" +
+				"spec: {podSelector: {matchLabels: {app: kafka}}, mode: SelfCheck, bootstrapServers: \"" + bootstrap + "\"}\n"
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fake := kafkatest.Start(t, scripted("disturbed"))
+			perturb.Replay(t, cp, perturb.Scenario{
+				Name: name, Subject: reviewing(t), Hold: time.Second, Parallel: 3,
+				Steps: []perturb.Step{perturb.Apply("the policy", test.policy(fake.Bootstrap())), brokers(test.brokers), test.drain},
+				Done:  atRest(test.brokers),
+			})
+		})
+	}
+}
