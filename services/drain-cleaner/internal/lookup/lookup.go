@@ -12,6 +12,7 @@ import (
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -38,6 +39,10 @@ type Rights struct {
 	Nodes bool
 	// Policies may be listed and watched, and the API server knows them.
 	Policies bool
+	// Events may be created.
+	Events bool
+	// Missing names, for people, what it may not do or does not find.
+	Missing []string
 }
 
 // AskRights asks the API server what the service may do.
@@ -50,18 +55,21 @@ func AskRights(ctx context.Context, client kubernetes.Interface, namespace strin
 		{&r.Pods, authorizationv1.ResourceAttributes{Namespace: namespace, Verb: "watch", Resource: "pods"}},
 		{&r.Nodes, authorizationv1.ResourceAttributes{Verb: "watch", Resource: "nodes"}},
 		{&r.Policies, authorizationv1.ResourceAttributes{Namespace: namespace, Verb: "watch", Group: drainv1alpha1.GroupName, Resource: "kafkadrainpolicies"}},
+		{&r.Events, authorizationv1.ResourceAttributes{Namespace: namespace, Verb: "create", Group: eventsv1.GroupName, Resource: "events"}},
 	} {
 		review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &ask.what}}
 		done, err := client.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
 		if err != nil {
-			return r, fmt.Errorf("ask for the right to watch %s: %w", ask.what.Resource, err)
+			return r, fmt.Errorf("ask for the right to %s %s: %w", ask.what.Verb, ask.what.Resource, err)
 		}
-		*ask.answer = done.Status.Allowed
+		if *ask.answer = done.Status.Allowed; !*ask.answer {
+			r.Missing = append(r.Missing, "the right to "+ask.what.Verb+" "+ask.what.Resource)
+		}
 	}
 	if r.Policies {
 		_, err := client.Discovery().ServerResourcesForGroupVersion(drainv1alpha1.SchemeGroupVersion.String())
 		if apierrors.IsNotFound(err) {
-			r.Policies = false
+			r.Policies, r.Missing = false, append(r.Missing, "the definition of KafkaDrainPolicy")
 		} else if err != nil {
 			return r, fmt.Errorf("look for the definition of KafkaDrainPolicy: %w", err)
 		}

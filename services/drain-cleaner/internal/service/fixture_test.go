@@ -38,7 +38,12 @@ import (
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/service"
 )
 
-func TestMain(m *testing.M) { testkit.Main(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		os.Exit(app.Main(service.Command()))
+	}
+	testkit.Main(m)
+}
 
 const (
 	namespace = "weir-system"

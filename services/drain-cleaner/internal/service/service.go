@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -100,9 +101,14 @@ func (s *service) plan(ctx context.Context) (app.Plan, error) {
 	if s.rights, err = lookup.AskRights(ctx, s.env.Kube, s.env.Namespace); err != nil {
 		return app.Plan{}, err
 	}
-	if !s.rights.Policies || !s.rights.Pods {
-		s.env.Log.Info("may not watch pods and policies, or there are none; doing what Strimzi's Drain Cleaner does", "rights", s.rights)
-		s.rights.Policies = s.rights.Policies && s.rights.Pods
+	if len(s.rights.Missing) > 0 {
+		s.env.Log.Info("lacks rights of its own base; without those to pods and policies it does what Strimzi's Drain Cleaner does, and follows no policy",
+			"missing", strings.Join(s.rights.Missing, ", "), "policies", s.rights.Policies && s.rights.Pods)
+	}
+	s.rights.Policies = s.rights.Policies && s.rights.Pods
+	if !s.rights.Events {
+		// The API server would refuse each of them, and each would be a line in the log.
+		s.env.Events = silent{}
 	}
 	s.lookup, err = lookup.New(s.env.Kube, s.weir, s.rights, s.env.Namespace, s.env.Now, func(policy cache.ObjectName) {
 		if c := s.policies.Load(); c != nil {
@@ -156,6 +162,11 @@ func (s *service) plan(ctx context.Context) (app.Plan, error) {
 	plan.Leading = append(plan.Leading, reconciling...)
 	return plan, err
 }
+
+// silent records no events.
+type silent struct{}
+
+func (silent) Eventf(runtime.Object, runtime.Object, string, string, string, string, ...any) {}
 
 // outlast runs first until it ends, and the others beside it until then.
 func outlast(ctx context.Context, first app.Task, others ...app.Task) error {

@@ -1,0 +1,225 @@
+package service_test
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/weir-dev/weir/apis/contract"
+	"github.com/weir-dev/weir/pkg/admission"
+	"github.com/weir-dev/weir/pkg/testkit"
+)
+
+// asProgram in the environment has the test's binary be drain-cleaner.
+const asProgram = "DRAIN_CLEANER_TEST_PROGRAM"
+
+// strimzis is what Strimzi's Drain Cleaner is installed with, but for its Deployment: the rights, the certificate's Secret, the webhook.
+const strimzis = `apiVersion: v1
+kind: ServiceAccount
+metadata: {name: strimzi-drain-cleaner}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: %[1]s}
+rules:
+- {apiGroups: [""], resources: [pods], verbs: [%[2]s]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: %[1]s}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: %[1]s}
+subjects: [{kind: ServiceAccount, name: strimzi-drain-cleaner, namespace: %[1]s}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: strimzi-drain-cleaner}
+rules:
+- {apiGroups: [""], resources: [secrets], resourceNames: [strimzi-drain-cleaner], verbs: [get, list, watch]}
+- {apiGroups: [""], resources: [pods], verbs: [get, delete]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: strimzi-drain-cleaner}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: strimzi-drain-cleaner}
+subjects: [{kind: ServiceAccount, name: strimzi-drain-cleaner, namespace: %[1]s}]
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: strimzi-drain-cleaner}
+stringData: {tls.crt: %[3]q, tls.key: %[4]q}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingWebhookConfiguration
+metadata: {name: %[1]s}
+webhooks:
+- name: strimzi-drain-cleaner.strimzi.io
+  rules: [{apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [pods/eviction], scope: Namespaced}]
+  clientConfig: {url: "https://localhost:%[5]s/drainer", caBundle: %[6]s}
+  namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: %[1]s}}
+  admissionReviewVersions: [v1]
+  sideEffects: None
+  failurePolicy: Ignore
+  timeoutSeconds: 5
+`
+
+// The program itself runs, with the environment, the start command and just the rights of Strimzi's Drain Cleaner, on a cluster that
+// has never heard of KafkaDrainPolicy.
+func TestTakesThePlaceOfStrimzisWithNothingButItsRights(t *testing.T) {
+	t.Parallel()
+	cp := testkit.New(t)
+	for name, test := range map[string]struct {
+		pods    string
+		more    string
+		missing string
+	}{
+		"as it ships":            {pods: "get, list, watch, patch", missing: "the right to watch nodes, the right to watch kafkadrainpolicies, the right to create events"},
+		"as it shipped at first": {pods: "get, patch", missing: "the right to watch pods, the right to watch nodes, the right to watch kafkadrainpolicies, the right to create events"},
+		"and those to policies of which there is no definition": {pods: "get, list, watch, patch",
+			more:    `[{"op":"add","path":"/rules/-","value":{"apiGroups":["drain.weir.dev"],"resources":["kafkadrainpolicies"],"verbs":["get","list","watch"]}}]`,
+			missing: "the right to watch nodes, the right to create events, the definition of KafkaDrainPolicy"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := &house{ControlPlane: cp}
+			ns := h.Namespace(t)
+			webhook, health := freePort(t), freePort(t)
+			program := h.strimzis(t, ns, test.pods, test.more, webhook, health)
+
+			h.nodes(t, 1)
+			h.statefulSet(t, ns, "my-cluster-kafka", 1, strimziLabels)
+			h.statefulSet(t, ns, "db", 1, map[string]string{"app": "db"})
+			pod := h.pod(t, ns, "my-cluster-kafka-0")
+			testkit.Eventually(t, patience, func(ctx context.Context) error {
+				if err := program.fault(); err != nil {
+					return testkit.Final(err)
+				}
+				err := h.evict(ctx, ns, pod.Name, pod.UID, metav1.DryRunAll)
+				if !apierrors.IsTooManyRequests(err) {
+					return fmt.Errorf("not denied: %w", errors.Join(err))
+				}
+				return nil
+			})
+			err := h.evict(t.Context(), ns, pod.Name, pod.UID)
+			require.True(t, apierrors.IsTooManyRequests(err), "%v", err)
+			assert.ErrorContains(t, err, "The pod will be rolled by the Strimzi Cluster Operator")
+			testkit.Eventually(t, patience, func(context.Context) error {
+				if h.pod(t, ns, pod.Name).Annotations[contract.ManualRollingUpdate] != "true" {
+					return errors.New("the pod is not annotated")
+				}
+				return nil
+			})
+			require.NoError(t, h.evict(t.Context(), ns, "db-0", ""), "a pod that is nobody's")
+			testkit.Eventually(t, patience, func(context.Context) error {
+				answer, err := http.Get("http://127.0.0.1:" + health + "/health")
+				if err != nil {
+					return err
+				}
+				defer answer.Body.Close()
+				if answer.StatusCode != http.StatusOK {
+					return errors.New(answer.Status)
+				}
+				return nil
+			})
+
+			require.NoError(t, program.fault(), "it goes on")
+			said := program.end(t)
+			assert.Equal(t, 1, strings.Count(said, `"missing":"`+test.missing+`","policies":false`), "what it lacks is said once:\n%s", said)
+			assert.NotContains(t, said, "forbidden", "and not tried")
+			assert.NotContains(t, said, `"level":"ERROR"`)
+		})
+	}
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	require.NoError(t, err)
+	return port
+}
+
+// program is drain-cleaner in a process of its own.
+type program struct {
+	command *exec.Cmd
+	said    tail
+	ended   chan error
+}
+
+// strimzis installs what Strimzi's does, and starts the program in its place.
+func (h *house) strimzis(t *testing.T, ns, pods, more, webhook, health string) *program {
+	t.Helper()
+	c, err := admission.Next(admission.Certificates{}, []string{"localhost"}, nil, admission.Lifetimes{}, time.Now(), rand.Reader)
+	require.NoError(t, err)
+	bundle := base64.StdEncoding.EncodeToString(c.Trusted)
+	_, err = h.ApplyYAML(t.Context(), ns, fmt.Sprintf(strimzis, ns, pods, c.Cert, c.Key, webhook, bundle))
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		ctx := context.Background()
+		assert.NoError(t, errors.Join(h.Client().AdmissionregistrationV1().ValidatingWebhookConfigurations().Delete(ctx, ns, metav1.DeleteOptions{}),
+			h.Client().RbacV1().ClusterRoles().Delete(ctx, ns, metav1.DeleteOptions{}), h.Client().RbacV1().ClusterRoleBindings().Delete(ctx, ns, metav1.DeleteOptions{})))
+	})
+	if more != "" {
+		_, err := h.Client().RbacV1().ClusterRoles().Patch(t.Context(), ns, types.JSONPatchType, []byte(more), metav1.PatchOptions{})
+		require.NoError(t, err)
+	}
+	account, err := h.ServiceAccount(t.Context(), ns, "strimzi-drain-cleaner")
+	require.NoError(t, err)
+	config := clientcmdapi.NewConfig()
+	config.Clusters["c"] = &clientcmdapi.Cluster{Server: account.Host, CertificateAuthorityData: account.CAData}
+	config.AuthInfos["u"] = &clientcmdapi.AuthInfo{Token: account.BearerToken}
+	config.Contexts["x"] = &clientcmdapi.Context{Cluster: "c", AuthInfo: "u"}
+	config.CurrentContext = "x"
+	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	require.NoError(t, clientcmd.WriteToFile(*config, kubeconfig))
+
+	p := &program{ended: make(chan error, 1)}
+	// The flags stand for what a pod of its own would not need: ports and a connection of its own.
+	p.command = exec.Command(os.Args[0], "/opt/strimzi/bin/drain_cleaner_run.sh", "--kubeconfig="+kubeconfig, "--webhook-address=127.0.0.1:"+webhook, "--metrics-address=127.0.0.1:"+health, "--linger=0s")
+	p.command.Env = append(os.Environ(), asProgram+"=true", "STRIMZI_DRAIN_KAFKA=true", "STRIMZI_DRAIN_ZOOKEEPER=true", "STRIMZI_DENY_EVICTION=true", "STRIMZI_DRAIN_NAMESPACES=*",
+		"STRIMZI_CERTIFICATE_WATCH_ENABLED=true", "STRIMZI_CERTIFICATE_WATCH_NAMESPACE="+ns, "STRIMZI_CERTIFICATE_WATCH_POD_NAME=strimzi-drain-cleaner-0")
+	p.command.Stdout, p.command.Stderr = &p.said, &p.said
+	require.NoError(t, p.command.Start())
+	go func() { p.ended <- p.command.Wait() }()
+	t.Cleanup(func() { _ = p.command.Process.Kill() })
+	return p
+}
+
+// fault is nil while it runs.
+func (p *program) fault() error {
+	select {
+	case err := <-p.ended:
+		p.ended <- err
+		return fmt.Errorf("it has ended: %w\n%s", errors.Join(err), p.said.String())
+	default:
+		return nil
+	}
+}
+
+// end ends it in good order, and gives its log.
+func (p *program) end(t *testing.T) string {
+	t.Helper()
+	require.NoError(t, p.command.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, <-p.ended, p.said.String())
+	return p.said.String()
+}
