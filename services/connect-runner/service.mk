@@ -28,6 +28,9 @@ $(CR_JVM)/harness/target/stamp: $(call CR_SOURCES,testplugin) $(CR_JVM)/harness/
 	$(CR_MVN) -pl testplugin,harness package
 	@touch $@
 
+# What is measured: Bench (throughput, start, memory), Tally (3 x 200 kills, side by side), or both. WEIR_TALLY is another number than 100.
+BENCH ?= Bench|Tally
+
 .PHONY: bench-connect-runner
-bench-connect-runner: connect-runner-jvm connect-runner-harness ## measure connect-runner: throughput, start, memory, and 200 kills under load
-	cd $(CR) && WEIR_BENCH=true go test ./internal/e2e -run 'Bench|Tally' -v -count=1 -timeout 60m
+bench-connect-runner: connect-runner-jvm connect-runner-harness ## measure connect-runner: throughput, start, memory, and kills under load [BENCH=Bench|Tally]
+	cd $(CR) && WEIR_BENCH=true go test ./internal/e2e -run '$(BENCH)' -v -count=1 -parallel 3 -timeout 90m

@@ -158,7 +158,14 @@ func (b *broker) topic(t *testing.T, name string, partitions int32) string {
 }
 
 // values are the values that a reader of committed records sees in a topic now.
-func (b *broker) values(t *testing.T, topic string) []string {
+func (b *broker) values(t *testing.T, topic string) (values []string) {
+	t.Helper()
+	b.read(t, topic, func(value string) { values = append(values, value) })
+	return values
+}
+
+// read hands over each of them.
+func (b *broker) read(t *testing.T, topic string, each func(value string)) {
 	t.Helper()
 	ends, err := b.admin.ListCommittedOffsets(t.Context(), topic)
 	require.NoError(t, err)
@@ -172,22 +179,20 @@ func (b *broker) values(t *testing.T, topic string) []string {
 			want[o.Partition] = o.Offset
 		}
 	})
-	var values []string
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	for len(want) > 0 {
 		fetches := client.PollFetches(ctx)
 		require.NoError(t, fetches.Err0())
 		fetches.EachRecord(func(r *kgo.Record) {
 			if !r.Attrs.IsControl() {
-				values = append(values, string(r.Value))
+				each(string(r.Value))
 			}
 			if r.Offset+1 >= want[r.Partition] {
 				delete(want, r.Partition)
 			}
 		})
 	}
-	return values
 }
 
 // count is the number of records in a topic by its offsets, transaction markers included.

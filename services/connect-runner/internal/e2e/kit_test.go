@@ -48,7 +48,9 @@ func TestMain(m *testing.M) {
 			}
 		}()
 		missing = prepare()
-		return m.Run()
+		code := m.Run()
+		theReport.write(os.Stdout)
+		return code
 	}())
 }
 

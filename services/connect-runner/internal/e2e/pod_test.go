@@ -25,6 +25,7 @@ import (
 const (
 	startWithin = 90 * time.Second
 	namespace   = "e2e"
+	podMemory   = 448 << 20
 )
 
 // deployment is a connector as connect-scheduler would run it: the files of its pods, and what is published.
@@ -86,7 +87,7 @@ func (d *deployment) common(name string) []string {
 		"--plugin-path", strings.Join(theBuild.plugins, ","),
 		"--lib", theBuild.lib,
 		"--address", "127.0.0.1:0",
-		"--memory-limit", strconv.Itoa(448 << 20),
+		"--memory-limit", strconv.Itoa(podMemory),
 		"--termination-log", filepath.Join(d.dir, name+".termination"),
 	}, d.args...)
 }
