@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/weir-dev/weir/apis/contract"
 )
@@ -178,6 +179,23 @@ func TestTallyOfSinkTasksThatEndAtRandomUnderLoad(t *testing.T) {
 	noteTally(t, "sink tasks (at least once)", records, lost, twice, "0 lost")
 	require.EqualValues(t, total, records)
 	require.Zero(t, lost)
+}
+
+func TestAnExactlyOnceTaskDoesNotWaitForTheTransactionOfItsPredecessor(t *testing.T) {
+	b := kafka(t)
+	d := deploy(t, "predecessor", map[string]string{
+		"connector.class": sequence, "topic": b.topic(t, "predecessor", 1), "exactly.once.support": "required",
+	})
+	d.worker["exactly.once.source.support"] = "enabled"
+	c := d.startConnector()
+	c.ready()
+	require.Zero(t, c.term())
+	killed, err := kgo.NewClient(kgo.SeedBrokers(b.address), kgo.TransactionalID("connect-cluster-predecessor-0"), kgo.TransactionTimeout(10*time.Minute))
+	require.NoError(t, err)
+	defer killed.Close()
+	require.NoError(t, killed.BeginTransaction())
+	require.NoError(t, killed.ProduceSync(t.Context(), &kgo.Record{Topic: d.worker["offset.storage.topic"], Key: []byte(`["predecessor",{}]`)}).FirstErr())
+	d.startTask(0).ready()
 }
 
 func TestFencingKeepsAZombieOfAnExactlyOnceSourceFromWriting(t *testing.T) {

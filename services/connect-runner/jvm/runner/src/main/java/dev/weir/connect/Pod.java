@@ -1,6 +1,7 @@
 package dev.weir.connect;
 
 import org.apache.kafka.clients.CommonClientConfigs;
+import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.common.config.AbstractConfig;
 import org.apache.kafka.common.config.ConfigDef;
 import org.apache.kafka.common.config.ConfigException;
@@ -27,21 +28,27 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
 
 /** Kafka Connect's Worker for a single connector or task, put together as ConnectDistributed does, without a cluster of workers. */
 final class Pod {
     private static final Logger log = LoggerFactory.getLogger(Pod.class);
+    private static final long ABORT_SECONDS = 30;
 
     private final PodHerder herder;
     private final boolean sink;
     private final AutoCloseable admin;
+    private final Map<String, Object> adminProps;
 
-    private Pod(PodHerder herder, boolean sink, AutoCloseable admin) {
+    private Pod(PodHerder herder, boolean sink, AutoCloseable admin, Map<String, Object> adminProps) {
         this.herder = herder;
         this.sink = sink;
         this.admin = admin;
+        this.adminProps = adminProps;
     }
 
     /**
@@ -72,9 +79,10 @@ final class Pod {
         String workerId = settings.namespace() + "/" + settings.name() + (settings.mode().equals("task") ? "-tasks-" + settings.taskId() : "-connector");
         String clientIdBase = settings.name() + "-";
         SharedTopicAdmin admin = null;
+        Map<String, Object> adminProps = new HashMap<>();
         OffsetBackingStore offsets = new NoOffsets();
         if (!sink && broker) {
-            Map<String, Object> adminProps = new HashMap<>(config.originals());
+            adminProps.putAll(config.originals());
             ConnectUtils.addMetricsContextProperties(adminProps, config, clusterId);
             adminProps.put(CommonClientConfigs.CLIENT_ID_CONFIG, clientIdBase + "shared-admin");
             admin = new SharedTopicAdmin(adminProps);
@@ -84,7 +92,7 @@ final class Pod {
         offsets.configure(config);
         Worker worker = new Worker(workerId, Time.SYSTEM, plugins, config, offsets, policy);
         learnSecrets(worker.configTransformer(), plugins, instance, connector, redactor);
-        return new Pod(new ExactlyOnceChecks(worker, clusterId, policy), sink, admin);
+        return new Pod(new ExactlyOnceChecks(worker, clusterId, policy), sink, admin, adminProps);
     }
 
     PodHerder herder() {
@@ -93,6 +101,20 @@ final class Pod {
 
     boolean isSink() {
         return sink;
+    }
+
+    /**
+     * Aborts what a predecessor that was killed has left open. The task's own producer would do so, but only after the worker
+     * has read the offsets topic to its end, and that waits for open transactions until they time out.
+     */
+    void abortTransaction(String transactionalId) {
+        try (Admin client = Admin.create(adminProps)) {
+            client.fenceProducers(List.of(transactionalId)).all().get(ABORT_SECONDS, TimeUnit.SECONDS);
+        } catch (ExecutionException | java.util.concurrent.TimeoutException e) {
+            log.warn("The start may wait until the last transaction of {} has timed out, as it could not be aborted", transactionalId, e);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
     }
 
     void stop() {

@@ -43,6 +43,9 @@ final class TaskRun implements PodHerder.Events {
 
     void start() {
         pod.herder().listen(this);
+        if (exactlyOnce()) {
+            pod.abortTransaction(Worker.taskTransactionalId(pod.herder().worker().config().groupId(), name, id.task()));
+        }
         pod.herder().start();
         startTask();
     }
@@ -90,13 +93,17 @@ final class TaskRun implements PodHerder.Events {
         }
     }
 
+    private boolean exactlyOnce() {
+        return !pod.isSink() && pod.herder().worker().config().exactlyOnceSourceEnabled();
+    }
+
     private void startTask() {
         Worker worker = pod.herder().worker();
         Map<String, String> connector = state.connectorConfig(name);
         Map<String, String> task = state.taskConfig(id);
         if (pod.isSink()) {
             worker.startSinkTask(id, state, connector, task, pod.herder(), TargetState.STARTED);
-        } else if (worker.config().exactlyOnceSourceEnabled()) {
+        } else if (exactlyOnce()) {
             // The tasks of the generation before are stopped and fenced before this pod is made, and the start of the
             // transactional producer fences a predecessor with the same id: nothing is left to check here.
             worker.startExactlyOnceSourceTask(id, state, connector, task, pod.herder(), TargetState.STARTED, () -> { }, () -> { });
