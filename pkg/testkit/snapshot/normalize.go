@@ -68,7 +68,20 @@ func (n *names) object(o *unstructured.Unstructured) map[string]any {
 		}
 		_ = unstructured.SetNestedSlice(o.Object, endpoints, "endpoints")
 	}
+	if node, _, _ := unstructured.NestedString(o.Object, "spec", "nodeName"); o.GetKind() == "Pod" && node != "" {
+		forgetScheduling(o)
+	}
 	return n.value(o.Object, generation).(map[string]any)
+}
+
+// forgetScheduling drops what a scheduler that is late says of a pod that has its node: it means one of that name that is gone.
+func forgetScheduling(pod *unstructured.Unstructured) {
+	conditions, found, _ := unstructured.NestedSlice(pod.Object, "status", "conditions")
+	if !found {
+		return
+	}
+	conditions = slices.DeleteFunc(conditions, func(c any) bool { return identity(c) == "PodScheduled" })
+	_ = unstructured.SetNestedSlice(pod.Object, conditions, "status", "conditions")
 }
 
 // applied keeps what was applied: a field that its owner has let go of is one that it can no longer remove. Who updated

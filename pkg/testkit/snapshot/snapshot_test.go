@@ -44,9 +44,9 @@ kind: Secret
 metadata: {name: secret, namespace: NAMESPACE}
 data: {plain: aGVsbG8=}
 `
-	conditions := `[{type: A, status: "True"}, {type: B, status: "True"}]`
+	conditions := `[{type: A, status: "True"}, {type: B, status: "True"}, {type: PodScheduled, status: "True"}]`
 	if number == "2" {
-		conditions = `[{type: B, status: "True"}, {type: A, status: "True"}]`
+		conditions = `[{type: PodScheduled, status: "False", reason: SchedulerError}, {type: B, status: "True"}, {type: A, status: "True"}]`
 	}
 	text := strings.NewReplacer("NAMESPACE", namespace, "SUFFIX", suffix, "CONDITIONS", conditions,
 		"UID1", uid+"1", "UID2", uid+"2", "UID3", uid+"3", "UID", "", "NUMBER", number).Replace(objects)

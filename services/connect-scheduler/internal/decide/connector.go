@@ -20,7 +20,8 @@ import (
 	"github.com/weir-dev/weir/pkg/event"
 )
 
-// Plan is what to do, in the order of its fields. It is empty but for the status when nothing is to be done.
+// Plan is what to do, in the order of its fields but for the status, which is told before anything is Done. It is empty but for
+// the status when nothing is to be done.
 type Plan struct {
 	ServiceAccounts []*corev1ac.ServiceAccountApplyConfiguration
 	Roles           []*rbacv1ac.RoleApplyConfiguration
@@ -48,7 +49,7 @@ type Plan struct {
 
 	before connectv1.KafkaConnectorStatus
 	// creates holds when an object is made that was not there. Its arrival brings the next decision at once, which has more to
-	// tell: one write of the status less for each step on the way to Ready.
+	// tell: one write of the status less for each step on the way to Ready. What became of a request is told nevertheless.
 	creates bool
 }
 
@@ -232,7 +233,7 @@ func (p *Plan) Fail(s State, f Failure) {
 
 // StatusChanged tells whether the status has to be written.
 func (p *Plan) StatusChanged() bool {
-	return !p.creates && !equality.Semantic.DeepEqual(p.before, p.Status)
+	return (!p.creates || len(p.Done) > 0) && !equality.Semantic.DeepEqual(p.before, p.Status)
 }
 
 // Events are what people are told once the plan is carried out.

@@ -196,3 +196,15 @@ func TestAnErrandsPod(t *testing.T) {
 	s := State{Connector: seed(), Now: noon}
 	testkit.Golden(t, goldenFile("errand"), errand{name: errandValidate, key: "key", candidate: true, args: []string{"validate"}}.pod(s, effectiveOf(s.Connector, nil)))
 }
+
+func TestARequestThatCameWithTheConnectorIsAnsweredAtOnce(t *testing.T) {
+	t.Parallel()
+	c := seed()
+	c.Annotations = map[string]string{contract.ConnectorOffsets: "drop"}
+	plan, err := Connector(State{Connector: c, Worker: workerFacts(), Now: noon})
+	require.NoError(t, err)
+	require.NotEmpty(t, plan.StatefulSets)
+	require.Equal(t, []string{contract.ConnectorOffsets}, plan.Done)
+	require.True(t, plan.StatusChanged(), "the annotation goes, so this is the time to say why")
+	require.Equal(t, OffsetsRefused, plan.Status.Offsets.State)
+}

@@ -122,7 +122,8 @@ func troubleOf(pod *corev1.Pod) string {
 		return cut(waiting.Reason + ": " + waiting.Message)
 	}
 	for _, c := range pod.Status.Conditions {
-		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
+		// A scheduler that is late may still say of a pod that has its node what became of the one before it.
+		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && pod.Spec.NodeName == "" {
 			return cut(c.Reason + ": " + c.Message)
 		}
 	}

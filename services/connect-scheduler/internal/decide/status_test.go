@@ -59,6 +59,13 @@ func TestPodState(t *testing.T) {
 			},
 			state: PodPending, lastError: "Unschedulable: 0/3 nodes are available: 3 Insufficient memory.",
 		},
+		"has a node, whatever was said of one before it": {
+			change: func(p *corev1.Pod) {
+				*p = *readyPod("test-tasks", 0, "task")
+				p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "SchedulerError", Message: "pods \"test-tasks-0\" not found"})
+			},
+			state: PodRunning,
+		},
 		"was evicted": {
 			change: func(p *corev1.Pod) {
 				p.Status.Phase, p.Status.Reason, p.Status.Message = corev1.PodFailed, "Evicted", "The node was low on resource: memory."

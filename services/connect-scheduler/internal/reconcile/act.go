@@ -27,6 +27,7 @@ type actor struct {
 
 // connector carries out a plan, in its order, and stops at the first write that fails. A write that the API refuses is told
 // in the status; one that may go through another time is only returned. What the plan tells is news only if told is true.
+// The status comes before a request is taken off, so that what became of the request is never lost.
 func (a actor) connector(ctx context.Context, s *decide.State, plan *decide.Plan) (told bool, err error) {
 	err = a.write(ctx, s, plan)
 	if namespaceEnds(err) {
@@ -45,7 +46,24 @@ func (a actor) connector(ctx context.Context, s *decide.State, plan *decide.Plan
 			return false, errors.Join(err, statusErr)
 		}
 	}
-	return true, final(failure.Err, err)
+	if err != nil {
+		return true, final(failure.Err, err)
+	}
+	return true, a.finish(ctx, s, plan)
+}
+
+// finish takes off the requests that were met, and restarts pods.
+func (a actor) finish(ctx context.Context, s *decide.State, plan *decide.Plan) error {
+	if len(plan.Done) > 0 {
+		if err := a.removeAnnotations(ctx, s, plan.Done); err != nil {
+			return err
+		}
+	}
+	w := writing{ctx: ctx}
+	for _, restart := range plan.Restarts {
+		deleteOne(&w, "Pod", a.kube.CoreV1().Pods(s.Connector.Namespace), restart.Pod)
+	}
+	return w.err
 }
 
 // final marks a refusal that no second try cures.
@@ -76,12 +94,6 @@ func (a actor) write(ctx context.Context, s *decide.State, plan *decide.Plan) er
 		deleteOne(&w, "Service", core.Services(namespace), service)
 	}
 	applyAll(&w, "Pod", core.Pods(namespace), marks(plan.Mark))
-	if w.err == nil && len(plan.Done) > 0 {
-		w.err = a.removeAnnotations(ctx, s, plan.Done)
-	}
-	for _, restart := range plan.Restarts {
-		deleteOne(&w, "Pod", core.Pods(namespace), restart.Pod)
-	}
 	return w.err
 }
 
