@@ -114,8 +114,8 @@ func (p *Plan) pursue(s State, e effective, set *taskSet) (rolling int, err erro
 	p.Secrets = slices.Concat(p.Secrets, secretDiffers(&c, s.Live.ConnectorSecret, want.connectorSecret), secretDiffers(&c, s.Live.TaskConfigs, want.taskConfigs))
 	p.ConfigMaps = append(differing(&c, s.Live.ConnectorConfig, want.connectorConfig, corev1ac.ExtractConfigMap),
 		differing(&c, s.Live.TaskRunnerConfig, want.taskRunnerConfig, corev1ac.ExtractConfigMap)...)
-	// Kubernetes reports a budget that covers no pods, so there is none before there are pods.
-	if s.Live.Budget != nil || len(podsOf(s.Pods, contract.TypeTask)) > 0 {
+	// Kubernetes reports a budget that covers no pods, so it comes after what makes them.
+	if s.Live.TaskSet != nil {
 		p.Budgets = differing(&c, s.Live.Budget, want.budget, policyv1ac.ExtractPodDisruptionBudget)
 	}
 	for _, service := range []struct {

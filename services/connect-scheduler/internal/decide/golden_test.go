@@ -5,23 +5,25 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
 
 	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
-	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/pkg/testkit"
 )
 
-// planned are all the objects that are made, once the connector has published a config for each hash and a task has a pod.
+// planned are all the objects that are made, once the connector has published a config for each hash and there is a StatefulSet
+// to be brought up to date.
 func planned(t *testing.T, s State, hashes ...string) []any {
 	t.Helper()
 	s.Now = noon
 	s.Worker = workerFacts()
 	s.TaskConfigs = publishedBy(s.Connector, hashes...)
-	s.Pods = []*corev1.Pod{readyPod(TasksName(s.Connector.Name), 0, contract.TypeTask)}
+	s.Live.TaskSet = &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Name: TasksName(s.Connector.Name),
+		OwnerReferences: []metav1.OwnerReference{{Kind: "KafkaConnector", Name: s.Connector.Name, UID: s.Connector.UID, Controller: ptr.To(true)}}}}
 	plan, err := Connector(s)
 	require.NoError(t, err)
 	var all []any

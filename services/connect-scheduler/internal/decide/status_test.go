@@ -216,7 +216,7 @@ func TestTellsOfAStepOnceWhatItMadeIsThere(t *testing.T) {
 	require.NotEmpty(t, plan.Events())
 }
 
-func TestThereIsABudgetOnceATaskHasAPod(t *testing.T) {
+func TestThereIsABudgetOnceThereIsAStatefulSetOfTasks(t *testing.T) {
 	t.Parallel()
 	s := newSim(t, State{Connector: seed(), Worker: workerFacts()})
 	s.settle()
