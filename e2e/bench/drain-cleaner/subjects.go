@@ -158,7 +158,7 @@ func freeAddress() (string, error) {
 
 // prepare makes a protected pod, the certificates, and the review of its eviction.
 func prepare(ctx context.Context, cp *testkit.ControlPlane, root, dir string) (review []byte, err error) {
-	if _, err := cp.ApplyFiles(ctx, "", filepath.Join(root, "deploy", "crds", "drain.weir.dev_kafkadrainpolicies.yaml")); err != nil {
+	if _, err := cp.ApplyFiles(ctx, "", filepath.Join(root, "deploy", "crds", "drain.weir.dev", "kafkadrainpolicies.yaml")); err != nil {
 		return nil, err
 	}
 	pod := &corev1.Pod{

@@ -130,7 +130,7 @@ func TestFinish(t *testing.T) {
 func finished(t *testing.T, crd string) (string, error) {
 	t.Helper()
 	in, out, schema := t.TempDir(), t.TempDir(), filepath.Join(t.TempDir(), "models.json")
-	for path, content := range map[string]string{schema: models, filepath.Join(in, "fish.yaml"): crd} {
+	for path, content := range map[string]string{schema: models, filepath.Join(in, "pond.weir.dev_fishes.yaml"): crd} {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -138,6 +138,6 @@ func finished(t *testing.T, crd string) (string, error) {
 	if err := run(schema, in, out); err != nil {
 		return "", err
 	}
-	data, err := os.ReadFile(filepath.Join(out, "fish.yaml"))
+	data, err := os.ReadFile(filepath.Join(out, "pond.weir.dev", "fishes.yaml"))
 	return string(data), err
 }

@@ -1,13 +1,16 @@
 // Command crds finishes controller-gen's CRDs: it drops the descriptions of the core types that ours embed, so that each CRD fits
-// into the annotation of a client-side apply, puts Weir's labels on them, and validates them.
+// into the annotation of a client-side apply, puts Weir's labels on them, and validates them. Each API group gets a directory, so
+// that a service can bring just its own.
 package main
 
 import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"k8s.io/kube-openapi/pkg/validation/spec"
@@ -47,28 +50,33 @@ func run(schema, in, out string) error {
 	if err != nil {
 		return err
 	}
+	groups := map[string][]string{}
 	for _, file := range files {
-		if err := finish(file, out, models.Definitions); err != nil {
+		// controller-gen calls a file GROUP_PLURAL.yaml.
+		group, plural, _ := strings.Cut(filepath.Base(file), "_")
+		groups[group] = append(groups[group], plural)
+		if err := finish(file, filepath.Join(out, group, plural), models.Definitions); err != nil {
 			return fmt.Errorf("%s: %w", filepath.Base(file), err)
 		}
 	}
-	return kustomization(files, out)
+	for group, resources := range groups {
+		if err := kustomization(filepath.Join(out, group), resources); err != nil {
+			return err
+		}
+	}
+	return kustomization(out, slices.Sorted(maps.Keys(groups)))
 }
 
-func kustomization(crds []string, out string) error {
-	names := make([]string, len(crds))
-	for i, file := range crds {
-		names[i] = filepath.Base(file)
-	}
+func kustomization(dir string, resources []string) error {
 	data, err := yaml.Marshal(object{
 		"apiVersion": "kustomize.config.k8s.io/v1beta1",
 		"kind":       "Kustomization",
-		"resources":  names,
+		"resources":  resources,
 	})
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(out, "kustomization.yaml"), data, 0o644)
+	return os.WriteFile(filepath.Join(dir, "kustomization.yaml"), data, 0o644)
 }
 
 func finish(file, out string, models spec.Definitions) error {
@@ -104,7 +112,10 @@ func finish(file, out string, models spec.Definitions) error {
 	if err := validate(data); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(out, filepath.Base(file)), data, 0o644)
+	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(out, data, 0o644)
 }
 
 func label(crd object) {
