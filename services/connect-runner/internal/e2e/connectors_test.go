@@ -113,7 +113,7 @@ func TestDebeziumCapturesARealDatabaseAcrossAKill(t *testing.T) {
 	d.worker["config.providers"] = "file"
 	d.worker["config.providers.file.class"] = "org.apache.kafka.common.config.provider.FileConfigProvider"
 	d.runner.Plugins = []contract.PluginArchive{{Name: "debezium", URL: server.URL + "/debezium.tar.gz", SHA512: fmt.Sprintf("%x", sha512.Sum512(archive))}}
-	d.args = []string{"--plugin-path", ""}
+	d.plugins = nil
 	task := d.startTasks(1)[0]
 	topic := "shop.public.orders"
 	eventually(t, time.Minute, "the snapshot is written", func() bool { return b.count(t, topic) >= 1000 })

@@ -73,6 +73,21 @@ func TestWhatCannotRunSaysWhyAndExitsWithTheCodeOfItsReason(t *testing.T) {
 			d.connector["transforms"] = "drop"
 			d.connector["transforms.drop.type"] = "org.apache.kafka.connect.transforms.RegexRouter"
 		}, 10, contract.ReasonConfigInvalid, "transforms.drop.regex: "},
+		{"a predicate that refuses its configuration", func(d *deployment) {
+			d.connector["predicates"] = "isLine"
+			d.connector["predicates.isLine.type"] = "org.apache.kafka.connect.transforms.predicates.TopicNameMatches"
+			d.connector["predicates.isLine.pattern"] = "["
+		}, 10, contract.ReasonConfigInvalid, "predicates.isLine.pattern: "},
+		{"a transform whose predicate is not defined", func(d *deployment) {
+			d.connector["transforms"] = "drop"
+			d.connector["transforms.drop.type"] = "org.apache.kafka.connect.transforms.Filter"
+			d.connector["transforms.drop.predicate"] = "isLine"
+		}, 10, contract.ReasonConfigInvalid, "transforms.drop.predicate: there is no predicate of this name"},
+		{"a transform that negates no predicate", func(d *deployment) {
+			d.connector["transforms"] = "drop"
+			d.connector["transforms.drop.type"] = "org.apache.kafka.connect.transforms.Filter"
+			d.connector["transforms.drop.negate"] = "true"
+		}, 10, contract.ReasonConfigInvalid, "there is no config 'transforms.drop.predicate' defining a predicate to be negated"},
 		{"a client override that the policy forbids", func(d *deployment) {
 			d.worker["connector.client.config.override.policy"] = "None"
 			d.connector["producer.override.acks"] = "1"

@@ -60,7 +60,8 @@ func TestAPluginOfAHubIsFetchedVerifiedAndRun(t *testing.T) {
 	topic := b.topic(t, "hub", 1)
 	d := deploy(t, "hub", map[string]string{"connector.class": sequence, "topic": topic, "count": "10"})
 	d.runner.DownloadPlugins = []string{"weir/testplugin:1.0"}
-	d.args = []string{"--plugin-path", "", "--hub-url", hub.URL}
+	d.plugins = nil // The class is in none but the fetched one.
+	d.args = []string{"--hub-url", hub.URL}
 	d.startTasks(1)
 	eventually(t, time.Minute, "records flow", func() bool { return b.count(t, topic) == 10 })
 

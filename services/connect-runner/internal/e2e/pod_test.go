@@ -37,7 +37,9 @@ type deployment struct {
 	worker    map[string]string
 	connector map[string]string
 	runner    contract.RunnerConfig
-	args      []string
+	// plugins are the directories of the plugin path.
+	plugins []string
+	args    []string
 }
 
 func deploy(t *testing.T, name string, connector map[string]string) *deployment {
@@ -47,7 +49,7 @@ func deploy(t *testing.T, name string, connector map[string]string) *deployment 
 
 func deployOn(t *testing.T, b *broker, name string, connector map[string]string) *deployment {
 	t.Helper()
-	d := &deployment{t: t, broker: b, name: name, dir: t.TempDir(), connector: maps.Clone(connector)}
+	d := &deployment{t: t, broker: b, name: name, dir: t.TempDir(), connector: maps.Clone(connector), plugins: theBuild.plugins}
 	d.worker = map[string]string{
 		"bootstrap.servers":                 b.address,
 		"key.converter":                     "org.apache.kafka.connect.storage.StringConverter",
@@ -84,7 +86,7 @@ func (d *deployment) common(name string) []string {
 		"--worker-config", filepath.Join(d.dir, "worker.properties"),
 		"--runner-config", filepath.Join(d.dir, "runner.json"),
 		"--plugin-dir", filepath.Join(d.dir, "plugins"),
-		"--plugin-path", strings.Join(theBuild.plugins, ","),
+		"--plugin-path", strings.Join(d.plugins, ","),
 		"--lib", theBuild.lib,
 		"--address", "127.0.0.1:0",
 		"--memory-limit", strconv.Itoa(podMemory),

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"testing"
@@ -131,4 +133,41 @@ func TestOnlyWhatCannotEverBePublishedEndsTheConnector(t *testing.T) {
 	<-to.done
 	p.close()
 	require.Empty(t, failed)
+}
+
+func TestAJVMWhoseEventsAreNotUnderstoodIsKilled(t *testing.T) {
+	for _, test := range []struct{ name, prints, message string }{
+		{"a line that is no JSON", "echo hunter2", "a line of 7 bytes is no event"},
+		{"a line that names no event", `echo '{"secret":"hunter2"}'`, "a line of 20 bytes names no event"},
+		{"a line without an end", "cat /dev/zero", "token too long"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			write := func(name, content string) string {
+				path := filepath.Join(dir, name)
+				require.NoError(t, os.WriteFile(path, []byte(content), 0o700))
+				return path
+			}
+			write("runner.jar", "")
+			c := config.New(config.ModeTask, func(string) string { return "" })
+			c.Lib, c.PluginDir, c.RunnerConfig, c.Address = dir, filepath.Join(dir, "plugins"), filepath.Join(dir, "none"), ""
+			c.TaskID, c.TaskConfig = "0", write("task.json", `{"connector":{"a":"b"},"task":{"c":"d"}}`)
+			// It ignores what is less than a kill, and says that all is well to whom it may concern.
+			c.Java = write("java", "#!/bin/sh\ntrap '' TERM HUP INT PIPE\necho '{\"event\":\"running\"}' >&3\n"+test.prints+
+				" >&3 2>/dev/null\necho '{\"event\":\"stopped\"}' >&3 2>/dev/null\nexec cat\n")
+			c.Grace = time.Second
+			// Only where it is not killed.
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			r := &Runner{Config: c, Log: slog.New(slog.DiscardHandler)}
+			err := r.Run(ctx)
+			require.NoError(t, ctx.Err(), "it was not killed at once")
+			got := outcome.Termination(err, r.Failure())
+			require.Equal(t, contract.ReasonTaskFailed, got.Reason)
+			require.Contains(t, got.Message, "read events of the JVM: ")
+			require.Contains(t, got.Message, test.message)
+			require.NotContains(t, got.Message, "hunter2")
+		})
+	}
 }

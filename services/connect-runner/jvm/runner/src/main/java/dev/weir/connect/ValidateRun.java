@@ -1,22 +1,27 @@
 package dev.weir.connect;
 
+import org.apache.kafka.connect.runtime.ConnectorConfig;
 import org.apache.kafka.connect.runtime.rest.entities.ConfigInfo;
 import org.apache.kafka.connect.runtime.rest.entities.ConfigInfos;
 import org.apache.kafka.connect.util.FutureCallback;
 
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 
 /** Asks the connector, its converters and transforms, and the client override policy what they think of a configuration. */
 final class ValidateRun {
     /** As long as Connect's REST API gives a plugin. */
     private static final long LIMIT_SECONDS = 90;
+    private static final Pattern TRANSFORM_PREDICATE = Pattern.compile("transforms\\..+\\.predicate");
 
     private ValidateRun() {
     }
@@ -60,6 +65,16 @@ final class ValidateRun {
                 errors.put(info.configValue().name(), messages);
             }
         }
+        undefinedPredicates(infos).forEach(key -> errors.computeIfAbsent(key, k -> new ArrayList<>()).add("there is no predicate of this name"));
         return errors;
+    }
+
+    /** Connect lets a transform name a predicate that is not there; each task fails then. */
+    private static List<String> undefinedPredicates(ConfigInfos infos) {
+        Map<String, String> values = new LinkedHashMap<>();
+        infos.configs().forEach(info -> values.put(info.configValue().name(), info.configValue().value()));
+        List<String> defined = Arrays.asList(Objects.requireNonNullElse(values.get(ConnectorConfig.PREDICATES_CONFIG), "").split(","));
+        return values.entrySet().stream().filter(e -> TRANSFORM_PREDICATE.matcher(e.getKey()).matches())
+                .filter(e -> e.getValue() != null && !defined.contains(e.getValue())).map(Map.Entry::getKey).toList();
     }
 }
