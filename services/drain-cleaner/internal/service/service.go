@@ -154,7 +154,7 @@ func (s *service) plan(ctx context.Context) (app.Plan, error) {
 	}
 	plan.Ready["claims"] = func(context.Context) error {
 		if !s.leases.HasSynced() {
-			return errors.New("the cache of claims is not filled yet")
+			return fmt.Errorf("the cache of claims is not filled yet; that takes the right to list and watch leases in namespace %s", s.config.Namespace)
 		}
 		return nil
 	}
