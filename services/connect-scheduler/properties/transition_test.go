@@ -2,6 +2,7 @@ package properties
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -34,6 +35,43 @@ func TestEveryPropertyCanBeChangedForthAndBack(t *testing.T) {
 		{Name: "an absurd tasksMax", Patch: `{spec: {tasksMax: -1}}`},
 		{Name: "a reserved variable", Patch: `{spec: {template: {container: {env: [{name: TASK_ID, value: "0"}]}}}}`},
 		{Name: "a node selector that is no label", Patch: `{spec: {template: {pod: {nodeSelector: {"not a label": x}}}}}`},
+	})
+}
+
+func TestTheSeedsManifestCanBeChangedForthAndBack(t *testing.T) {
+	t.Parallel()
+	seed := strings.Replace(rig.Example("seed-001.yaml"), "  namespace: kafka-connect-poc\n", "", 1)
+	transition.Run(t, controlPlane(t), plan(rig.Example("worker-config.yaml")+seed), []transition.Change{
+		{Name: "another image", Patch: `{spec: {connector: {image: "runner:2"}}}`, Valid: true},
+		{Name: "more memory", Patch: `{spec: {connector: {requests: {memory: 1G}}}}`, Valid: true},
+		{Name: "another pull policy", Patch: `{spec: {imagePullPolicy: IfNotPresent}}`, Valid: true},
+		{Name: "more tasks", Patch: `{spec: {connectorConfig: {tasks.max: "5"}}}`, Valid: true},
+		{Name: "no plugins", Patch: `{spec: {downloadPlugins: null}}`, Valid: true},
+		{Name: "no special log levels", Patch: `{spec: {loggingConfig: null}}`, Valid: true},
+		{Name: "another label", Patch: `{metadata: {labels: {cost-center: other}}}`, Valid: true},
+		{Name: "tasks.max is no number", Patch: `{spec: {connectorConfig: {tasks.max: many}}}`},
+		{Name: "no worker Secret", Patch: `{spec: {workerConfigSecret: null}}`},
+	})
+}
+
+func TestWhatConnectorsShareCanBeChangedForthAndBack(t *testing.T) {
+	t.Parallel()
+	// The last object of the stream is the one that is changed.
+	connect, connectors, _ := strings.Cut(rig.Example("shared-volume.yaml"), "\n---\n")
+	changed := plan(rig.Example("worker-config.yaml") + "\n---\n" + connectors + "\n---\n" + connect)
+	changed.Done = func(o *unstructured.Unstructured) error {
+		if observed, _, _ := unstructured.NestedInt64(o.Object, "status", "observedGeneration"); observed != o.GetGeneration() {
+			return fmt.Errorf("status is of generation %d, not %d", observed, o.GetGeneration())
+		}
+		return nil
+	}
+	transition.Run(t, controlPlane(t), changed, []transition.Change{
+		{Name: "another image", Patch: `{spec: {image: "runner:2"}}`, Valid: true},
+		{Name: "another place", Patch: `{spec: {storage: {mountPath: /mnt/other}}}`, Valid: true},
+		{Name: "deleted with its owner", Patch: `{spec: {storage: {deleteClaim: true}}}`, Valid: true},
+		{Name: "no template", Patch: `{spec: {template: null}}`, Valid: true},
+		{Name: "a log level", Patch: `{spec: {loggingConfig: {defaultLoggerLevel: WARN}}}`, Valid: true},
+		{Name: "a place that hides other files", Patch: `{spec: {storage: {mountPath: /tmp}}}`},
 	})
 }
 
