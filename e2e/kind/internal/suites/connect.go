@@ -39,6 +39,7 @@ func (h *here) connect(ctx context.Context, p *suite.Proof) error {
 		{"paused: no tasks, the connector stays; stopped: neither; running: all again", 2 * patience, h.pauseAndStop},
 		{"a configuration that cannot be right is refused, or named and curable", patience, h.rejected},
 		{"no record was lost in all this", patience, h.nothingLost},
+		{"offsets of a stopped connector are listed and reset on request", 2 * patience, h.offsets},
 	})
 }
 
@@ -328,4 +329,49 @@ func (h *here) nothingLost(ctx context.Context) (string, error) {
 		err = fmt.Errorf("%d records are missing", tally.Missing)
 	}
 	return fmt.Sprintf("%d delivered, %d lost, %d duplicated", tally.Distinct, tally.Missing, tally.Duplicated()), err
+}
+
+// offsets asks, by annotation, for what only the runner's own image can do.
+func (h *here) offsets(ctx context.Context) (string, error) {
+	listed, err := h.askForOffsets(ctx, contract.OffsetsList)
+	if err != nil {
+		return "", err
+	}
+	if len(listed.Offsets) < 3 {
+		return "", fmt.Errorf("of three tasks %d offsets are listed: %+v", len(listed.Offsets), listed)
+	}
+	if _, err := h.askForOffsets(ctx, contract.OffsetsReset); err != nil {
+		return "", err
+	}
+	left, err := h.askForOffsets(ctx, contract.OffsetsList)
+	if err == nil && len(left.Offsets) > 0 {
+		err = fmt.Errorf("after the reset there are %+v", left.Offsets)
+	}
+	return fmt.Sprintf("%d listed, %s at %s; none after the reset", len(listed.Offsets), listed.Offsets[0].Partition, listed.Offsets[0].Offset), err
+}
+
+func (h *here) askForOffsets(ctx context.Context, operation string) (*connectv1.OffsetsStatus, error) {
+	was, err := h.Weir.IoV1().KafkaConnectors(connectSpace).Get(ctx, counting, metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	if err := h.merge(ctx, connectSpace, counting, fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, contract.ConnectorOffsets, operation)); err != nil {
+		return nil, err
+	}
+	c, err := h.Connector(ctx, connectSpace, counting, func(c *connectv1.KafkaConnector) error {
+		switch told := c.Status.Offsets; {
+		case told == nil || was.Status.Offsets != nil && told.ID == was.Status.Offsets.ID:
+			return fmt.Errorf("nothing is told of the request to %s offsets", operation)
+		case told.State != "Done":
+			return fmt.Errorf("%s of offsets: %s: %s", operation, told.State, told.Message)
+		}
+		if _, asked := c.Annotations[contract.ConnectorOffsets]; asked {
+			return errors.New("the request is still there")
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return c.Status.Offsets, nil
 }
