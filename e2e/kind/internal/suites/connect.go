@@ -296,13 +296,13 @@ func (h *here) rejected(ctx context.Context) (string, error) {
 	said := ""
 	if _, err := h.Connector(ctx, connectSpace, counting, func(c *connectv1.KafkaConnector) error {
 		for _, condition := range c.Status.Conditions {
-			if strings.Contains(condition.Message, "batch") {
+			if condition.Reason == "ConfigRejected" && strings.Contains(condition.Message, "batch") {
 				said = condition.Type + "/" + condition.Reason
 				return nil
 			}
 		}
 		ready := meta.FindStatusCondition(c.Status.Conditions, "Ready")
-		return fmt.Errorf("no condition names the setting: %+v", ready)
+		return fmt.Errorf("no condition says that the setting is refused: %+v", ready)
 	}); err != nil {
 		return "", err
 	}
