@@ -30,7 +30,10 @@ import (
 var services = []string{"connect-scheduler", "connect-runner", "drain-cleaner"}
 
 // ours are the images that go into the cluster; deploy/ names the latest release, which is what was just built.
-var ours = []string{"ghcr.io/weir-dev/connect-scheduler:latest", "ghcr.io/weir-dev/drain-cleaner:latest", "weir.local/connect:e2e", "weir.local/kafka:e2e", "weir.local/load:e2e"}
+var ours = []string{
+	"ghcr.io/weir-dev/connect-scheduler:latest", "ghcr.io/weir-dev/drain-cleaner:latest", "ghcr.io/weir-dev/connect-runner:latest",
+	"weir.local/connect:e2e", "weir.local/plugin:e2e", "weir.local/kafka:e2e", "weir.local/load:e2e",
+}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

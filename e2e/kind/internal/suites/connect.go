@@ -39,6 +39,7 @@ func (h *here) connect(ctx context.Context, p *suite.Proof) error {
 		{"paused: no tasks, the connector stays; stopped: neither; running: all again", 2 * patience, h.pauseAndStop},
 		{"a configuration that cannot be right is refused, or named and curable", patience, h.rejected},
 		{"no record was lost in all this", patience, h.nothingLost},
+		{"a plugin comes from an image of its own, mounted as a volume", patience, h.pluginImage},
 		{"offsets of a stopped connector are listed and reset on request", 2 * patience, h.offsets},
 	})
 }
@@ -329,6 +330,21 @@ func (h *here) nothingLost(ctx context.Context) (string, error) {
 		err = fmt.Errorf("%d records are missing", tally.Missing)
 	}
 	return fmt.Sprintf("%d delivered, %d lost, %d duplicated", tally.Distinct, tally.Missing, tally.Duplicated()), err
+}
+
+func (h *here) pluginImage(ctx context.Context) (string, error) {
+	if err := h.ApplyFile(ctx, connectSpace, "plugin-image.yaml"); err != nil {
+		return "", err
+	}
+	if _, err := h.Connector(ctx, connectSpace, "mounted", world.Running(1)); err != nil {
+		return "", err
+	}
+	moved, err := h.moving(ctx, connectSpace, "mounted", world.Tally{}, 1)
+	if err != nil {
+		return "", err
+	}
+	_, err = h.Kubectl(ctx, "delete", "-n", connectSpace, "kafkaconnector/mounted")
+	return fmt.Sprintf("%d records by the released image and a plugin that is not in it", moved.Records), err
 }
 
 // offsets asks, by annotation, for what only the runner's own image can do.
