@@ -145,30 +145,36 @@ func blinded(step int, name string, hold time.Duration) disturbance {
 	return d
 }
 
-// blinking loses all events half of the time, until the steps are over.
+// blinking loses all events for a while again and again until the steps are over, and sees twice as long each time: a client
+// whose watches keep ending waits longer and longer, up to a minute, before it lists anew, and a steady blink would test that wait.
 func blinking(hold time.Duration) disturbance {
 	d := undisturbed()
-	d.kind, d.what = Unobserved, fmt.Sprintf("losing all events every other %s", hold)
+	d.kind, d.what = Unobserved, fmt.Sprintf("losing all events for %s again and again", hold)
 	ended := make(chan struct{})
 	d.start = func(ctx context.Context, w *world.World) {
 		w.Start(ctx, nil)
 		wire, over := w.Wire(), w.Disturbing()
+		wait := func(d time.Duration) bool {
+			timer := time.NewTimer(d)
+			defer timer.Stop()
+			select {
+			case <-timer.C:
+				return true
+			case <-ended:
+			case <-ctx.Done():
+			}
+			return false
+		}
 		go func() {
 			defer over()
 			defer wire.Relist()
-			ticker := time.NewTicker(hold)
-			defer ticker.Stop()
-			for blind := true; ; blind = !blind {
-				if blind {
-					wire.LoseEvents()
-				} else {
-					wire.Relist()
-				}
-				select {
-				case <-ticker.C:
-				case <-ended:
+			for sight := hold; ; sight *= 2 {
+				wire.LoseEvents()
+				if !wait(hold) {
 					return
-				case <-ctx.Done():
+				}
+				wire.Relist()
+				if !wait(sight) {
 					return
 				}
 			}

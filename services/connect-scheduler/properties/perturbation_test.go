@@ -58,8 +58,6 @@ func subject() perturb.Subject {
 		return schema.GroupVersionResource{Group: group, Version: version, Resource: resource}
 	}
 	return perturb.Subject{
-		// A client whose watches keep ending waits longer and longer, up to 30 s, before it lists anew, and a step may need several lists.
-		Deadline: 3 * time.Minute,
 		Identity: func(context.Context, world.Env) (*rest.Config, error) { return rest.CopyConfig(account), nil },
 		Service: func(ctx context.Context, config *rest.Config, namespace string) error {
 			return rig.Service(ctx, config, rig.Options{Namespace: namespace})
