@@ -21,12 +21,27 @@ import (
 
 // Example is the content of a file of deploy/examples/connect-scheduler.
 func Example(file string) string {
-	content, err := os.ReadFile(filepath.Join(deployDir(), "examples", "connect-scheduler", file))
+	content, err := os.ReadFile(filepath.Join(examplesDir(), file))
 	if err != nil {
 		panic("read an example: " + err.Error())
 	}
 	return string(content)
 }
+
+// Examples are the names of the files of deploy/examples/connect-scheduler.
+func Examples() []string {
+	entries, err := os.ReadDir(examplesDir())
+	if err != nil {
+		panic("list the examples: " + err.Error())
+	}
+	var names []string
+	for _, entry := range entries {
+		names = append(names, entry.Name())
+	}
+	return names
+}
+
+func examplesDir() string { return filepath.Join(deployDir(), "examples", "connect-scheduler") }
 
 // deployDir is found from this file's own place.
 func deployDir() string {
