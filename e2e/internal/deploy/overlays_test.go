@@ -42,10 +42,9 @@ func TestEveryOverlayIsTakenAndRuns(t *testing.T) {
 func TestThePodMonitorsGoWithABase(t *testing.T) {
 	t.Parallel()
 	cp := controlPlane(t)
-	dir, err := os.MkdirTemp(deploy, "with-pod-monitor-")
-	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(dir)) })
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte("resources: [../connect-scheduler]\ncomponents: [../components/pod-monitor]\n"), 0o600))
+	dir := t.TempDir()
+	require.NoError(t, os.CopyFS(dir, os.DirFS(deploy)))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte("resources: [connect-scheduler]\ncomponents: [components/pod-monitor]\n"), 0o600))
 	runs(t, cp, dir)
 	monitors, err := cp.Kubectl(t.Context(), "get", "podmonitors", "-n", system, "-o", "name")
 	require.NoError(t, err)
