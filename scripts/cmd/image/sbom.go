@@ -27,6 +27,7 @@ func list(image v1.Image, tag string, to io.Writer) error {
 	files := mutate.Extract(image)
 	defer files.Close()
 	found := map[string]cdx.Component{}
+	distribution := "debian"
 	for archive := tar.NewReader(files); ; {
 		header, err := archive.Next()
 		if errors.Is(err, io.EOF) {
@@ -36,6 +37,12 @@ func list(image v1.Image, tag string, to io.Writer) error {
 			return err
 		}
 		if header.Typeflag != tar.TypeReg {
+			continue
+		}
+		if path.Clean("/"+header.Name) == "/usr/lib/os-release" {
+			if distribution, err = distributionID(archive); err != nil {
+				return fmt.Errorf("%s: %w", header.Name, err)
+			}
 			continue
 		}
 		components, err := look(header, archive)
@@ -49,6 +56,10 @@ func list(image v1.Image, tag string, to io.Writer) error {
 	}
 	components := make([]cdx.Component, 0, len(found))
 	for _, c := range found {
+		if after, ok := strings.CutPrefix(c.PackageURL, debianURL); ok {
+			c.PackageURL = "pkg:deb/" + distribution + "/" + after
+			c.BOMRef = c.PackageURL
+		}
 		components = append(components, c)
 	}
 	slices.SortFunc(components, func(a, b cdx.Component) int { return strings.Compare(a.PackageURL, b.PackageURL) })
@@ -81,19 +92,42 @@ func look(header *tar.Header, content io.Reader) ([]cdx.Component, error) {
 	}
 }
 
+const debianURL = "pkg:deb/debian/"
+
+// distributionID is the name by which a distribution calls itself: Ubuntu's packages are not Debian's.
+func distributionID(release io.Reader) (string, error) {
+	lines := bufio.NewScanner(release)
+	for lines.Scan() {
+		if id, ok := strings.CutPrefix(lines.Text(), "ID="); ok {
+			return strings.Trim(id, `"'`), nil
+		}
+	}
+	return "debian", lines.Err()
+}
+
+// debianPackages reads dpkg's own record, of all packages, or one file of status.d, where distroless images have the control file of
+// each package and its checksums.
 func debianPackages(status io.Reader) ([]cdx.Component, error) {
 	var found []cdx.Component
-	var name string
+	fields := map[string]string{}
+	end := func() {
+		name, version, state := fields["Package"], fields["Version"], fields["Status"]
+		if name != "" && version != "" && (state == "" || strings.HasSuffix(state, " installed")) {
+			found = append(found, cdx.Component{Name: name, Version: version, PackageURL: debianURL + name + "@" + strings.ReplaceAll(version, "+", "%2B")})
+		}
+		clear(fields)
+	}
 	lines := bufio.NewScanner(status)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		switch key, value, _ := strings.Cut(lines.Text(), ": "); key {
-		case "Package":
-			name = value
-		case "Version":
-			found = append(found, cdx.Component{Name: name, Version: value, PackageURL: fmt.Sprintf("pkg:deb/debian/%s@%s", name, strings.ReplaceAll(value, "+", "%2B"))})
+		if lines.Text() == "" {
+			end()
+		}
+		if key, value, ok := strings.Cut(lines.Text(), ": "); ok {
+			fields[key] = value
 		}
 	}
+	end()
 	return found, lines.Err()
 }
 
