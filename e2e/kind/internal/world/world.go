@@ -4,6 +4,7 @@ package world
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -164,4 +165,37 @@ func (w *World) Pods(ctx context.Context, namespace, selector string) (map[strin
 		pods[pod.Name] = pod
 	}
 	return pods, nil
+}
+
+// WorkingSets are the bytes of memory that each pod cannot give back, by namespace/name, of pods that the kubelets have looked at since.
+func (w *World) WorkingSets(ctx context.Context, since time.Time) (map[string]int64, error) {
+	nodes, err := w.Kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	sets := map[string]int64{}
+	for _, node := range nodes.Items {
+		data, err := w.Kube.CoreV1().RESTClient().Get().Resource("nodes").Name(node.Name).SubResource("proxy", "stats", "summary").DoRaw(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("ask the kubelet of %s for its statistics: %w", node.Name, err)
+		}
+		var summary struct {
+			Pods []struct {
+				PodRef struct{ Name, Namespace string }
+				Memory struct {
+					Time            time.Time
+					WorkingSetBytes int64
+				}
+			}
+		}
+		if err := json.Unmarshal(data, &summary); err != nil {
+			return nil, fmt.Errorf("read the statistics of %s: %w", node.Name, err)
+		}
+		for _, pod := range summary.Pods {
+			if pod.Memory.Time.After(since) && pod.Memory.WorkingSetBytes > 0 {
+				sets[pod.PodRef.Namespace+"/"+pod.PodRef.Name] = pod.Memory.WorkingSetBytes
+			}
+		}
+	}
+	return sets, nil
 }
