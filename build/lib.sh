@@ -1,6 +1,9 @@
 # Sourced by the scripts of this directory.
 # shellcheck shell=bash disable=SC2154
 
+# The modes of files go into images.
+umask 022
+
 die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
 
 # find_docker finds a docker command that can use BuildKit: the newest need a plugin for that, which may not be there.
