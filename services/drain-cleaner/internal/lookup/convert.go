@@ -1,5 +1,5 @@
-// Package lookup finds what decisions need in Kubernetes: in informer caches that hold Kafka's pods only, and of them only what is
-// needed, or from the API where a cache will not do.
+// Package lookup finds what decisions need in Kubernetes: in informer caches that hold Kafka's pods, beside them others only where
+// there are many policies, and of each only what is needed; or from the API where a cache will not do.
 package lookup
 
 import (

@@ -95,7 +95,14 @@ type Lookup struct {
 // New makes a Lookup for the namespace, or all where it is empty. changed is told of policies whose pods changed.
 func New(kube kubernetes.Interface, weir versioned.Interface, rights Rights, namespace string, now func() time.Time, changed func(cache.ObjectName)) (*Lookup, error) {
 	left := newDepartures(now)
-	l := &Lookup{kube: kube, weir: weir, rights: rights, namespace: namespace, left: left, pods: newPods(kube, namespace, left, changed)}
+	l := &Lookup{kube: kube, weir: weir, rights: rights, namespace: namespace, left: left}
+	l.pods = newPods(kube, namespace, left, func(pod *corev1.Pod) {
+		// A lister's list cannot fail.
+		all, _ := l.lister.KafkaDrainPolicies(pod.Namespace).List(labels.Everything())
+		for _, policy := range selecting(all, pod.Labels) {
+			changed(cache.NewObjectName(policy.Namespace, policy.Name))
+		}
+	})
 	if rights.Nodes {
 		l.nodes = informers.NewSharedInformerFactoryWithOptions(kube, 0, informers.WithTransform(trimNode)).Core().V1().Nodes().Informer()
 	}
@@ -105,15 +112,23 @@ func New(kube kubernetes.Interface, weir versioned.Interface, rights Rights, nam
 	policies := externalversions.NewSharedInformerFactoryWithOptions(weir, 0, externalversions.WithNamespace(namespace)).Drain().V1alpha1().KafkaDrainPolicies()
 	l.policies, l.lister = policies.Informer(), policies.Lister()
 	follow := func(any) { l.follow() }
-	if _, err := l.policies.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: follow, UpdateFunc: func(_, _ any) { l.follow() }, DeleteFunc: follow}); err != nil {
+	change := func(before, after any) {
+		was, ok := before.(*drainv1alpha1.KafkaDrainPolicy)
+		is, alsoOK := after.(*drainv1alpha1.KafkaDrainPolicy)
+		if !ok || !alsoOK || was.UID != is.UID || was.Generation != is.Generation {
+			l.follow()
+		}
+	}
+	if _, err := l.policies.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: follow, UpdateFunc: change, DeleteFunc: follow}); err != nil {
 		return nil, fmt.Errorf("watch policies: %w", err)
 	}
 	return l, nil
 }
 
 func (l *Lookup) follow() {
-	if all, err := l.lister.List(labels.Everything()); err == nil && l.rights.Pods {
-		l.pods.follow(all)
+	// Until all policies are known, Run waits for that.
+	if l.rights.Pods && l.policies.HasSynced() {
+		l.pods.follow(l.AllPolicies)
 	}
 }
 
@@ -199,15 +214,21 @@ func (l *Lookup) Policies(ctx context.Context, pod *decide.Pod, live bool) ([]*d
 			return nil, fmt.Errorf("list policies: %w", err)
 		}
 	}
-	var selecting []*drainv1alpha1.KafkaDrainPolicy
-	for _, policy := range all {
+	found := selecting(all, pod.Labels)
+	slices.SortFunc(found, func(a, b *drainv1alpha1.KafkaDrainPolicy) int { return strings.Compare(a.Name, b.Name) })
+	return found, nil
+}
+
+// selecting are those of a pod's namespace that select it.
+func selecting(policies []*drainv1alpha1.KafkaDrainPolicy, of labels.Set) []*drainv1alpha1.KafkaDrainPolicy {
+	var found []*drainv1alpha1.KafkaDrainPolicy
+	for _, policy := range policies {
 		selector, err := metav1.LabelSelectorAsSelector(&policy.Spec.PodSelector)
-		if err == nil && selector.Matches(labels.Set(pod.Labels)) {
-			selecting = append(selecting, policy)
+		if err == nil && selector.Matches(of) {
+			found = append(found, policy)
 		}
 	}
-	slices.SortFunc(selecting, func(a, b *drainv1alpha1.KafkaDrainPolicy) int { return strings.Compare(a.Name, b.Name) })
-	return selecting, nil
+	return found
 }
 
 // Policy finds a policy in the cache; nil where there is none.
@@ -230,7 +251,7 @@ func (l *Lookup) AllPolicies() []*drainv1alpha1.KafkaDrainPolicy {
 
 // Selected are the pods of a policy in the cache; false until that is filled.
 func (l *Lookup) Selected(policy *drainv1alpha1.KafkaDrainPolicy) ([]*decide.Pod, bool) {
-	found, synced := l.pods.selected(policy.UID)
+	found, synced := l.pods.selected(policy)
 	pods := make([]*decide.Pod, len(found))
 	for i, pod := range found {
 		pods[i] = Pod(pod)

@@ -7,38 +7,45 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/weir-dev/weir/apis/contract"
 	drainv1alpha1 "github.com/weir-dev/weir/apis/drain/v1alpha1"
 )
 
-// pods caches the pods of Strimzi's Kafka resources and those that policies select, and no others.
+// most is how many watches policies may take; each costs some 80 KiB here, and more in the API server.
+const most = 32
+
+// pods caches the pods of Strimzi's Kafka resources and those that policies select, and of other pods as few as that takes.
 type pods struct {
 	client    kubernetes.Interface
 	namespace string
 	left      *departures
-	changed   func(policy cache.ObjectName)
+	changed   func(*corev1.Pod)
 
 	mu      sync.RWMutex
 	ctx     context.Context
 	strimzi *watch
-	of      map[types.UID]*watch
+	of      map[scope]*watch
+	filled  bool
 }
 
-// watch is a cache of the pods of one selector.
+// scope is what a watch is about: all namespaces or all pods where empty.
+type scope struct{ namespace, selector string }
+
+// watch is a cache of the pods of a scope.
 type watch struct {
-	selector string
+	scope
 	informer cache.SharedIndexInformer
 	stop     context.CancelFunc
-	running  sync.WaitGroup
 }
 
-func newPods(client kubernetes.Interface, namespace string, left *departures, changed func(cache.ObjectName)) *pods {
-	return &pods{client: client, namespace: namespace, left: left, changed: changed, of: map[types.UID]*watch{}}
+// newPods makes caches that tell changed of the pods of policies.
+func newPods(client kubernetes.Interface, namespace string, left *departures, changed func(*corev1.Pod)) *pods {
+	return &pods{client: client, namespace: namespace, left: left, changed: changed, of: map[scope]*watch{}}
 }
 
 // start begins to watch Strimzi's pods; the caches of policies live until ctx ends too.
@@ -46,53 +53,74 @@ func (p *pods) start(ctx context.Context) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ctx = ctx
-	p.strimzi = p.watch(p.namespace, contract.StrimziKind+"="+contract.StrimziKindKafka, nil)
+	p.strimzi = p.watch(scope{p.namespace, contract.StrimziKind + "=" + contract.StrimziKindKafka})
 }
 
-func (p *pods) watch(namespace, selector string, policy *cache.ObjectName) *watch {
-	factory := informers.NewSharedInformerFactoryWithOptions(p.client, 0, informers.WithNamespace(namespace), informers.WithTransform(trimPod),
-		informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = selector }))
-	w := &watch{selector: selector, informer: factory.Core().V1().Pods().Informer()}
-	// Only an informer that has been stopped refuses a handler.
-	_, _ = w.informer.AddEventHandler(p.left.handler())
-	if policy != nil {
-		tell := func(any) { p.changed(*policy) }
-		_, _ = w.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{AddFunc: tell, UpdateFunc: func(any, any) { p.changed(*policy) }, DeleteFunc: tell})
+func (p *pods) watch(s scope, handlers ...cache.ResourceEventHandler) *watch {
+	factory := informers.NewSharedInformerFactoryWithOptions(p.client, 0, informers.WithNamespace(s.namespace), informers.WithTransform(trimPod),
+		informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = s.selector }))
+	w := &watch{scope: s, informer: factory.Core().V1().Pods().Informer()}
+	for _, handler := range append(handlers, p.left.handler()) {
+		// Only an informer that has been stopped refuses a handler.
+		_, _ = w.informer.AddEventHandler(handler)
 	}
 	ctx, stop := context.WithCancel(p.ctx)
 	w.stop = stop
-	w.running.Go(func() { w.informer.RunWithContext(ctx) })
+	go w.informer.RunWithContext(ctx)
 	return w
 }
 
-// follow makes the caches be those of the policies.
-func (p *pods) follow(policies []*drainv1alpha1.KafkaDrainPolicy) {
+// handler tells of pods as they were and as they are: other policies may select them.
+func (p *pods) handler() cache.ResourceEventHandler {
+	tell := func(object any) {
+		if gone, ok := object.(cache.DeletedFinalStateUnknown); ok {
+			object = gone.Obj
+		}
+		if pod, ok := object.(*corev1.Pod); ok {
+			p.changed(pod)
+		}
+	}
+	return cache.ResourceEventHandlerFuncs{AddFunc: tell, UpdateFunc: func(was, is any) { tell(was); tell(is) }, DeleteFunc: tell}
+}
+
+// scopes are the narrowest that hold the pods of the policies and are not too many: what each policy selects, or their namespaces,
+// or everything.
+func (p *pods) scopes(policies []*drainv1alpha1.KafkaDrainPolicy) map[scope]bool {
+	wanted := map[scope]bool{}
+	for _, policy := range policies {
+		s := scope{namespace: policy.Namespace}
+		if len(policies) <= most {
+			selector, err := metav1.LabelSelectorAsSelector(&policy.Spec.PodSelector)
+			if err != nil {
+				continue
+			}
+			s.selector = selector.String()
+		}
+		wanted[s] = true
+	}
+	if len(wanted) > most {
+		return map[scope]bool{{namespace: p.namespace}: true}
+	}
+	return wanted
+}
+
+// follow makes the caches be those of the policies; they are listed under the lock, so that the youngest list is followed last.
+func (p *pods) follow(policies func() []*drainv1alpha1.KafkaDrainPolicy) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ctx == nil {
 		return
 	}
-	wanted := map[types.UID]bool{}
-	for _, policy := range policies {
-		selector, err := metav1.LabelSelectorAsSelector(&policy.Spec.PodSelector)
-		if err != nil {
-			continue
+	wanted := p.scopes(policies())
+	for s := range wanted {
+		if p.of[s] == nil {
+			p.of[s] = p.watch(s, p.handler())
 		}
-		wanted[policy.UID] = true
-		have := p.of[policy.UID]
-		if have != nil && have.selector == selector.String() {
-			continue
-		}
-		if have != nil {
-			have.stop()
-		}
-		name := cache.NewObjectName(policy.Namespace, policy.Name)
-		p.of[policy.UID] = p.watch(policy.Namespace, selector.String(), &name)
 	}
-	for uid, w := range p.of {
-		if !wanted[uid] {
+	for s, w := range p.of {
+		if !wanted[s] {
 			w.stop()
-			delete(p.of, uid)
+			delete(p.of, s)
 		}
 	}
 }
@@ -125,33 +153,38 @@ func (w *watch) find(key string) *corev1.Pod {
 	return pod
 }
 
-// selected are the pods of a policy; false until its cache is filled.
-func (p *pods) selected(policy types.UID) (found []*corev1.Pod, synced bool) {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	w := p.of[policy]
-	if w == nil || !w.informer.HasSynced() {
+// selected are the pods of a policy; false until their cache is filled.
+func (p *pods) selected(policy *drainv1alpha1.KafkaDrainPolicy) ([]*corev1.Pod, bool) {
+	selector, err := metav1.LabelSelectorAsSelector(&policy.Spec.PodSelector)
+	if err != nil {
 		return nil, false
 	}
-	for _, object := range w.informer.GetStore().List() {
-		if pod, ok := object.(*corev1.Pod); ok {
-			found = append(found, pod)
-		}
-	}
-	return found, true
-}
-
-// synced is nil once all caches are filled.
-func (p *pods) synced() error {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
+	for _, s := range []scope{{policy.Namespace, selector.String()}, {namespace: policy.Namespace}, {namespace: p.namespace}} {
+		if w := p.of[s]; w != nil && w.informer.HasSynced() {
+			found, err := corelisters.NewPodLister(w.informer.GetIndexer()).Pods(policy.Namespace).List(selector)
+			return found, err == nil
+		}
+	}
+	return nil, false
+}
+
+// synced is nil once all caches have been filled; those of policies that come later do not count, the API has their pods.
+func (p *pods) synced() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.filled {
+		return nil
+	}
 	if p.strimzi == nil || !p.strimzi.informer.HasSynced() {
 		return fmt.Errorf("the cache of pods with %s=%s is not filled yet", contract.StrimziKind, contract.StrimziKindKafka)
 	}
 	for _, w := range p.of {
 		if !w.informer.HasSynced() {
-			return fmt.Errorf("the cache of pods with %s is not filled yet", w.selector)
+			return fmt.Errorf("the cache of pods %q of namespace %q is not filled yet", w.selector, w.namespace)
 		}
 	}
+	p.filled = true
 	return nil
 }

@@ -252,7 +252,8 @@ func (s *service) controllers(j *judge.Judge) ([]app.Task, error) {
 	held := controller.New("claim", &reconcile.Held{Observer: observer, Claims: s.claims, Events: s.env.Events, LivePolicy: s.livePolicy},
 		controller.Options{Log: s.env.Log, Metrics: s.env.Metrics, Workers: 2, MaxBackoff: 5 * time.Second})
 	err := errors.Join(
-		controller.Watch(policies, s.lookup.PolicyInformer(), reconcile.SamePods(s.lookup)),
+		controller.Watch(policies, s.lookup.PolicyInformer(), controller.Self[*drainv1alpha1.KafkaDrainPolicy]),
+		controller.Watch(policies, s.lookup.PolicyInformer(), reconcile.SamePods(s.lookup), controller.StatusAlone),
 		controller.Watch(policies, s.leases, reconcile.HolderPolicies),
 		controller.Watch(held, s.leases, controller.Self[*coordinationv1.Lease]),
 	)
