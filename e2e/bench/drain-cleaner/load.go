@@ -34,16 +34,11 @@ func (l latencies) quantile(q float64) time.Duration {
 // stream sends reviews at a steady rate, whether the answers come or not: a review that waits for others counts from when it
 // should have been sent.
 func stream(ctx context.Context, rate int, lasts time.Duration, s *subject, dir string, review []byte) (latencies, error) {
-	pem, err := os.ReadFile(filepath.Join(dir, "ca.crt"))
+	client, err := newClient(dir)
 	if err != nil {
 		return latencies{}, err
 	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(pem)
-	// HTTP/2 over few connections, as the API server's client has them.
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true}
-	defer transport.CloseIdleConnections()
-	client := &http.Client{Transport: transport}
+	defer client.CloseIdleConnections()
 
 	var l latencies
 	var mu sync.Mutex
@@ -78,6 +73,18 @@ func stream(ctx context.Context, rate int, lasts time.Duration, s *subject, dir 
 	all.Wait()
 	slices.Sort(l.took)
 	return l, ctx.Err()
+}
+
+// newClient trusts the certificate in dir.
+func newClient(dir string) (*http.Client, error) {
+	pem, err := os.ReadFile(filepath.Join(dir, "ca.crt"))
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(pem)
+	// HTTP/2 over few connections, as the API server's client has them.
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true}}, nil
 }
 
 func ask(ctx context.Context, client *http.Client, s *subject, review []byte) error {

@@ -1,6 +1,6 @@
 // Command drain-cleaner measures the webhook of that name: how long reviews of a protected pod take at a steady rate over TLS, beside
-// a bare TLS handler that allows everything and decides nothing; how much memory it takes, how large the program is, and how soon it
-// is ready. It prints numbers and judges none of them.
+// a bare TLS handler that allows everything and decides nothing; how much memory it takes, at rest and under many policies; how large
+// the program is, and how soon it is ready. It prints numbers and judges none of them.
 package main
 
 import (
@@ -24,6 +24,9 @@ type options struct {
 	rate     int
 	duration time.Duration
 	rounds   int
+
+	policies, namespaces int
+	idle                 time.Duration
 }
 
 func main() {
@@ -31,6 +34,9 @@ func main() {
 	flag.IntVar(&o.rate, "rate", 500, "reviews a second")
 	flag.DurationVar(&o.duration, "duration", 20*time.Second, "how long each stream lasts")
 	flag.IntVar(&o.rounds, "rounds", 3, "how often the webhook and the bare handler take turns")
+	flag.IntVar(&o.policies, "policies", 1000, "how many KafkaDrainPolicies with a pod each it is given in the end; 0 for none")
+	flag.IntVar(&o.namespaces, "namespaces", 10, "how many namespaces they are spread over")
+	flag.DurationVar(&o.idle, "idle", 30*time.Second, "how long to look on while nothing happens")
 	limit := flag.Duration("timeout", 10*time.Minute, "when to give up")
 	bare := flag.String("bare", "", "directory of tls.crt and tls.key: be the bare handler; the benchmark starts itself so")
 	flag.Parse()
@@ -53,8 +59,8 @@ func main() {
 }
 
 func run(ctx context.Context, o options) (err error) {
-	if min(o.rate, o.rounds) < 1 || o.duration <= 0 {
-		return errors.New("-rate, -rounds and -duration must be more than 0")
+	if min(o.rate, o.rounds, o.namespaces) < 1 || o.policies < 0 || min(o.duration, o.idle) <= 0 {
+		return errors.New("-rate, -rounds, -namespaces, -duration and -idle must be more than 0, and -policies not less")
 	}
 	root, err := rig.Root()
 	if err != nil {
@@ -96,7 +102,10 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	fmt.Printf("program %.1f MiB\n", float64(size.Size())/(1<<20))
-	return nil
+	if o.policies == 0 {
+		return nil
+	}
+	return many(ctx, o, cp, root, dir)
 }
 
 func measure(ctx context.Context, o options, start func(context.Context, string) (*subject, error), dir string, review []byte) (err error) {
@@ -111,12 +120,13 @@ func measure(ctx context.Context, o options, start func(context.Context, string)
 	if _, err := stream(ctx, o.rate, 2*time.Second, s, dir, review); err != nil {
 		return err
 	}
-	idle := resident(s.pid())
+	idle, _ := memory(s.pid())
 	l, err := stream(ctx, o.rate, o.duration, s, dir, review)
 	if err != nil {
 		return err
 	}
+	after, _ := memory(s.pid())
 	fmt.Printf("%-16s %9s %9s %9s %9s %8d %7d   ready in %s, resident %.1f MiB, then %.1f MiB\n", s.name,
-		l.quantile(.5), l.quantile(.9), l.quantile(.99), l.quantile(1), len(l.took), l.failed, ready.Round(time.Millisecond), idle, resident(s.pid()))
+		l.quantile(.5), l.quantile(.9), l.quantile(.99), l.quantile(1), len(l.took), l.failed, ready.Round(time.Millisecond), idle, after)
 	return nil
 }

@@ -33,8 +33,10 @@ import (
 // subject is a running server of reviews.
 type subject struct {
 	name, url string
-	allows    bool
-	command   *exec.Cmd
+	// metrics is where the service's are scraped.
+	metrics string
+	allows  bool
+	command *exec.Cmd
 }
 
 func (s *subject) pid() int { return s.command.Process.Pid }
@@ -106,7 +108,7 @@ func startService(root string, cp *testkit.ControlPlane) func(context.Context, s
 			"--webhook-address="+address, "--metrics-address="+health, "--linger=0s", "--log-level=warn")
 		// As the base has it.
 		command.Env = append(os.Environ(), "GOMEMLIMIT=48MiB")
-		s := &subject{name: service, url: "https://localhost:" + port(address) + "/drainer", command: command}
+		s := &subject{name: service, url: "https://localhost:" + port(address) + "/drainer", metrics: "http://" + health + "/metrics", command: command}
 		return s, s.start(ctx, func(ctx context.Context) error {
 			request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+health+"/readyz", nil)
 			if err != nil {
@@ -161,10 +163,7 @@ func prepare(ctx context.Context, cp *testkit.ControlPlane, root, dir string) (r
 	if _, err := cp.ApplyFiles(ctx, "", filepath.Join(root, "deploy", "crds", "drain.weir.dev", "kafkadrainpolicies.yaml")); err != nil {
 		return nil, err
 	}
-	pod := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "my-cluster-kafka-0", Labels: map[string]string{"strimzi.io/kind": "Kafka", "strimzi.io/name": "my-cluster-kafka"}},
-		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "kafka", Image: "kafka"}}},
-	}
+	pod := broker("default", "my-cluster-kafka-0", map[string]string{"strimzi.io/kind": "Kafka", "strimzi.io/name": "my-cluster-kafka"})
 	if _, err := cp.Client().CoreV1().Pods("default").Create(ctx, pod, metav1.CreateOptions{}); err != nil {
 		return nil, err
 	}
@@ -188,13 +187,25 @@ func prepare(ctx context.Context, cp *testkit.ControlPlane, root, dir string) (r
 			return nil, err
 		}
 	}
+	return reviewOf(pod.Namespace, pod.Name)
+}
+
+func broker(namespace, name string, labels map[string]string) *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: labels},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "kafka", Image: "kafka"}}},
+	}
+}
+
+// reviewOf is the review of a pod's eviction.
+func reviewOf(namespace, name string) ([]byte, error) {
 	return json.Marshal(admissionv1.AdmissionReview{
 		TypeMeta: metav1.TypeMeta{Kind: "AdmissionReview", APIVersion: "admission.k8s.io/v1"},
 		Request: &admissionv1.AdmissionRequest{
-			UID: "705ab4f5-6393-11e8-b7cc-42010a800002", Operation: admissionv1.Create, Namespace: "default", Name: pod.Name, SubResource: "eviction",
+			UID: "705ab4f5-6393-11e8-b7cc-42010a800002", Operation: admissionv1.Create, Namespace: namespace, Name: name, SubResource: "eviction",
 			Kind:     metav1.GroupVersionKind{Group: "policy", Version: "v1", Kind: "Eviction"},
 			Resource: metav1.GroupVersionResource{Version: "v1", Resource: "pods"},
-			Object:   runtime.RawExtension{Raw: []byte(`{"kind":"Eviction","apiVersion":"policy/v1","metadata":{"name":"my-cluster-kafka-0","namespace":"default"},"deleteOptions":{}}`)},
+			Object:   runtime.RawExtension{Raw: fmt.Appendf(nil, `{"kind":"Eviction","apiVersion":"policy/v1","metadata":{"name":%q,"namespace":%q},"deleteOptions":{}}`, name, namespace)},
 		},
 	})
 }
@@ -214,19 +225,22 @@ func selfSigned() (cert, key []byte, err error) {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: encoded}), err
 }
 
-// resident is VmRSS of a process in MiB; 0 where there is no /proc.
-func resident(pid int) float64 {
+// memory is VmRSS and VmHWM of a process in MiB; 0 where there is no /proc.
+func memory(pid int) (resident, peak float64) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
+		return 0, 0
+	}
+	value := func(key string) float64 {
+		for line := range strings.Lines(string(data)) {
+			if after, found := strings.CutPrefix(line, key+":"); found {
+				kib, _ := strconv.ParseFloat(strings.Fields(after)[0], 64)
+				return kib / 1024
+			}
+		}
 		return 0
 	}
-	for line := range strings.Lines(string(data)) {
-		if after, found := strings.CutPrefix(line, "VmRSS:"); found {
-			kib, _ := strconv.ParseFloat(strings.Fields(after)[0], 64)
-			return kib / 1024
-		}
-	}
-	return 0
+	return value("VmRSS"), value("VmHWM")
 }
 
 // port of an address: the certificate is for localhost.
