@@ -74,6 +74,13 @@ func (o Options) Validate() error {
 }
 
 func (o Options) restConfig() (*rest.Config, error) {
+	if o.Kubeconfig == "" {
+		config, err := rest.InClusterConfig()
+		if err != nil {
+			return nil, fmt.Errorf("--kubeconfig=\"\": not in a cluster, so that it is needed: %w", err)
+		}
+		return config, nil
+	}
 	config, err := clientcmd.BuildConfigFromFlags("", o.Kubeconfig)
 	if err != nil {
 		return nil, fmt.Errorf("--kubeconfig=%q: %w", o.Kubeconfig, err)
