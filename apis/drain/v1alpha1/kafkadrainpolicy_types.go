@@ -143,9 +143,12 @@ type Role string
 
 // The roles.
 const (
-	RoleBroker     Role = "broker"
+	// RoleBroker is a broker, or a combined KRaft node.
+	RoleBroker Role = "broker"
+	// RoleController is a KRaft controller alone.
 	RoleController Role = "controller"
-	RoleConnect    Role = "connect"
+	// RoleConnect is the connector or a task of a KafkaConnector.
+	RoleConnect Role = "connect"
 )
 
 // Mode is who judges a drain.
@@ -154,9 +157,12 @@ type Mode string
 
 // The modes.
 const (
-	ModeDelegate  Mode = "Delegate"
+	// ModeDelegate asks an operator for the roll, and denies the eviction.
+	ModeDelegate Mode = "Delegate"
+	// ModeSelfCheck asks Kafka itself, and allows the eviction once no partition feels it.
 	ModeSelfCheck Mode = "SelfCheck"
-	ModeObserve   Mode = "Observe"
+	// ModeObserve never denies, and records what would have been said.
+	ModeObserve Mode = "Observe"
 )
 
 // DeadlineAction is what happens when a drain has lasted for longer than it may.
@@ -165,7 +171,9 @@ type DeadlineAction string
 
 // The deadline actions.
 const (
-	OnDeadlineDeny  DeadlineAction = "Deny"
+	// OnDeadlineDeny goes on denying, and reports the drain as blocked.
+	OnDeadlineDeny DeadlineAction = "Deny"
+	// OnDeadlineAllow lets the pod go, whatever Kafka says.
 	OnDeadlineAllow DeadlineAction = "Allow"
 )
 
@@ -175,8 +183,10 @@ type LocalVolumePolicy string
 
 // The local volume policies.
 const (
+	// LocalVolumeAllowPending lets the pod go; it is Pending until its node is back.
 	LocalVolumeAllowPending LocalVolumePolicy = "AllowPending"
-	LocalVolumeDeny         LocalVolumePolicy = "Deny"
+	// LocalVolumeDeny keeps the pod.
+	LocalVolumeDeny LocalVolumePolicy = "Deny"
 )
 
 // TLS is how the brokers are trusted, and how they know the client.
@@ -255,7 +265,10 @@ type BrokerIDSource string
 
 // The sources of a node id.
 const (
-	BrokerIDOrdinal            BrokerIDSource = "Ordinal"
-	BrokerIDLabel              BrokerIDSource = "Label"
+	// BrokerIDOrdinal is the number at the end of the pod's name, plus offset.
+	BrokerIDOrdinal BrokerIDSource = "Ordinal"
+	// BrokerIDLabel is the value of the pod's label.
+	BrokerIDLabel BrokerIDSource = "Label"
+	// BrokerIDAdvertisedListener is the broker that advertises the pod's name or address, or a host name that starts with its name.
 	BrokerIDAdvertisedListener BrokerIDSource = "AdvertisedListener"
 )
