@@ -111,6 +111,10 @@ func bare(ctx context.Context, o options, root string, made objects) (_ side, er
 		return side{}, err
 	}
 	say("the bare client creates the objects of %d connectors", len(made))
+	asked, err := requests(ctx, g.cp)
+	if err != nil {
+		return side{}, err
+	}
 	before, began := cpu(g.cp.Dir()), time.Now()
 	creating := make(chan error, 1)
 	go func() {
@@ -120,7 +124,11 @@ func bare(ctx context.Context, o options, root string, made objects) (_ side, er
 		return side{}, errors.Join(err, ended(creating))
 	}
 	took := time.Since(began)
-	return side{converged: took, podsReady: took, cpu: spent(before, cpu(g.cp.Dir()))}, <-creating
+	is := side{converged: took, podsReady: took, cpu: spent(before, cpu(g.cp.Dir()))}
+	if is.requests, err = asked(); err != nil {
+		return is, err
+	}
+	return is, <-creating
 }
 
 // bareClient is a service account's, as the service's own is: the API server lets administrators pass all queues.

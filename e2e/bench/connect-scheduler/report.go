@@ -15,6 +15,8 @@ type side struct {
 	// converged is until all is as it should be; podsReady until all pods are Ready.
 	converged, podsReady time.Duration
 	cpu                  map[string]time.Duration
+	// requests are what all clients asked of the API server.
+	requests map[string]float64
 }
 
 // report is all that was measured.
@@ -55,6 +57,13 @@ func (r *report) print(out io.Writer, o options) {
 			continue
 		}
 		row("%s\t%.1f s\t%.1f s", program, first[0].cpu[program].Seconds(), first[1].cpu[program].Seconds())
+	}
+
+	row("\nREQUESTS OF ALL CLIENTS IN ROUND 1, PER CONNECTOR\t%s\tbare client", service)
+	for _, what := range sorted(first[0].requests) {
+		if most := max(first[0].requests[what], first[1].requests[what]); most > n/2 {
+			row("%s\t%.2f\t%.2f", what, first[0].requests[what]/n, first[1].requests[what]/n)
+		}
 	}
 
 	row("\nAPI WRITES\tper connector\tin all")

@@ -12,6 +12,7 @@ import (
 
 	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
 	"github.com/weir-dev/weir/e2e/internal/rig"
+	"github.com/weir-dev/weir/pkg/testkit"
 )
 
 // counts are what the service says of itself.
@@ -100,6 +101,10 @@ func withService(ctx context.Context, o options, root string, first bool, found 
 func converge(ctx context.Context, o options, g *ground, s *rig.ConnectScheduler) (side, error) {
 	say("%s gets %d KafkaConnectors of %d tasks", service, o.connectors, o.tasks)
 	is := side{}
+	asked, err := requests(ctx, g.cp)
+	if err != nil {
+		return side{}, err
+	}
 	before, began := cpu(g.cp.Dir()), time.Now()
 	creating := make(chan error, 1)
 	go func() {
@@ -115,7 +120,26 @@ func converge(ctx context.Context, o options, g *ground, s *rig.ConnectScheduler
 	}
 	is.converged = time.Since(began)
 	is.cpu = spent(before, cpu(g.cp.Dir()))
+	if is.requests, err = asked(); err != nil {
+		return is, err
+	}
 	return is, <-creating
+}
+
+// requests begins to count what the API server is asked; what it returns tells how much that was.
+func requests(ctx context.Context, cp *testkit.ControlPlane) (func() (map[string]float64, error), error) {
+	before, err := rig.ServerMetrics(ctx, cp)
+	return func() (map[string]float64, error) {
+		after, err := rig.ServerMetrics(ctx, cp)
+		if err != nil {
+			return nil, err
+		}
+		asked, had := after.Requests(), before.Requests()
+		for what := range asked {
+			asked[what] -= had[what]
+		}
+		return asked, nil
+	}, err
 }
 
 func name(i int) string { return fmt.Sprintf("connector-%04d", i) }

@@ -3,14 +3,17 @@ package rig
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+
+	"github.com/weir-dev/weir/pkg/testkit"
 )
 
-// Metrics is one scrape of a service.
+// Metrics is one scrape.
 type Metrics map[string]*dto.MetricFamily
 
 // Metrics scrapes the service.
@@ -20,12 +23,35 @@ func (s *ConnectScheduler) Metrics(ctx context.Context) (Metrics, error) {
 		return nil, err
 	}
 	defer body.Close()
+	return parse(body)
+}
+
+// ServerMetrics scrapes the API server.
+func ServerMetrics(ctx context.Context, cp *testkit.ControlPlane) (Metrics, error) {
+	body, err := cp.Client().Discovery().RESTClient().Get().AbsPath("/metrics").Stream(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("scrape the API server: %w", err)
+	}
+	defer body.Close()
+	return parse(body)
+}
+
+func parse(body io.Reader) (Metrics, error) {
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(body)
 	if err != nil {
 		return nil, fmt.Errorf("parse /metrics: %w", err)
 	}
 	return families, nil
+}
+
+// Requests counts what the API server has been asked by all clients, by verb and resource; watches are counted when they end.
+func (m Metrics) Requests() map[string]float64 {
+	requests := map[string]float64{}
+	for what, n := range m.By("apiserver_request_total", "verb", "resource", "subresource") {
+		requests[strings.ToLower(strings.TrimSpace(what))] += n
+	}
+	return requests
 }
 
 // By sums a counter or gauge by the values of some labels, joined by a space.
