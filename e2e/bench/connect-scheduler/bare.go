@@ -110,7 +110,7 @@ func bare(ctx context.Context, o options, root string, made objects) (_ side, er
 	if err != nil {
 		return side{}, err
 	}
-	say("the bare client creates the objects of %d connectors", len(made))
+	rig.Say("the bare client creates the objects of %d connectors", len(made))
 	asked, err := requests(ctx, g.cp)
 	if err != nil {
 		return side{}, err

@@ -70,7 +70,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	say("building %s", service)
+	rig.Say("building %s", service)
 	if err := rig.Build(ctx, root, service); err != nil {
 		return err
 	}
@@ -101,11 +101,6 @@ func measure(ctx context.Context, o options, root string, found *report) error {
 		}
 	}
 	return nil
-}
-
-// say tells what is under way, apart from the results.
-func say(format string, args ...any) {
-	fmt.Fprintf(os.Stderr, "%s %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
 }
 
 // ratio is of two durations; 0 where the second is.

@@ -18,12 +18,12 @@ import (
 
 // idle looks on while nothing happens.
 func (r *report) idle(ctx context.Context, o options, _ *ground, s *rig.ConnectScheduler) error {
-	say("looking on for %s while nothing happens", o.idle)
+	rig.Say("looking on for %s while nothing happens", o.idle)
 	before, err := count(ctx, s)
 	if err != nil {
 		return err
 	}
-	if err := wait(ctx, o.idle); err != nil {
+	if err := rig.Wait(ctx, o.idle); err != nil {
 		return err
 	}
 	after, err := count(ctx, s)
@@ -44,7 +44,7 @@ type touched struct {
 
 // changes adds, changes and deletes one connector among all the others.
 func (r *report) changes(ctx context.Context, o options, g *ground, s *rig.ConnectScheduler) error {
-	say("adding, changing and deleting one connector")
+	rig.Say("adding, changing and deleting one connector")
 	added, changed, deleted := o.connectors, o.connectors/2, o.connectors/3
 	connectors := g.weir.IoV1()
 	for _, step := range []struct {
@@ -110,7 +110,7 @@ func (r *report) changes(ctx context.Context, o options, g *ground, s *rig.Conne
 			}
 		}
 		wrote := after.since(before)
-		say("%s: %v", step.what, wrote.writes)
+		rig.Say("%s: %v", step.what, wrote.writes)
 		r.touched = append(r.touched, touched{step.what, took, others, wrote.written()})
 	}
 	return nil
@@ -118,7 +118,7 @@ func (r *report) changes(ctx context.Context, o options, g *ground, s *rig.Conne
 
 // failures lets tasks fail one after the other, and measures how soon each is in the status.
 func (r *report) failures(ctx context.Context, o options, g *ground, s *rig.ConnectScheduler) error {
-	say("letting %d tasks fail", o.failures)
+	rig.Say("letting %d tasks fail", o.failures)
 	why := contract.Termination{Reason: contract.ReasonTaskFailed, Message: "the benchmark wants it so"}
 	for n := range o.failures {
 		i := n * max(1, o.connectors/max(1, o.failures)) % o.connectors

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
-	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -14,24 +12,6 @@ import (
 
 // ticks a second are what the kernel counts CPU time in, on every platform that Go runs on.
 const ticks = 100
-
-// memory is VmRSS and VmHWM of a process in MiB; 0 where there is no /proc.
-func memory(pid int) (resident, peak float64) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, 0
-	}
-	value := func(key string) float64 {
-		for lines := bufio.NewScanner(bytes.NewReader(data)); lines.Scan(); {
-			if after, found := strings.CutPrefix(lines.Text(), key+":"); found {
-				kib, _ := strconv.ParseFloat(strings.Fields(after)[0], 64)
-				return kib / 1024
-			}
-		}
-		return 0
-	}
-	return value("VmRSS"), value("VmHWM")
-}
 
 // cpu is the CPU time that each program has used whose arguments name a directory: the components of a control plane, and what
 // runs beside it.

@@ -67,7 +67,7 @@ func withService(ctx context.Context, o options, root string, first bool, found 
 	if err := quiet(ctx, s); err != nil {
 		return side{}, err
 	}
-	empty, _ := memory(s.PID())
+	empty, _ := rig.Memory(s.PID())
 	start, err := count(ctx, s)
 	if err != nil {
 		return side{}, err
@@ -85,7 +85,7 @@ func withService(ctx context.Context, o options, root string, first bool, found 
 		return is, err
 	}
 	found.converging = end.since(start)
-	found.full, found.peak = memory(s.PID())
+	found.full, found.peak = rig.Memory(s.PID())
 	if *made, err = collect(ctx, g.cp); err != nil {
 		return is, err
 	}
@@ -99,7 +99,7 @@ func withService(ctx context.Context, o options, root string, first bool, found 
 
 // converge creates all KafkaConnectors and waits until all are Ready.
 func converge(ctx context.Context, o options, g *ground, s *rig.ConnectScheduler) (side, error) {
-	say("%s gets %d KafkaConnectors of %d tasks", service, o.connectors, o.tasks)
+	rig.Say("%s gets %d KafkaConnectors of %d tasks", service, o.connectors, o.tasks)
 	is := side{}
 	asked, err := requests(ctx, g.cp)
 	if err != nil {
@@ -174,7 +174,7 @@ func quiet(ctx context.Context, s *rig.ConnectScheduler) error {
 		return err
 	}
 	for still := 0; still < 3; {
-		if err := wait(ctx, time.Second); err != nil {
+		if err := rig.Wait(ctx, time.Second); err != nil {
 			return fmt.Errorf("wait for %s to be quiet: %w", service, err)
 		}
 		now, err := count(ctx, s)
@@ -187,15 +187,4 @@ func quiet(ctx context.Context, s *rig.ConnectScheduler) error {
 		last = now
 	}
 	return nil
-}
-
-func wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

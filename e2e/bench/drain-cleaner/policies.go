@@ -4,13 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"os"
 	"slices"
 	"time"
 
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -48,10 +44,10 @@ func many(ctx context.Context, o options, cp *testkit.ControlPlane, root, dir st
 		return err
 	}
 	defer func() { err = errors.Join(err, c.s.stop()) }()
-	if err := wait(ctx, 2*time.Second); err != nil {
+	if err := rig.Wait(ctx, 2*time.Second); err != nil {
 		return err
 	}
-	c.empty, _ = memory(c.s.pid())
+	c.empty, _ = rig.Memory(c.s.pid())
 
 	fmt.Printf("\n%d policies in %d namespaces, with a pod each\n", o.policies, o.namespaces)
 	fmt.Printf("%-32s %9s %9s %9s %9s %9s %9s   %s\n", "", "took", "CPU", "reconc.", "writes", "MiB", "peak MiB", "MiB, of those without policies")
@@ -59,7 +55,7 @@ func many(ctx context.Context, o options, cp *testkit.ControlPlane, root, dir st
 	if err := c.step(ctx, "until each is observed", c.policies); err != nil {
 		return err
 	}
-	nothing := func(ctx context.Context) error { return wait(ctx, o.idle) }
+	nothing := func(ctx context.Context) error { return rig.Wait(ctx, o.idle) }
 	if err := c.step(ctx, "nothing happens", nothing); err != nil {
 		return err
 	}
@@ -75,8 +71,8 @@ func many(ctx context.Context, o options, cp *testkit.ControlPlane, root, dir st
 
 // step prints what it costs the service that something happens.
 func (c *crowd) step(ctx context.Context, what string, happens func(context.Context) error) error {
-	say("%s", what)
-	before, err := c.scrape(ctx)
+	rig.Say("%s", what)
+	before, err := rig.Scrape(ctx, c.s.metrics)
 	if err != nil {
 		return err
 	}
@@ -85,33 +81,15 @@ func (c *crowd) step(ctx context.Context, what string, happens func(context.Cont
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	took := time.Since(began)
-	after, err := c.scrape(ctx)
+	after, err := rig.Scrape(ctx, c.s.metrics)
 	if err != nil {
 		return err
 	}
-	resident, peak := memory(c.s.pid())
+	resident, peak := rig.Memory(c.s.pid())
 	spent := func(name string) float64 { return after.Sum(name) - before.Sum(name) }
 	fmt.Printf("%-32s %8.1fs %8.2fs %9.0f %9.0f %9.1f %9.1f   %.2f\n", what, took.Seconds(), spent("process_cpu_seconds_total"),
 		spent("weir_reconciles_total"), spent("weir_api_writes_total"), resident, peak, resident/max(c.empty, 1))
 	return nil
-}
-
-func (c *crowd) scrape(ctx context.Context) (rig.Metrics, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.s.metrics, nil)
-	if err != nil {
-		return nil, err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, fmt.Errorf("scrape %s: %w", service, err)
-	}
-	defer response.Body.Close()
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(response.Body)
-	if err != nil {
-		return nil, fmt.Errorf("parse /metrics: %w", err)
-	}
-	return families, nil
 }
 
 func (c *crowd) place(i int) (namespace, name string) {
@@ -120,7 +98,7 @@ func (c *crowd) place(i int) (namespace, name string) {
 
 // pods makes the pods, and waits until all of them run.
 func (c *crowd) pods(ctx context.Context) error {
-	say("making %d pods", c.options.policies)
+	rig.Say("making %d pods", c.options.policies)
 	if _, err := c.cp.AddNodes(ctx, c.options.policies/100+1); err != nil {
 		return err
 	}
@@ -233,20 +211,4 @@ func (c *crowd) each(ctx context.Context, do func(ctx context.Context, namespace
 		group.Go(func() error { return do(ctx, namespace, name) })
 	}
 	return group.Wait()
-}
-
-func wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// say tells what is under way, apart from the results.
-func say(format string, args ...any) {
-	fmt.Fprintf(os.Stderr, "%s %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
 }

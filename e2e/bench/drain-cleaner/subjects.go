@@ -17,8 +17,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -33,7 +31,7 @@ import (
 // subject is a running server of reviews.
 type subject struct {
 	name, url string
-	// metrics is where the service's are scraped.
+	// metrics is the address where the service's are scraped.
 	metrics string
 	allows  bool
 	command *exec.Cmd
@@ -108,7 +106,7 @@ func startService(root string, cp *testkit.ControlPlane) func(context.Context, s
 			"--webhook-address="+address, "--metrics-address="+health, "--linger=0s", "--log-level=warn")
 		// As the base has it.
 		command.Env = append(os.Environ(), "GOMEMLIMIT=48MiB")
-		s := &subject{name: service, url: "https://localhost:" + port(address) + "/drainer", metrics: "http://" + health + "/metrics", command: command}
+		s := &subject{name: service, url: "https://localhost:" + port(address) + "/drainer", metrics: health, command: command}
 		return s, s.start(ctx, func(ctx context.Context) error {
 			request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+health+"/readyz", nil)
 			if err != nil {
@@ -223,24 +221,6 @@ func selfSigned() (cert, key []byte, err error) {
 	}
 	encoded, err := x509.MarshalECPrivateKey(private)
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: encoded}), err
-}
-
-// memory is VmRSS and VmHWM of a process in MiB; 0 where there is no /proc.
-func memory(pid int) (resident, peak float64) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, 0
-	}
-	value := func(key string) float64 {
-		for line := range strings.Lines(string(data)) {
-			if after, found := strings.CutPrefix(line, key+":"); found {
-				kib, _ := strconv.ParseFloat(strings.Fields(after)[0], 64)
-				return kib / 1024
-			}
-		}
-		return 0
-	}
-	return value("VmRSS"), value("VmHWM")
 }
 
 // port of an address: the certificate is for localhost.

@@ -18,7 +18,12 @@ type Metrics map[string]*dto.MetricFamily
 
 // Metrics scrapes the service.
 func (s *ConnectScheduler) Metrics(ctx context.Context) (Metrics, error) {
-	body, err := s.get(ctx, "/metrics")
+	return Scrape(ctx, s.address)
+}
+
+// Scrape scrapes the service that listens at an address.
+func Scrape(ctx context.Context, address string) (Metrics, error) {
+	body, err := get(ctx, address, "/metrics")
 	if err != nil {
 		return nil, err
 	}

@@ -58,7 +58,7 @@ func (s *ConnectScheduler) ready(ctx context.Context) error {
 			return errors.New("it does not serve yet")
 		}
 	}
-	body, err := s.get(ctx, "/readyz")
+	body, err := get(ctx, s.address, "/readyz")
 	if err != nil {
 		return err
 	}
@@ -76,8 +76,8 @@ func (s *ConnectScheduler) served() string {
 	return ""
 }
 
-func (s *ConnectScheduler) get(ctx context.Context, path string) (io.ReadCloser, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.address+path, nil)
+func get(ctx context.Context, address, path string) (io.ReadCloser, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path, nil)
 	if err != nil {
 		return nil, err
 	}
