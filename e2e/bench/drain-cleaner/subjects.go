@@ -105,7 +105,7 @@ func startService(root string, cp *testkit.ControlPlane) func(context.Context, s
 		command := exec.Command(program(root), "--kubeconfig="+cp.Kubeconfig(), "--certificate-source=files", "--certificate-dir="+dir,
 			"--webhook-address="+address, "--metrics-address="+health, "--linger=0s", "--log-level=warn")
 		// As the base has it.
-		command.Env = append(os.Environ(), "GOMEMLIMIT=48MiB")
+		command.Env = append(os.Environ(), "GOMEMLIMIT=96MiB")
 		s := &subject{name: service, url: "https://localhost:" + port(address) + "/drainer", metrics: health, command: command}
 		return s, s.start(ctx, func(ctx context.Context) error {
 			request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+health+"/readyz", nil)
