@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -98,7 +99,7 @@ func create(ctx context.Context, client dynamic.Interface, belongings []object) 
 	return nil
 }
 
-// bare has a client create the same objects, KafkaConnectors too, with nobody who acts on them, at the same pace; and waits for
+// bare has a client create the same objects, KafkaConnectors too, with nobody who acts on them, at the same pace and with the same rights; and waits for
 // the same pods.
 func bare(ctx context.Context, o options, root string, made objects) (_ side, err error) {
 	g, err := lay(ctx, o, root)
@@ -131,24 +132,25 @@ func bare(ctx context.Context, o options, root string, made objects) (_ side, er
 	return is, <-creating
 }
 
-// bareClient is a service account's, as the service's own is: the API server lets administrators pass all queues.
+// bareClient is under the service's own account, which may make KafkaConnectors too: for administrators the API server does less, as it
+// does not ask whether a Role gives away more than its maker has.
 func (g *ground) bareClient(ctx context.Context, o options) (dynamic.Interface, error) {
-	const account = "bare-client"
-	_, err := g.cp.ApplyYAML(ctx, rig.Namespace, `
-apiVersion: v1
-kind: ServiceAccount
-metadata: {name: `+account+`}
+	_, err := g.cp.ApplyYAML(ctx, "", `
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: bare-client}
+rules: [{apiGroups: [`+connectors.Group+`], resources: [`+connectors.Resource+`], verbs: [create]}]
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
-metadata: {name: `+account+`}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}
-subjects: [{kind: ServiceAccount, name: `+account+`, namespace: `+rig.Namespace+`}]
+metadata: {name: bare-client}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: bare-client}
+subjects: [{kind: ServiceAccount, name: `+service+`, namespace: `+rig.Namespace+`}]
 `)
 	if err != nil {
 		return nil, err
 	}
-	connection, err := g.cp.ServiceAccount(ctx, rig.Namespace, account)
+	connection, err := g.cp.ServiceAccount(ctx, rig.Namespace, service)
 	if err != nil {
 		return nil, err
 	}
@@ -157,8 +159,15 @@ subjects: [{kind: ServiceAccount, name: `+account+`, namespace: `+rig.Namespace+
 	if err != nil {
 		return nil, fmt.Errorf("make a client: %w", err)
 	}
-	return client, testkit.Poll(ctx, "the rights of "+account, func(ctx context.Context) error {
-		_, err := client.Resource(kinds[0]).Namespace(rig.Namespace).List(ctx, metav1.ListOptions{Limit: 1})
+	reviews := g.cp.Client().AuthorizationV1().SubjectAccessReviews()
+	return client, testkit.Poll(ctx, "the rights of the bare client", func(ctx context.Context) error {
+		review, err := reviews.Create(ctx, &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+			User:               "system:serviceaccount:" + rig.Namespace + ":" + service,
+			ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: o.namespace(0), Verb: "create", Group: connectors.Group, Resource: connectors.Resource},
+		}}, metav1.CreateOptions{})
+		if err == nil && !review.Status.Allowed {
+			err = errors.New(review.Status.Reason)
+		}
 		return err
 	})
 }
