@@ -32,6 +32,14 @@ func TestBadFlagsAreNamedTogether(t *testing.T) {
 	require.EqualError(t, command.Execute(), "--kube-api-qps=0: must be more than 0\n--kube-api-burst=0: must be at least 1\n--own=7: must be even")
 }
 
+func TestOutsideOfAClusterAKubeconfigIsAskedFor(t *testing.T) {
+	t.Setenv("KUBERNETES_SERVICE_HOST", "")
+	command := app.Command(app.Spec{Name: "example"})
+	command.SetArgs([]string{"--kubeconfig=", "--leader-elect=false"})
+	command.SetErr(io.Discard)
+	require.ErrorContains(t, command.Execute(), `--kubeconfig="": not in a cluster, so that it is needed`)
+}
+
 func TestArgumentsAreRefused(t *testing.T) {
 	t.Parallel()
 	command := app.Command(app.Spec{Name: "example"})

@@ -99,8 +99,8 @@ func create(ctx context.Context, client dynamic.Interface, belongings []object) 
 	return nil
 }
 
-// bare has a client create the same objects, KafkaConnectors too, with nobody who acts on them, at the same pace and with the same rights; and waits for
-// the same pods.
+// bare has a client create the same objects, KafkaConnectors too, with nobody who acts on them, at the same pace and with the same
+// rights; and waits for the same pods.
 func bare(ctx context.Context, o options, root string, made objects) (_ side, err error) {
 	g, err := lay(ctx, o, root)
 	if err != nil {
