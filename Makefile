@@ -94,7 +94,7 @@ dev: ## a kind cluster with the suite in it, which follows the sources; tails th
 
 .PHONY: images
 images: ## build the container images, list what is in them in dist/sbom, print their sizes [SERVICE=x]
-	@build/images $(SERVICE)
+	@scripts/images/build $(SERVICE)
 
 .PHONY: e2e
 e2e: ## run the end-to-end suites on kind; E2E_KEEP=1 keeps the cluster [SUITE=smoke|connect|storage|…]

@@ -74,7 +74,7 @@ func run(ctx context.Context, name, chosen string, clean, up bool) error {
 	say := func(format string, args ...any) {
 		fmt.Printf("e2e %6.1fs  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
 	}
-	if err := script(ctx, root, os.Stderr, "build/docker", "up"); err != nil {
+	if err := script(ctx, root, os.Stderr, "scripts/images/docker", "up"); err != nil {
 		return err
 	}
 	if err := c.Preflight(ctx); err != nil {
@@ -151,7 +151,7 @@ func choose(all []suite.Suite, names string) ([]suite.Suite, error) {
 // images builds all images that go into the cluster; E2E_BUILD=false takes those of the services that were built before.
 func images(ctx context.Context, root string) error {
 	if os.Getenv("E2E_BUILD") != "false" {
-		if err := script(ctx, root, os.Stdout, "build/images", services...); err != nil {
+		if err := script(ctx, root, os.Stdout, "scripts/images/build", services...); err != nil {
 			return err
 		}
 	}

@@ -107,7 +107,7 @@ func explain(err error) error {
 		"address already in use":      "another program listens on a port that the cluster needs: stop it, or try again, as the port is chosen anew",
 		"no space left on device":     "docker system prune makes room",
 		"Multi-User System":           "the node's systemd does not start: Docker needs cgroups that it may write to; docker logs of the node says more",
-		"CAP_SYS_RESOURCE":            "the daemon lacks a capability: stop it and let build/docker up start one that does without",
+		"CAP_SYS_RESOURCE":            "the daemon lacks a capability: stop it and let scripts/images/docker up start one that does without",
 		"could not find a log line":   "the node's systemd does not start: Docker needs cgroups that it may write to; docker logs of the node says more",
 		"failed to create network":    "Docker may not make networks: it needs iptables and NET_ADMIN",
 		"could not find an available": "Docker has no address range left for a network: docker network prune",

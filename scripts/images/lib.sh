@@ -8,7 +8,7 @@ die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
 
 # inputs SERVICE lists the files that its image is made of, each with its hash; to be called in the root of the repository.
 inputs() {
-  find apis generated pkg "services/$1" build -name target -prune -o -name testdata -prune -o -type f ! -name '*_test.go' -print0 | sort -z | xargs -0 sha256sum
+  find apis generated pkg "services/$1" scripts/images -name target -prune -o -name testdata -prune -o -type f ! -name '*_test.go' -print0 | sort -z | xargs -0 sha256sum
 }
 
 # find_docker finds a docker command that can use BuildKit: the newest need a plugin for that, which may not be there.
