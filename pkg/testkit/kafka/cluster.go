@@ -1,0 +1,161 @@
+// Package kafka runs real Kafka brokers for tests, as processes on loopback with their data in a directory of the test.
+//
+//	cluster := kafka.Start(t, kafka.Options{Brokers: 3})
+//	topic := cluster.CreateTopic(t, "orders", 6)
+//	cluster.Produce(t, topic, "a", "b")
+//	cluster.Nodes[0].Stop(syscall.SIGTERM)
+//
+// It needs java and mvn; see [Require]. [NewNode] runs nodes with other listeners or roles.
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/weir-dev/weir/pkg/testkit"
+)
+
+// Options describe a cluster.
+type Options struct {
+	// Brokers is the number of nodes, with the ids 0, 1, …; each is broker and controller. The default is 1.
+	Brokers int
+	// Properties are appended to each broker's server.properties.
+	Properties string
+	// JVMOptions override the brokers' JVM options, for example -Xmx512m (the default is 256m).
+	JVMOptions []string
+}
+
+// Cluster is a set of running brokers with plaintext listeners. The replication factor of topics is the number of
+// brokers, at most 3; min.insync.replicas is one less, at least 1.
+type Cluster struct {
+	Nodes []*Node
+	// Ports are the brokers' ports by node id.
+	Ports []int
+	// Client and Admin are connected to the cluster.
+	Client *kgo.Client
+	Admin  *kadm.Client
+
+	replicas int
+}
+
+// Start runs a cluster until the test ends. It skips the test when no broker can run; see [Require].
+func Start(t testing.TB, options Options) *Cluster {
+	t.Helper()
+	Require(t)
+	cluster, err := New(t.Context(), t.TempDir(), options)
+	require.NoError(t, err)
+	t.Cleanup(cluster.Stop)
+	return cluster
+}
+
+// New runs a cluster with its data in dir until Stop is called, for clusters that several tests share.
+func New(ctx context.Context, dir string, options Options) (*Cluster, error) {
+	c := &Cluster{replicas: min(max(options.Brokers, 1), 3)}
+	count := max(options.Brokers, 1)
+	controllers := make([]int, count)
+	voters := make([]string, count)
+	for id := range count {
+		port, err := FreePort()
+		if err != nil {
+			return nil, err
+		}
+		if controllers[id], err = FreePort(); err != nil {
+			return nil, err
+		}
+		c.Ports = append(c.Ports, port)
+		voters[id] = fmt.Sprintf("%d@127.0.0.1:%d", id, controllers[id])
+	}
+	for id := range count {
+		node, err := NewNode(ctx, filepath.Join(dir, "kafka"), NodeConfig{
+			Name:       fmt.Sprintf("broker-%d", id),
+			Properties: c.properties(id, controllers[id], strings.Join(voters, ",")) + options.Properties,
+			JVMOptions: options.JVMOptions,
+		})
+		if err != nil {
+			c.Stop()
+			return nil, err
+		}
+		c.Nodes = append(c.Nodes, node)
+		if err := node.Start(); err != nil {
+			c.Stop()
+			return nil, err
+		}
+	}
+	if err := c.connect(ctx); err != nil {
+		c.Stop()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *Cluster) properties(id, controllerPort int, voters string) string {
+	return fmt.Sprintf(`process.roles=broker,controller
+node.id=%[1]d
+controller.quorum.voters=%[2]s
+listeners=PLAINTEXT://127.0.0.1:%[3]d,CONTROLLER://127.0.0.1:%[4]d
+advertised.listeners=PLAINTEXT://127.0.0.1:%[3]d
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+num.partitions=3
+default.replication.factor=%[5]d
+min.insync.replicas=%[6]d
+offsets.topic.replication.factor=%[5]d
+transaction.state.log.replication.factor=%[5]d
+transaction.state.log.min.isr=%[6]d
+`, id, voters, c.Ports[id], controllerPort, c.replicas, max(c.replicas-1, 1))
+}
+
+// connect waits until all brokers are registered.
+func (c *Cluster) connect(ctx context.Context) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(c.Bootstrap(), ",")...))
+	if err != nil {
+		return err
+	}
+	c.Client, c.Admin = client, kadm.NewClient(client)
+	return c.Ready(ctx)
+}
+
+// Ready waits until every broker accepts connections and is registered, for example after a restart.
+func (c *Cluster) Ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	for _, port := range c.Ports {
+		if err := Listening(ctx, port); err != nil {
+			return err
+		}
+	}
+	return testkit.Poll(ctx, "all brokers to register", func(ctx context.Context) error {
+		brokers, err := c.Admin.ListBrokers(ctx)
+		if err == nil && len(brokers) != len(c.Ports) {
+			err = fmt.Errorf("%d of %d brokers are registered", len(brokers), len(c.Ports))
+		}
+		return err
+	})
+}
+
+// Bootstrap returns the brokers' addresses, separated by commas.
+func (c *Cluster) Bootstrap() string {
+	addresses := make([]string, len(c.Ports))
+	for id, port := range c.Ports {
+		addresses[id] = fmt.Sprintf("127.0.0.1:%d", port)
+	}
+	return strings.Join(addresses, ",")
+}
+
+// Stop kills all brokers and closes the clients.
+func (c *Cluster) Stop() {
+	if c.Client != nil {
+		c.Client.Close()
+	}
+	for _, node := range c.Nodes {
+		node.Stop(syscall.SIGKILL)
+	}
+}
