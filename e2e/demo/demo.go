@@ -147,7 +147,7 @@ func (d *demo) until(ctx context.Context, holds func() error) error {
 
 // fault tells if something that has to run has ended.
 func (d *demo) fault() error {
-	errs := []error{d.cp.Fault()}
+	errs := []error{d.cp.Err()}
 	if d.scheduler != nil {
 		errs = append(errs, d.scheduler.Fault())
 	}

@@ -89,7 +89,7 @@ func (d *demo) install(ctx context.Context) error {
 	// The watch goes on after this step.
 	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
 	d.stopWatch = stop
-	if d.world, err = watch(watching, d.cp.REST(), namespace); err != nil {
+	if d.world, err = watch(watching, d.cp.RESTConfig(), namespace); err != nil {
 		stop()
 		d.stopWatch = nil
 		return err

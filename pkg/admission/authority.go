@@ -19,7 +19,7 @@ import (
 // Lifetimes of an authority. The zero value of each field stands for its default.
 type Lifetimes struct {
 	// Authority is how long a certificate authority is valid; 1 year. The next one is made when half of that is over.
-	Authority time.Duration
+	CA time.Duration
 	// Serving is how long a serving certificate is valid; 90 days. The next one is made when two thirds of that are over.
 	Serving time.Duration
 	// Overlap is how long clients have to trust the next authority before a certificate of it is served; 5 minutes.
@@ -30,7 +30,7 @@ func (l Lifetimes) withDefaults() Lifetimes {
 	for _, d := range []struct {
 		of       *time.Duration
 		standard time.Duration
-	}{{&l.Authority, 365 * 24 * time.Hour}, {&l.Serving, 90 * 24 * time.Hour}, {&l.Overlap, 5 * time.Minute}} {
+	}{{&l.CA, 365 * 24 * time.Hour}, {&l.Serving, 90 * 24 * time.Hour}, {&l.Overlap, 5 * time.Minute}} {
 		if *d.of == 0 {
 			*d.of = d.standard
 		}
@@ -45,9 +45,9 @@ type Certificates struct {
 	// NextCA and NextCAKey will sign once clients have had the time to trust them.
 	NextCA, NextCAKey []byte
 	// NextSince is when they were made.
-	NextSince time.Time
+	NextCreatedAt time.Time
 	// Trusted is what clients are to trust: CA, NextCA, and those before them until they expire.
-	Trusted []byte
+	TrustBundle []byte
 	// Cert and Key are served.
 	Cert, Key []byte
 }
@@ -55,7 +55,7 @@ type Certificates struct {
 // Next says what the certificates should be now: pure but for the randomness that it is given. published is what the clients trust
 // at present: an authority that is not in it never signs a certificate that is served, unless there is no other.
 // It returns c itself where nothing is to change.
-func Next(c Certificates, names []string, published []byte, l Lifetimes, now time.Time, random io.Reader) (Certificates, error) {
+func Rotate(c Certificates, names []string, published []byte, l Lifetimes, now time.Time, random io.Reader) (Certificates, error) {
 	l = l.withDefaults()
 	ca, err := parseSigner(c.CA, c.CAKey)
 	if err != nil || !now.Before(ca.certificate.NotAfter) {
@@ -65,19 +65,19 @@ func Next(c Certificates, names []string, published []byte, l Lifetimes, now tim
 		next, err := parseSigner(c.NextCA, c.NextCAKey)
 		switch {
 		case err != nil:
-			c.NextCA, c.NextCAKey, c.NextSince = nil, nil, time.Time{}
-		case now.Sub(c.NextSince) >= l.Overlap && contains(published, next.certificate):
+			c.NextCA, c.NextCAKey, c.NextCreatedAt = nil, nil, time.Time{}
+		case now.Sub(c.NextCreatedAt) >= l.Overlap && contains(published, next.certificate):
 			c.CA, c.CAKey, ca = c.NextCA, c.NextCAKey, next
-			c.NextCA, c.NextCAKey, c.NextSince = nil, nil, time.Time{}
+			c.NextCA, c.NextCAKey, c.NextCreatedAt = nil, nil, time.Time{}
 		}
 	}
 	if len(c.NextCA) == 0 && elapsed(ca.certificate, now) >= 0.5 {
-		if _, c.NextCA, c.NextCAKey, err = newAuthority(l.Authority, now, random); err != nil {
+		if _, c.NextCA, c.NextCAKey, err = newAuthority(l.CA, now, random); err != nil {
 			return c, err
 		}
-		c.NextSince = now
+		c.NextCreatedAt = now
 	}
-	c.Trusted = trusted(c, now)
+	c.TrustBundle = trusted(c, now)
 	if served, err := parseServing(c.Cert, c.Key); err == nil && elapsed(served, now) < 2.0/3 && served.CheckSignatureFrom(ca.certificate) == nil && sameNames(served, names) {
 		return c, nil
 	}
@@ -87,12 +87,12 @@ func Next(c Certificates, names []string, published []byte, l Lifetimes, now tim
 
 // start begins anew; what was trusted stays so, for what is served elsewhere for a moment yet.
 func start(c Certificates, names []string, l Lifetimes, now time.Time, random io.Reader) (Certificates, error) {
-	ca, cert, key, err := newAuthority(l.Authority, now, random)
+	ca, cert, key, err := newAuthority(l.CA, now, random)
 	if err != nil {
 		return c, err
 	}
-	fresh := Certificates{CA: cert, CAKey: key, Trusted: c.Trusted}
-	fresh.Trusted = trusted(fresh, now)
+	fresh := Certificates{CA: cert, CAKey: key, TrustBundle: c.TrustBundle}
+	fresh.TrustBundle = trusted(fresh, now)
 	fresh.Cert, fresh.Key, err = ca.issue(names, l.Serving, now, random)
 	return fresh, err
 }
@@ -100,14 +100,14 @@ func start(c Certificates, names []string, l Lifetimes, now time.Time, random io
 // Equal tells whether nothing differs.
 func (c Certificates) Equal(o Certificates) bool {
 	return bytes.Equal(c.CA, o.CA) && bytes.Equal(c.CAKey, o.CAKey) && bytes.Equal(c.NextCA, o.NextCA) && bytes.Equal(c.NextCAKey, o.NextCAKey) &&
-		c.NextSince.Equal(o.NextSince) && bytes.Equal(c.Trusted, o.Trusted) && bytes.Equal(c.Cert, o.Cert) && bytes.Equal(c.Key, o.Key)
+		c.NextCreatedAt.Equal(o.NextCreatedAt) && bytes.Equal(c.TrustBundle, o.TrustBundle) && bytes.Equal(c.Cert, o.Cert) && bytes.Equal(c.Key, o.Key)
 }
 
 // trusted is CA, NextCA and what was trusted before, each once and none expired.
 func trusted(c Certificates, now time.Time) []byte {
 	var all []byte
 	var seen [][]byte
-	for _, certificate := range parseAll(slices.Concat(c.CA, c.NextCA, c.Trusted)) {
+	for _, certificate := range parseAll(slices.Concat(c.CA, c.NextCA, c.TrustBundle)) {
 		if !now.Before(certificate.NotAfter) || slices.ContainsFunc(seen, func(raw []byte) bool { return bytes.Equal(raw, certificate.Raw) }) {
 			continue
 		}

@@ -15,13 +15,13 @@ import (
 // Defaults of Options.
 const (
 	// DefaultMaxBody is more than any object that the API server stores, with its old version beside it.
-	DefaultMaxBody = 4 << 20
+	DefaultMaxBodyBytes = 4 << 20
 	// DefaultDeadline is less than the 10 s that the API server waits by default.
 	DefaultDeadline = 8 * time.Second
 )
 
 // ErrLate is given to Fallback when the review did not end in time.
-var ErrLate = errors.New("the review took too long")
+var ErrDeadlineExceeded = errors.New("the review took too long")
 
 // Options of a handler; Review and Fallback are required.
 type Options struct {
@@ -29,21 +29,21 @@ type Options struct {
 	// Fallback answers where Review does not: it ran late (ErrLate), or panicked.
 	Fallback func(Request, error) Response
 	// MaxBody is the largest body that is read, in bytes; DefaultMaxBody where 0.
-	MaxBody int64
+	MaxBodyBytes int64
 	// Deadline is the longest that an answer may take; DefaultDeadline where 0. The API server's own, which it sends along, less a
 	// tenth for the way back, counts where it is shorter.
 	Deadline time.Duration
 	// Log gets what is refused; nothing where nil.
 	Log *slog.Logger
 	// Refused counts bodies that are no review, by HTTP status; optional.
-	Refused func(status int)
+	OnReject func(status int)
 }
 
 // Handler answers AdmissionReviews that are POSTed to it. What is no review gets an HTTP error, and so leaves the API server to its
 // failurePolicy.
 func Handler(o Options) http.Handler {
-	if o.MaxBody == 0 {
-		o.MaxBody = DefaultMaxBody
+	if o.MaxBodyBytes == 0 {
+		o.MaxBodyBytes = DefaultMaxBodyBytes
 	}
 	if o.Deadline == 0 {
 		o.Deadline = DefaultDeadline
@@ -51,8 +51,8 @@ func Handler(o Options) http.Handler {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if o.Refused == nil {
-		o.Refused = func(int) {}
+	if o.OnReject == nil {
+		o.OnReject = func(int) {}
 	}
 	return handler{o}
 }
@@ -64,7 +64,7 @@ func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		return
 	}
-	h.Refused(status)
+	h.OnReject(status)
 	h.Log.Warn("refused what is no admission review", "status", status, "error", err, "from", r.RemoteAddr)
 	http.Error(w, err.Error(), status)
 }
@@ -79,9 +79,9 @@ func (h handler) serve(w http.ResponseWriter, r *http.Request) (status int, err 
 		return http.StatusUnsupportedMediaType, fmt.Errorf("content type %.64q is not application/json", r.Header.Get("Content-Type"))
 	}
 	began := time.Now()
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, h.MaxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, h.MaxBodyBytes))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return http.StatusRequestEntityTooLarge, fmt.Errorf("the body is larger than %d bytes", h.MaxBody)
+		return http.StatusRequestEntityTooLarge, fmt.Errorf("the body is larger than %d bytes", h.MaxBodyBytes)
 	}
 	if err != nil {
 		return http.StatusBadRequest, fmt.Errorf("read the body: %w", err)
@@ -127,6 +127,6 @@ func (h handler) review(ctx context.Context, request Request, deadline time.Time
 	case response := <-answered:
 		return response
 	case <-ctx.Done():
-		return h.Fallback(request, ErrLate)
+		return h.Fallback(request, ErrDeadlineExceeded)
 	}
 }

@@ -72,7 +72,7 @@ func TestRefusesWhatIsNoReview(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			refused := 0
-			h := admission.Handler(admission.Options{Review: denyAll, Fallback: fallback, MaxBody: 2048, Refused: func(s int) { refused = s }})
+			h := admission.Handler(admission.Options{Review: denyAll, Fallback: fallback, MaxBodyBytes: 2048, OnReject: func(s int) { refused = s }})
 			change := test.change
 			if change == nil {
 				change = func(*http.Request) {}
@@ -121,7 +121,7 @@ func TestAnswersInTimeWhateverTheReviewDoes(t *testing.T) {
 	review := answer(t, post(t, h, "?timeout=50ms", good))
 	assert.Less(t, time.Since(began), 5*time.Second)
 	assert.False(t, review.Response.Allowed)
-	assert.Contains(t, review.Response.Result.Message, admission.ErrLate.Error())
+	assert.Contains(t, review.Response.Result.Message, admission.ErrDeadlineExceeded.Error())
 }
 
 func TestAnswersWhenTheReviewPanics(t *testing.T) {
@@ -139,7 +139,7 @@ func FuzzHandler(f *testing.F) {
 		f.Add([]byte(body), "application/json")
 	}
 	f.Fuzz(func(t *testing.T, body []byte, kind string) {
-		h := admission.Handler(admission.Options{Fallback: fallback, MaxBody: 1024, Review: denyAll})
+		h := admission.Handler(admission.Options{Fallback: fallback, MaxBodyBytes: 1024, Review: denyAll})
 		w := post(t, h, "", string(body), func(r *http.Request) { r.Header.Set("Content-Type", kind) })
 		if w.Code != http.StatusOK {
 			return

@@ -36,31 +36,31 @@ const (
 type Issuer struct {
 	Client kubernetes.Interface
 	// Manager is the field manager of what it writes.
-	Manager string
+	FieldManager string
 	// Namespace and Secret hold the certificates.
 	Namespace, Secret string
 	// Labels of the Secret.
 	Labels map[string]string
 	// Configuration is the ValidatingWebhookConfiguration whose webhooks get the caBundle; none where empty.
-	Configuration string
+	WebhookConfiguration string
 	// Names that the serving certificate is for: <service>.<namespace>.svc first.
-	Names     []string
+	DNSNames  []string
 	Lifetimes Lifetimes
 	// Every is the time between looks; 30 s where 0.
-	Every time.Duration
-	Now   func() time.Time
-	Log   *slog.Logger
+	Interval time.Duration
+	Now      func() time.Time
+	Log      *slog.Logger
 }
 
 // Run looks after the certificates until ctx ends. An error is logged, and tried again soon.
 func (i *Issuer) Run(ctx context.Context) error {
-	every := i.Every
+	every := i.Interval
 	if every == 0 {
 		every = 30 * time.Second
 	}
 	for ctx.Err() == nil {
 		pause := every
-		if err := i.Once(ctx); err != nil && ctx.Err() == nil {
+		if err := i.Sync(ctx); err != nil && ctx.Err() == nil {
 			i.Log.Error("certificates are not in order, and will be looked at again", "error", err)
 			pause = min(every, time.Second)
 		}
@@ -71,7 +71,7 @@ func (i *Issuer) Run(ctx context.Context) error {
 
 // Once brings Secret and configuration to what they should be now. The configuration comes first where the Secret already holds
 // what it should, so that no certificate is served that clients do not trust.
-func (i *Issuer) Once(ctx context.Context) error {
+func (i *Issuer) Sync(ctx context.Context) error {
 	secret, err := i.Client.CoreV1().Secrets(i.Namespace).Get(ctx, i.Secret, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		secret, err = &corev1.Secret{}, nil
@@ -84,7 +84,7 @@ func (i *Issuer) Once(ctx context.Context) error {
 		return err
 	}
 	have := read(secret)
-	want, err := Next(have, i.Names, published(configuration), i.Lifetimes, i.Now(), rand.Reader)
+	want, err := Rotate(have, i.DNSNames, published(configuration), i.Lifetimes, i.Now(), rand.Reader)
 	if err != nil {
 		return err
 	}
@@ -94,19 +94,19 @@ func (i *Issuer) Once(ctx context.Context) error {
 		}
 		i.Log.Info("certificates written", "secret", i.Namespace+"/"+i.Secret, "nextAuthority", len(want.NextCA) > 0)
 	}
-	return i.publish(ctx, configuration, want.Trusted)
+	return i.publish(ctx, configuration, want.TrustBundle)
 }
 
 func (i *Issuer) configuration(ctx context.Context) (*admissionregistrationv1.ValidatingWebhookConfiguration, error) {
-	if i.Configuration == "" {
+	if i.WebhookConfiguration == "" {
 		return nil, nil
 	}
-	configuration, err := i.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(ctx, i.Configuration, metav1.GetOptions{})
+	configuration, err := i.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(ctx, i.WebhookConfiguration, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read webhook configuration %s: %w", i.Configuration, err)
+		return nil, fmt.Errorf("read webhook configuration %s: %w", i.WebhookConfiguration, err)
 	}
 	return configuration, nil
 }
@@ -124,7 +124,7 @@ func (i *Issuer) publish(ctx context.Context, configuration *admissionregistrati
 		return nil
 	}
 	current := true
-	want := admissionac.ValidatingWebhookConfiguration(i.Configuration)
+	want := admissionac.ValidatingWebhookConfiguration(i.WebhookConfiguration)
 	for _, webhook := range configuration.Webhooks {
 		current = current && bytes.Equal(webhook.ClientConfig.CABundle, trusted)
 		want.WithWebhooks(admissionac.ValidatingWebhook().WithName(webhook.Name).
@@ -133,36 +133,36 @@ func (i *Issuer) publish(ctx context.Context, configuration *admissionregistrati
 	if current {
 		return nil
 	}
-	if _, err := apply.Object(ctx, i.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations(), i.Manager, want); err != nil {
-		return fmt.Errorf("apply the caBundle of webhook configuration %s: %w", i.Configuration, err)
+	if _, err := apply.Object(ctx, i.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations(), i.FieldManager, want); err != nil {
+		return fmt.Errorf("apply the caBundle of webhook configuration %s: %w", i.WebhookConfiguration, err)
 	}
-	i.Log.Info("caBundle published", "configuration", i.Configuration, "authorities", len(parseAll(trusted)))
+	i.Log.Info("caBundle published", "configuration", i.WebhookConfiguration, "authorities", len(parseAll(trusted)))
 	return nil
 }
 
 func read(s *corev1.Secret) Certificates {
 	c := Certificates{
 		CA: s.Data[keyCA], CAKey: s.Data[keyCAKey], NextCA: s.Data[keyNextCA], NextCAKey: s.Data[keyNextCAKey],
-		Trusted: s.Data[keyTrusted], Cert: s.Data[corev1.TLSCertKey], Key: s.Data[corev1.TLSPrivateKeyKey],
+		TrustBundle: s.Data[keyTrusted], Cert: s.Data[corev1.TLSCertKey], Key: s.Data[corev1.TLSPrivateKeyKey],
 	}
 	// An annotation that cannot be read counts as long ago; the next authority is not used before it is trusted anyway.
-	c.NextSince, _ = time.Parse(time.RFC3339Nano, s.Annotations[annotationNextSince])
+	c.NextCreatedAt, _ = time.Parse(time.RFC3339Nano, s.Annotations[annotationNextSince])
 	return c
 }
 
 // write fails with a conflict where somebody else has written since the Secret was read.
 func (i *Issuer) write(ctx context.Context, from *corev1.Secret, c Certificates) error {
 	want := coreac.Secret(i.Secret, i.Namespace).WithLabels(i.Labels).WithType(corev1.SecretTypeTLS).WithData(map[string][]byte{
-		keyCA: c.CA, keyCAKey: c.CAKey, keyTrusted: c.Trusted, corev1.TLSCertKey: c.Cert, corev1.TLSPrivateKeyKey: c.Key,
+		keyCA: c.CA, keyCAKey: c.CAKey, keyTrusted: c.TrustBundle, corev1.TLSCertKey: c.Cert, corev1.TLSPrivateKeyKey: c.Key,
 	})
 	if from.ResourceVersion != "" {
 		want.WithResourceVersion(from.ResourceVersion)
 	}
 	if len(c.NextCA) > 0 {
 		want.WithData(map[string][]byte{keyNextCA: c.NextCA, keyNextCAKey: c.NextCAKey})
-		want.WithAnnotations(map[string]string{annotationNextSince: c.NextSince.UTC().Format(time.RFC3339Nano)})
+		want.WithAnnotations(map[string]string{annotationNextSince: c.NextCreatedAt.UTC().Format(time.RFC3339Nano)})
 	}
-	if _, err := apply.Object(ctx, i.Client.CoreV1().Secrets(i.Namespace), i.Manager, want); err != nil {
+	if _, err := apply.Object(ctx, i.Client.CoreV1().Secrets(i.Namespace), i.FieldManager, want); err != nil {
 		return fmt.Errorf("apply secret %s/%s: %w", i.Namespace, i.Secret, err)
 	}
 	return nil

@@ -18,14 +18,14 @@ type Server struct {
 	Address string
 	Handler http.Handler
 	// Keeper gives the certificate, anew for each connection.
-	Keeper *Keeper
+	CertStore *CertStore
 	// ClientCAs are who has to have signed the client's certificate, asked for at each connection; nil lets every client in.
 	ClientCAs func() *x509.CertPool
 	// Linger is how long it goes on serving after the stop, while the API server may still have it among its endpoints.
-	Linger time.Duration
-	Log    *slog.Logger
+	ShutdownDelay time.Duration
+	Log           *slog.Logger
 	// Listening is told the address; optional.
-	Listening func(net.Addr)
+	OnListen func(net.Addr)
 }
 
 // shutdownTimeout is more than any review takes.
@@ -37,8 +37,8 @@ func (s *Server) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listen at %s: %w", s.Address, err)
 	}
-	if s.Listening != nil {
-		s.Listening(listener.Addr())
+	if s.OnListen != nil {
+		s.OnListen(listener.Addr())
 	}
 	s.Log.Info("serving admission reviews", "address", listener.Addr().String())
 	server := &http.Server{
@@ -54,7 +54,7 @@ func (s *Server) Run(ctx context.Context) error {
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
 		after := context.WithoutCancel(ctx)
-		wait(after, s.Linger)
+		wait(after, s.ShutdownDelay)
 		last, cancel := context.WithTimeout(after, shutdownTimeout)
 		defer cancel()
 		stopped <- server.Shutdown(last)
@@ -71,7 +71,7 @@ func (s *Server) tls() *tls.Config {
 		MinVersion: tls.VersionTLS12,
 		// HTTP/2 lets the API server send many reviews over one connection.
 		NextProtos:     []string{"h2", "http/1.1"},
-		GetCertificate: s.Keeper.GetCertificate,
+		GetCertificate: s.CertStore.GetCertificate,
 	}
 	if s.ClientCAs != nil {
 		config.ClientAuth = tls.RequireAndVerifyClientCert

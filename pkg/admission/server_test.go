@@ -24,7 +24,7 @@ import (
 
 func fresh(t *testing.T) admission.Certificates {
 	t.Helper()
-	c, err := admission.Next(admission.Certificates{}, []string{"localhost"}, nil, admission.Lifetimes{}, time.Now(), rand.Reader)
+	c, err := admission.Rotate(admission.Certificates{}, []string{"localhost"}, nil, admission.Lifetimes{}, time.Now(), rand.Reader)
 	require.NoError(t, err)
 	return c
 }
@@ -32,7 +32,7 @@ func fresh(t *testing.T) admission.Certificates {
 func serve(t *testing.T, s *admission.Server) string {
 	t.Helper()
 	listening := make(chan net.Addr, 1)
-	s.Address, s.Log, s.Listening = "127.0.0.1:0", slog.New(slog.DiscardHandler), func(a net.Addr) { listening <- a }
+	s.Address, s.Log, s.OnListen = "127.0.0.1:0", slog.New(slog.DiscardHandler), func(a net.Addr) { listening <- a }
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
@@ -76,38 +76,38 @@ func handle() http.Handler {
 
 func TestSwapsTheCertificateWithoutLosingAnyone(t *testing.T) {
 	t.Parallel()
-	var keeper admission.Keeper
+	var keeper admission.CertStore
 	assert.ErrorIs(t, keeper.Ready(time.Now(), 0), admission.ErrNoCertificate)
 	first, second := fresh(t), fresh(t)
-	changed, err := keeper.Use(first.Cert, first.Key)
+	changed, err := keeper.Update(first.Cert, first.Key)
 	require.NoError(t, err)
 	require.True(t, changed)
-	url := serve(t, &admission.Server{Handler: handle(), Keeper: &keeper})
+	url := serve(t, &admission.Server{Handler: handle(), CertStore: &keeper})
 
-	both := bytes.Join([][]byte{first.Trusted, second.Trusted}, nil)
+	both := bytes.Join([][]byte{first.TrustBundle, second.TrustBundle}, nil)
 	for i := range 40 {
 		if i == 20 {
-			_, err := keeper.Use(second.Cert, second.Key)
+			_, err := keeper.Update(second.Cert, second.Key)
 			require.NoError(t, err)
 		}
 		body, err := ask(t, url, both)
 		require.NoError(t, err)
 		require.Contains(t, body, "not a")
 	}
-	_, err = ask(t, url, first.Trusted)
+	_, err = ask(t, url, first.TrustBundle)
 	assert.ErrorContains(t, err, "certificate")
-	changed, err = keeper.Use([]byte("torn"), second.Key)
+	changed, err = keeper.Update([]byte("torn"), second.Key)
 	require.Error(t, err)
 	assert.False(t, changed)
-	_, err = ask(t, url, second.Trusted)
+	_, err = ask(t, url, second.TrustBundle)
 	require.NoError(t, err, "the one in use stays")
 }
 
 func TestIsNotReadyShortlyBeforeTheCertificateExpires(t *testing.T) {
 	t.Parallel()
-	var keeper admission.Keeper
+	var keeper admission.CertStore
 	c := fresh(t)
-	_, err := keeper.Use(c.Cert, c.Key)
+	_, err := keeper.Update(c.Cert, c.Key)
 	require.NoError(t, err)
 	require.NoError(t, keeper.Ready(time.Now(), time.Hour))
 	require.ErrorContains(t, keeper.Ready(keeper.NotAfter().Add(-time.Minute), time.Hour), "expires at")
@@ -116,25 +116,25 @@ func TestIsNotReadyShortlyBeforeTheCertificateExpires(t *testing.T) {
 
 func TestLetsInWhoTheAuthorityKnows(t *testing.T) {
 	t.Parallel()
-	var keeper admission.Keeper
+	var keeper admission.CertStore
 	server, client := fresh(t), fresh(t)
-	_, err := keeper.Use(server.Cert, server.Key)
+	_, err := keeper.Update(server.Cert, server.Key)
 	require.NoError(t, err)
 	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(client.Trusted)
-	url := serve(t, &admission.Server{Handler: handle(), Keeper: &keeper, ClientCAs: func() *x509.CertPool { return pool }})
-	_, err = ask(t, url, server.Trusted)
+	pool.AppendCertsFromPEM(client.TrustBundle)
+	url := serve(t, &admission.Server{Handler: handle(), CertStore: &keeper, ClientCAs: func() *x509.CertPool { return pool }})
+	_, err = ask(t, url, server.TrustBundle)
 	require.Error(t, err, "nobody gets in without a certificate")
 	stranger, err := tls.X509KeyPair(server.Cert, server.Key)
 	require.NoError(t, err)
-	_, err = ask(t, url, server.Trusted, stranger)
+	_, err = ask(t, url, server.TrustBundle, stranger)
 	require.Error(t, err, "nor with another's")
 }
 
 func TestLoadsFilesAnewWhenTheyChange(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	files := admission.Files{Cert: filepath.Join(dir, "tls.crt"), Key: filepath.Join(dir, "tls.key"), Keeper: &admission.Keeper{}, Log: slog.New(slog.DiscardHandler), Every: time.Millisecond}
+	files := admission.CertFiles{Cert: filepath.Join(dir, "tls.crt"), Key: filepath.Join(dir, "tls.key"), CertStore: &admission.CertStore{}, Log: slog.New(slog.DiscardHandler), Interval: time.Millisecond}
 	_, err := files.Load()
 	require.ErrorContains(t, err, "read the serving certificate")
 	done := make(chan error, 1)
@@ -147,7 +147,7 @@ func TestLoadsFilesAnewWhenTheyChange(t *testing.T) {
 		want, err := tls.X509KeyPair(c.Cert, c.Key)
 		require.NoError(t, err)
 		require.Eventually(t, func() bool {
-			got, err := files.Keeper.GetCertificate(nil)
+			got, err := files.CertStore.GetCertificate(nil)
 			return err == nil && got.Leaf.Equal(want.Leaf)
 		}, 10*time.Second, time.Millisecond)
 	}

@@ -35,9 +35,9 @@ type Env struct {
 	// Metrics is where the service registers its metrics.
 	Metrics prometheus.Registerer
 	// REST is the connection to the API; every write made through it is counted.
-	REST *rest.Config
+	RESTConfig *rest.Config
 	// Kube is a client made from REST.
-	Kube kubernetes.Interface
+	Client kubernetes.Interface
 	// Events records events about the kinds of Spec.Scheme.
 	Events events.EventRecorder
 	// Namespace that the service watches; all where it is empty.
@@ -47,16 +47,16 @@ type Env struct {
 }
 
 // Task runs until its context ends.
-type Task func(context.Context) error
+type Runnable func(context.Context) error
 
 // Plan is what a service runs.
-type Plan struct {
+type Components struct {
 	// Always runs in every replica: webhooks, informers, CSI.
-	Always []Task
+	Always []Runnable
 	// Leading runs in one replica at a time: controllers.
-	Leading []Task
+	LeaderOnly []Runnable
 	// Ready are the checks behind /readyz.
-	Ready map[string]health.Check
+	ReadyChecks map[string]health.Check
 	// ReadyPaths are more paths that answer as /readyz does, for probes that were written for what the service replaces.
 	ReadyPaths []string
 }
@@ -74,12 +74,12 @@ type Spec struct {
 	// Validate checks them; an error names the flag, the value and the cure; optional.
 	Validate func() error
 	// Setup builds the service.
-	Setup func(context.Context, Env) (Plan, error)
+	Setup func(context.Context, Env) (Components, error)
 }
 
 // Command makes the root command of a service.
 func Command(s Spec) *cobra.Command {
-	common := Defaults()
+	common := DefaultOptions()
 	command := &cobra.Command{
 		Use: s.Name, Short: s.Short, Long: s.Long,
 		Args:         cobra.NoArgs,
@@ -145,7 +145,7 @@ func Run(ctx context.Context, s Spec, o Options, config *rest.Config, logger *sl
 	defer stopRecording()
 	group, ctx := errgroup.WithContext(ctx)
 	plan, err := s.Setup(ctx, Env{
-		Log: logger, Metrics: registry, REST: config, Kube: kube, Namespace: o.Namespace, Now: time.Now,
+		Log: logger, Metrics: registry, RESTConfig: config, Client: kube, Namespace: o.Namespace, Now: time.Now,
 		Events: event.NewRecorder(recording, kube, kinds, s.Name),
 	})
 	if err != nil {
@@ -154,7 +154,7 @@ func Run(ctx context.Context, s Spec, o Options, config *rest.Config, logger *sl
 	for _, task := range plan.Always {
 		group.Go(func() error { return task(ctx) })
 	}
-	group.Go(func() error { return lead(ctx, s.Name, o, kube, plan.Leading, logger) })
+	group.Go(func() error { return lead(ctx, s.Name, o, kube, plan.LeaderOnly, logger) })
 	group.Go(func() error { return serve(ctx, o, registry, plan, logger) })
 	err = group.Wait()
 	if errors.Is(err, context.Canceled) {
@@ -171,7 +171,7 @@ func withProtobuf(config *rest.Config) *rest.Config {
 	return config
 }
 
-func lead(ctx context.Context, name string, o Options, kube kubernetes.Interface, tasks []Task, logger *slog.Logger) error {
+func lead(ctx context.Context, name string, o Options, kube kubernetes.Interface, tasks []Runnable, logger *slog.Logger) error {
 	if len(tasks) == 0 {
 		return nil
 	}

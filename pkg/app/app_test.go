@@ -49,16 +49,16 @@ func TestArgumentsAreRefused(t *testing.T) {
 }
 
 // running starts a service of one task, and returns its address.
-func running(t *testing.T, ready health.Check, task app.Task) (address string, ended <-chan error, stop func()) {
+func running(t *testing.T, ready health.Check, task app.Runnable) (address string, ended <-chan error, stop func()) {
 	t.Helper()
-	options, logs := app.Defaults(), &buffer{lines: make(chan string, 100)}
+	options, logs := app.DefaultOptions(), &buffer{lines: make(chan string, 100)}
 	options.MetricsAddress = "127.0.0.1:0"
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	done := make(chan error, 1)
 	go func() {
-		done <- app.Run(ctx, app.Spec{Name: "example", Setup: func(context.Context, app.Env) (app.Plan, error) {
-			return app.Plan{Leading: []app.Task{task}, Ready: map[string]health.Check{"example": ready}}, nil
+		done <- app.Run(ctx, app.Spec{Name: "example", Setup: func(context.Context, app.Env) (app.Components, error) {
+			return app.Components{LeaderOnly: []app.Runnable{task}, ReadyChecks: map[string]health.Check{"example": ready}}, nil
 		}}, options, &rest.Config{Host: "127.0.0.1:1"}, slog.New(slog.NewTextHandler(logs, nil)))
 	}()
 	found := regexp.MustCompile(`address=(\S+)`)

@@ -34,14 +34,14 @@ type Options struct {
 }
 
 // Defaults are those that suit a service in a cluster.
-func Defaults() Options {
+func DefaultOptions() Options {
 	return Options{
 		Kubeconfig:     os.Getenv("KUBECONFIG"),
 		MetricsAddress: ":8080",
 		LeaseNamespace: cmp.Or(os.Getenv("POD_NAMESPACE"), "weir-system"),
 		Identity:       cmp.Or(os.Getenv("POD_NAME"), uuid.NewString()),
 		QPS:            100, Burst: 200,
-		Log: log.Defaults(),
+		Log: log.DefaultOptions(),
 	}
 }
 

@@ -17,12 +17,12 @@ import (
 
 // serve answers /metrics, /healthz and /readyz until ctx ends. /healthz only says that the process answers: whether an
 // outside system is well is no reason to restart it.
-func serve(ctx context.Context, o Options, registry *prometheus.Registry, plan Plan, logger *slog.Logger) error {
+func serve(ctx context.Context, o Options, registry *prometheus.Registry, plan Components, logger *slog.Logger) error {
 	if o.MetricsAddress == "" {
 		return nil
 	}
 	var readiness health.Checks
-	for name, check := range plan.Ready {
+	for name, check := range plan.ReadyChecks {
 		readiness.Add(name, check)
 	}
 	readiness.Add("running", func(context.Context) error { return ctx.Err() })

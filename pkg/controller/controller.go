@@ -29,7 +29,7 @@ import (
 type Key = cache.ObjectName
 
 // Result says when a reconcile wants to run again although nothing has changed; the zero value: not at all.
-type Result struct{ After time.Duration }
+type Result struct{ RequeueAfter time.Duration }
 
 // Reconciler brings the world closer to what the object of a key asks for. It has to cope with the object being gone.
 type Reconciler interface {
@@ -46,7 +46,7 @@ type Options struct {
 	Metrics prometheus.Registerer
 	// Gather is how long the changes that concern a key are gathered before it is reconciled, so that a burst of them costs one
 	// reconcile; not at all where it is 0.
-	Gather time.Duration
+	Debounce time.Duration
 	// Backoff is how long a key waits after its first failure, and the longest that it waits; 50 ms and 1 min where 0.
 	Backoff, MaxBackoff time.Duration
 }
@@ -105,7 +105,7 @@ func Self[T metav1.Object](object T) []Key {
 }
 
 // Label maps an object to the key that one of its labels names.
-func Label[T metav1.Object](label string) Mapper[T] {
+func FromLabel[T metav1.Object](label string) Mapper[T] {
 	return func(object T) []Key {
 		if name := object.GetLabels()[label]; name != "" {
 			return []Key{{Namespace: object.GetNamespace(), Name: name}}
@@ -115,10 +115,10 @@ func Label[T metav1.Object](label string) Mapper[T] {
 }
 
 // Unread tells of an update that it changes nothing which a reconcile reads.
-type Unread[T metav1.Object] func(was, is T) bool
+type IgnoreUpdate[T metav1.Object] func(was, is T) bool
 
 // StatusAlone is Unread for a kind whose status no reconcile reads, or which nobody else writes.
-func StatusAlone[T metav1.Object](was, is T) bool {
+func StatusOnly[T metav1.Object](was, is T) bool {
 	return is.GetGeneration() != 0 && was.GetGeneration() == is.GetGeneration() && was.GetUID() == is.GetUID() &&
 		maps.Equal(was.GetLabels(), is.GetLabels()) && maps.Equal(was.GetAnnotations(), is.GetAnnotations()) &&
 		was.GetDeletionTimestamp().Equal(is.GetDeletionTimestamp()) &&
@@ -127,14 +127,14 @@ func StatusAlone[T metav1.Object](was, is T) bool {
 
 // Watch enqueues the keys that m names whenever an object of the informer is added, changed or deleted, but for updates that any
 // of unread knows to be of no interest. All watches have to be set up before Run.
-func Watch[T metav1.Object](c *Controller, informer cache.SharedIndexInformer, m Mapper[T], unread ...Unread[T]) error {
+func Watch[T metav1.Object](c *Controller, informer cache.SharedIndexInformer, m Mapper[T], unread ...IgnoreUpdate[T]) error {
 	enqueue := func(object any) {
 		if gone, ok := object.(cache.DeletedFinalStateUnknown); ok {
 			object = gone.Obj
 		}
 		if typed, ok := object.(T); ok {
 			for _, key := range m(typed) {
-				c.queue.AddAfter(key, c.options.Gather)
+				c.queue.AddAfter(key, c.options.Debounce)
 			}
 		}
 	}
@@ -145,7 +145,7 @@ func Watch[T metav1.Object](c *Controller, informer cache.SharedIndexInformer, m
 			was, ok := before.(T)
 			is, alsoOK := after.(T)
 			if ok && alsoOK && (was.GetResourceVersion() == is.GetResourceVersion() ||
-				slices.ContainsFunc(unread, func(of Unread[T]) bool { return of(was, is) })) {
+				slices.ContainsFunc(unread, func(of IgnoreUpdate[T]) bool { return of(was, is) })) {
 				return
 			}
 			enqueue(before)
@@ -214,7 +214,7 @@ func (c *Controller) next(ctx context.Context, stopped <-chan struct{}) bool {
 	default:
 	}
 	if wait := c.writes.wait(key); wait > 0 {
-		c.metrics.Waited()
+		c.metrics.Deferred()
 		c.queue.AddAfter(key, wait)
 		return true
 	}
@@ -241,9 +241,9 @@ func (c *Controller) settle(key Key, result Result, err error) string {
 		c.queue.AddRateLimited(key)
 		c.options.Log.Error("reconcile failed, and will be tried again", "controller", c.name, "key", key.String(), "error", err, "failures", c.queue.NumRequeues(key))
 		return "failed"
-	case result.After > 0:
+	case result.RequeueAfter > 0:
 		c.queue.Forget(key)
-		c.queue.AddAfter(key, result.After)
+		c.queue.AddAfter(key, result.RequeueAfter)
 		return "again"
 	}
 	c.queue.Forget(key)

@@ -123,7 +123,7 @@ func TestComesBackWhenAsked(t *testing.T) {
 	var runs atomic.Int32
 	outcomes, _ := start(t, fake.NewClientset(configMap("a")), func(context.Context, controller.Key) (controller.Result, error) {
 		if runs.Add(1) == 1 {
-			return controller.Result{After: time.Millisecond}, nil
+			return controller.Result{RequeueAfter: time.Millisecond}, nil
 		}
 		return controller.Result{}, nil
 	})
@@ -160,7 +160,7 @@ func TestABurstOfChangesCostsOneReconcile(t *testing.T) {
 	c := controller.New("test", reconcile(func(context.Context, controller.Key) (controller.Result, error) {
 		runs.Add(1)
 		return controller.Result{}, nil
-	}), controller.Options{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Gather: 200 * time.Millisecond})
+	}), controller.Options{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Debounce: 200 * time.Millisecond})
 	client := fake.NewClientset()
 	factory := informers.NewSharedInformerFactory(client, 0)
 	require.NoError(t, controller.Watch(c, factory.Core().V1().ConfigMaps().Informer(), func(*corev1.ConfigMap) []controller.Key {
@@ -205,7 +205,7 @@ func TestAnUpdateOfNoInterestCostsNoReconcile(t *testing.T) {
 			t.Parallel()
 			is := was()
 			test.change(is)
-			require.Equal(t, test.alone, controller.StatusAlone(was(), is))
+			require.Equal(t, test.alone, controller.StatusOnly(was(), is))
 		})
 	}
 
@@ -217,7 +217,7 @@ func TestAnUpdateOfNoInterestCostsNoReconcile(t *testing.T) {
 		return controller.Result{}, nil
 	}), controller.Options{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Workers: 1})
 	factory := informers.NewSharedInformerFactory(client, 0)
-	require.NoError(t, controller.Watch(c, factory.Apps().V1().StatefulSets().Informer(), controller.Self[*appsv1.StatefulSet], controller.StatusAlone))
+	require.NoError(t, controller.Watch(c, factory.Apps().V1().StatefulSets().Informer(), controller.Self[*appsv1.StatefulSet], controller.StatusOnly))
 	factory.Start(t.Context().Done())
 	go func() { _ = c.Run(t.Context()) }()
 	require.Equal(t, "a", <-done)
@@ -236,9 +236,9 @@ func TestAnUpdateOfNoInterestCostsNoReconcile(t *testing.T) {
 func TestMapsByLabel(t *testing.T) {
 	t.Parallel()
 	object := configMap("a")
-	require.Empty(t, controller.Label[*corev1.ConfigMap]("owner")(object))
+	require.Empty(t, controller.FromLabel[*corev1.ConfigMap]("owner")(object))
 	object.Labels = map[string]string{"owner": "b"}
-	require.Equal(t, []controller.Key{{Namespace: "default", Name: "b"}}, controller.Label[*corev1.ConfigMap]("owner")(object))
+	require.Equal(t, []controller.Key{{Namespace: "default", Name: "b"}}, controller.FromLabel[*corev1.ConfigMap]("owner")(object))
 }
 
 func TestMetricsPassPrometheusLint(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 )
 
 // ErrLost is returned when the lease could not be renewed in time: another replica may lead, so the process has to end.
-var ErrLost = errors.New("the leader's lease was lost")
+var ErrLeaseLost = errors.New("the leader's lease was lost")
 
 // Options of an election. The durations default to those of Kubernetes' own components.
 type Options struct {
@@ -95,7 +95,7 @@ func await(ctx context.Context, release func(), started, ended <-chan struct{}, 
 		<-ended
 		return err
 	case <-ended:
-		return errors.Join(ErrLost, <-worked)
+		return errors.Join(ErrLeaseLost, <-worked)
 	}
 }
 

@@ -62,7 +62,7 @@ func TestALostLeaseEndsTheWork(t *testing.T) {
 		<-ctx.Done()
 		return nil
 	})
-	require.ErrorIs(t, err, leader.ErrLost)
+	require.ErrorIs(t, err, leader.ErrLeaseLost)
 }
 
 func TestTheErrorOfTheWorkComesBackAndTheLeaseIsFree(t *testing.T) {

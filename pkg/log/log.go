@@ -19,7 +19,7 @@ type Options struct {
 }
 
 // Defaults are info and json.
-func Defaults() Options { return Options{Level: "info", Format: "json"} }
+func DefaultOptions() Options { return Options{Level: "info", Format: "json"} }
 
 // AddFlags registers --log-level and --log-format.
 func (o *Options) AddFlags(flags *pflag.FlagSet) {

@@ -16,7 +16,7 @@ func TestNew(t *testing.T) {
 		fails   string
 		writes  string
 	}{
-		"writes JSON by default":          {options: log.Defaults(), writes: `"msg":"hello","key":"a/b"}`},
+		"writes JSON by default":          {options: log.DefaultOptions(), writes: `"msg":"hello","key":"a/b"}`},
 		"writes text where asked":         {options: log.Options{Level: "info", Format: "text"}, writes: "msg=hello key=a/b"},
 		"leaves out what is below":        {options: log.Options{Level: "error", Format: "json"}},
 		"names the flag of a wrong level": {options: log.Options{Level: "loud", Format: "json"}, fails: `--log-level="loud": must be debug, info, warn or error`},

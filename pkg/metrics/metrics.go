@@ -49,7 +49,7 @@ func (c *Controller) Reconciled(outcome string, took time.Duration) {
 }
 
 // Waited counts one reconcile that was put off.
-func (c *Controller) Waited() { c.waits.Inc() }
+func (c *Controller) Deferred() { c.waits.Inc() }
 
 // CountWrites returns a copy of config whose client counts every request that changes something, by verb, resource and status code.
 func CountWrites(config *rest.Config, r prometheus.Registerer) *rest.Config {

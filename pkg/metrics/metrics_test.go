@@ -68,7 +68,7 @@ func TestControllerMetrics(t *testing.T) {
 	registry := metrics.NewRegistry()
 	controller := metrics.NewController(registry, "example", func() int { return 3 })
 	controller.Reconciled("done", time.Millisecond)
-	controller.Waited()
+	controller.Deferred()
 	require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(`
 # HELP weir_queue_depth Keys that wait to be reconciled.
 # TYPE weir_queue_depth gauge

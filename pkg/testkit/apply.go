@@ -26,7 +26,7 @@ import (
 const FieldManager = "testkit"
 
 // Decode reads the objects of a YAML stream.
-func Decode(stream string) ([]*unstructured.Unstructured, error) {
+func DecodeYAML(stream string) ([]*unstructured.Unstructured, error) {
 	var objects []*unstructured.Unstructured
 	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewBufferString(stream), 4096)
 	for {
@@ -57,7 +57,7 @@ func Decode(stream string) ([]*unstructured.Unstructured, error) {
 // ApplyYAML applies the objects of a YAML stream on the server's side: definitions and namespaces first, and waiting
 // until definitions are established. Objects that name no namespace go to the one given. It returns what came of them.
 func (cp *ControlPlane) ApplyYAML(ctx context.Context, namespace, stream string) ([]*unstructured.Unstructured, error) {
-	objects, err := Decode(stream)
+	objects, err := DecodeYAML(stream)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func (cp *ControlPlane) ApplyFiles(ctx context.Context, namespace string, paths 
 			if err != nil {
 				return err
 			}
-			more, err := Decode(string(data))
+			more, err := DecodeYAML(string(data))
 			if err != nil {
 				return fmt.Errorf("%s: %w", path, err)
 			}

@@ -42,7 +42,7 @@ func (cp *ControlPlane) startStore() error {
 	client := "unix://" + cp.file("etcd.sock")
 	// What it advertises must be of this form; there is nobody to use it.
 	const nobody = "http://127.0.0.1:1"
-	return cp.minder.start(binaries.Etcd, cp.set.Path(binaries.Etcd), []string{
+	return cp.supervisor.start(binaries.Etcd, cp.set.Path(binaries.Etcd), []string{
 		"--data-dir=" + cp.file("etcd"),
 		// A crash of the machine may lose all of it: nobody will miss it.
 		"--unsafe-no-fsync",
@@ -69,7 +69,7 @@ func (cp *ControlPlane) startAPIServer(port int) error {
 		"--allow-privileged=true",
 		"--max-requests-inflight=1600", "--max-mutating-requests-inflight=800",
 	}
-	return cp.minder.start(binaries.APIServer, cp.set.Path(binaries.APIServer), append(args, cp.options.APIServerArgs...))
+	return cp.supervisor.start(binaries.APIServer, cp.set.Path(binaries.APIServer), append(args, cp.options.APIServerArgs...))
 }
 
 func (cp *ControlPlane) startControllerManager() error {
@@ -83,7 +83,7 @@ func (cp *ControlPlane) startControllerManager() error {
 		// Simulated nodes send no heartbeats; how a node is doing is what its status says.
 		"--node-monitor-grace-period=24h",
 	}
-	return cp.minder.start(binaries.ControllerManager, cp.set.Path(binaries.ControllerManager), append(args, cp.options.ControllerManagerArgs...))
+	return cp.supervisor.start(binaries.ControllerManager, cp.set.Path(binaries.ControllerManager), append(args, cp.options.ControllerManagerArgs...))
 }
 
 func (cp *ControlPlane) startScheduler() error {
@@ -91,7 +91,7 @@ func (cp *ControlPlane) startScheduler() error {
 		"--kubeconfig=" + cp.Kubeconfig(), "--leader-elect=false", "--secure-port=0",
 		"--kube-api-qps=2000", "--kube-api-burst=4000",
 	}
-	return cp.minder.start(binaries.Scheduler, cp.set.Path(binaries.Scheduler), append(args, cp.options.SchedulerArgs...))
+	return cp.supervisor.start(binaries.Scheduler, cp.set.Path(binaries.Scheduler), append(args, cp.options.SchedulerArgs...))
 }
 
 func (cp *ControlPlane) startKwok() error {
@@ -102,7 +102,7 @@ func (cp *ControlPlane) startKwok() error {
 	if err := os.WriteFile(cp.file("kwok.yaml"), stages, 0o600); err != nil {
 		return err
 	}
-	return cp.minder.start(binaries.Kwok, cp.set.Path(binaries.Kwok), []string{
+	return cp.supervisor.start(binaries.Kwok, cp.set.Path(binaries.Kwok), []string{
 		"--kubeconfig=" + cp.Kubeconfig(), "--config=" + cp.file("kwok.yaml"), "--manage-all-nodes",
 	})
 }

@@ -27,18 +27,18 @@ const startTimeout = 2 * time.Minute
 // ControlPlane is a running etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kwok. Its methods may be
 // called concurrently.
 type ControlPlane struct {
-	options   Options
-	set       *binaries.Set
-	dir       string
-	url       string
-	token     string
-	authority *authority
-	minder    *minder
-	client    kubernetes.Interface
-	dynamic   dynamic.Interface
-	mapper    *mapper
-	nodes     atomic.Int64
-	stop      sync.Once
+	options    Options
+	set        *binaries.Set
+	dir        string
+	url        string
+	token      string
+	authority  *authority
+	supervisor *supervisor
+	client     kubernetes.Interface
+	dynamic    dynamic.Interface
+	mapper     *mapper
+	nodes      atomic.Int64
+	stop       sync.Once
 }
 
 // Start returns a control plane that is up, its nodes Ready. The first ever builds its programs, which takes minutes.
@@ -52,9 +52,9 @@ func Start(ctx context.Context, options Options) (*ControlPlane, error) {
 	defer cancel()
 	cp := &ControlPlane{options: options, set: set, token: rand.Text()}
 	if err := cp.start(ctx); err != nil {
-		if cp.minder != nil {
-			if fault := cp.minder.fault(); fault != nil && !strings.Contains(err.Error(), fault.Error()) {
-				err = errors.Join(err, fault)
+		if cp.supervisor != nil {
+			if failure := cp.supervisor.err(); failure != nil && !strings.Contains(err.Error(), failure.Error()) {
+				err = errors.Join(err, failure)
 			}
 			err = errors.Join(err, cp.Stop())
 		}
@@ -68,8 +68,8 @@ func (cp *ControlPlane) start(ctx context.Context) error {
 	if cp.dir, err = makeDir(); err != nil {
 		return fmt.Errorf("make a directory: %w", err)
 	}
-	if cp.minder, err = startMinder(cp.set.Path(binaries.Minder), cp.dir); err != nil {
-		return errors.Join(fmt.Errorf("start minder: %w", err), os.RemoveAll(cp.dir))
+	if cp.supervisor, err = startSupervisor(cp.set.Path(binaries.Supervisor), cp.dir); err != nil {
+		return errors.Join(fmt.Errorf("start supervisor: %w", err), os.RemoveAll(cp.dir))
 	}
 	if cp.authority, err = newAuthority(); err != nil {
 		return fmt.Errorf("make a certificate authority: %w", err)
@@ -106,10 +106,10 @@ func (cp *ControlPlane) serve(ctx context.Context) error {
 			return err
 		}
 		cp.url = fmt.Sprintf("https://127.0.0.1:%d", port)
-		if cp.client, err = kubernetes.NewForConfig(cp.REST()); err != nil {
+		if cp.client, err = kubernetes.NewForConfig(cp.RESTConfig()); err != nil {
 			return err
 		}
-		if cp.dynamic, err = dynamic.NewForConfig(cp.REST()); err != nil {
+		if cp.dynamic, err = dynamic.NewForConfig(cp.RESTConfig()); err != nil {
 			return err
 		}
 		cp.mapper = newMapper(cp.client.Discovery())
@@ -122,7 +122,7 @@ func (cp *ControlPlane) serve(ctx context.Context) error {
 		err = cp.poll(ctx, "readiness", func(ctx context.Context) error {
 			return cp.client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
 		})
-		if err == nil || attempt == 5 || !strings.Contains(logTail(cp.minder.log(binaries.APIServer), 50), "address already in use") {
+		if err == nil || attempt == 5 || !strings.Contains(logTail(cp.supervisor.log(binaries.APIServer), 50), "address already in use") {
 			return err
 		}
 	}
@@ -131,7 +131,7 @@ func (cp *ControlPlane) serve(ctx context.Context) error {
 // poll waits until the condition holds; it gives up as soon as a component has ended.
 func (cp *ControlPlane) poll(ctx context.Context, what string, condition func(context.Context) error) error {
 	return poll(ctx, what, 25*time.Millisecond, func(ctx context.Context) error {
-		if err := cp.minder.fault(); err != nil {
+		if err := cp.supervisor.err(); err != nil {
 			return final{err}
 		}
 		return condition(ctx)
@@ -141,7 +141,7 @@ func (cp *ControlPlane) poll(ctx context.Context, what string, condition func(co
 // Stop ends all components and removes what they wrote. It may be called more than once.
 func (cp *ControlPlane) Stop() error {
 	var err error
-	cp.stop.Do(func() { err = cp.minder.stop() })
+	cp.stop.Do(func() { err = cp.supervisor.stop() })
 	if err != nil {
 		return fmt.Errorf("stop the control plane: %w", err)
 	}
@@ -152,7 +152,7 @@ func (cp *ControlPlane) Stop() error {
 func (cp *ControlPlane) Dir() string { return cp.dir }
 
 // Fault is nil unless a component has ended on its own; then it tells which one, and the end of its log.
-func (cp *ControlPlane) Fault() error { return cp.minder.fault() }
+func (cp *ControlPlane) Err() error { return cp.supervisor.err() }
 
 // Client is an administrator's.
 func (cp *ControlPlane) Client() kubernetes.Interface { return cp.client }
@@ -162,12 +162,12 @@ func (cp *ControlPlane) Dynamic() dynamic.Interface { return cp.dynamic }
 
 // Pause stops a component, by the name of its program, without its noticing, until Resume: a hung API server, a slow scheduler.
 func (cp *ControlPlane) Pause(component string) error {
-	return cp.minder.signal(component, syscall.SIGSTOP)
+	return cp.supervisor.signal(component, syscall.SIGSTOP)
 }
 
 // Resume ends a Pause.
 func (cp *ControlPlane) Resume(component string) error {
-	return cp.minder.signal(component, syscall.SIGCONT)
+	return cp.supervisor.signal(component, syscall.SIGCONT)
 }
 
 func freePort() (int, error) {

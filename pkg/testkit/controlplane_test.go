@@ -89,7 +89,7 @@ func TestLeavesHeldPodsToTheTest(t *testing.T) {
 			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "example.test/c"}}},
 		}
 		if name == "held" {
-			pod.Annotations = map[string]string{testkit.HoldAnnotation: ""}
+			pod.Annotations = map[string]string{testkit.PauseAnnotation: ""}
 		}
 		_, err := cp.Client().CoreV1().Pods(namespace).Create(t.Context(), pod, metav1.CreateOptions{})
 		require.NoError(t, err)
@@ -105,7 +105,7 @@ func TestLeavesHeldPodsToTheTest(t *testing.T) {
 			return err
 		}
 		if held.Status.Phase != corev1.PodPending {
-			return testkit.Final(fmt.Errorf("the held pod is %s", held.Status.Phase))
+			return testkit.Permanent(fmt.Errorf("the held pod is %s", held.Status.Phase))
 		}
 		if free.Status.Phase != corev1.PodRunning || held.Spec.NodeName == "" {
 			return fmt.Errorf("free is %s, held is on node %q", free.Status.Phase, held.Spec.NodeName)
@@ -151,7 +151,7 @@ subjects:
 	}
 	testkit.Eventually(t, 10*time.Second, func(context.Context) error { return list(member) })
 	require.NoError(t, list(account))
-	require.NoError(t, list(cp.REST()))
+	require.NoError(t, list(cp.RESTConfig()))
 	require.True(t, apierrors.IsForbidden(list(stranger)), list(stranger))
 }
 
@@ -230,7 +230,7 @@ func TestPausesAComponent(t *testing.T) {
 	})
 	require.NoError(t, cp.Resume("kube-apiserver"))
 	testkit.Eventually(t, 10*time.Second, version)
-	require.NoError(t, cp.Fault())
+	require.NoError(t, cp.Err())
 }
 
 func TestNoticesAComponentThatEndsOnItsOwn(t *testing.T) {
@@ -239,7 +239,7 @@ func TestNoticesAComponentThatEndsOnItsOwn(t *testing.T) {
 	if err == nil {
 		defer func() { require.NoError(t, cp.Stop()) }()
 		testkit.Eventually(t, 10*time.Second, func(context.Context) error {
-			if err = cp.Fault(); err == nil {
+			if err = cp.Err(); err == nil {
 				return fmt.Errorf("no fault is noticed")
 			}
 			return nil

@@ -61,7 +61,7 @@ func TestLeavesNoProcessBehindWhenTheMinderIsKilled(t *testing.T) {
 	}
 	_, dir := startVictim(t)
 	for pid, command := range processesOf(t, dir) {
-		if strings.HasSuffix(strings.Fields(command)[0], "/minder") {
+		if strings.HasSuffix(strings.Fields(command)[0], "/supervisor") {
 			require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
 		}
 	}
@@ -92,7 +92,7 @@ func startVictim(t *testing.T) (*os.Process, string) {
 	lines := bufio.NewScanner(stdout)
 	for lines.Scan() {
 		if dir, ok := strings.CutPrefix(lines.Text(), "directory "); ok {
-			require.GreaterOrEqual(t, len(processesOf(t, dir)), 6, "all components and minder run")
+			require.GreaterOrEqual(t, len(processesOf(t, dir)), 6, "all components and supervisor run")
 			return cmd.Process, dir
 		}
 	}

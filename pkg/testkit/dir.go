@@ -15,7 +15,7 @@ const (
 	roomNeeded = 1 << 30
 )
 
-// makeDir makes a directory, in memory where there is room for it, and removes those whose minder was itself killed.
+// makeDir makes a directory, in memory where there is room for it, and removes those whose supervisor was itself killed.
 func makeDir() (string, error) {
 	parent := os.TempDir()
 	if shm := "/dev/shm"; room(shm) > roomNeeded && unix.Access(shm, unix.W_OK) == nil {

@@ -14,7 +14,7 @@ type final struct{ error }
 func (f final) Unwrap() error { return f.error }
 
 // Final makes Poll and Eventually give up at once with this error.
-func Final(err error) error { return final{err} }
+func Permanent(err error) error { return final{err} }
 
 // Eventually waits until the condition returns nil, and fails the test with its last error when the deadline has passed.
 func Eventually(t testing.TB, deadline time.Duration, condition func(context.Context) error) {

@@ -13,7 +13,7 @@ import (
 )
 
 // REST is an administrator's configuration; the caller may change it.
-func (cp *ControlPlane) REST() *rest.Config {
+func (cp *ControlPlane) RESTConfig() *rest.Config {
 	config := cp.anyone()
 	config.BearerToken = cp.token
 	return config

@@ -29,7 +29,7 @@ func New(t testing.TB, options ...Option) *ControlPlane {
 		t.Fatalf("start a control plane: %v", err)
 	}
 	t.Cleanup(func() {
-		if err := cp.Fault(); err != nil {
+		if err := cp.Err(); err != nil {
 			t.Error(err)
 		}
 		if err := cp.Stop(); err != nil {
@@ -58,7 +58,7 @@ func Shared(t testing.TB) *ControlPlane {
 	if shared.err != nil {
 		t.Fatalf("start the shared control plane: %v", shared.err)
 	}
-	if err := shared.cp.Fault(); err != nil {
+	if err := shared.cp.Err(); err != nil {
 		t.Fatal(err)
 	}
 	return shared.cp
@@ -82,7 +82,7 @@ func Main(m *testing.M) {
 // Namespace makes a namespace named after the test, in which pods can be made, and has it deleted after the test.
 func (cp *ControlPlane) Namespace(t testing.TB) string {
 	t.Helper()
-	name, err := cp.MakeNamespace(t.Context(), t.Name())
+	name, err := cp.CreateNamespace(t.Context(), t.Name())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func (cp *ControlPlane) Namespace(t testing.TB) string {
 var notInNames = regexp.MustCompile(`[^a-z0-9]+`)
 
 // MakeNamespace makes a namespace with a name like the one given, and waits for its default service account.
-func (cp *ControlPlane) MakeNamespace(ctx context.Context, like string) (string, error) {
+func (cp *ControlPlane) CreateNamespace(ctx context.Context, like string) (string, error) {
 	like = strings.Trim(notInNames.ReplaceAllString(strings.ToLower(like), "-"), "-")
 	name := strings.Trim(like[:min(len(like), 40)], "-") + "-" + strings.ToLower(rand.Text()[:6])
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}

@@ -12,7 +12,7 @@ import (
 
 // HoldAnnotation on a pod or node, with any value, keeps the simulated kubelet away from it: its status, and the
 // deletion of a pod, are then the test's to decide.
-const HoldAnnotation = "testkit.weir.dev/hold"
+const PauseAnnotation = "testkit.weir.dev/hold"
 
 // stages are kwok's own, which leave alone what is held, and those of the caller.
 func stages(dir string, more []string) ([]byte, error) {
@@ -35,7 +35,7 @@ func stages(dir string, more []string) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", filepath.Base(file), err)
 		}
-		selectors = append(selectors, map[string]any{"key": `.metadata.annotations["` + HoldAnnotation + `"]`, "operator": "DoesNotExist"})
+		selectors = append(selectors, map[string]any{"key": `.metadata.annotations["` + PauseAnnotation + `"]`, "operator": "DoesNotExist"})
 		if err := unstructured.SetNestedSlice(stage.Object, selectors, "spec", "selector", field); err != nil {
 			return nil, fmt.Errorf("%s: %w", filepath.Base(file), err)
 		}

@@ -85,7 +85,7 @@ func (o options) namespace(connector int) string {
 }
 
 func (g *ground) watch(ctx context.Context) error {
-	connection := g.cp.REST()
+	connection := g.cp.RESTConfig()
 	var err error
 	if g.weir, err = versioned.NewForConfig(connection); err != nil {
 		return fmt.Errorf("make a client: %w", err)
@@ -149,7 +149,7 @@ func (g *ground) until(ctx context.Context, what string, s *rig.ConnectScheduler
 		case <-g.changed:
 			<-pause.C
 		case <-second.C:
-			faults := []error{g.cp.Fault(), g.runner.Fault()}
+			faults := []error{g.cp.Err(), g.runner.Fault()}
 			if s != nil {
 				faults = append(faults, s.Fault())
 			}

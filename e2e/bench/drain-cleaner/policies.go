@@ -34,7 +34,7 @@ type crowd struct {
 // many gives the service policies and pods, then nothing, and then the drain of a node.
 func many(ctx context.Context, o options, cp *testkit.ControlPlane, root, dir string) (err error) {
 	c := &crowd{options: o, cp: cp}
-	if c.weir, err = versioned.NewForConfig(cp.REST()); err != nil {
+	if c.weir, err = versioned.NewForConfig(cp.RESTConfig()); err != nil {
 		return fmt.Errorf("make a client: %w", err)
 	}
 	if err := c.pods(ctx); err != nil {

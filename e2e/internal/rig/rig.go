@@ -66,7 +66,7 @@ func Install(ctx context.Context, cp *testkit.ControlPlane, root, service string
 	if err != nil {
 		return base, err
 	}
-	objects, err := testkit.Decode(manifests)
+	objects, err := testkit.DecodeYAML(manifests)
 	if err != nil {
 		return base, fmt.Errorf("decode deploy/%s: %w", service, err)
 	}

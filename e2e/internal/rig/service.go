@@ -51,7 +51,7 @@ func StartConnectScheduler(ctx context.Context, cp *testkit.ControlPlane, root s
 
 func (s *ConnectScheduler) ready(ctx context.Context) error {
 	if err := s.Fault(); err != nil {
-		return testkit.Final(err)
+		return testkit.Permanent(err)
 	}
 	if s.address == "" {
 		if s.address = s.served(); s.address == "" {

@@ -28,7 +28,7 @@ const (
 	Scheduler         = "kube-scheduler"
 	Kubectl           = "kubectl"
 	Kwok              = "kwok"
-	Minder            = "minder"
+	Supervisor        = "supervisor"
 )
 
 // What is built. A program found elsewhere may be another patch release.
@@ -38,7 +38,7 @@ const (
 	KwokVersion       = "v0.8.0"
 )
 
-//go:embed module/*.txt minder/*.go
+//go:embed module/*.txt supervisor/*.go
 var sources embed.FS
 
 // Set is where the programs are.
@@ -127,7 +127,7 @@ func flock(ctx context.Context, f *os.File, progress io.Writer) error {
 	}
 }
 
-// cacheKey changes whenever anything would that is built.
+// cacheKey is a hash of everything that determines the programs: the embedded sources, the Go version and the flags.
 func cacheKey() (string, error) {
 	h := sha256.New()
 	fmt.Fprintln(h, runtime.Version(), runtime.GOOS, runtime.GOARCH, ldflags)

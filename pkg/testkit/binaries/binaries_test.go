@@ -15,10 +15,10 @@ import (
 func TestEverythingEmbeddedIsLaidOut(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, layOut(dir))
-	entries, err := sources.ReadDir("minder")
+	entries, err := sources.ReadDir("supervisor")
 	require.NoError(t, err)
 	for _, e := range entries {
-		require.FileExists(t, filepath.Join(dir, "minder", e.Name()))
+		require.FileExists(t, filepath.Join(dir, "supervisor", e.Name()))
 	}
 	for _, file := range []string{"go.mod", "go.sum", "tools.go", "etcd/main.go"} {
 		require.FileExists(t, filepath.Join(dir, file))
@@ -64,10 +64,10 @@ func TestThoseWhoComeTogetherBuildOnce(t *testing.T) {
 	group.Wait()
 	built := 0
 	for i := range progress {
-		built += strings.Count(progress[i].String(), "minder: done")
+		built += strings.Count(progress[i].String(), "supervisor: done")
 	}
 	require.Equal(t, 1, built)
-	require.FileExists(t, filepath.Join(set.Dir, Minder))
+	require.FileExists(t, filepath.Join(set.Dir, Supervisor))
 	require.Empty(t, buildsOf(t, set))
 }
 
@@ -112,6 +112,6 @@ func TestProgramsFoundElsewhereMustBeOfTheRightVersion(t *testing.T) {
 	for _, a := range missing {
 		names = append(names, a.name)
 	}
-	require.Subset(t, names, []string{Minder, "stages", APIServer})
+	require.Subset(t, names, []string{Supervisor, "stages", APIServer})
 	require.NotContains(t, names, Etcd)
 }

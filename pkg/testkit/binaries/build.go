@@ -23,13 +23,13 @@ const ldflags = "-s -w" +
 
 // layout is where each embedded file goes; a real go.mod here would make a module that embedding does not reach.
 var layout = map[string]string{
-	"module/go.mod.txt":         "go.mod",
-	"module/go.sum.txt":         "go.sum",
-	"module/tools.go.txt":       "tools.go",
-	"module/etcd.go.txt":        "etcd/main.go",
-	"minder/main.go":            "minder/main.go",
-	"minder/pdeathsig_linux.go": "minder/pdeathsig_linux.go",
-	"minder/pdeathsig_other.go": "minder/pdeathsig_other.go",
+	"module/go.mod.txt":             "go.mod",
+	"module/go.sum.txt":             "go.sum",
+	"module/tools.go.txt":           "tools.go",
+	"module/etcd.go.txt":            "etcd/main.go",
+	"supervisor/main.go":            "supervisor/main.go",
+	"supervisor/pdeathsig_linux.go": "supervisor/pdeathsig_linux.go",
+	"supervisor/pdeathsig_other.go": "supervisor/pdeathsig_other.go",
 }
 
 const buildingSuffix = ".building-"
@@ -103,7 +103,7 @@ func goCommand(ctx context.Context, dir string, args ...string) *exec.Cmd {
 
 func compile(ctx context.Context, module, out string, a artifact, r *reporter) error {
 	flags := ldflags
-	if a.name == Minder || a.name == Etcd {
+	if a.name == Supervisor || a.name == Etcd {
 		flags = "-s -w"
 	}
 	cmd := goCommand(ctx, module, "build", "-v", "-buildvcs=false", "-ldflags", flags, "-o", out, a.pkg)

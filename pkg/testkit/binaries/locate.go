@@ -22,7 +22,7 @@ type artifact struct {
 }
 
 var artifacts = []artifact{
-	{name: Minder, pkg: "./minder"},
+	{name: Supervisor, pkg: "./supervisor"},
 	{name: "stages"},
 	{name: Etcd, pkg: "./etcd", version: "etcd Version: 3.6.", ask: []string{"--version"}},
 	{name: APIServer, pkg: "k8s.io/kubernetes/cmd/kube-apiserver", version: "Kubernetes v1.36.", ask: []string{"--version"}},

@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/weir-dev/weir/pkg/testkit"
+	"github.com/weir-dev/weir/pkg/testkit/env"
 	"github.com/weir-dev/weir/pkg/testkit/snapshot"
 	"github.com/weir-dev/weir/pkg/testkit/transport"
-	"github.com/weir-dev/weir/pkg/testkit/world"
 )
 
 // How many of each kind Sample runs, and after how many failures no more are looked for.
@@ -44,8 +44,8 @@ func Replay(t testing.TB, cp *testkit.ControlPlane, s Scenario) Report {
 
 // Run is Replay outside of a test. An error means that the scenario does not even work undisturbed.
 func Run(ctx context.Context, cp *testkit.ControlPlane, s Scenario, mode Mode) (Report, error) {
-	if s.Hold == 0 {
-		s.Hold = time.Second
+	if s.PauseDuration == 0 {
+		s.PauseDuration = time.Second
 	}
 	if s.Parallel == 0 {
 		s.Parallel = 4
@@ -82,7 +82,7 @@ func Run(ctx context.Context, cp *testkit.ControlPlane, s Scenario, mode Mode) (
 		})
 	}
 	err = group.Wait()
-	report.Took = time.Since(began)
+	report.Duration = time.Since(began)
 	return report, err
 }
 
@@ -96,11 +96,11 @@ func (s Scenario) disturbances(writes []transport.Write, mode Mode) []disturbanc
 		all = append(all, killed(i+1, writes[i]))
 	}
 	for _, i := range spread(len(writes), stales) {
-		all = append(all, frozen(i+1, writes[i], s.Hold), rewound(i+1, writes[i], s.Hold))
+		all = append(all, frozen(i+1, writes[i], s.PauseDuration), rewound(i+1, writes[i], s.PauseDuration))
 	}
-	all = append(all, lagging(s.Hold/2), blinking(s.Hold/4))
+	all = append(all, lagging(s.PauseDuration/2), blinking(s.PauseDuration/4))
 	for _, i := range spread(len(s.Steps), steps) {
-		all = append(all, blinded(i, s.Steps[i].Name, s.Hold))
+		all = append(all, blinded(i, s.Steps[i].Name, s.PauseDuration))
 	}
 	return all
 }
@@ -123,7 +123,7 @@ func spread(n, k int) []int {
 func (s Scenario) once(ctx context.Context, cp *testkit.ControlPlane, d disturbance, want snapshot.Snapshot) (got snapshot.Snapshot, writes []transport.Write, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	w, err := world.New(ctx, cp, s.Name, s.Subject)
+	w, err := env.New(ctx, cp, s.Name, s.Subject)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -140,7 +140,7 @@ func (s Scenario) once(ctx context.Context, cp *testkit.ControlPlane, d disturba
 	if d.end != nil {
 		d.end(w)
 	}
-	err = w.Settle(ctx, func(ctx context.Context) error {
+	err = w.WaitStable(ctx, func(ctx context.Context) error {
 		if s.Done != nil {
 			if err := s.Done(ctx, w.Env); err != nil {
 				return err
@@ -164,7 +164,7 @@ func (s Scenario) once(ctx context.Context, cp *testkit.ControlPlane, d disturba
 	return got, w.Writes(), err
 }
 
-func (s Scenario) run(ctx context.Context, step Step, w *world.World) error {
+func (s Scenario) run(ctx context.Context, step Step, w *env.Runner) error {
 	deadline := s.Deadline
 	if deadline == 0 {
 		deadline = time.Minute
@@ -173,5 +173,5 @@ func (s Scenario) run(ctx context.Context, step Step, w *world.World) error {
 	defer cancel()
 	err := step.Run(ctx, w.Env)
 	// Why the service has ended says more than what the step was waiting for.
-	return errors.Join(err, w.Fault())
+	return errors.Join(err, w.Err())
 }

@@ -14,7 +14,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/weir-dev/weir/pkg/testkit"
-	"github.com/weir-dev/weir/pkg/testkit/internal/toy"
+	"github.com/weir-dev/weir/pkg/testkit/internal/sample"
 	"github.com/weir-dev/weir/pkg/testkit/perturb"
 	"github.com/weir-dev/weir/pkg/testkit/snapshot"
 )
@@ -29,14 +29,14 @@ data: {value: %s}
 `
 
 // scenario makes two sources, changes one and deletes the other.
-func scenario(fault toy.Fault) perturb.Scenario {
+func scenario(fault sample.Fault) perturb.Scenario {
 	return perturb.Scenario{
 		Name: "copies follow their sources",
 		Subject: perturb.Subject{
-			Service:  toy.Service(fault),
-			Compare:  snapshot.Of(schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}),
-			Quiet:    300 * time.Millisecond,
-			Deadline: 10 * time.Second,
+			Service:     sample.Service(fault),
+			Compare:     snapshot.Namespaced(schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}),
+			QuietPeriod: 300 * time.Millisecond,
+			Deadline:    10 * time.Second,
 		},
 		Steps: []perturb.Step{
 			perturb.Apply("make two", fmt.Sprintf(source, "one", "alpha")+"---"+fmt.Sprintf(source, "two", "beta")),
@@ -66,7 +66,7 @@ func scenario(fault toy.Fault) perturb.Scenario {
 
 func TestARightControllerEndsInTheSameObjectsWhateverHappens(t *testing.T) {
 	t.Parallel()
-	report := perturb.Replay(t, testkit.Shared(t), scenario(toy.None))
+	report := perturb.Replay(t, testkit.Shared(t), scenario(sample.NoFault))
 	require.NotEmpty(t, report.Writes)
 	for _, kind := range []perturb.Kind{perturb.Intermediate, perturb.Stale, perturb.Unobserved} {
 		require.NotZero(t, report.Runs[kind], kind)
@@ -75,10 +75,10 @@ func TestARightControllerEndsInTheSameObjectsWhateverHappens(t *testing.T) {
 
 func TestFindsTheFaultsOfWrongControllers(t *testing.T) {
 	t.Parallel()
-	for fault, kind := range map[toy.Fault]perturb.Kind{
-		toy.LosesWork:   perturb.Intermediate,
-		toy.TrustsCache: perturb.Stale,
-		toy.NeedsEvents: perturb.Unobserved,
+	for fault, kind := range map[sample.Fault]perturb.Kind{
+		sample.LosesWork:   perturb.Intermediate,
+		sample.TrustsCache: perturb.Stale,
+		sample.NeedsEvents: perturb.Unobserved,
 	} {
 		t.Run(string(fault), func(t *testing.T) {
 			t.Parallel()
@@ -103,7 +103,7 @@ func TestFindsTheFaultsOfWrongControllers(t *testing.T) {
 
 func TestRefusesAControllerThatNeverRests(t *testing.T) {
 	t.Parallel()
-	s := scenario(toy.NeverRests)
+	s := scenario(sample.NeverStable)
 	s.Deadline = 3 * time.Second
 	_, err := perturb.Run(t.Context(), testkit.Shared(t), s, perturb.Sample)
 	require.ErrorContains(t, err, "undisturbed")
@@ -111,7 +111,7 @@ func TestRefusesAControllerThatNeverRests(t *testing.T) {
 
 func TestRefusesAServiceThatEndsOnItsOwn(t *testing.T) {
 	t.Parallel()
-	s := scenario(toy.None)
+	s := scenario(sample.NoFault)
 	s.Service = failing
 	_, err := perturb.Run(t.Context(), testkit.Shared(t), s, perturb.Sample)
 	require.ErrorContains(t, err, "out of order")

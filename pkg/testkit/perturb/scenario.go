@@ -12,16 +12,16 @@ import (
 	"strings"
 	"time"
 
+	"github.com/weir-dev/weir/pkg/testkit/env"
 	"github.com/weir-dev/weir/pkg/testkit/snapshot"
 	"github.com/weir-dev/weir/pkg/testkit/transport"
-	"github.com/weir-dev/weir/pkg/testkit/world"
 )
 
 type (
 	// Env is where a step acts.
-	Env = world.Env
+	Env = env.Env
 	// Subject is the service under test.
-	Subject = world.Subject
+	Subject = env.Subject
 	// Listing is a kind of object to compare.
 	Listing = snapshot.Listing
 )
@@ -35,7 +35,7 @@ type Scenario struct {
 	Done func(context.Context, Env) error
 	// Hold is how long caches stand still and events get lost; a second unless set. In this time the service
 	// must be able to do what it would do wrong.
-	Hold time.Duration
+	PauseDuration time.Duration
 	// Parallel is how many replays run at a time, each in a namespace of its own; 4 unless set.
 	Parallel int
 }
@@ -86,21 +86,21 @@ type Report struct {
 	Runs map[Kind]int
 	// Failures are the replays that ended otherwise.
 	Failures []Failure
-	Took     time.Duration
+	Duration time.Duration
 }
 
 // Failure is a replay that ended otherwise than the undisturbed run.
 type Failure struct {
-	Kind        Kind
-	Disturbance string
-	Err         error
+	Kind         Kind
+	Perturbation string
+	Err          error
 	// Writes are those of all the service's incarnations.
 	Writes []transport.Write
 }
 
 func (f Failure) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s state: %s: %v\nits writes:", f.Kind, f.Disturbance, f.Err)
+	fmt.Fprintf(&b, "%s state: %s: %v\nits writes:", f.Kind, f.Perturbation, f.Err)
 	const most = 60
 	for i, w := range f.Writes {
 		if i == most {
@@ -122,5 +122,5 @@ func (r Report) String() string {
 		end = fmt.Sprintf("%d ended otherwise", len(r.Failures))
 	}
 	return fmt.Sprintf("perturbation: scenario %q: %d runs (%d intermediate, %d stale, %d unobserved), %s; %d writes undisturbed; %.1f s",
-		r.Scenario, total, r.Runs[Intermediate], r.Runs[Stale], r.Runs[Unobserved], end, len(r.Writes), r.Took.Seconds())
+		r.Scenario, total, r.Runs[Intermediate], r.Runs[Stale], r.Runs[Unobserved], end, len(r.Writes), r.Duration.Seconds())
 }

@@ -19,13 +19,13 @@ import (
 type Listing struct {
 	Resource schema.GroupVersionResource
 	// Cluster: the objects are in no namespace; Options then says which of them belong to one.
-	Cluster bool
+	ClusterScoped bool
 	// Options, if set, narrows the listing.
 	Options func(namespace string) metav1.ListOptions
 }
 
 // Of lists all of these resources in a namespace.
-func Of(resources ...schema.GroupVersionResource) []Listing {
+func Namespaced(resources ...schema.GroupVersionResource) []Listing {
 	listings := make([]Listing, len(resources))
 	for i, r := range resources {
 		listings[i].Resource = r
@@ -37,7 +37,7 @@ func Of(resources ...schema.GroupVersionResource) []Listing {
 type Normalizer func(*unstructured.Unstructured)
 
 // Without removes a field: Without("metadata", "annotations", "example.test/hash").
-func Without(path ...string) Normalizer {
+func RemoveField(path ...string) Normalizer {
 	return func(o *unstructured.Unstructured) { unstructured.RemoveNestedField(o.Object, path...) }
 }
 
@@ -53,7 +53,7 @@ func Take(ctx context.Context, client dynamic.Interface, namespace string, listi
 			options = l.Options(namespace)
 		}
 		var resource dynamic.ResourceInterface = client.Resource(l.Resource)
-		if !l.Cluster {
+		if !l.ClusterScoped {
 			resource = client.Resource(l.Resource).Namespace(namespace)
 		}
 		list, err := resource.List(ctx, options)

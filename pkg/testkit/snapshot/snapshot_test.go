@@ -67,7 +67,7 @@ const (
 )
 
 func TestRunsThatDifferOnlyInWhatKubernetesChoosesAreTheSame(t *testing.T) {
-	hash := Without("metadata", "annotations", "hash")
+	hash := RemoveField("metadata", "annotations", "hash")
 	a := run(t, "one-xyz", uidA, "bcd24", "1", hash)
 	b := run(t, "two-abc", uidB, "fgh57", "2", hash)
 	require.Empty(t, a.Diff(b))

@@ -67,7 +67,7 @@ func TestWorkloadsOfTwoNamespacesAreTheSame(t *testing.T) {
 	resource := func(group, version, resource string) schema.GroupVersionResource {
 		return schema.GroupVersionResource{Group: group, Version: version, Resource: resource}
 	}
-	listings := snapshot.Of(
+	listings := snapshot.Namespaced(
 		resource("apps", "v1", "statefulsets"), resource("apps", "v1", "deployments"), resource("apps", "v1", "replicasets"),
 		resource("apps", "v1", "controllerrevisions"), resource("batch", "v1", "jobs"), resource("policy", "v1", "poddisruptionbudgets"),
 		resource("", "v1", "pods"), resource("", "v1", "services"), resource("", "v1", "configmaps"), resource("", "v1", "serviceaccounts"),

@@ -23,15 +23,15 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/weir-dev/weir/pkg/testkit"
+	"github.com/weir-dev/weir/pkg/testkit/env"
 	"github.com/weir-dev/weir/pkg/testkit/snapshot"
-	"github.com/weir-dev/weir/pkg/testkit/world"
 )
 
 type (
 	// Env is where a change is tried.
-	Env = world.Env
+	Env = env.Env
 	// Subject is the service under test.
-	Subject = world.Subject
+	Subject = env.Subject
 )
 
 // Plan says what is changed, and what is looked at.
@@ -154,24 +154,24 @@ func (p Plan) try(ctx context.Context, cp *testkit.ControlPlane, change Change, 
 
 // stage is a world with the object in it.
 type stage struct {
-	*world.World
+	*env.Runner
 	plan   Plan
 	object *unstructured.Unstructured
 	client dynamic.ResourceInterface
 }
 
 func (p Plan) stage(ctx context.Context, cp *testkit.ControlPlane, like string, patch map[string]any) (*stage, error) {
-	objects, err := testkit.Decode(p.Base)
+	objects, err := testkit.DecodeYAML(p.Base)
 	if err != nil || len(objects) == 0 {
 		return nil, errors.Join(errors.New("the base has no object"), err)
 	}
 	object := objects[len(objects)-1]
 	object.Object = merged(object.Object, patch).(map[string]any)
-	w, err := world.New(ctx, cp, "transition-"+like, p.Subject)
+	w, err := env.New(ctx, cp, "transition-"+like, p.Subject)
 	if err != nil {
 		return nil, err
 	}
-	s := &stage{World: w, plan: p, object: object}
+	s := &stage{Runner: w, plan: p, object: object}
 	w.Start(ctx, nil)
 	for _, o := range objects {
 		if err == nil {
@@ -207,7 +207,7 @@ func (s *stage) patch(ctx context.Context, patch map[string]any) error {
 
 // settled waits for the wanted state, or any that lasts where none is given.
 func (s *stage) settled(ctx context.Context, want snapshot.Snapshot) (got snapshot.Snapshot, err error) {
-	err = s.Settle(ctx, func(ctx context.Context) error {
+	err = s.WaitStable(ctx, func(ctx context.Context) error {
 		if err := s.look(ctx, s.plan.Done); err != nil {
 			return err
 		}
@@ -232,7 +232,7 @@ func (s *stage) reported(ctx context.Context) error {
 	if s.plan.Reported == nil {
 		return errors.New("the plan does not say how the service reports")
 	}
-	return s.Settle(ctx, func(ctx context.Context) error { return s.look(ctx, s.plan.Reported) })
+	return s.WaitStable(ctx, func(ctx context.Context) error { return s.look(ctx, s.plan.Reported) })
 }
 
 func (s *stage) look(ctx context.Context, at func(*unstructured.Unstructured) error) error {

@@ -10,20 +10,20 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/weir-dev/weir/pkg/testkit"
-	"github.com/weir-dev/weir/pkg/testkit/internal/toy"
+	"github.com/weir-dev/weir/pkg/testkit/internal/sample"
 	"github.com/weir-dev/weir/pkg/testkit/snapshot"
 	"github.com/weir-dev/weir/pkg/testkit/transition"
 )
 
 func TestMain(m *testing.M) { testkit.Main(m) }
 
-func plan(fault toy.Fault) transition.Plan {
+func plan(fault sample.Fault) transition.Plan {
 	return transition.Plan{
 		Subject: transition.Subject{
-			Service:  toy.Service(fault),
-			Compare:  snapshot.Of(schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}),
-			Quiet:    300 * time.Millisecond,
-			Deadline: 5 * time.Second,
+			Service:     sample.Service(fault),
+			Compare:     snapshot.Namespaced(schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}),
+			QuietPeriod: 300 * time.Millisecond,
+			Deadline:    5 * time.Second,
 		},
 		Base: `
 apiVersion: v1
@@ -56,15 +56,15 @@ var changes = []transition.Change{
 
 func TestARightControllerUndoesWhatItDidForEarlierSpecs(t *testing.T) {
 	t.Parallel()
-	transition.Run(t, testkit.Shared(t), plan(toy.None), changes)
+	transition.Run(t, testkit.Shared(t), plan(sample.NoFault), changes)
 }
 
 func TestFindsTheFaultsOfWrongControllers(t *testing.T) {
 	t.Parallel()
-	for fault, want := range map[toy.Fault]struct{ change, message string }{
-		toy.NeverUndoes:    {"shouting", "the state is not what it was, after taking it back"},
-		toy.SwallowsErrors: {"shouting by half", "is neither refused nor reported"},
-		toy.LosesWork:      {"another value", "the state is not that of an object made with it"},
+	for fault, want := range map[sample.Fault]struct{ change, message string }{
+		sample.NeverUndoes:    {"shouting", "the state is not what it was, after taking it back"},
+		sample.SwallowsErrors: {"shouting by half", "is neither refused nor reported"},
+		sample.LosesWork:      {"another value", "the state is not that of an object made with it"},
 	} {
 		t.Run(string(fault), func(t *testing.T) {
 			t.Parallel()
@@ -80,7 +80,7 @@ func TestFindsTheFaultsOfWrongControllers(t *testing.T) {
 func TestHoldsAChangeThatIsWronglyCalledInvalidAgainstThePlan(t *testing.T) {
 	t.Parallel()
 	wrong := []transition.Change{{Name: "another value", Patch: `data: {value: beta}`}}
-	failures, err := transition.Try(t.Context(), testkit.Shared(t), plan(toy.None), wrong)
+	failures, err := transition.Try(t.Context(), testkit.Shared(t), plan(sample.NoFault), wrong)
 	require.NoError(t, err)
 	require.ErrorContains(t, errors.Join(failures...), "is neither refused nor reported")
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // Freeze holds back all watch events, so that caches stay as they are, until Thaw. Reads of the API server itself are not held back.
-func (t *Transport) Freeze() {
+func (t *Transport) PauseWatches() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	select {
@@ -23,7 +23,7 @@ func (t *Transport) Freeze() {
 }
 
 // Thaw ends Freeze and Rewind: caches see, in order, what happened in the meantime.
-func (t *Transport) Thaw() {
+func (t *Transport) ResumeWatches() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.past = ""
@@ -35,7 +35,7 @@ func (t *Transport) Thaw() {
 }
 
 // Lag delays all watch events by d from now on.
-func (t *Transport) Lag(d time.Duration) {
+func (t *Transport) DelayWatches(d time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.lag = d
@@ -44,15 +44,15 @@ func (t *Transport) Lag(d time.Duration) {
 // Rewind makes caches that start before Thaw see the world as it was at a resource version, and freezes them there: what an
 // API server does whose own cache has fallen behind. Only reads that accept such answers get them, that is, those that say
 // resourceVersion=0; those that insist on the present get it, as from a real server.
-func (t *Transport) Rewind(resourceVersion string) {
-	t.Freeze()
+func (t *Transport) ServeStale(resourceVersion string) {
+	t.PauseWatches()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.past = resourceVersion
 }
 
 // LoseEvents drops all watch events from now on, until Relist.
-func (t *Transport) LoseEvents() {
+func (t *Transport) DropEvents() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.losing = true
@@ -60,7 +60,7 @@ func (t *Transport) LoseEvents() {
 
 // Relist ends LoseEvents. Watches that lost events end with "410 Gone", as when the server's history is too short: the client
 // lists anew, and sees how things are, but not what happened in between.
-func (t *Transport) Relist() {
+func (t *Transport) ForceRelist() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.losing = false

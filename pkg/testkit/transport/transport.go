@@ -20,39 +20,39 @@ import (
 var ErrKilled = errors.New("the client was killed")
 
 // ErrLost is the error of a request whose reply was lost: it was carried out.
-var ErrLost = errors.New("the reply was lost")
+var ErrReplyLost = errors.New("the reply was lost")
 
 // Fate is what becomes of a write's reply.
-type Fate int
+type ReplyAction int
 
 const (
 	// Deliver it: all is well.
-	Deliver Fate = iota
+	DeliverReply ReplyAction = iota
 	// Lose it: the client sees an error, and lives on.
-	Lose
+	DropReply
 	// Kill the client before the reply reaches it: no request of it gets through from now on.
-	Kill
+	KillClient
 )
 
 // Option changes what a Transport does.
 type Option func(*Transport)
 
 // Ignoring leaves writes of these resources ("leases", "events") out: they are neither counted nor disturbed.
-func Ignoring(resources ...string) Option {
+func IgnoreResources(resources ...string) Option {
 	return func(t *Transport) { t.ignored = append(t.ignored, resources...) }
 }
 
 // Before is called with the number that a write will have, before it is sent. One that fails leaves its number to the next.
-func Before(hook func(n int)) Option { return func(t *Transport) { t.before = hook } }
+func BeforeWrite(hook func(n int)) Option { return func(t *Transport) { t.before = hook } }
 
 // After is called when the API server has carried out a write, and decides on the reply.
-func After(hook func(Write) Fate) Option { return func(t *Transport) { t.after = hook } }
+func AfterWrite(hook func(Write) ReplyAction) Option { return func(t *Transport) { t.after = hook } }
 
 // Transport is safe for concurrent use.
 type Transport struct {
 	ignored []string
 	before  func(int)
-	after   func(Write) Fate
+	after   func(Write) ReplyAction
 	// writing lets hooks see one write at a time: nothing else is under way when a client is killed.
 	writing sync.Mutex
 
@@ -159,9 +159,9 @@ func (r roundTripper) write(req *http.Request, write Write) (*http.Response, err
 		return resp, nil
 	}
 	switch t.after(write) {
-	case Lose:
-		return nil, discard(resp, ErrLost)
-	case Kill:
+	case DropReply:
+		return nil, discard(resp, ErrReplyLost)
+	case KillClient:
 		t.Kill()
 		return nil, discard(resp, ErrKilled)
 	}

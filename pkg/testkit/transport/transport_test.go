@@ -37,7 +37,7 @@ func TestCountsTheWritesThatWereCarriedOut(t *testing.T) {
 	t.Parallel()
 	cp := testkit.Shared(t)
 	namespace := cp.Namespace(t)
-	config, wire := transport.Wrap(cp.REST(), transport.Ignoring("events"))
+	config, wire := transport.Wrap(cp.RESTConfig(), transport.IgnoreResources("events"))
 	client := kubernetes.NewForConfigOrDie(config).CoreV1()
 	maps := client.ConfigMaps(namespace)
 	_, err := maps.Create(t.Context(), configMap("one", "1"), metav1.CreateOptions{})
@@ -67,11 +67,11 @@ func TestKillsTheClientAfterAWriteWasCarriedOut(t *testing.T) {
 	t.Parallel()
 	cp := testkit.Shared(t)
 	namespace := cp.Namespace(t)
-	config, wire := transport.Wrap(cp.REST(), transport.After(func(w transport.Write) transport.Fate {
+	config, wire := transport.Wrap(cp.RESTConfig(), transport.AfterWrite(func(w transport.Write) transport.ReplyAction {
 		if w.N == 3 {
-			return transport.Kill
+			return transport.KillClient
 		}
-		return transport.Deliver
+		return transport.DeliverReply
 	}))
 	maps := kubernetes.NewForConfigOrDie(config).CoreV1().ConfigMaps(namespace)
 	// Side by side: still not one more than the third may reach the server.
@@ -94,10 +94,10 @@ func TestLosesAReply(t *testing.T) {
 	t.Parallel()
 	cp := testkit.Shared(t)
 	namespace := cp.Namespace(t)
-	config, _ := transport.Wrap(cp.REST(), transport.After(func(transport.Write) transport.Fate { return transport.Lose }))
+	config, _ := transport.Wrap(cp.RESTConfig(), transport.AfterWrite(func(transport.Write) transport.ReplyAction { return transport.DropReply }))
 	maps := kubernetes.NewForConfigOrDie(config).CoreV1().ConfigMaps(namespace)
 	_, err := maps.Create(t.Context(), configMap("one", ""), metav1.CreateOptions{})
-	require.ErrorIs(t, err, transport.ErrLost)
+	require.ErrorIs(t, err, transport.ErrReplyLost)
 	_, err = maps.Get(t.Context(), "one", metav1.GetOptions{})
 	require.NoError(t, err)
 }
@@ -189,32 +189,32 @@ func TestDisturbsWhatCachesSee(t *testing.T) {
 				return made.ResourceVersion
 			}
 			remove := func(name string) { require.NoError(t, maps.Delete(t.Context(), name, metav1.DeleteOptions{})) }
-			config, wire := transport.Wrap(cp.REST())
+			config, wire := transport.Wrap(cp.RESTConfig())
 			saw := watchAll(t, informerOf(config, namespace))
 
-			wire.Freeze()
+			wire.PauseWatches()
 			create("frozen")
 			_, control := startControl(t, cp, namespace)
 			control.eventually(t, "add frozen")
 			require.Empty(t, saw.all())
-			wire.Thaw()
+			wire.ResumeWatches()
 			saw.eventually(t, "add frozen")
 
-			wire.Lag(300 * time.Millisecond)
+			wire.DelayWatches(300 * time.Millisecond)
 			began := time.Now()
 			create("late")
 			saw.eventually(t, "add frozen", "add late")
 			require.GreaterOrEqual(t, time.Since(began), 300*time.Millisecond)
-			wire.Lag(0)
+			wire.DelayWatches(0)
 
-			wire.LoseEvents()
+			wire.DropEvents()
 			create("fleeting")
 			remove("fleeting")
 			past := create("stays")
 			remove("late")
 			control.eventually(t, "add frozen", "add late", "add fleeting", "delete fleeting", "add stays", "delete late")
 			require.Equal(t, []string{"add frozen", "add late"}, saw.all())
-			wire.Relist()
+			wire.ForceRelist()
 			testkit.Eventually(t, 20*time.Second, func(context.Context) error {
 				if got := saw.all(); len(got) != 4 {
 					return fmt.Errorf("saw %v", got)
@@ -225,11 +225,11 @@ func TestDisturbsWhatCachesSee(t *testing.T) {
 
 			create("new")
 			remove("frozen")
-			config, wire = transport.Wrap(cp.REST())
-			wire.Rewind(past)
+			config, wire = transport.Wrap(cp.RESTConfig())
+			wire.ServeStale(past)
 			saw = watchAll(t, informerOf(config, namespace))
 			require.ElementsMatch(t, []string{"add frozen", "add late", "add stays"}, saw.all())
-			wire.Thaw()
+			wire.ResumeWatches()
 			testkit.Eventually(t, 20*time.Second, func(context.Context) error {
 				if got := fmt.Sprint(saw.all()[3:]); got != "[delete late add new delete frozen]" {
 					return fmt.Errorf("saw %v", got)
@@ -243,6 +243,6 @@ func TestDisturbsWhatCachesSee(t *testing.T) {
 // startControl watches undisturbed.
 func startControl(t *testing.T, cp *testkit.ControlPlane, namespace string) (cache.SharedIndexInformer, *seen) {
 	t.Helper()
-	informer := informersOf["dynamic, JSON"](cp.REST(), namespace)
+	informer := informersOf["dynamic, JSON"](cp.RESTConfig(), namespace)
 	return informer, watchAll(t, informer)
 }

@@ -45,7 +45,7 @@ func setUp(t *testing.T) *place {
 	cp := testkit.Shared(t)
 	install.Do(func() { errUp = start(cp) })
 	require.NoError(t, errUp)
-	weir, err := versioned.NewForConfig(cp.REST())
+	weir, err := versioned.NewForConfig(cp.RESTConfig())
 	require.NoError(t, err)
 	return &place{t, cp, weir, cp.Namespace(t)}
 }
@@ -58,7 +58,7 @@ func start(cp *testkit.ControlPlane) error {
 		return err
 	}
 	go func() { panicOn(rig.Service(ctx, account, rig.Options{})) }()
-	go func() { panicOn(rig.FakeRunner(ctx, cp.REST())) }()
+	go func() { panicOn(rig.FakeRunner(ctx, cp.RESTConfig())) }()
 	return nil
 }
 

@@ -43,7 +43,7 @@ func TestTwoHundredConnectorsAtRestCauseNoWriteAndNoReconcileInAMinute(t *testin
 	}
 	_, err := cp.ApplyYAML(ctx, namespace, stream.String())
 	require.NoError(t, err)
-	weir, err := versioned.NewForConfig(cp.REST())
+	weir, err := versioned.NewForConfig(cp.RESTConfig())
 	require.NoError(t, err)
 	testkit.Eventually(t, 8*time.Minute, func(ctx context.Context) error {
 		list, err := weir.IoV1().KafkaConnectors(namespace).List(ctx, metav1.ListOptions{})

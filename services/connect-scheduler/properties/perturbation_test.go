@@ -19,9 +19,9 @@ import (
 
 	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/pkg/testkit"
+	"github.com/weir-dev/weir/pkg/testkit/env"
 	"github.com/weir-dev/weir/pkg/testkit/perturb"
 	"github.com/weir-dev/weir/pkg/testkit/snapshot"
-	"github.com/weir-dev/weir/pkg/testkit/world"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/rig"
 )
 
@@ -40,7 +40,7 @@ func controlPlane(t *testing.T) *testkit.ControlPlane {
 	install.Do(func() {
 		if account, errUp = rig.Install(context.Background(), cp); errUp == nil {
 			go func() {
-				if err := rig.FakeRunner(context.Background(), cp.REST()); err != nil {
+				if err := rig.FakeRunner(context.Background(), cp.RESTConfig()); err != nil {
 					fmt.Fprintln(os.Stderr, err)
 				}
 			}()
@@ -58,11 +58,11 @@ func subject() perturb.Subject {
 		return schema.GroupVersionResource{Group: group, Version: version, Resource: resource}
 	}
 	return perturb.Subject{
-		Identity: func(context.Context, world.Env) (*rest.Config, error) { return rest.CopyConfig(account), nil },
+		Identity: func(context.Context, env.Env) (*rest.Config, error) { return rest.CopyConfig(account), nil },
 		Service: func(ctx context.Context, config *rest.Config, namespace string) error {
 			return rig.Service(ctx, config, rig.Options{Namespace: namespace})
 		},
-		Compare: snapshot.Of(
+		Compare: snapshot.Namespaced(
 			resource("io.confluent.csid", "v1", "kafkaconnectors"), resource("io.confluent.csid", "v1", "kafkaconnects"),
 			resource("apps", "v1", "statefulsets"), resource("policy", "v1", "poddisruptionbudgets"),
 			resource("rbac.authorization.k8s.io", "v1", "roles"), resource("rbac.authorization.k8s.io", "v1", "rolebindings"),
@@ -160,7 +160,7 @@ func done(state, summary string) func(context.Context, perturb.Env) error {
 
 func replay(t *testing.T, name string, end [2]string, steps ...perturb.Step) {
 	t.Helper()
-	perturb.Replay(t, controlPlane(t), perturb.Scenario{Name: name, Subject: subject(), Steps: steps, Done: done(end[0], end[1]), Hold: time.Second})
+	perturb.Replay(t, controlPlane(t), perturb.Scenario{Name: name, Subject: subject(), Steps: steps, Done: done(end[0], end[1]), PauseDuration: time.Second})
 }
 
 func TestAConnectorComesToRun(t *testing.T) {

@@ -90,7 +90,7 @@ func (h *here) evictionBecomesRequest(ctx context.Context, namespace string) (st
 			return err
 		}
 		if now.UID != before.UID || now.DeletionTimestamp != nil {
-			return testkit.Final(errors.New("the broker did not stay"))
+			return testkit.Permanent(errors.New("the broker did not stay"))
 		}
 		if now.Annotations[contract.ManualRollingUpdate] != "true" {
 			return fmt.Errorf("its annotations are %v", now.Annotations)

@@ -52,7 +52,7 @@ just the pods that it concerns. What it sees goes into the KafkaConnector's stat
 		Scheme:   reconcile.Scheme(),
 		Flags:    c.AddFlags,
 		Validate: c.Validate,
-		Setup: func(ctx context.Context, env app.Env) (app.Plan, error) {
+		Setup: func(ctx context.Context, env app.Env) (app.Components, error) {
 			return reconcile.Setup(ctx, env, c.Workers)
 		},
 	}

@@ -187,7 +187,7 @@ func former(s State, connectorHash, taskHash string, hashes []string, replicas i
 
 // collector keeps the first error of a row of comparisons, and whether any object was not there.
 type collector struct {
-	memory *apply.Memory
+	memory *apply.ComparisonCache
 	err    error
 	absent bool
 }

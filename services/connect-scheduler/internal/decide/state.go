@@ -36,7 +36,7 @@ type State struct {
 	// Now is the time of the decision.
 	Now time.Time
 	// Compared spares comparisons that were made before; the decision is the same without it.
-	Compared *apply.Memory
+	Compared *apply.ComparisonCache
 }
 
 // Live are the objects under the names that belong to a KafkaConnector.

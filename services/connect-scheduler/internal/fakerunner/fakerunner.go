@@ -66,7 +66,7 @@ func Run(ctx context.Context, config *rest.Config, o Options) error {
 	if err := controller.Watch(c, factory.Core().V1().Pods().Informer(), connectorPods); err != nil {
 		return err
 	}
-	if err := controller.Watch(c, factory.Core().V1().Secrets().Informer(), controller.Label[*corev1.Secret](contract.LabelConnector)); err != nil {
+	if err := controller.Watch(c, factory.Core().V1().Secrets().Informer(), controller.FromLabel[*corev1.Secret](contract.LabelConnector)); err != nil {
 		return err
 	}
 	factory.Start(ctx.Done())
@@ -78,7 +78,7 @@ func connectorPods(pod *corev1.Pod) []controller.Key {
 	if pod.Labels[contract.LabelType] == contract.TypeTask {
 		return nil
 	}
-	return controller.Label[*corev1.Pod](contract.LabelConnector)(pod)
+	return controller.FromLabel[*corev1.Pod](contract.LabelConnector)(pod)
 }
 
 type runner struct {

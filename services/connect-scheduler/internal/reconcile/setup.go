@@ -38,51 +38,51 @@ func Scheme() *runtime.Scheme {
 const gather = 100 * time.Millisecond
 
 // Setup builds the controllers of KafkaConnectors and KafkaConnects.
-func Setup(_ context.Context, env app.Env, workers int) (app.Plan, error) {
-	weir, err := versioned.NewForConfig(env.REST)
+func Setup(_ context.Context, env app.Env, workers int) (app.Components, error) {
+	weir, err := versioned.NewForConfig(env.RESTConfig)
 	if err != nil {
-		return app.Plan{}, fmt.Errorf("make the client of io.confluent.csid: %w", err)
+		return app.Components{}, fmt.Errorf("make the client of io.confluent.csid: %w", err)
 	}
-	w, err := newWorld(env.Kube, weir, env.Namespace)
+	w, err := newWorld(env.Client, weir, env.Namespace)
 	if err != nil {
-		return app.Plan{}, err
+		return app.Components{}, err
 	}
-	act := actor{kube: env.Kube, weir: weir}
-	options := controller.Options{Workers: workers, Log: env.Log, Metrics: env.Metrics, Gather: gather}
+	act := actor{kube: env.Client, weir: weir}
+	options := controller.Options{Workers: workers, Log: env.Log, Metrics: env.Metrics, Debounce: gather}
 	connector := controller.New("kafkaconnector", connectors{w, act, env.Events, env.Now}, options)
 	options.Workers = 2
 	connect := controller.New("kafkaconnect", connects{w, act, env.Events, env.Now}, options)
 	if err := errors.Join(w.watchForConnectors(connector), w.watchForConnects(connect)); err != nil {
-		return app.Plan{}, err
+		return app.Components{}, err
 	}
 	if err := env.Metrics.Register(gauges{w}); err != nil {
-		return app.Plan{}, fmt.Errorf("register metrics: %w", err)
+		return app.Components{}, fmt.Errorf("register metrics: %w", err)
 	}
-	return app.Plan{
-		Always: []app.Task{func(ctx context.Context) error {
+	return app.Components{
+		Always: []app.Runnable{func(ctx context.Context) error {
 			w.start(ctx.Done())
 			<-ctx.Done()
 			w.shutdown()
 			return nil
 		}},
-		Leading: []app.Task{connector.Run, connect.Run},
-		Ready:   map[string]health.Check{"caches": connector.Synced},
+		LeaderOnly:  []app.Runnable{connector.Run, connect.Run},
+		ReadyChecks: map[string]health.Check{"caches": connector.Synced},
 	}, nil
 }
 
 func (w *world) watchForConnectors(c *controller.Controller) error {
 	core, rbac := w.objects.Core().V1(), w.objects.Rbac().V1()
 	return errors.Join(
-		controller.Watch(c, w.connects.Io().V1().KafkaConnectors().Informer(), controller.Self[*connectv1.KafkaConnector], controller.StatusAlone),
-		controller.Watch(c, w.connects.Io().V1().KafkaConnects().Informer(), w.referrers, controller.StatusAlone),
-		controller.Watch(c, w.pods.Core().V1().Pods().Informer(), controller.Label[*corev1.Pod](contract.LabelConnector)),
+		controller.Watch(c, w.connects.Io().V1().KafkaConnectors().Informer(), controller.Self[*connectv1.KafkaConnector], controller.StatusOnly),
+		controller.Watch(c, w.connects.Io().V1().KafkaConnects().Informer(), w.referrers, controller.StatusOnly),
+		controller.Watch(c, w.pods.Core().V1().Pods().Informer(), controller.FromLabel[*corev1.Pod](contract.LabelConnector)),
 		controller.Watch(c, w.objects.Apps().V1().StatefulSets().Informer(), ownersByName[*appsv1.StatefulSet](w), countsPods),
 		controller.Watch(c, core.ConfigMaps().Informer(), ownersByName[*corev1.ConfigMap](w)),
 		controller.Watch(c, core.ServiceAccounts().Informer(), ownersByName[*corev1.ServiceAccount](w)),
 		controller.Watch(c, core.Services().Informer(), ownersByName[*corev1.Service](w)),
 		controller.Watch(c, rbac.Roles().Informer(), ownersByName[*rbacv1.Role](w)),
 		controller.Watch(c, rbac.RoleBindings().Informer(), ownersByName[*rbacv1.RoleBinding](w)),
-		controller.Watch(c, w.objects.Policy().V1().PodDisruptionBudgets().Informer(), ownersByName[*policyv1.PodDisruptionBudget](w), controller.StatusAlone),
+		controller.Watch(c, w.objects.Policy().V1().PodDisruptionBudgets().Informer(), ownersByName[*policyv1.PodDisruptionBudget](w), controller.StatusOnly),
 		controller.Watch(c, core.Secrets().Informer(), func(secret *corev1.Secret) []controller.Key {
 			return append(ownersByName[*corev1.Secret](w)(secret), w.usersOf(byWorker, secret.Namespace, secret.Name)...)
 		}),
@@ -100,13 +100,13 @@ func (w *world) watchForConnects(c *controller.Controller) error {
 		return keys(find[*connectv1.KafkaConnect](w.connects.Io().V1().KafkaConnects().Informer(), byClaim, namespace, claim))
 	}
 	return errors.Join(
-		controller.Watch(c, w.connects.Io().V1().KafkaConnects().Informer(), controller.Self[*connectv1.KafkaConnect], controller.StatusAlone),
+		controller.Watch(c, w.connects.Io().V1().KafkaConnects().Informer(), controller.Self[*connectv1.KafkaConnect], controller.StatusOnly),
 		controller.Watch(c, w.connects.Io().V1().KafkaConnectors().Informer(), func(connector *connectv1.KafkaConnector) []controller.Key {
 			if ref := refName(connector.Spec.ConnectRef); ref != "" {
 				return []controller.Key{{Namespace: connector.Namespace, Name: ref}}
 			}
 			return nil
-		}, controller.StatusAlone),
+		}, controller.StatusOnly),
 		controller.Watch(c, w.objects.Core().V1().PersistentVolumeClaims().Informer(), func(claim *corev1.PersistentVolumeClaim) []controller.Key {
 			return claimed(claim.Namespace, claim.Name)
 		}),
@@ -118,7 +118,7 @@ func (w *world) watchForConnects(c *controller.Controller) error {
 
 // countsPods holds for an update that only tells how many pods there are: the pods themselves are watched.
 func countsPods(was, is *appsv1.StatefulSet) bool {
-	return controller.StatusAlone(was, is) && was.Status.ObservedGeneration == is.Status.ObservedGeneration
+	return controller.StatusOnly(was, is) && was.Status.ObservedGeneration == is.Status.ObservedGeneration
 }
 
 // ownersByName maps an object to the KafkaConnectors whose names its own may be derived from. That finds what was made

@@ -41,7 +41,7 @@ type world struct {
 	connectorLister connectlisters.KafkaConnectorLister
 	connectLister   connectlisters.KafkaConnectLister
 
-	compared *apply.Memory
+	compared *apply.ComparisonCache
 }
 
 func newWorld(kube kubernetes.Interface, weir versioned.Interface, namespace string) (*world, error) {
@@ -56,7 +56,7 @@ func newWorld(kube kubernetes.Interface, weir versioned.Interface, namespace str
 			})),
 		connects: externalversions.NewSharedInformerFactoryWithOptions(weir, 0, externalversions.WithNamespace(namespace), externalversions.WithTransform(forgetManagers)),
 	}
-	w.compared = apply.NewMemory(remembered)
+	w.compared = apply.NewComparisonCache(remembered)
 	connectors := w.connects.Io().V1().KafkaConnectors()
 	connects := w.connects.Io().V1().KafkaConnects()
 	w.connectorLister, w.connectLister = connectors.Lister(), connects.Lister()

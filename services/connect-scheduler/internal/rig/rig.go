@@ -74,7 +74,7 @@ type Options struct {
 
 // Service runs connect-scheduler in this process until ctx ends.
 func Service(ctx context.Context, account *rest.Config, o Options) error {
-	flags, options := config.Defaults(), app.Defaults()
+	flags, options := config.Defaults(), app.DefaultOptions()
 	options.MetricsAddress, options.Namespace = o.MetricsAddress, o.Namespace
 	options.QPS, options.Burst = 1000, 2000
 	logs := o.Logs

@@ -161,7 +161,7 @@ func TestDrainsEachBrokerInTurnAndNoPartitionFeelsIt(t *testing.T) {
 			for other := range 3 {
 				v := j.Evict(ctx, decide.Request{Eviction: true, Namespace: "kafka", Name: fmt.Sprintf("kafka-%d", other), DryRun: true})
 				if v.Allow {
-					return testkit.Final(fmt.Errorf("broker %d may go before %d is back", other, passed))
+					return testkit.Permanent(fmt.Errorf("broker %d may go before %d is back", other, passed))
 				}
 				denials[v.Reason]++
 			}
@@ -185,7 +185,7 @@ func released(ctx context.Context, held *claims.Claims, clusters *look.Clusters,
 	key := claims.OfKafka(clusterID, "")
 	holders := held.Holders(key)
 	if len(holders) != 1 {
-		return testkit.Final(fmt.Errorf("%d claims are held", len(holders)))
+		return testkit.Permanent(fmt.Errorf("%d claims are held", len(holders)))
 	}
 	h := holders[0]
 	pod, _ := world.Pod(ctx, h.Namespace, h.Pod, true)

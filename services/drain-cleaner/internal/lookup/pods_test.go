@@ -69,9 +69,9 @@ func startWatched(t *testing.T, cp *testkit.ControlPlane, namespace string) *wat
 	w := &watched{cp: cp}
 	_, err := w.cp.ApplyFiles(t.Context(), "", "../../../../deploy/crds/drain.weir.dev/kafkadrainpolicies.yaml")
 	require.NoError(t, err)
-	w.weir, err = versioned.NewForConfig(w.cp.REST())
+	w.weir, err = versioned.NewForConfig(w.cp.RESTConfig())
 	require.NoError(t, err)
-	connection := w.cp.REST()
+	connection := w.cp.RESTConfig()
 	connection.Wrap(func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(r *http.Request) (*http.Response, error) { return w.RoundTrip(r, next) })
 	})

@@ -63,7 +63,7 @@ func (r *Held) Reconcile(ctx context.Context, key controller.Key) (controller.Re
 		}
 	}
 	if left {
-		return controller.Result{After: heldEvery}, nil
+		return controller.Result{RequeueAfter: heldEvery}, nil
 	}
 	return controller.Result{}, nil
 }

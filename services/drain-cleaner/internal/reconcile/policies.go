@@ -51,7 +51,7 @@ func (r *Policies) Reconcile(ctx context.Context, key controller.Key) (controlle
 	}
 	situation, filled := r.observe(ctx, policy)
 	if !filled {
-		return controller.Result{After: unfilledEvery}, nil
+		return controller.Result{RequeueAfter: unfilledEvery}, nil
 	}
 	plan := decide.Status(situation, r.Judge.Now())
 	if err := r.act(ctx, policy, plan); err != nil {
@@ -59,9 +59,9 @@ func (r *Policies) Reconcile(ctx context.Context, key controller.Key) (controlle
 	}
 	switch {
 	case len(plan.Status.Drains) > 0:
-		return controller.Result{After: drainingEvery}, nil
+		return controller.Result{RequeueAfter: drainingEvery}, nil
 	case policy.Spec.BootstrapServers != "":
-		return controller.Result{After: r.ProbeEvery}, nil
+		return controller.Result{RequeueAfter: r.ProbeEvery}, nil
 	}
 	return controller.Result{}, nil
 }

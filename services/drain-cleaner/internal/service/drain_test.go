@@ -66,16 +66,16 @@ func TestWithTheCode500KubectlWouldGiveUp(t *testing.T) {
 	h.nodes(t, 2)
 	// No number at the end of the name: ours is not asked.
 	h.statefulSet(t, ns, "other", 1, map[string]string{"app": "other"})
-	c, err := admission.Next(admission.Certificates{}, []string{"localhost"}, nil, admission.Lifetimes{}, time.Now(), rand.Reader)
+	c, err := admission.Rotate(admission.Certificates{}, []string{"localhost"}, nil, admission.Lifetimes{}, time.Now(), rand.Reader)
 	require.NoError(t, err)
-	var keeper admission.Keeper
-	_, err = keeper.Use(c.Cert, c.Key)
+	var keeper admission.CertStore
+	_, err = keeper.Update(c.Cert, c.Key)
 	require.NoError(t, err)
 	say := func(context.Context, admission.Request) admission.Response {
 		return admission.Response{Code: http.StatusInternalServerError, Message: "The pod will be rolled by the Strimzi Cluster Operator"}
 	}
 	listening := make(chan net.Addr, 1)
-	server := &admission.Server{Address: "127.0.0.1:0", Keeper: &keeper, Log: slog.New(slog.DiscardHandler), Listening: func(a net.Addr) { listening <- a },
+	server := &admission.Server{Address: "127.0.0.1:0", CertStore: &keeper, Log: slog.New(slog.DiscardHandler), OnListen: func(a net.Addr) { listening <- a },
 		Handler: admission.Handler(admission.Options{Review: say, Fallback: func(r admission.Request, _ error) admission.Response { return say(nil, r) }})}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -85,7 +85,7 @@ func TestWithTheCode500KubectlWouldGiveUp(t *testing.T) {
 	require.NoError(t, err)
 	url, none := "https://localhost:"+port+"/", admissionregistrationv1.SideEffectClassNone
 	configuration := &admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: ns}, Webhooks: []admissionregistrationv1.ValidatingWebhook{{
-		Name: "old.weir.dev", ClientConfig: admissionregistrationv1.WebhookClientConfig{URL: &url, CABundle: c.Trusted}, SideEffects: &none, AdmissionReviewVersions: []string{"v1"},
+		Name: "old.weir.dev", ClientConfig: admissionregistrationv1.WebhookClientConfig{URL: &url, CABundle: c.TrustBundle}, SideEffects: &none, AdmissionReviewVersions: []string{"v1"},
 		Rules: []admissionregistrationv1.RuleWithOperations{{Operations: []admissionregistrationv1.OperationType{"CREATE"},
 			Rule: admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods/eviction"}}}},
 		NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: ns}},

@@ -59,7 +59,7 @@ func TestRendersEveryVariant(t *testing.T) {
 	for _, variant := range []string{"drain-cleaner-cert-manager", "drain-cleaner-given-secret"} {
 		rendered, err := h.Kubectl(t.Context(), "kustomize", filepath.Join("..", "..", "..", "..", "deploy", "overlays", variant))
 		require.NoError(t, err)
-		objects, err := testkit.Decode(rendered)
+		objects, err := testkit.DecodeYAML(rendered)
 		require.NoError(t, err)
 		for _, o := range objects {
 			assert.NotContains(t, o.GetName(), "certificates", "%s has no right to write certificates", variant)

@@ -110,7 +110,7 @@ func emptyHouse(ctx context.Context, cp *testkit.ControlPlane) (*house, error) {
 	if h.account, err = cp.ServiceAccount(ctx, namespace, "weir-drain-cleaner"); err != nil {
 		return nil, err
 	}
-	h.weir, err = versioned.NewForConfig(cp.REST())
+	h.weir, err = versioned.NewForConfig(cp.RESTConfig())
 	return h, err
 }
 
@@ -157,7 +157,7 @@ func base(ctx context.Context, cp *testkit.ControlPlane) ([]*unstructured.Unstru
 	if err != nil {
 		return nil, err
 	}
-	return testkit.Decode(rendered)
+	return testkit.DecodeYAML(rendered)
 }
 
 // callAt has a webhook be called at the balancer.
@@ -199,7 +199,7 @@ func (h *house) process(ctx context.Context, name string, change ...func(*config
 	if err := c.Validate(); err != nil {
 		return "", nil, err
 	}
-	o := app.Defaults()
+	o := app.DefaultOptions()
 	o.MetricsAddress, o.LeaderElect, o.LeaseNamespace, o.Identity = "", true, namespace, name
 	listening := make(chan net.Addr, 1)
 	ctx, cancel := context.WithCancel(ctx)

@@ -147,7 +147,7 @@ func (h *house) deploy(t *testing.T) {
 	for _, o := range objects {
 		switch o.GetKind() {
 		case "Deployment":
-			require.NoError(t, unstructured.SetNestedField(o.Object, "theirs", "spec", "template", "metadata", "annotations", testkit.HoldAnnotation))
+			require.NoError(t, unstructured.SetNestedField(o.Object, "theirs", "spec", "template", "metadata", "annotations", testkit.PauseAnnotation))
 			require.NoError(t, unstructured.SetNestedStringMap(o.Object, map[string]string{"test": label(t)}, "spec", "template", "spec", "nodeSelector"))
 		case "PodDisruptionBudget", "Service":
 		default:

@@ -38,11 +38,11 @@ type fronts struct {
 // serving writes the certificate that all of them serve.
 func serving(t *testing.T, dir string) *fronts {
 	t.Helper()
-	c, err := admission.Next(admission.Certificates{}, []string{"localhost"}, nil, admission.Lifetimes{}, time.Now(), rand.Reader)
+	c, err := admission.Rotate(admission.Certificates{}, []string{"localhost"}, nil, admission.Lifetimes{}, time.Now(), rand.Reader)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "tls.crt"), c.Cert, 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "tls.key"), c.Key, 0o600))
-	return &fronts{trusted: c.Trusted, of: map[string]*balancer{}}
+	return &fronts{trusted: c.TrustBundle, of: map[string]*balancer{}}
 }
 
 // point sends reviews of the namespace to these addresses from now on.
@@ -369,7 +369,7 @@ func drainsDisturbed(t *testing.T, cp *testkit.ControlPlane) {
 			t.Parallel()
 			fake := kafkatest.Start(t, scripted("disturbed"))
 			perturb.Replay(t, cp, perturb.Scenario{
-				Name: name, Subject: reviewing(t), Hold: time.Second,
+				Name: name, Subject: reviewing(t), PauseDuration: time.Second,
 				Steps: []perturb.Step{perturb.Apply("the policy", test.policy(fake.Bootstrap())), slowly(brokers(test.brokers)), slowly(test.drain)},
 				Done:  atRest(test.brokers),
 			})

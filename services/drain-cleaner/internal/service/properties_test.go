@@ -62,14 +62,14 @@ func subjectWith(certificates string, f *fronts) perturb.Subject {
 			c := config.FromEnv(func(string) string { return "" })
 			c.WebhookAddress, c.CertificateSource, c.CertificateDir, c.Namespace, c.Linger = "127.0.0.1:0", config.CertificateFiles, certificates, namespace, 0
 			c.Patience = decide.Patience{Lapse: 2 * time.Second, Settle: 10 * time.Millisecond, Nameless: 2 * time.Second}
-			o := app.Defaults()
+			o := app.DefaultOptions()
 			o.MetricsAddress, o.Namespace = "", namespace
 			// Reviews are sent from the first moment on, without the grace that readiness gives.
 			defer f.point(namespace)
 			return app.Run(ctx, service.Spec(&c, func(a net.Addr) { f.point(namespace, a.String()) }), o, connection, slog.New(slog.DiscardHandler))
 		},
-		Compare:   snapshot.Of(policiesResource, podsResource, leasesResource),
-		Normalize: []snapshot.Normalizer{snapshot.Without("status", "drains"), withoutTimes, withoutScheduling},
+		Compare:   snapshot.Namespaced(policiesResource, podsResource, leasesResource),
+		Normalize: []snapshot.Normalizer{snapshot.RemoveField("status", "drains"), withoutTimes, withoutScheduling},
 		// Its own Leases are what it is about: they count, and so do events.
 		Ignore:   []string{"subjectaccessreviews", "selfsubjectaccessreviews"},
 		Deadline: time.Minute,
@@ -141,7 +141,7 @@ func claimAndRecordDisturbed(t *testing.T, cp *testkit.ControlPlane) {
 	old := time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)
 	record := fmt.Sprintf(`, annotations: {weir.dev/drain: '{"since":%q,"last":%q,"attempts":3}'}`, old, old)
 	perturb.Replay(t, cp, perturb.Scenario{
-		Name: "claim and record", Subject: subject(t), Hold: time.Second, Parallel: 2,
+		Name: "claim and record", Subject: subject(t), PauseDuration: time.Second, Parallel: 2,
 		Steps: []perturb.Step{
 			perturb.Apply("the policy", policyYAML(fake.Bootstrap())),
 			perturb.Apply("the replacement", fmt.Sprintf(podYAML, record)),
@@ -175,7 +175,7 @@ func claimAndRecordDisturbed(t *testing.T, cp *testkit.ControlPlane) {
 }
 
 func followed(ctx context.Context, env perturb.Env, pods int) error {
-	weir, err := versioned.NewForConfig(env.REST())
+	weir, err := versioned.NewForConfig(env.RESTConfig())
 	if err != nil {
 		return err
 	}

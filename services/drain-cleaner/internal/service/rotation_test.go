@@ -23,7 +23,7 @@ func TestLetsNothingThroughWhileCertificatesAndReplicasChange(t *testing.T) {
 	t.Parallel()
 	showLogs(t)
 	brief := func(c *config.Config) {
-		c.Lifetimes = admission.Lifetimes{Authority: 16 * time.Second, Serving: 8 * time.Second, Overlap: 2 * time.Second}
+		c.Lifetimes = admission.Lifetimes{CA: 16 * time.Second, Serving: 8 * time.Second, Overlap: 2 * time.Second}
 		c.IssueEvery, c.Linger = 200*time.Millisecond, time.Second
 	}
 	h, err := newHouse(testkit.New(t, testkit.WithNodes(0)), brief)

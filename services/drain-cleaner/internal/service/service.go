@@ -72,7 +72,7 @@ func Spec(c *config.Config, listening func(net.Addr)) app.Spec {
 	_ = drainv1alpha1.AddToScheme(kinds)
 	return app.Spec{
 		Name: Name, Short: "drains that no partition feels", Long: long, Scheme: kinds, Flags: c.AddFlags, Validate: c.Validate,
-		Setup: func(ctx context.Context, env app.Env) (app.Plan, error) {
+		Setup: func(ctx context.Context, env app.Env) (app.Components, error) {
 			return (&service{config: c, env: env, listening: listening}).plan(ctx)
 		},
 	}
@@ -87,19 +87,19 @@ type service struct {
 	rights lookup.Rights
 	lookup *lookup.Lookup
 	leases cache.SharedIndexInformer
-	keeper admission.Keeper
+	keeper admission.CertStore
 	claims *claims.Claims
 	// policies reconciles; reviews may enqueue before it runs.
 	policies atomic.Pointer[controller.Controller]
 }
 
-func (s *service) plan(ctx context.Context) (app.Plan, error) {
+func (s *service) plan(ctx context.Context) (app.Components, error) {
 	var err error
-	if s.weir, err = versioned.NewForConfig(s.env.REST); err != nil {
-		return app.Plan{}, fmt.Errorf("make the client of Weir's kinds: %w", err)
+	if s.weir, err = versioned.NewForConfig(s.env.RESTConfig); err != nil {
+		return app.Components{}, fmt.Errorf("make the client of Weir's kinds: %w", err)
 	}
-	if s.rights, err = lookup.AskRights(ctx, s.env.Kube, s.env.Namespace); err != nil {
-		return app.Plan{}, err
+	if s.rights, err = lookup.AskRights(ctx, s.env.Client, s.env.Namespace); err != nil {
+		return app.Components{}, err
 	}
 	if len(s.rights.Missing) > 0 {
 		s.env.Log.Info("lacks rights of its own base; without those to pods and policies it does what Strimzi's Drain Cleaner does, and follows no policy",
@@ -110,26 +110,26 @@ func (s *service) plan(ctx context.Context) (app.Plan, error) {
 		// The API server would refuse each of them, and each would be a line in the log.
 		s.env.Events = silent{}
 	}
-	s.lookup, err = lookup.New(s.env.Kube, s.weir, s.rights, s.env.Namespace, s.env.Now, func(policy cache.ObjectName) {
+	s.lookup, err = lookup.New(s.env.Client, s.weir, s.rights, s.env.Namespace, s.env.Now, func(policy cache.ObjectName) {
 		if c := s.policies.Load(); c != nil {
 			c.Enqueue(policy)
 		}
 	})
 	if err != nil {
-		return app.Plan{}, err
+		return app.Components{}, err
 	}
-	s.leases = informers.NewSharedInformerFactoryWithOptions(s.env.Kube, 0, informers.WithNamespace(s.config.Namespace),
+	s.leases = informers.NewSharedInformerFactoryWithOptions(s.env.Client, 0, informers.WithNamespace(s.config.Namespace),
 		informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = contract.LabelComponent + "=" + claims.Component })).
 		Coordination().V1().Leases().Informer()
-	s.claims = &claims.Claims{Leases: s.env.Kube.CoordinationV1().Leases(s.config.Namespace), Cached: s.lease}
+	s.claims = &claims.Claims{Leases: s.env.Client.CoordinationV1().Leases(s.config.Namespace), Cached: s.lease}
 
 	metrics := webhook.NewMetrics(s.env.Metrics, s.keeper.NotAfter)
 	clusters := kafka.New(kafka.Options{Secrets: s.lookup, MaxAge: s.config.SnapshotAge, Now: s.env.Now, Log: s.env.Log, Looked: metrics.Looked})
 	j := &judge.Judge{Settings: s.config.Settings, Sources: s.lookup, Kafka: clusters, Claims: s.claims, Now: s.env.Now, Log: s.env.Log}
-	writer := notes.New(s.env.Kube, Name, s.env.Now, s.env.Log, metrics.Rolled)
+	writer := notes.New(s.env.Client, Name, s.env.Now, s.env.Log, metrics.Rolled)
 
-	plan := app.Plan{
-		Ready: map[string]health.Check{
+	plan := app.Components{
+		ReadyChecks: map[string]health.Check{
 			"caches":      s.lookup.Synced,
 			"certificate": func(context.Context) error { return s.keeper.Ready(s.env.Now(), s.config.CertificateMargin) },
 		},
@@ -138,28 +138,28 @@ func (s *service) plan(ctx context.Context) (app.Plan, error) {
 	}
 	serve, err := s.server(webhook.New(j, writer, s.env.Events, metrics, s.env.Now, s.env.Log), metrics)
 	if err != nil {
-		return app.Plan{}, err
+		return app.Components{}, err
 	}
 	certificate, issue, err := s.certificates()
 	if err != nil {
-		return app.Plan{}, err
+		return app.Components{}, err
 	}
 	// What a review rests on goes on for as long as reviews are answered, which is longer than ctx.
 	plan.Always = append(plan.Always, func(ctx context.Context) error {
 		return outlast(ctx, serve, s.lookup.Run, clusters.Run, writer.Run, certificate, s.watchLeases)
 	})
-	plan.Leading = issue
+	plan.LeaderOnly = issue
 	if !s.rights.Policies {
 		return plan, nil
 	}
-	plan.Ready["claims"] = func(context.Context) error {
+	plan.ReadyChecks["claims"] = func(context.Context) error {
 		if !s.leases.HasSynced() {
 			return fmt.Errorf("the cache of claims is not filled yet; that takes the right to list and watch leases in namespace %s", s.config.Namespace)
 		}
 		return nil
 	}
 	reconciling, err := s.controllers(j)
-	plan.Leading = append(plan.Leading, reconciling...)
+	plan.LeaderOnly = append(plan.LeaderOnly, reconciling...)
 	return plan, err
 }
 
@@ -169,7 +169,7 @@ type silent struct{}
 func (silent) Eventf(runtime.Object, runtime.Object, string, string, string, string, ...any) {}
 
 // outlast runs first until it ends, and the others beside it until then.
-func outlast(ctx context.Context, first app.Task, others ...app.Task) error {
+func outlast(ctx context.Context, first app.Runnable, others ...app.Runnable) error {
 	lasting, stop := context.WithCancel(context.WithoutCancel(ctx))
 	failed := make(chan error, len(others))
 	for _, other := range others {
@@ -199,13 +199,13 @@ func (s *service) watchLeases(ctx context.Context) error {
 	return nil
 }
 
-func (s *service) server(w *webhook.Webhook, metrics *webhook.Metrics) (app.Task, error) {
+func (s *service) server(w *webhook.Webhook, metrics *webhook.Metrics) (app.Runnable, error) {
 	mux := http.NewServeMux()
 	mux.Handle(webhook.Path, admission.Handler(admission.Options{
-		Review: w.Review, Fallback: w.Fallback, MaxBody: maxBody, Deadline: s.config.ReviewDeadline, Log: s.env.Log, Refused: metrics.Refused,
+		Review: w.Review, Fallback: w.Fallback, MaxBodyBytes: maxBody, Deadline: s.config.ReviewDeadline, Log: s.env.Log, OnReject: metrics.Refused,
 	}))
 	server := &admission.Server{
-		Address: s.config.WebhookAddress, Handler: mux, Keeper: &s.keeper, Linger: s.config.Linger, Log: s.env.Log, Listening: s.listening,
+		Address: s.config.WebhookAddress, Handler: mux, CertStore: &s.keeper, ShutdownDelay: s.config.Linger, Log: s.env.Log, OnListen: s.listening,
 	}
 	if s.config.ClientCAFile != "" {
 		pem, err := os.ReadFile(s.config.ClientCAFile)
@@ -222,12 +222,12 @@ func (s *service) server(w *webhook.Webhook, metrics *webhook.Metrics) (app.Task
 const maxBody = 1 << 20
 
 // certificates gives the task that keeps the serving certificate, and those of the leader that makes it.
-func (s *service) certificates() (app.Task, []app.Task, error) {
+func (s *service) certificates() (app.Runnable, []app.Runnable, error) {
 	c := s.config
-	secret := &admission.Secret{
-		Client: s.env.Kube, Namespace: c.SecretNamespace, Name: c.SecretName, CertKey: c.SecretCertKey, KeyKey: c.SecretKeyKey, Keeper: &s.keeper, Log: s.env.Log,
+	secret := &admission.CertSecret{
+		Client: s.env.Client, Namespace: c.SecretNamespace, Name: c.SecretName, CertKey: c.SecretCertKey, KeyKey: c.SecretKeyKey, CertStore: &s.keeper, Log: s.env.Log,
 	}
-	files := &admission.Files{Cert: filepath.Join(c.CertificateDir, "tls.crt"), Key: filepath.Join(c.CertificateDir, "tls.key"), Keeper: &s.keeper, Log: s.env.Log}
+	files := &admission.CertFiles{Cert: filepath.Join(c.CertificateDir, "tls.crt"), Key: filepath.Join(c.CertificateDir, "tls.key"), CertStore: &s.keeper, Log: s.env.Log}
 	switch c.CertificateSource {
 	case config.CertificateFiles:
 		return files.Run, nil, nil
@@ -237,28 +237,28 @@ func (s *service) certificates() (app.Task, []app.Task, error) {
 		return secret.Run, nil, nil
 	}
 	issuer := &admission.Issuer{
-		Client: s.env.Kube, Manager: Name, Namespace: c.SecretNamespace, Secret: c.SecretName, Configuration: c.WebhookConfiguration,
-		Labels: map[string]string{contract.LabelPartOf: contract.PartOf, contract.LabelName: Name, contract.LabelManagedBy: Name},
-		Names:  c.Names(), Lifetimes: c.Lifetimes, Every: c.IssueEvery, Now: s.env.Now, Log: s.env.Log,
+		Client: s.env.Client, FieldManager: Name, Namespace: c.SecretNamespace, Secret: c.SecretName, WebhookConfiguration: c.WebhookConfiguration,
+		Labels:   map[string]string{contract.LabelPartOf: contract.PartOf, contract.LabelName: Name, contract.LabelManagedBy: Name},
+		DNSNames: c.Names(), Lifetimes: c.Lifetimes, Interval: c.IssueEvery, Now: s.env.Now, Log: s.env.Log,
 	}
-	return secret.Run, []app.Task{issuer.Run}, nil
+	return secret.Run, []app.Runnable{issuer.Run}, nil
 }
 
 // controllers are the reconcilers of the leader.
-func (s *service) controllers(j *judge.Judge) ([]app.Task, error) {
+func (s *service) controllers(j *judge.Judge) ([]app.Runnable, error) {
 	observer := reconcile.Observer{Sources: s.lookup, Judge: j, Leases: s.allLeases, Patience: s.config.Patience}
-	policies := controller.New("policy", &reconcile.Policies{Observer: observer, Kube: s.env.Kube, Weir: s.weir, Manager: Name, ProbeEvery: s.config.ProbeEvery},
+	policies := controller.New("policy", &reconcile.Policies{Observer: observer, Kube: s.env.Client, Weir: s.weir, Manager: Name, ProbeEvery: s.config.ProbeEvery},
 		controller.Options{Log: s.env.Log, Metrics: s.env.Metrics, Workers: 2})
 	held := controller.New("claim", &reconcile.Held{Observer: observer, Claims: s.claims, Events: s.env.Events, LivePolicy: s.livePolicy},
 		controller.Options{Log: s.env.Log, Metrics: s.env.Metrics, Workers: 2, MaxBackoff: 5 * time.Second})
 	err := errors.Join(
 		controller.Watch(policies, s.lookup.PolicyInformer(), controller.Self[*drainv1alpha1.KafkaDrainPolicy]),
-		controller.Watch(policies, s.lookup.PolicyInformer(), reconcile.SamePods(s.lookup), controller.StatusAlone),
+		controller.Watch(policies, s.lookup.PolicyInformer(), reconcile.SamePods(s.lookup), controller.StatusOnly),
 		controller.Watch(policies, s.leases, reconcile.HolderPolicies),
 		controller.Watch(held, s.leases, controller.Self[*coordinationv1.Lease]),
 	)
 	s.policies.Store(policies)
-	return []app.Task{policies.Run, held.Run}, err
+	return []app.Runnable{policies.Run, held.Run}, err
 }
 
 func (s *service) allLeases() []*coordinationv1.Lease {

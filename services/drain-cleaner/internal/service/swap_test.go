@@ -110,7 +110,7 @@ func TestTakesThePlaceOfStrimzisWithNothingButItsRights(t *testing.T) {
 			pod := h.pod(t, ns, "my-cluster-kafka-0")
 			testkit.Eventually(t, patience, func(ctx context.Context) error {
 				if err := program.fault(); err != nil {
-					return testkit.Final(err)
+					return testkit.Permanent(err)
 				}
 				err := h.evict(ctx, ns, pod.Name, pod.UID, metav1.DryRunAll)
 				if !apierrors.IsTooManyRequests(err) {
@@ -169,9 +169,9 @@ type program struct {
 // strimzis installs what Strimzi's does, and starts the program in its place.
 func (h *house) strimzis(t *testing.T, ns, pods, more, webhook, health string) *program {
 	t.Helper()
-	c, err := admission.Next(admission.Certificates{}, []string{"localhost"}, nil, admission.Lifetimes{}, time.Now(), rand.Reader)
+	c, err := admission.Rotate(admission.Certificates{}, []string{"localhost"}, nil, admission.Lifetimes{}, time.Now(), rand.Reader)
 	require.NoError(t, err)
-	bundle := base64.StdEncoding.EncodeToString(c.Trusted)
+	bundle := base64.StdEncoding.EncodeToString(c.TrustBundle)
 	_, err = h.ApplyYAML(t.Context(), ns, fmt.Sprintf(strimzis, ns, pods, c.Cert, c.Key, webhook, bundle))
 	require.NoError(t, err)
 	t.Cleanup(func() {

@@ -13,7 +13,7 @@ import (
 var ErrNoCertificate = errors.New("there is no serving certificate yet")
 
 // Keeper holds the serving certificate, and changes it without a connection being lost. The zero value has none.
-type Keeper struct{ current atomic.Pointer[pair] }
+type CertStore struct{ current atomic.Pointer[pair] }
 
 type pair struct {
 	certificate tls.Certificate
@@ -22,7 +22,7 @@ type pair struct {
 
 // Use takes a certificate chain and its key, in PEM, and tells whether they differ from those in use. With an error, which never
 // holds any of the key, the one in use stays.
-func (k *Keeper) Use(cert, key []byte) (changed bool, err error) {
+func (k *CertStore) Update(cert, key []byte) (changed bool, err error) {
 	if old := k.current.Load(); old != nil && bytes.Equal(old.cert, cert) && bytes.Equal(old.key, key) {
 		return false, nil
 	}
@@ -35,7 +35,7 @@ func (k *Keeper) Use(cert, key []byte) (changed bool, err error) {
 }
 
 // GetCertificate is for tls.Config.
-func (k *Keeper) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+func (k *CertStore) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	p := k.current.Load()
 	if p == nil {
 		return nil, ErrNoCertificate
@@ -44,7 +44,7 @@ func (k *Keeper) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) 
 }
 
 // NotAfter is when the certificate expires; zero while there is none.
-func (k *Keeper) NotAfter() time.Time {
+func (k *CertStore) NotAfter() time.Time {
 	p := k.current.Load()
 	if p == nil {
 		return time.Time{}
@@ -54,7 +54,7 @@ func (k *Keeper) NotAfter() time.Time {
 
 // Ready is nil while there is a certificate that is valid for longer than margin: a replica whose certificate is about to expire
 // leaves its place to others.
-func (k *Keeper) Ready(now time.Time, margin time.Duration) error {
+func (k *CertStore) Ready(now time.Time, margin time.Duration) error {
 	p := k.current.Load()
 	switch {
 	case p == nil:

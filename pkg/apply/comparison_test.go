@@ -36,7 +36,7 @@ func TestComparesAgainOnlyWhatHasChanged(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			memory, compared := apply.NewMemory(10), 0
+			memory, compared := apply.NewComparisonCache(10), 0
 			compare := func() (bool, error) { compared++; return test.agreed, nil }
 			for _, asked := range []struct {
 				live   metav1.Object
@@ -58,7 +58,7 @@ func managed(object metav1.Object) metav1.Object {
 
 func TestWithoutAMemoryEverythingIsCompared(t *testing.T) {
 	t.Parallel()
-	var none *apply.Memory
+	var none *apply.ComparisonCache
 	compared := 0
 	for range 2 {
 		upToDate, err := none.UpToDate(&corev1.ConfigMap{}, nil, func() (bool, error) { compared++; return true, nil })

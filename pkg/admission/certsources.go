@@ -17,18 +17,18 @@ import (
 )
 
 // Files keeps the certificate of two files in use, for example those of a mounted Secret.
-type Files struct {
+type CertFiles struct {
 	// Cert and Key are the paths.
 	Cert, Key string
 	// Every is the time between looks; 2 s where 0.
-	Every  time.Duration
-	Keeper *Keeper
-	Log    *slog.Logger
+	Interval  time.Duration
+	CertStore *CertStore
+	Log       *slog.Logger
 }
 
 // Run looks until ctx ends. What cannot be used is logged, and the certificate in use stays.
-func (f *Files) Run(ctx context.Context) error {
-	every := f.Every
+func (f *CertFiles) Run(ctx context.Context) error {
+	every := f.Interval
 	if every == 0 {
 		every = 2 * time.Second
 	}
@@ -43,7 +43,7 @@ func (f *Files) Run(ctx context.Context) error {
 			told = ""
 		}
 		if changed {
-			f.Log.Info("serving certificate loaded", "file", f.Cert, "notAfter", f.Keeper.NotAfter())
+			f.Log.Info("serving certificate loaded", "file", f.Cert, "notAfter", f.CertStore.NotAfter())
 		}
 		wait(ctx, every)
 	}
@@ -51,7 +51,7 @@ func (f *Files) Run(ctx context.Context) error {
 }
 
 // Load looks once.
-func (f *Files) Load() (changed bool, err error) {
+func (f *CertFiles) Load() (changed bool, err error) {
 	cert, err := os.ReadFile(f.Cert)
 	if err != nil {
 		return false, fmt.Errorf("read the serving certificate: %w", err)
@@ -60,23 +60,23 @@ func (f *Files) Load() (changed bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("read the serving certificate's key: %w", err)
 	}
-	return f.Keeper.Use(cert, key)
+	return f.CertStore.Update(cert, key)
 }
 
 // Secret keeps the certificate of a Secret in use. It watches that one Secret, and needs get, list and watch of it alone.
-type Secret struct {
+type CertSecret struct {
 	Client          kubernetes.Interface
 	Namespace, Name string
 	// CertKey and KeyKey are the Secret's keys; tls.crt and tls.key where empty.
 	CertKey, KeyKey string
-	Keeper          *Keeper
+	CertStore       *CertStore
 	Log             *slog.Logger
 	// Changed is told of each certificate that is taken; optional.
-	Changed func()
+	OnChange func()
 }
 
 // Run watches until ctx ends. A Secret that is deleted or cannot be used leaves the certificate in use as it is.
-func (s *Secret) Run(ctx context.Context) error {
+func (s *CertSecret) Run(ctx context.Context) error {
 	factory := informers.NewSharedInformerFactoryWithOptions(s.Client, 0, informers.WithNamespace(s.Namespace),
 		informers.WithTweakListOptions(func(o *metav1.ListOptions) {
 			o.FieldSelector = fields.OneTermEqualSelector("metadata.name", s.Name).String()
@@ -95,7 +95,7 @@ func (s *Secret) Run(ctx context.Context) error {
 	return nil
 }
 
-func (s *Secret) take(object any) {
+func (s *CertSecret) take(object any) {
 	secret, ok := object.(*corev1.Secret)
 	if !ok {
 		return
@@ -107,15 +107,15 @@ func (s *Secret) take(object any) {
 	if keyKey == "" {
 		keyKey = corev1.TLSPrivateKeyKey
 	}
-	changed, err := s.Keeper.Use(secret.Data[certKey], secret.Data[keyKey])
+	changed, err := s.CertStore.Update(secret.Data[certKey], secret.Data[keyKey])
 	if err != nil {
 		s.Log.Error("the certificate cannot be used", "secret", s.Namespace+"/"+s.Name, "error", err)
 		return
 	}
 	if changed {
-		s.Log.Info("serving certificate loaded", "secret", s.Namespace+"/"+s.Name, "notAfter", s.Keeper.NotAfter())
-		if s.Changed != nil {
-			s.Changed()
+		s.Log.Info("serving certificate loaded", "secret", s.Namespace+"/"+s.Name, "notAfter", s.CertStore.NotAfter())
+		if s.OnChange != nil {
+			s.OnChange()
 		}
 	}
 }

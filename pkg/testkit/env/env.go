@@ -1,5 +1,5 @@
 // Package world is a namespace with a service at work in it, as often as one likes: what the harnesses run their scenarios in.
-package world
+package env
 
 import (
 	"context"
@@ -37,7 +37,7 @@ type Subject struct {
 	// Ignore are resources whose writes do not count; nil stands for leases and events.
 	Ignore []string
 	// Quiet is how long nothing may be written for the world to count as settled; 500 ms unless set.
-	Quiet time.Duration
+	QuietPeriod time.Duration
 	// Deadline is how long the world may take to settle; a minute unless set.
 	Deadline time.Duration
 	// Cleanup, if set, removes what Prepare or the service made outside the namespace.
@@ -45,7 +45,7 @@ type Subject struct {
 }
 
 // World must be closed.
-type World struct {
+type Runner struct {
 	Env
 	subject  Subject
 	identity *rest.Config
@@ -66,18 +66,18 @@ type incarnation struct {
 }
 
 // New makes a world; the service is not started yet.
-func New(ctx context.Context, cp *testkit.ControlPlane, like string, subject Subject) (*World, error) {
-	namespace, err := cp.MakeNamespace(ctx, like)
+func New(ctx context.Context, cp *testkit.ControlPlane, like string, subject Subject) (*Runner, error) {
+	namespace, err := cp.CreateNamespace(ctx, like)
 	if err != nil {
 		return nil, err
 	}
-	w := &World{Env: Env{ControlPlane: cp, Namespace: namespace}, subject: subject.withDefaults()}
+	w := &Runner{Env: Env{ControlPlane: cp, Namespace: namespace}, subject: subject.withDefaults()}
 	if subject.Prepare != nil {
 		if err := subject.Prepare(ctx, w.Env); err != nil {
 			return nil, errors.Join(fmt.Errorf("prepare: %w", err), w.Close())
 		}
 	}
-	w.identity = cp.REST()
+	w.identity = cp.RESTConfig()
 	if subject.Identity != nil {
 		if w.identity, err = subject.Identity(ctx, w.Env); err != nil {
 			return nil, errors.Join(fmt.Errorf("get the service's identity: %w", err), w.Close())
@@ -90,8 +90,8 @@ func (s Subject) withDefaults() Subject {
 	if s.Ignore == nil {
 		s.Ignore = []string{"leases", "events"}
 	}
-	if s.Quiet == 0 {
-		s.Quiet = 500 * time.Millisecond
+	if s.QuietPeriod == 0 {
+		s.QuietPeriod = 500 * time.Millisecond
 	}
 	if s.Deadline == 0 {
 		s.Deadline = time.Minute
@@ -100,8 +100,8 @@ func (s Subject) withDefaults() Subject {
 }
 
 // Start starts the service; before, if set, sees its transport first.
-func (w *World) Start(ctx context.Context, before func(*transport.Transport), options ...transport.Option) {
-	config, wire := transport.Wrap(w.identity, append(options, transport.Ignoring(w.subject.Ignore...))...)
+func (w *Runner) Start(ctx context.Context, before func(*transport.Transport), options ...transport.Option) {
+	config, wire := transport.Wrap(w.identity, append(options, transport.IgnoreResources(w.subject.Ignore...))...)
 	if before != nil {
 		before(wire)
 	}
@@ -121,7 +121,7 @@ func (w *World) Start(ctx context.Context, before func(*transport.Transport), op
 }
 
 // Wire is the running service's transport, or that of the one killed last.
-func (w *World) Wire() *transport.Transport {
+func (w *Runner) Transport() *transport.Transport {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.current == nil {
@@ -131,7 +131,7 @@ func (w *World) Wire() *transport.Transport {
 }
 
 // Kill ends the service as the death of its process would: nothing of it reaches the API server any more.
-func (w *World) Kill() error {
+func (w *Runner) Kill() error {
 	w.mu.Lock()
 	i := w.current
 	if i != nil {
@@ -156,7 +156,7 @@ func (w *World) Kill() error {
 }
 
 // Disturbing says that a disturbance is under way: the world does not count as settled until the function returned is called.
-func (w *World) Disturbing() (over func()) {
+func (w *Runner) BeginPerturbation() (over func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.pending++
@@ -168,7 +168,7 @@ func (w *World) Disturbing() (over func()) {
 }
 
 // Fault is why the service has ended on its own, or that it has not ended when killed.
-func (w *World) Fault() error {
+func (w *Runner) Err() error {
 	w.mu.Lock()
 	i, stuck := w.current, w.stuck
 	w.mu.Unlock()
@@ -187,7 +187,7 @@ func (w *World) Fault() error {
 }
 
 // Writes are those of all the service's incarnations.
-func (w *World) Writes() []transport.Write {
+func (w *Runner) Writes() []transport.Write {
 	w.mu.Lock()
 	all := w.previous
 	if w.current != nil {
@@ -202,18 +202,18 @@ func (w *World) Writes() []transport.Write {
 }
 
 // Snapshot is what counts of the world.
-func (w *World) Snapshot(ctx context.Context) (snapshot.Snapshot, error) {
+func (w *Runner) Snapshot(ctx context.Context) (snapshot.Snapshot, error) {
 	return snapshot.Take(ctx, w.Dynamic(), w.Namespace, w.subject.Compare, w.subject.Normalize...)
 }
 
 // Settle waits until no disturbance is under way, the check holds and, for the quiet period, has held and nothing was written.
-func (w *World) Settle(ctx context.Context, check func(context.Context) error) error {
+func (w *Runner) WaitStable(ctx context.Context, check func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, w.subject.Deadline)
 	defer cancel()
 	var since time.Time
 	return testkit.PollEvery(ctx, 100*time.Millisecond, "the world to settle", func(ctx context.Context) error {
-		if err := w.Fault(); err != nil {
-			return testkit.Final(err)
+		if err := w.Err(); err != nil {
+			return testkit.Permanent(err)
 		}
 		err := w.restless()
 		if err == nil {
@@ -226,18 +226,18 @@ func (w *World) Settle(ctx context.Context, check func(context.Context) error) e
 		if since.IsZero() {
 			since = time.Now()
 		}
-		if last := w.Wire().LastWrite(); time.Since(last) < w.subject.Quiet {
+		if last := w.Transport().LastWrite(); time.Since(last) < w.subject.QuietPeriod {
 			writes := w.Writes()
 			return fmt.Errorf("the service does not come to rest; its last writes: %v", writes[max(0, len(writes)-5):])
 		}
-		if time.Since(since) < w.subject.Quiet {
+		if time.Since(since) < w.subject.QuietPeriod {
 			return errors.New("what is wanted has been so for a moment only")
 		}
 		return nil
 	})
 }
 
-func (w *World) restless() error {
+func (w *Runner) restless() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.pending > 0 || w.current == nil {
@@ -247,7 +247,7 @@ func (w *World) restless() error {
 }
 
 // Close ends the service and has the namespace deleted.
-func (w *World) Close() error {
+func (w *Runner) Close() error {
 	// The context of what went before may have ended.
 	ctx, cancel := context.WithTimeout(context.Background(), w.subject.Deadline)
 	defer cancel()

@@ -2,7 +2,7 @@
 //
 // Each ConfigMap labelled toy=source, with the keys value and, if wanted, shout ("yes" or "no"), is to have two others: NAME-copy
 // with the value, and NAME-index with its length. They go when their source goes.
-package toy
+package sample
 
 import (
 	"context"
@@ -31,7 +31,7 @@ type Fault string
 // The faults.
 const (
 	// None is wrong.
-	None Fault = ""
+	NoFault Fault = ""
 	// LosesWork takes the first of two writes for the sign that both were made.
 	LosesWork Fault = "loses work when killed between two writes"
 	// TrustsCache makes another copy, under a generated name, when its cache shows none.
@@ -39,7 +39,7 @@ const (
 	// NeedsEvents removes what it made only in answer to the event of a deletion, and remembers no other way.
 	NeedsEvents Fault = "relies on seeing every event"
 	// NeverRests writes on and on.
-	NeverRests Fault = "never comes to rest"
+	NeverStable Fault = "never comes to rest"
 	// NeverUndoes does not withdraw a mark when it is no longer asked for.
 	NeverUndoes Fault = "does not undo what it did for an earlier spec"
 	// SwallowsErrors says nothing about a source that makes no sense.
@@ -160,7 +160,7 @@ func (t *toy) copies(ctx context.Context, source *corev1.ConfigMap) error {
 	if source.Data["shout"] == "yes" {
 		data["shouted"] = strings.ToUpper(value)
 	}
-	if t.fault == NeverRests {
+	if t.fault == NeverStable {
 		data["again"] = source.ResourceVersion + strconv.Itoa(t.queue.NumRequeues(source.Name))
 		t.queue.AddRateLimited(source.Name)
 	}
@@ -211,7 +211,7 @@ func (t *toy) report(ctx context.Context, source *corev1.ConfigMap, fault string
 }
 
 func (t *toy) remove(ctx context.Context, name string) error {
-	if _, err := t.lister.Get(name); apierrors.IsNotFound(err) && t.fault != None {
+	if _, err := t.lister.Get(name); apierrors.IsNotFound(err) && t.fault != NoFault {
 		return nil
 	}
 	err := t.maps.Delete(ctx, name, metav1.DeleteOptions{})

@@ -11,14 +11,14 @@ import (
 
 // Memory remembers which objects were found up to date with what was wanted of them. To compare an object field by field costs
 // many times what it takes to see that the same comparison was made before. A nil Memory remembers nothing.
-type Memory struct{ agreed *lru.Cache }
+type ComparisonCache struct{ agreed *lru.Cache }
 
 // NewMemory makes a Memory that remembers as many objects as objects says, and forgets first those not asked for the longest.
-func NewMemory(objects int) *Memory { return &Memory{lru.New(objects)} }
+func NewComparisonCache(objects int) *ComparisonCache { return &ComparisonCache{lru.New(objects)} }
 
 // UpToDate answers for compare, which tells whether live is as wanted, and calls it unless both are what they were when it last
 // said so.
-func (m *Memory) UpToDate(live metav1.Object, want any, compare func() (bool, error)) (bool, error) {
+func (m *ComparisonCache) UpToDate(live metav1.Object, want any, compare func() (bool, error)) (bool, error) {
 	if m == nil {
 		return compare()
 	}

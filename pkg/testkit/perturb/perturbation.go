@@ -9,8 +9,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/weir-dev/weir/pkg/testkit/env"
 	"github.com/weir-dev/weir/pkg/testkit/transport"
-	"github.com/weir-dev/weir/pkg/testkit/world"
 )
 
 // Kind is the kind of state that a disturbance brings about.
@@ -21,7 +21,7 @@ const (
 	Intermediate Kind = "intermediate"
 	Stale        Kind = "stale"
 	Unobserved   Kind = "unobserved"
-	Undisturbed  Kind = "undisturbed"
+	Unperturbed  Kind = "undisturbed"
 )
 
 // disturbance starts the service such that it will be disturbed.
@@ -29,15 +29,15 @@ type disturbance struct {
 	kind Kind
 	what string
 	// start starts the service.
-	start func(context.Context, *world.World)
+	start func(context.Context, *env.Runner)
 	// step, if set, is called when a step begins.
-	step func(*world.World, int)
+	step func(*env.Runner, int)
 	// end, if set, is called after the last step.
-	end func(*world.World)
+	end func(*env.Runner)
 }
 
 func undisturbed() disturbance {
-	return disturbance{Undisturbed, "undisturbed", func(ctx context.Context, w *world.World) { w.Start(ctx, nil) }, nil, nil}
+	return disturbance{Unperturbed, "undisturbed", func(ctx context.Context, w *env.Runner) { w.Start(ctx, nil) }, nil, nil}
 }
 
 // killed dies as soon as the API server has carried out write n.
@@ -45,19 +45,19 @@ func killed(n int, write transport.Write) disturbance {
 	return disturbance{
 		kind: Intermediate,
 		what: fmt.Sprintf("killed after write %d (%s)", n, write),
-		start: func(ctx context.Context, w *world.World) {
-			w.Start(ctx, nil, transport.After(killAt(ctx, n, w, func(*transport.Transport) {})))
+		start: func(ctx context.Context, w *env.Runner) {
+			w.Start(ctx, nil, transport.AfterWrite(killAt(ctx, n, w, func(*transport.Transport) {})))
 		},
 	}
 }
 
 // killAt kills at write n; the next incarnation starts with a transport as prepared.
-func killAt(ctx context.Context, n int, w *world.World, prepare func(*transport.Transport)) func(transport.Write) transport.Fate {
-	return func(write transport.Write) transport.Fate {
+func killAt(ctx context.Context, n int, w *env.Runner, prepare func(*transport.Transport)) func(transport.Write) transport.ReplyAction {
+	return func(write transport.Write) transport.ReplyAction {
 		if write.N != n {
-			return transport.Deliver
+			return transport.DeliverReply
 		}
-		over := w.Disturbing()
+		over := w.BeginPerturbation()
 		go func() {
 			// Not in the request's own goroutine, for which the service waits when it ends.
 			if w.Kill() == nil {
@@ -65,7 +65,7 @@ func killAt(ctx context.Context, n int, w *world.World, prepare func(*transport.
 			}
 			over()
 		}()
-		return transport.Kill
+		return transport.KillClient
 	}
 }
 
@@ -74,17 +74,17 @@ func frozen(n int, write transport.Write, hold time.Duration) disturbance {
 	return disturbance{
 		kind: Stale,
 		what: fmt.Sprintf("with caches that stand still from before write %d (%s)", n, write),
-		start: func(ctx context.Context, w *world.World) {
+		start: func(ctx context.Context, w *env.Runner) {
 			var once sync.Once
-			w.Start(ctx, nil, transport.Before(func(next int) {
+			w.Start(ctx, nil, transport.BeforeWrite(func(next int) {
 				if next != n {
 					return
 				}
 				// The write may fail and be tried again under the same number.
 				once.Do(func() {
-					wire, over := w.Wire(), w.Disturbing()
-					wire.Freeze()
-					time.AfterFunc(hold, func() { wire.Thaw(); over() })
+					wire, over := w.Transport(), w.BeginPerturbation()
+					wire.PauseWatches()
+					time.AfterFunc(hold, func() { wire.ResumeWatches(); over() })
 				})
 			}))
 		},
@@ -96,10 +96,10 @@ func rewound(n int, write transport.Write, hold time.Duration) disturbance {
 	return disturbance{
 		kind: Stale,
 		what: fmt.Sprintf("killed after write %d (%s), started with caches from before it", n, write),
-		start: func(ctx context.Context, w *world.World) {
+		start: func(ctx context.Context, w *env.Runner) {
 			var past atomic.Value
 			w.Start(ctx, nil,
-				transport.Before(func(next int) {
+				transport.BeforeWrite(func(next int) {
 					if next != n {
 						return
 					}
@@ -108,11 +108,11 @@ func rewound(n int, write transport.Write, hold time.Duration) disturbance {
 						past.Store(list.ResourceVersion)
 					}
 				}),
-				transport.After(killAt(ctx, n, w, func(wire *transport.Transport) {
+				transport.AfterWrite(killAt(ctx, n, w, func(wire *transport.Transport) {
 					if version, ok := past.Load().(string); ok {
-						wire.Rewind(version)
-						over := w.Disturbing()
-						time.AfterFunc(hold, func() { wire.Thaw(); over() })
+						wire.ServeStale(version)
+						over := w.BeginPerturbation()
+						time.AfterFunc(hold, func() { wire.ResumeWatches(); over() })
 					}
 				})))
 		},
@@ -124,8 +124,8 @@ func lagging(lag time.Duration) disturbance {
 	return disturbance{
 		kind: Stale,
 		what: fmt.Sprintf("with caches that lag by %s", lag),
-		start: func(ctx context.Context, w *world.World) {
-			w.Start(ctx, func(wire *transport.Transport) { wire.Lag(lag) })
+		start: func(ctx context.Context, w *env.Runner) {
+			w.Start(ctx, func(wire *transport.Transport) { wire.DelayWatches(lag) })
 		},
 	}
 }
@@ -134,13 +134,13 @@ func lagging(lag time.Duration) disturbance {
 func blinded(step int, name string, hold time.Duration) disturbance {
 	d := undisturbed()
 	d.kind, d.what = Unobserved, fmt.Sprintf("without the events from the beginning of step %d (%s) on", step+1, name)
-	d.step = func(w *world.World, i int) {
+	d.step = func(w *env.Runner, i int) {
 		if i != step {
 			return
 		}
-		wire, over := w.Wire(), w.Disturbing()
-		wire.LoseEvents()
-		time.AfterFunc(hold, func() { wire.Relist(); over() })
+		wire, over := w.Transport(), w.BeginPerturbation()
+		wire.DropEvents()
+		time.AfterFunc(hold, func() { wire.ForceRelist(); over() })
 	}
 	return d
 }
@@ -151,9 +151,9 @@ func blinking(hold time.Duration) disturbance {
 	d := undisturbed()
 	d.kind, d.what = Unobserved, fmt.Sprintf("losing all events for %s again and again", hold)
 	ended := make(chan struct{})
-	d.start = func(ctx context.Context, w *world.World) {
+	d.start = func(ctx context.Context, w *env.Runner) {
 		w.Start(ctx, nil)
-		wire, over := w.Wire(), w.Disturbing()
+		wire, over := w.Transport(), w.BeginPerturbation()
 		wait := func(d time.Duration) bool {
 			timer := time.NewTimer(d)
 			defer timer.Stop()
@@ -167,19 +167,19 @@ func blinking(hold time.Duration) disturbance {
 		}
 		go func() {
 			defer over()
-			defer wire.Relist()
+			defer wire.ForceRelist()
 			for sight := hold; ; sight *= 2 {
-				wire.LoseEvents()
+				wire.DropEvents()
 				if !wait(hold) {
 					return
 				}
-				wire.Relist()
+				wire.ForceRelist()
 				if !wait(sight) {
 					return
 				}
 			}
 		}()
 	}
-	d.end = func(*world.World) { close(ended) }
+	d.end = func(*env.Runner) { close(ended) }
 	return d
 }
