@@ -3,7 +3,7 @@ SHELL := /usr/bin/env bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-# Modules are built as a dependant would build them, each by its own go.mod; go.work is for editors.
+# Each module is built with its own go.mod, as a dependent project would build it. go.work is for editors.
 export CGO_ENABLED := 0
 export GOWORK := off
 
@@ -11,24 +11,24 @@ SERVICES := $(sort $(patsubst services/%/go.mod,%,$(wildcard services/*/go.mod))
 LIBRARIES := $(patsubst %/go.mod,%,$(wildcard apis/go.mod generated/go.mod pkg/go.mod scripts/go.mod e2e/go.mod))
 E2E_BENCHES := $(patsubst e2e/bench/%/main.go,bench-%,$(wildcard e2e/bench/*/main.go))
 BENCHES := $(E2E_BENCHES) $(shell cat /dev/null $(wildcard services/*/service.mk) | grep -o '^bench-[a-z-]*')
-CHECKS := $(shell scripts/verify --list)
+CHECKS := $(shell scripts/verify --list) language layout
 
 SERVICE ?=
 SUITE ?=
 FUZZTIME ?= 20s
-# Packages that start a control plane of their own share the machine: two at a time.
+# Many packages start a control plane of their own. Two packages are tested at a time.
 TESTFLAGS ?= -p 2 -timeout 20m
-# How many disturbances are replayed (pkg/testkit/perturb): a sample of each kind, or full for every one of them.
+# The number of perturbations that are replayed (pkg/testkit/perturb): sample replays some of each kind, full replays all.
 export WEIR_PERTURB ?= sample
 
 ifneq ($(SERVICE),)
 ifeq ($(filter $(SERVICE),$(SERVICES)),)
-$(error there is no service $(SERVICE); there are: $(SERVICES))
+$(error unknown service $(SERVICE); the services are: $(SERVICES))
 endif
 endif
 CHOSEN := $(or $(SERVICE),$(SERVICES))
 
-# A target whose part is not there says which, and fails.
+# missing fails and prints why a target cannot run.
 missing = @echo "make $@: $(1)" >&2; exit 1
 
 ##@ Use
@@ -41,36 +41,45 @@ help: ## list the targets
 	@printf '\nservices: %s\n' '$(SERVICES)'
 
 .PHONY: demo
-demo: ## see the suite at work on an embedded control plane; needs Go and nothing else
-	$(if $(wildcard e2e/demo/*.go),@cd e2e && go build -o ../bin/demo ./demo && exec ../bin/demo,$(call missing,there is no e2e/demo yet))
+demo: ## run the demo on an embedded control plane; it needs only Go
+	$(if $(wildcard e2e/demo/*.go),@cd e2e && go build -o ../bin/demo ./demo && exec ../bin/demo,$(call missing,e2e/demo does not exist))
 
 .PHONY: build
 build: $(CHOSEN:%=build-%) ## build the services into bin/ [SERVICE=x]
-	$(if $(CHOSEN),,$(call missing,there is no service yet))
+	$(if $(CHOSEN),,$(call missing,no service exists))
 
 ##@ Develop
 
 .PHONY: test
-test: $(if $(SERVICE),,$(LIBRARIES:%=test-library-%)) $(CHOSEN:%=test-%) ## unit and integration tests on the embedded control plane [SERVICE=x]
+test: $(if $(SERVICE),,$(LIBRARIES:%=test-library-%)) $(CHOSEN:%=test-%) ## run all tests, with an embedded control plane [SERVICE=x]
+
+.PHONY: test-unit
+test-unit: ## run the tests that need no control plane, in under a minute [SERVICE=x]
+	@source scripts/lib.sh; for module in $(if $(SERVICE),services/$(SERVICE),$$(modules | grep -v '^generated$$')); do \
+		in_module $$module bash -c 'go test -short $$(go list ./... | grep -v /test/)'; done
+
+.PHONY: test-race
+test-race: ## run the unit tests of packages with goroutines under the race detector; needs a C compiler
+	@scripts/race
 
 .PHONY: generate
-generate: ## regenerate clients, CRDs and references from the types in apis/
+generate: ## regenerate clients, CRDs and reference documents from the code
 	@scripts/generate
 
 .PHONY: verify
-verify: ## check everything that can be checked without a cluster; verify-<check> for one of them
+verify: ## run all static checks; verify-<check> runs one
 	@scripts/verify
 
 .PHONY: lint
-lint: verify-lint ## run the linters; fix-lint corrects what they can
+lint: verify-lint ## run the linters
 
 .PHONY: fix-lint
-fix-lint: ## format, and let the linters correct what they can
+fix-lint: ## format the code and apply the fixes of the linters
 	@source scripts/lib.sh; linter=$$(tool lint golangci-lint); for module in $$(modules | grep -v '^generated$$'); do \
 		in_module $$module "$$linter" run --fix --config="$$root/.golangci.yml" ./... || true; done
 
 .PHONY: fix-modules
-fix-modules: ## write go.work and the modules' lines about each other, and tidy
+fix-modules: ## write go.work and the require and replace lines of sibling modules; run go mod tidy
 	@scripts/modules
 	@source scripts/lib.sh; for module in $$(modules); do in_module $$module go mod tidy; done; scripts/modules --check
 
@@ -79,21 +88,21 @@ $(CHECKS:%=verify-%): verify-%:
 	@scripts/verify $*
 
 .PHONY: verify-self-test
-verify-self-test: ## show that verify fails where it should
+verify-self-test: ## test that verify fails on broken input
 	@scripts/verify-self-test
 
 .PHONY: fuzz
-fuzz: ## fuzz every fuzz test for a while [FUZZTIME=20s] [SERVICE=x]
+fuzz: ## run every fuzz test [FUZZTIME=20s] [SERVICE=x]
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz $(SERVICE:%=services/%)
 
 .PHONY: dev
-dev: ## a kind cluster with the suite in it, which follows the sources; tails the logs
+dev: ## run the suite on a kind cluster, redeploy on each change and follow the logs
 	@e2e/kind/dev
 
-##@ Ship
+##@ Release
 
 .PHONY: images
-images: ## build the container images, list what is in them in dist/sbom, print their sizes [SERVICE=x]
+images: ## build the container images; write SBOMs to dist/sbom [SERVICE=x]
 	@scripts/images/build $(SERVICE)
 
 .PHONY: e2e
@@ -101,14 +110,15 @@ e2e: ## run the end-to-end suites on kind; E2E_KEEP=1 keeps the cluster [SUITE=s
 	@cd e2e && go build -o ../bin/e2e ./kind && exec ../bin/e2e -suite='$(SUITE)'
 
 .PHONY: e2e-clean
-e2e-clean: ## delete the cluster that E2E_KEEP=1 has kept
+e2e-clean: ## delete the cluster that E2E_KEEP=1 kept
 	@cd e2e && go build -o ../bin/e2e ./kind && exec ../bin/e2e -clean
 
 .PHONY: bench
 bench: $(filter $(CHOSEN:%=bench-%),$(BENCHES)) ## run the benchmarks [SERVICE=x]
-	$(if $(filter $(CHOSEN:%=bench-%),$(BENCHES)),,$(call missing,there is no benchmark for $(or $(CHOSEN),any service) yet))
+	$(if $(filter $(CHOSEN:%=bench-%),$(BENCHES)),,$(call missing,$(or $(CHOSEN),the suite) has no benchmark))
 
-# The parts. A services/<name>/service.mk may give build-<name> and test-<name> more prerequisites, and a bench-<name> of its own.
+# Targets of one module. services/<name>/service.mk may add prerequisites to build-<name> and test-<name>, and may define
+# bench-<name>.
 
 .PHONY: $(SERVICES:%=build-%)
 $(SERVICES:%=build-%): build-%:
@@ -126,7 +136,7 @@ $(LIBRARIES:%=test-library-%): test-library-%: controlplane
 $(E2E_BENCHES): bench-%: controlplane
 	cd e2e && go run ./bench/$*
 
-# Built ahead of the tests, where its progress is seen and no test's time limit runs.
+# Builds the programs of the control plane before the tests start, so that the build does not count against their timeouts.
 .PHONY: controlplane
 controlplane:
 	@cd pkg && go run ./testkit/cmd/controlplane build >/dev/null

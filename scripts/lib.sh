@@ -1,10 +1,10 @@
-# Sourced by the scripts of this directory.
+# Functions for the scripts in this directory, which source this file.
 # shellcheck shell=bash
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-# Every module is built by its own go.mod, as it would be by someone who depends on it; go.work is for editors.
+# Each module is built with its own go.mod, as a dependent project would build it. go.work is for editors.
 export GOWORK=off CGO_ENABLED=0 LC_ALL=C
 
-# modules prints the directories of the modules, the ones that only pin tools left out; $MODULES limits a script to some of them.
+# modules prints the directories of the modules, without those that only pin tools. $MODULES limits a script to some modules.
 modules() {
   if [ -n "${MODULES:-}" ]; then
     tr -s ' ' '\n' <<<"$MODULES"
@@ -13,13 +13,13 @@ modules() {
   fi
 }
 
-# tool MODULE NAME prints the path of a tool pinned in scripts/tools/MODULE; on first use it is built into Go's build cache.
+# tool MODULE NAME prints the path of a tool that scripts/tools/MODULE pins. The first use builds it into Go's build cache.
 tool() { (cd "$root/scripts/tools/$1" && go tool -n "$2"); }
 
-# in_module DIR COMMAND... runs a command in a module's directory.
+# in_module DIR COMMAND... runs a command in the directory of a module.
 in_module() { (cd "$root/$1" && shift && "$@"); }
 
-# copy_tree DIR copies what is in git, and what is not yet added, into a git repository of its own.
+# copy_tree DIR copies the tracked files, and the untracked ones that are not ignored, into a new git repository.
 copy_tree() {
   (
     cd "$root"

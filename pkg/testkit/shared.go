@@ -20,6 +20,7 @@ const sharedNodes = 3
 // New starts a control plane with three nodes for one test, and stops it after it. The test fails if a component ended on its own.
 func New(t testing.TB, options ...Option) *ControlPlane {
 	t.Helper()
+	NeedsControlPlane(t)
 	o := Options{Nodes: sharedNodes}
 	for _, option := range options {
 		option(&o)
@@ -49,6 +50,7 @@ var shared struct {
 // and it ends with the process. Each test keeps to a Namespace of its own.
 func Shared(t testing.TB) *ControlPlane {
 	t.Helper()
+	NeedsControlPlane(t)
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.cp == nil && shared.err == nil {

@@ -13,3 +13,11 @@ func Skip(t testing.TB, why string) {
 	}
 	t.Skip(why)
 }
+
+// NeedsControlPlane skips a test in short mode (go test -short), which runs without a control plane. New and Shared call it.
+func NeedsControlPlane(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("short mode: this test needs a control plane; run make test")
+	}
+}

@@ -16,7 +16,8 @@ const models = `{"swagger": "2.0", "definitions": {
     "size": {"type": "string"},
     "volumes": {"type": "array", "items": {"$ref": "#/definitions/io.k8s.api.core.v1.Volume"}},
     "affinity": {"$ref": "#/definitions/io.k8s.api.core.v1.Affinity"},
-    "friends": {"type": "object", "additionalProperties": {"$ref": "#/definitions/com.github.weir-dev.weir.apis.pond.v1.Friend"}}}},
+    "friends": {"type": "object",
+      "additionalProperties": {"$ref": "#/definitions/com.github.weir-dev.weir.apis.pond.v1.Friend"}}}},
   "com.github.weir-dev.weir.apis.pond.v1.Friend": {"type": "object", "properties": {"name": {"type": "string"}}}}}`
 
 const fish = `
@@ -37,10 +38,10 @@ spec:
         type: object
         properties:
           spec:
-            description: what is wanted
+            description: desired state
             type: object
             properties:
-              size: {description: how big, type: string}
+              size: {description: the size, type: string}
               volumes:
                 description: our words about volumes
                 type: array
@@ -55,7 +56,7 @@ spec:
                 properties:
                   description: {description: a core field of this name, type: string}
               friends:
-                description: who swims along
+                description: other fish
                 type: object
                 additionalProperties:
                   description: a friend
@@ -65,22 +66,25 @@ spec:
 `
 
 func TestFinish(t *testing.T) {
-	t.Run("keeps our descriptions and drops those of core types", func(t *testing.T) {
+	t.Run("descriptions of our types are kept and those of core types are removed", func(t *testing.T) {
 		text, err := finished(t, fish)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, kept := range []string{"a fish", "what is wanted", "how big", "our words about volumes", "our words about affinity", "who swims along", "a friend", "its name"} {
+		for _, kept := range []string{
+			"a fish", "desired state", "the size", "our words about volumes", "our words about affinity", "other fish",
+			"a friend", "its name",
+		} {
 			if !strings.Contains(text, "description: "+kept) {
-				t.Errorf("%q is gone", kept)
+				t.Errorf("%q is missing", kept)
 			}
 		}
 		if strings.Contains(text, "core") {
-			t.Errorf("descriptions of core types are left:\n%s", text)
+			t.Errorf("descriptions of core types remain:\n%s", text)
 		}
 	})
 
-	t.Run("keeps a core field that is called description", func(t *testing.T) {
+	t.Run("a core field named description is kept", func(t *testing.T) {
 		text, err := finished(t, fish)
 		if err != nil {
 			t.Fatal(err)
@@ -90,11 +94,11 @@ func TestFinish(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !strings.Contains(text, "description:\n                    type: string") {
-			t.Errorf("the field is gone:\n%s", text)
+			t.Errorf("the field is missing:\n%s", text)
 		}
 	})
 
-	t.Run("labels the CRD as part of weir", func(t *testing.T) {
+	t.Run("the CRD gets the label part-of=weir", func(t *testing.T) {
 		text, err := finished(t, fish)
 		if err != nil {
 			t.Fatal(err)
@@ -104,25 +108,33 @@ func TestFinish(t *testing.T) {
 		}
 	})
 
-	t.Run("refuses a rule that does not compile", func(t *testing.T) {
-		_, err := finished(t, strings.Replace(fish, "{description: how big, type: string}",
+	t.Run("a CEL rule that does not compile is an error", func(t *testing.T) {
+		_, err := finished(t, strings.Replace(fish, "{description: the size, type: string}",
 			"{type: string, x-kubernetes-validations: [{rule: 'self.nonsense > 1'}]}", 1))
 		if err == nil || !strings.Contains(err.Error(), "compilation failed") {
-			t.Errorf("want a refusal, got %v", err)
+			t.Errorf("want an error, got %v", err)
 		}
 	})
 
-	t.Run("refuses a rule whose cost has no bound", func(t *testing.T) {
-		_, err := finished(t, strings.Replace(fish, "friends:\n", "friends:\n                x-kubernetes-validations: [{rule: 'self.all(a, self.all(b, a != b))'}]\n", 1))
+	t.Run("a CEL rule of unbounded cost is an error", func(t *testing.T) {
+		_, err := finished(
+			t,
+			strings.Replace(
+				fish,
+				"friends:\n",
+				"friends:\n                x-kubernetes-validations: [{rule: 'self.all(a, self.all(b, a != b))'}]\n",
+				1,
+			),
+		)
 		if err == nil || !strings.Contains(err.Error(), "cost exceeds budget") {
-			t.Errorf("want a refusal, got %v", err)
+			t.Errorf("want an error, got %v", err)
 		}
 	})
 
-	t.Run("refuses a CRD that no client-side apply could take", func(t *testing.T) {
+	t.Run("a CRD too large for a client-side apply is an error", func(t *testing.T) {
 		_, err := finished(t, strings.Replace(fish, "a fish", strings.Repeat("a long fish ", sizeLimit/10), 1))
 		if err == nil || !strings.Contains(err.Error(), "client-side apply") {
-			t.Errorf("want a refusal, got %v", err)
+			t.Errorf("want an error, got %v", err)
 		}
 	})
 }

@@ -1,6 +1,6 @@
-// Command crds finishes controller-gen's CRDs: it drops the descriptions of the core types that ours embed, so that each CRD fits
-// into the annotation of a client-side apply, puts Weir's labels on them, and validates them. Each API group gets a directory, so
-// that a service can bring just its own.
+// Command crds post-processes the CRDs that controller-gen writes. It removes the descriptions of embedded core
+// types, so that a CRD fits into the annotation of a client-side apply, adds Weir's labels, and validates the result.
+// It writes one directory per API group, so that a service can install only its own groups.
 package main
 
 import (
@@ -20,7 +20,7 @@ import (
 const (
 	oursPrefix = "com.github.weir-dev.weir."
 	corePrefix = "io.k8s.api."
-	// sizeLimit leaves room below the 262144 bytes that all annotations of an object may have together.
+	// sizeLimit is below 262144, the maximum size in bytes of all annotations of an object.
 	sizeLimit = 250_000
 )
 
@@ -52,7 +52,7 @@ func run(schema, in, out string) error {
 	}
 	groups := map[string][]string{}
 	for _, file := range files {
-		// controller-gen calls a file GROUP_PLURAL.yaml.
+		// controller-gen names a file GROUP_PLURAL.yaml.
 		group, plural, _ := strings.Cut(filepath.Base(file), "_")
 		groups[group] = append(groups[group], plural)
 		if err := finish(file, filepath.Join(out, group, plural), models.Definitions); err != nil {
@@ -67,6 +67,7 @@ func run(schema, in, out string) error {
 	return kustomization(out, slices.Sorted(maps.Keys(groups)))
 }
 
+// kustomization writes a kustomization.yaml that lists the resources.
 func kustomization(dir string, resources []string) error {
 	data, err := yaml.Marshal(object{
 		"apiVersion": "kustomize.config.k8s.io/v1beta1",
@@ -79,6 +80,7 @@ func kustomization(dir string, resources []string) error {
 	return os.WriteFile(filepath.Join(dir, "kustomization.yaml"), data, 0o644)
 }
 
+// finish writes the post-processed CRD of file to out.
 func finish(file, out string, models spec.Definitions) error {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -104,7 +106,11 @@ func finish(file, out string, models spec.Definitions) error {
 		return err
 	}
 	if len(compact) > sizeLimit {
-		return fmt.Errorf("%d bytes as JSON, more than the %d that a client-side apply takes", len(compact), sizeLimit)
+		return fmt.Errorf(
+			"%d bytes of JSON exceed %d, the limit of a client-side apply",
+			len(compact),
+			sizeLimit,
+		)
 	}
 	if data, err = yaml.Marshal(crd); err != nil {
 		return err
@@ -118,6 +124,7 @@ func finish(file, out string, models spec.Definitions) error {
 	return os.WriteFile(out, data, 0o644)
 }
 
+// label adds Weir's labels.
 func label(crd object) {
 	metadata := child(crd, "metadata")
 	labels := child(metadata, "labels")
@@ -125,6 +132,7 @@ func label(crd object) {
 	metadata["labels"] = labels
 }
 
+// modelOf returns the model of the one type in this repository whose name ends in suffix.
 func modelOf(models spec.Definitions, suffix string) (spec.Schema, error) {
 	var found []string
 	for name := range models {
@@ -133,14 +141,15 @@ func modelOf(models spec.Definitions, suffix string) (spec.Schema, error) {
 		}
 	}
 	if len(found) != 1 {
-		return spec.Schema{}, fmt.Errorf("want one type that ends in %s, found %v", suffix, found)
+		return spec.Schema{}, fmt.Errorf("want one type whose name ends in %s, found %v", suffix, found)
 	}
 	return models[found[0]], nil
 }
 
+// trimmer removes the descriptions of core types.
 type trimmer struct{ models spec.Definitions }
 
-// trim walks a CRD's schema along with the model of its Go type, which alone still knows where each type comes from.
+// trim walks a CRD's schema together with the model of its Go type. Only the model refers to types by name.
 func (t trimmer) trim(node object, model spec.Schema) {
 	if reference := referenceOf(model); reference != "" {
 		if strings.HasPrefix(reference, corePrefix) {
@@ -155,12 +164,13 @@ func (t trimmer) trim(node object, model spec.Schema) {
 	if items, ok := node["items"].(object); ok && model.Items != nil && model.Items.Schema != nil {
 		t.trimElement(items, *model.Items.Schema)
 	}
-	if values, ok := node["additionalProperties"].(object); ok && model.AdditionalProperties != nil && model.AdditionalProperties.Schema != nil {
+	if values, ok := node["additionalProperties"].(object); ok && model.AdditionalProperties != nil &&
+		model.AdditionalProperties.Schema != nil {
 		t.trimElement(values, *model.AdditionalProperties.Schema)
 	}
 }
 
-// trimElement is trim for the element of a list or map, whose description is that of its type.
+// trimElement trims the element of a list or map. Unlike a property, an element has the description of its type.
 func (t trimmer) trimElement(node object, model spec.Schema) {
 	if strings.HasPrefix(referenceOf(model), corePrefix) {
 		dropDescriptions(node)
@@ -169,6 +179,7 @@ func (t trimmer) trimElement(node object, model spec.Schema) {
 	t.trim(node, model)
 }
 
+// referenceOf returns the name of the type that a schema refers to, or "".
 func referenceOf(model spec.Schema) string {
 	for _, part := range append([]spec.Schema{model}, model.AllOf...) {
 		if name, ok := strings.CutPrefix(part.Ref.String(), "#/definitions/"); ok {
@@ -178,11 +189,13 @@ func referenceOf(model spec.Schema) string {
 	return ""
 }
 
+// dropDescriptions removes the description of a schema and of everything below it.
 func dropDescriptions(node object) {
 	delete(node, "description")
 	forEachChild(node, dropDescriptions)
 }
 
+// forEachChild calls visit for each property and for the element of a list or map.
 func forEachChild(node object, visit func(object)) {
 	for _, property := range child(node, "properties") {
 		visit(property.(object))
@@ -194,7 +207,7 @@ func forEachChild(node object, visit func(object)) {
 	}
 }
 
-// child returns the object at key, or an empty one.
+// child returns the object at key, or an empty object.
 func child(node object, key string) object {
 	if value, ok := node[key].(object); ok {
 		return value

@@ -12,9 +12,9 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-var errRefused = errors.New("an API server would refuse it")
+var errInvalid = errors.New("the API server would reject the CRD")
 
-// validate says about a CRD what an API server would: that its rules compile, and what they may cost.
+// validate validates a CRD as the API server does, including the compilation and the cost of its CEL rules.
 func validate(data []byte) error {
 	scheme := runtime.NewScheme()
 	install.Install(scheme)
@@ -33,12 +33,12 @@ func validate(data []byte) error {
 			crd.Status.StoredVersions = []string{version.Name}
 		}
 	}
-	refusals := []error{errRefused}
+	findings := []error{errInvalid}
 	for _, err := range validation.ValidateCustomResourceDefinition(context.Background(), &crd) {
-		refusals = append(refusals, err)
+		findings = append(findings, err)
 	}
-	if len(refusals) == 1 {
+	if len(findings) == 1 {
 		return nil
 	}
-	return errors.Join(refusals...)
+	return errors.Join(findings...)
 }

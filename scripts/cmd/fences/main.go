@@ -1,4 +1,5 @@
-// Command fences fails where a package imports what the architecture keeps from it.
+// Command fences fails if a package imports a package that the architecture forbids. The rules are in rules.go, and in
+// layers.go for the packages of one service.
 package main
 
 import (
@@ -48,6 +49,7 @@ func run(root string) ([]string, error) {
 			return nil, err
 		}
 		findings = append(findings, graph.violations(rules)...)
+		findings = append(findings, graph.violations(layerRules)...)
 		impure, err := graph.clockUses()
 		if err != nil {
 			return nil, err
@@ -63,7 +65,7 @@ func run(root string) ([]string, error) {
 	return slices.Compact(findings), nil
 }
 
-// pkg is what `go list` says about a package.
+// pkg is the output of `go list` for a package.
 type pkg struct {
 	ImportPath, Dir, ForTest           string
 	GoFiles                            []string
@@ -71,7 +73,7 @@ type pkg struct {
 	DepOnly                            bool
 }
 
-// graph is one module's packages and all below them, by import path.
+// graph holds the packages of one module and all packages that they import, by import path.
 type graph map[string]pkg
 
 func load(dir string) (graph, error) {
@@ -92,14 +94,14 @@ func load(dir string) (graph, error) {
 		} else if err != nil {
 			return nil, fmt.Errorf("list packages of %s: %w", dir, err)
 		}
-		// The variants that are compiled for a test hold nothing that the package and its TestImports do not.
+		// A variant compiled for a test imports nothing that the package and its TestImports do not list.
 		if p.ForTest == "" && !strings.HasSuffix(p.ImportPath, ".test") {
 			packages[p.ImportPath] = p
 		}
 	}
 }
 
-// own returns the packages of the module itself.
+// own returns the packages of the module.
 func (g graph) own() []pkg {
 	var own []pkg
 	for _, p := range g {
@@ -140,7 +142,7 @@ func describe(name, imported string, via []string, reason string) string {
 	return fmt.Sprintf("%s imports %s%s: %s", name, imported, through, reason)
 }
 
-// follow visits the imports, each once, as far as the reach goes.
+// follow visits each import once, as far as reach allows. via lists the packages between the first one and the import.
 func (g graph) follow(imports []string, r reach, via []string, visit func(imported string, via []string)) {
 	seen := map[string]bool{}
 	var walk func(imports, via []string)

@@ -9,39 +9,43 @@ import (
 
 const prefix = "github.com/weir-dev/weir/"
 
-// reach is how far a rule follows the imports of a package.
+// reach defines how far a rule follows the imports of a package.
 type reach int
 
 const (
-	// direct: what the package itself imports.
+	// direct checks the imports of the package itself.
 	direct reach = iota
-	// ours: what it imports and what our own packages below it import. Kubernetes' types reach net/http by themselves.
+	// ours also checks the imports of the repository's packages that it imports, directly or indirectly. It stops at
+	// packages of other modules, because Kubernetes' own types import net/http.
 	ours
-	// aboveKit: ours, but without what the packages of pkg import.
-	aboveKit
-	// everything below it.
+	// abovePkg is like ours, but stops at packages of pkg/.
+	abovePkg
+	// everything checks all direct and indirect imports.
 	everything
 )
 
-// enters holds where the imports of an imported package count too.
+// enters reports whether the imports of an imported package are checked too.
 func (r reach) enters(imported string) bool {
 	switch r {
 	case everything:
 		return true
 	case ours:
 		return strings.HasPrefix(imported, prefix)
-	case aboveKit:
+	case abovePkg:
 		return strings.HasPrefix(imported, prefix) && !within(imported, prefix+"pkg")
 	default:
 		return false
 	}
 }
 
-// rule is one fence: no package of `from` may reach an import for which `forbids` holds.
+// rule forbids imports. A package for which from is true must not import a package for which forbids is true.
 type rule struct {
-	reason  string
-	reach   reach
-	tests   bool // holds for imports of tests too
+	// reason ends the message: "a imports b: reason".
+	reason string
+	// reach is direct if unset.
+	reach reach
+	// tests includes the imports of test files.
+	tests   bool
 	from    func(pkg string) bool
 	forbids func(pkg, imported string) bool
 }
@@ -62,23 +66,31 @@ var rules = []rule{
 		},
 	},
 	{
-		reason:  "apis reaches no client, not even by way of others",
+		reason:  "apis imports no client, directly or indirectly",
 		reach:   everything,
 		from:    in("apis"),
 		forbids: func(_, imported string) bool { return within(imported, "k8s.io/client-go") },
 	},
 	{
-		reason: "generated imports apis and what client-go is made of only",
+		reason: "generated imports only apis, client-go and the libraries that client-go is built on",
 		reach:  direct,
 		tests:  true,
 		from:   in("generated"),
 		forbids: func(_, imported string) bool {
-			return !standard(imported) && !within(imported, prefix+"apis", prefix+"generated",
-				"k8s.io/api", "k8s.io/apimachinery", "k8s.io/client-go", "k8s.io/kube-openapi", "sigs.k8s.io/structured-merge-diff/v6")
+			return !standard(imported) && !within(
+				imported,
+				prefix+"apis",
+				prefix+"generated",
+				"k8s.io/api",
+				"k8s.io/apimachinery",
+				"k8s.io/client-go",
+				"k8s.io/kube-openapi",
+				"sigs.k8s.io/structured-merge-diff/v6",
+			)
 		},
 	},
 	{
-		reason: "pkg knows nothing of Kafka or gluster: it could live in a repository of its own",
+		reason: "pkg is independent of the rest of the repository: it imports neither apis, generated nor services",
 		reach:  ours,
 		tests:  true,
 		from:   in("pkg"),
@@ -87,17 +99,19 @@ var rules = []rule{
 		},
 	},
 	{
-		reason: "services meet in the Kubernetes API only: none imports another, nor e2e or scripts",
-		tests:  true,
-		reach:  ours,
-		from:   in("services"),
+		reason: "services communicate only through the Kubernetes API: a service imports no other service, " +
+			"no e2e and no scripts",
+		tests: true,
+		reach: ours,
+		from:  in("services"),
 		forbids: func(pkg, imported string) bool {
 			own := prefix + servicePackage.FindString(pkg)
-			return within(imported, prefix+"services", prefix+"e2e", prefix+"scripts") && !within(imported, strings.TrimSuffix(own, "/"))
+			return within(imported, prefix+"services", prefix+"e2e", prefix+"scripts") &&
+				!within(imported, strings.TrimSuffix(own, "/"))
 		},
 	},
 	{
-		reason: "e2e sees the suite from outside: apis, generated and pkg/testkit only",
+		reason: "e2e is a black-box suite: it imports only apis, generated and pkg/testkit",
 		reach:  direct,
 		tests:  true,
 		from:   in("e2e"),
@@ -107,56 +121,68 @@ var rules = []rule{
 		},
 	},
 	{
-		reason:  "testkit serves tests; no program that ships imports it",
+		reason:  "testkit is for tests: a released program does not import it",
 		reach:   ours,
 		from:    commandPackage.MatchString,
 		forbids: func(_, imported string) bool { return within(imported, prefix+"pkg/testkit") },
 	},
 	{
-		reason:  "controllers are built on client-go, not on controller-runtime",
+		reason:  "controllers use client-go, not controller-runtime",
 		reach:   direct,
 		from:    in("services", "pkg"),
 		forbids: func(_, imported string) bool { return within(imported, "sigs.k8s.io/controller-runtime") },
 	},
 	{
-		reason: "decide is pure: of the kit it takes what is data, which is apply, condition and event",
-		reach:  aboveKit,
+		reason: "decide is pure: from pkg it imports only the data types of apply, condition and event, and text",
+		reach:  abovePkg,
 		from:   decidePackage.MatchString,
 		forbids: func(_, imported string) bool {
-			return within(imported, prefix+"pkg") && !within(imported, prefix+"pkg/apply", prefix+"pkg/condition", prefix+"pkg/event")
+			return within(imported, prefix+"pkg") &&
+				!within(imported, prefix+"pkg/apply", prefix+"pkg/condition", prefix+"pkg/event", prefix+"pkg/text")
 		},
 	},
 	{
-		// No further than that: Kubernetes' own apply configurations reach a client, by way of their extractors.
+		// The rule stops at other modules: the extractors in Kubernetes' own apply configurations import a client.
 		reason: "decide is pure: it imports no client",
-		reach:  aboveKit,
+		reach:  abovePkg,
 		from:   decidePackage.MatchString,
 		forbids: func(_, imported string) bool {
-			return within(imported, "k8s.io/client-go") && !within(imported, "k8s.io/client-go/applyconfigurations") ||
-				within(imported, prefix+"generated/clientset", prefix+"generated/informers", prefix+"generated/listers")
+			return within(imported, "k8s.io/client-go") &&
+				!within(imported, "k8s.io/client-go/applyconfigurations") ||
+				within(
+					imported,
+					prefix+"generated/clientset",
+					prefix+"generated/informers",
+					prefix+"generated/listers",
+				)
 		},
 	},
 	{
-		reason: "decide is pure: it does no I/O and draws no random numbers (net/netip parses addresses)",
-		reach:  aboveKit,
+		reason: "decide is pure: no I/O and no random numbers (net/netip is allowed, it parses addresses)",
+		reach:  abovePkg,
 		from:   decidePackage.MatchString,
 		forbids: func(_, imported string) bool {
-			return within(imported, "net/http", "net/rpc", "net/smtp", "os", "syscall", "crypto/rand", "math/rand", "database/sql", "log") ||
+			return within(imported, "net/http", "net/rpc", "net/smtp", "os", "syscall", "crypto/rand", "math/rand",
+				"database/sql", "log") ||
 				slices.Contains([]string{"net", "crypto/tls", "io/ioutil"}, imported)
 		},
 	},
 }
 
-// in holds for the packages within any of the directories.
+// in returns a function that reports whether a package is in one of the directories.
 func in(dirs ...string) func(string) bool {
 	return func(pkg string) bool { return within(pkg, dirs...) }
 }
 
+// within reports whether name is one of the parents or below one of them.
 func within(name string, parents ...string) bool {
-	return slices.ContainsFunc(parents, func(parent string) bool { return name == parent || strings.HasPrefix(name, parent+"/") })
+	return slices.ContainsFunc(
+		parents,
+		func(parent string) bool { return name == parent || strings.HasPrefix(name, parent+"/") },
+	)
 }
 
-// standard holds for packages of the standard library: their first element is no domain.
+// standard reports whether a package belongs to the standard library: its first path element is not a domain.
 func standard(imported string) bool {
 	first, _, _ := strings.Cut(path.Clean(imported), "/")
 	return !strings.Contains(first, ".")

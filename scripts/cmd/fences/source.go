@@ -12,9 +12,10 @@ import (
 	"strings"
 )
 
-// maxMainLines is the length of a service's main.go: it names the command and nothing else.
+// maxMainLines limits a service's main.go: it only runs the command of internal/app.
 const maxMainLines = 15
 
+// longMains returns a finding for each main.go of a service that is too long.
 func longMains(root string) ([]string, error) {
 	files, err := filepath.Glob(filepath.Join(root, "services", "*", "cmd", "*", "main.go"))
 	if err != nil {
@@ -31,16 +32,20 @@ func longMains(root string) ([]string, error) {
 			return nil, err
 		}
 		if lines := bytes.Count(data, []byte("\n")); lines > maxMainLines {
-			found = append(found, fmt.Sprintf("%s has %d lines: a service's main.go has at most %d", name, lines, maxMainLines))
+			found = append(
+				found,
+				fmt.Sprintf("%s has %d lines, more than %d: move code to internal/app", name, lines, maxMainLines),
+			)
 		}
 	}
 	return found, nil
 }
 
-// clockFunctions read or wait for the clock, or make something that does.
+// clockFunctions read the clock or wait for it.
 var clockFunctions = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker"}
 
-// clockUses finds where decide, or a package of ours below it, looks at the clock: it is given the time.
+// clockUses returns a finding for each use of the clock in decide, or in a package of the repository that decide
+// imports.
 func (g graph) clockUses() ([]string, error) {
 	var found []string
 	for _, p := range g.own() {
@@ -50,7 +55,7 @@ func (g graph) clockUses() ([]string, error) {
 		}
 		reached := []string{p.ImportPath}
 		g.follow(p.Imports, ours, nil, func(imported string, _ []string) {
-			// Generated code is plain types and their deep copies.
+			// Generated code contains only types and their deep copies.
 			if strings.HasPrefix(imported, prefix) && !within(imported, prefix+"generated") {
 				reached = append(reached, imported)
 			}
@@ -61,13 +66,18 @@ func (g graph) clockUses() ([]string, error) {
 				return nil, err
 			}
 			for _, use := range uses {
-				found = append(found, fmt.Sprintf("%s (reached from %s) uses %s: decide is pure, it is given the time", strings.TrimPrefix(below, prefix), name, use))
+				found = append(
+					found,
+					fmt.Sprintf("%s (imported by %s) uses %s: decide is pure, pass the time as an argument",
+						strings.TrimPrefix(below, prefix), name, use),
+				)
 			}
 		}
 	}
 	return found, nil
 }
 
+// clockUsesIn returns the uses of the clock in the files of one package.
 func clockUsesIn(p pkg) ([]string, error) {
 	var found []string
 	for _, name := range p.GoFiles {
@@ -90,7 +100,10 @@ func clockUsesIn(p pkg) ([]string, error) {
 			isClock := clock != "" && from.Name == clock && slices.Contains(clockFunctions, selector.Sel.Name)
 			isMeta := meta != "" && from.Name == meta && selector.Sel.Name == "Now"
 			if isClock || isMeta {
-				found = append(found, fmt.Sprintf("%s.%s in %s:%d", from.Name, selector.Sel.Name, name, fset.Position(node.Pos()).Line))
+				found = append(
+					found,
+					fmt.Sprintf("%s.%s in %s:%d", from.Name, selector.Sel.Name, name, fset.Position(node.Pos()).Line),
+				)
 			}
 			return true
 		})
@@ -98,7 +111,7 @@ func clockUsesIn(p pkg) ([]string, error) {
 	return found, nil
 }
 
-// importedAs returns the name by which the file knows a package, or nothing where it does not import it.
+// importedAs returns the name of an imported package in the file, or "" if the file does not import it.
 func importedAs(file *ast.File, path string) string {
 	for _, spec := range file.Imports {
 		if strings.Trim(spec.Path.Value, `"`) != path {

@@ -1,4 +1,5 @@
-// Command hygiene looks through the repository's files for what does not belong there.
+// Command hygiene fails on text that must not be in the repository: machine-specific paths, registry hosts, open
+// tasks and conflict markers. It also fails on files that are too long or too large.
 package main
 
 import (
@@ -16,11 +17,11 @@ import (
 )
 
 const (
-	// maxLines is how long a source file may be that is not listed with a reason.
+	// maxLines is the maximum length of a source file, unless longFiles lists it.
 	maxLines = 400
-	// maxBytes keeps programs and archives out of the repository.
+	// maxBytes is the maximum size of a file. It excludes programs and archives.
 	maxBytes = 1 << 20
-	// longFiles lists the exceptions from maxLines: a path, a colon and the reason.
+	// longFiles lists the exceptions from maxLines: path, colon, reason.
 	longFiles = "scripts/long-files.txt"
 )
 
@@ -29,19 +30,32 @@ var (
 	sourceFile    = regexp.MustCompile(`(\.(go|java|sh|py)|^Makefile|^scripts/[a-z-]+|^\.ci/run)$`)
 )
 
-// habit is something that no line of a file may hold.
-type habit struct {
+// mistake is a pattern that no line of a file may match.
+type mistake struct {
 	name    string
 	pattern *regexp.Regexp
 	advice  string
-	except  *regexp.Regexp // files where it is no harm
+	except  *regexp.Regexp // files that the pattern does not apply to; may be nil
 }
 
-var habits = []habit{
-	{"a path of somebody's machine", regexp.MustCompile(`(^|[\s"'=(:\x60])/(home|root|Users|work)/[\w.]`), "use a relative path or one that is found at run time", regexp.MustCompile(`(^|/)Dockerfile$`)},
-	{"the host of a package registry or proxy", regexp.MustCompile(`\b(proxy\.golang\.org|goproxy\.(io|cn)|repo1?\.maven\.(org|apache\.org)|repo\.maven\.apache\.org|registry\.npmjs\.org|(files\.)?pypi\.org)\b`), "the machine's own configuration names it", nil},
-	{"a task left undone", regexp.MustCompile(`\b(TO` + `DO|FIX` + `ME|XX` + `X)\b`), "do it, or open an issue", nil},
-	{"a conflict marker", regexp.MustCompile(`^(<{7}|>{7}) `), "resolve it", nil},
+var mistakes = []mistake{
+	{
+		"a path of one machine",
+		regexp.MustCompile(`(^|[\s"'=(:\x60])/(home|root|Users|work)/[\w.]`),
+		"use a relative path, or find the path at run time",
+		regexp.MustCompile(`(^|/)Dockerfile$`),
+	},
+	{
+		"the host of a package registry or proxy",
+		regexp.MustCompile(
+			`\b(proxy\.golang\.org|goproxy\.(io|cn)|repo1?\.maven\.(org|apache\.org)|repo\.maven\.apache\.org|` +
+				`registry\.npmjs\.org|(files\.)?pypi\.org)\b`,
+		),
+		"configure it on the machine",
+		nil,
+	},
+	{"an open task", regexp.MustCompile(`\b(TO` + `DO|FIX` + `ME|XX` + `X)\b`), "complete it, or open an issue", nil},
+	{"a conflict marker", regexp.MustCompile(`^(<{7}|>{7}) `), "resolve the conflict", nil},
 }
 
 func main() {
@@ -87,14 +101,14 @@ func run(root string) ([]string, error) {
 	}
 	for name := range reasons {
 		if !slices.Contains(names, name) {
-			findings = append(findings, fmt.Sprintf("%s: lists %s, which is not there", longFiles, name))
+			findings = append(findings, fmt.Sprintf("%s: lists %s, which does not exist", longFiles, name))
 		}
 	}
 	slices.Sort(findings)
 	return findings, nil
 }
 
-// tracked lists what is in git and what would be added.
+// tracked returns the tracked files, and the untracked ones that are not ignored.
 func tracked(root string) ([]string, error) {
 	list := exec.Command("git", "ls-files", "-co", "--exclude-standard", "-z")
 	list.Dir = root
@@ -105,9 +119,10 @@ func tracked(root string) ([]string, error) {
 	return strings.Split(strings.TrimSuffix(string(output), "\x00"), "\x00"), nil
 }
 
+// inspect returns the findings for one file.
 func inspect(name string, data []byte, reasons map[string]string) []string {
 	if len(data) > maxBytes {
-		return []string{fmt.Sprintf("%s: %d bytes; build it, or fetch it, instead of keeping it", name, len(data))}
+		return []string{fmt.Sprintf("%s: %d bytes; build it or download it instead", name, len(data))}
 	}
 	if bytes.IndexByte(data, 0) >= 0 || generatedFile.Match(data) {
 		return nil
@@ -115,21 +130,34 @@ func inspect(name string, data []byte, reasons map[string]string) []string {
 	var findings []string
 	lines := strings.Split(string(data), "\n")
 	if len(lines)-1 > maxLines && sourceFile.MatchString(name) && reasons[name] == "" {
-		findings = append(findings, fmt.Sprintf("%s: %d lines, more than %d; split it, or list it with a reason in %s", name, len(lines)-1, maxLines, longFiles))
+		findings = append(
+			findings,
+			fmt.Sprintf(
+				"%s: %d lines, more than %d; split it, or list it with a reason in %s",
+				name,
+				len(lines)-1,
+				maxLines,
+				longFiles,
+			),
+		)
 	}
 	for i, line := range lines {
-		for _, h := range habits {
-			if h.except != nil && h.except.MatchString(name) {
+		for _, m := range mistakes {
+			if m.except != nil && m.except.MatchString(name) {
 				continue
 			}
-			if match := h.pattern.FindString(line); match != "" {
-				findings = append(findings, fmt.Sprintf("%s:%d: %q is %s; %s", name, i+1, strings.TrimSpace(match), h.name, h.advice))
+			if match := m.pattern.FindString(line); match != "" {
+				findings = append(
+					findings,
+					fmt.Sprintf("%s:%d: %q is %s; %s", name, i+1, strings.TrimSpace(match), m.name, m.advice),
+				)
 			}
 		}
 	}
 	return findings
 }
 
+// readReasons returns the reason for each file that longFiles lists.
 func readReasons(path string) (map[string]string, error) {
 	data, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {

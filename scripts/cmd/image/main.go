@@ -1,4 +1,5 @@
-// Command image finishes a container image: files and image get the same time whenever they are built, and what is in it is listed.
+// Command image makes a container image reproducible: it sets the timestamps of the image and of its files to a
+// constant. It also writes the image's SBOM.
 package main
 
 import (
@@ -13,10 +14,10 @@ import (
 )
 
 func main() {
-	from := flag.String("from", "", "archive that docker save has written")
+	from := flag.String("from", "", "archive written by docker save")
 	to := flag.String("to", "", "archive for docker load")
-	tag := flag.String("name", "", "name of the finished image")
-	sbom := flag.String("sbom", "", "file for the CycloneDX list of what is in the image")
+	tag := flag.String("name", "", "name of the new image")
+	sbom := flag.String("sbom", "", "file for the SBOM in CycloneDX format; empty for none")
 	flag.Parse()
 	if err := finish(*from, *to, *tag, *sbom); err != nil {
 		fmt.Fprintln(os.Stderr, "image:", err)
@@ -24,12 +25,13 @@ func main() {
 	}
 }
 
+// finish writes the reproducible image to the archive to, and its SBOM if sbom is not empty.
 func finish(from, to, tag, sbom string) error {
 	image, err := tarball.ImageFromPath(from, nil)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", from, err)
 	}
-	if image, err = timeless(image); err != nil {
+	if image, err = reproducible(image); err != nil {
 		return err
 	}
 	reference, err := name.NewTag(tag)
@@ -48,16 +50,16 @@ func finish(from, to, tag, sbom string) error {
 	}
 	defer out.Close()
 	if err := list(image, tag, out); err != nil {
-		return fmt.Errorf("list what is in %s: %w", tag, err)
+		return fmt.Errorf("list the software in %s: %w", tag, err)
 	}
 	return out.Close()
 }
 
-// timeless is the image without what differs from one build to the next: times, and who has built it.
-func timeless(image v1.Image) (v1.Image, error) {
+// reproducible removes from an image what differs between builds: timestamps and the name of the build host.
+func reproducible(image v1.Image) (v1.Image, error) {
 	image, err := mutate.Canonical(image)
 	if err != nil {
-		return nil, fmt.Errorf("set the times: %w", err)
+		return nil, fmt.Errorf("set the timestamps: %w", err)
 	}
 	config, err := image.ConfigFile()
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 )
 
-// list writes the software that an image holds: Debian packages, the modules of Go programs, and Java archives.
+// list writes the SBOM of an image: Debian packages, modules of Go programs, and Java archives.
 func list(image v1.Image, tag string, to io.Writer) error {
 	config, err := image.ConfigName()
 	if err != nil {
@@ -45,7 +45,7 @@ func list(image v1.Image, tag string, to io.Writer) error {
 			}
 			continue
 		}
-		components, err := look(header, archive)
+		components, err := softwareIn(header, archive)
 		if err != nil {
 			return fmt.Errorf("%s: %w", header.Name, err)
 		}
@@ -64,13 +64,15 @@ func list(image v1.Image, tag string, to io.Writer) error {
 	}
 	slices.SortFunc(components, func(a, b cdx.Component) int { return strings.Compare(a.PackageURL, b.PackageURL) })
 	bom := cdx.NewBOM()
-	bom.Metadata = &cdx.Metadata{Component: &cdx.Component{Type: cdx.ComponentTypeContainer, Name: tag, Version: config.String()}}
+	bom.Metadata = &cdx.Metadata{
+		Component: &cdx.Component{Type: cdx.ComponentTypeContainer, Name: tag, Version: config.String()},
+	}
 	bom.Components = &components
 	return cdx.NewBOMEncoder(to, cdx.BOMFileFormatJSON).SetPretty(true).Encode(bom)
 }
 
-// look finds the software in one file.
-func look(header *tar.Header, content io.Reader) ([]cdx.Component, error) {
+// softwareIn returns the software in one file of the image.
+func softwareIn(header *tar.Header, content io.Reader) ([]cdx.Component, error) {
 	name := path.Clean("/" + header.Name)
 	switch {
 	case name == "/var/lib/dpkg/status", path.Dir(name) == "/var/lib/dpkg/status.d":
@@ -94,7 +96,7 @@ func look(header *tar.Header, content io.Reader) ([]cdx.Component, error) {
 
 const debianURL = "pkg:deb/debian/"
 
-// distributionID is the name by which a distribution calls itself: Ubuntu's packages are not Debian's.
+// distributionID returns the ID of os-release, for example debian or ubuntu.
 func distributionID(release io.Reader) (string, error) {
 	lines := bufio.NewScanner(release)
 	for lines.Scan() {
@@ -105,15 +107,22 @@ func distributionID(release io.Reader) (string, error) {
 	return "debian", lines.Err()
 }
 
-// debianPackages reads dpkg's own record, of all packages, or one file of status.d, where distroless images have the control file of
-// each package and its checksums.
+// debianPackages reads dpkg's status file, or one file of status.d. Distroless images have no status file: status.d
+// holds the control file and the checksums of each package.
 func debianPackages(status io.Reader) ([]cdx.Component, error) {
 	var found []cdx.Component
 	fields := map[string]string{}
 	end := func() {
 		name, version, state := fields["Package"], fields["Version"], fields["Status"]
 		if name != "" && version != "" && (state == "" || strings.HasSuffix(state, " installed")) {
-			found = append(found, cdx.Component{Name: name, Version: version, PackageURL: debianURL + name + "@" + strings.ReplaceAll(version, "+", "%2B")})
+			found = append(
+				found,
+				cdx.Component{
+					Name:       name,
+					Version:    version,
+					PackageURL: debianURL + name + "@" + strings.ReplaceAll(version, "+", "%2B"),
+				},
+			)
 		}
 		clear(fields)
 	}
@@ -131,14 +140,15 @@ func debianPackages(status io.Reader) ([]cdx.Component, error) {
 	return found, lines.Err()
 }
 
+// goModules returns the standard library and the modules of a Go program. It returns nil for other files.
 func goModules(program []byte) []cdx.Component {
 	info, err := buildinfo.Read(bytes.NewReader(program))
 	if err != nil {
-		return nil // no Go program
+		return nil // not a Go program
 	}
 	found := []cdx.Component{goModule("stdlib", strings.TrimPrefix(info.GoVersion, "go"))}
 	for _, module := range info.Deps {
-		// What a sibling in this repository replaces has no version of its own.
+		// A sibling module of this repository is replaced by a directory, which has no version.
 		if module.Replace != nil {
 			module = module.Replace
 		}
@@ -149,10 +159,16 @@ func goModules(program []byte) []cdx.Component {
 	return found
 }
 
+// goModule returns the component of one Go module.
 func goModule(name, version string) cdx.Component {
-	return cdx.Component{Name: name, Version: version, PackageURL: fmt.Sprintf("pkg:golang/%s@%s", name, strings.ReplaceAll(version, "+", "%2B"))}
+	return cdx.Component{
+		Name:       name,
+		Version:    version,
+		PackageURL: fmt.Sprintf("pkg:golang/%s@%s", name, strings.ReplaceAll(version, "+", "%2B")),
+	}
 }
 
+// javaArchive returns the Maven artifacts in a jar.
 func javaArchive(file string, data []byte) ([]cdx.Component, error) {
 	archive, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
 	if err != nil {
@@ -178,7 +194,7 @@ func javaArchive(file string, data []byte) ([]cdx.Component, error) {
 	if len(found) > 0 {
 		return found, nil
 	}
-	// Gradle leaves no such file: the archive's name has artifact and version.
+	// Gradle writes no pom.properties. The file name contains the artifact and the version.
 	base := strings.TrimSuffix(file, ".jar")
 	if i := strings.LastIndex(base, "-"); i > 0 {
 		return []cdx.Component{mavenArtifact("", base[:i], base[i+1:])}, nil
@@ -186,6 +202,7 @@ func javaArchive(file string, data []byte) ([]cdx.Component, error) {
 	return []cdx.Component{mavenArtifact("", base, "")}, nil
 }
 
+// mavenArtifact returns the component of one Maven artifact.
 func mavenArtifact(group, name, version string) cdx.Component {
 	url := "pkg:maven/" + group + "/" + name
 	if version != "" {

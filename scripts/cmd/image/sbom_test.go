@@ -34,11 +34,11 @@ Status: install ok installed
 		files map[string]string
 		want  []string
 	}{
-		"dpkg's record": {
+		"a dpkg status file": {
 			map[string]string{"var/lib/dpkg/status": installed},
 			[]string{"pkg:deb/debian/libpcre2-8-0@10.42-1%2Bb1", "pkg:deb/debian/zlib1g@1:1.2.13.dfsg-1"},
 		},
-		"control files, as in distroless images": {
+		"control files in status.d, as in distroless images": {
 			map[string]string{
 				"./usr/lib/os-release":                      "NAME=Debian\nID=debian\n",
 				"./var/lib/dpkg/status.d/tzdata":            "Package: tzdata\nVersion: 2026a-0+deb12u1\nArchitecture: all\n",
@@ -47,11 +47,14 @@ Status: install ok installed
 			},
 			[]string{"pkg:deb/debian/ca-certificates@20230311", "pkg:deb/debian/tzdata@2026a-0%2Bdeb12u1"},
 		},
-		"Ubuntu's packages": {
-			map[string]string{"usr/lib/os-release": "ID=\"ubuntu\"\nID_LIKE=debian\n", "var/lib/dpkg/status": "Package: tar\nVersion: 1.35\nStatus: install ok installed\n"},
+		"packages of Ubuntu": {
+			map[string]string{
+				"usr/lib/os-release":  "ID=\"ubuntu\"\nID_LIKE=debian\n",
+				"var/lib/dpkg/status": "Package: tar\nVersion: 1.35\nStatus: install ok installed\n",
+			},
 			[]string{"pkg:deb/ubuntu/tar@1.35"},
 		},
-		"a record that is empty": {map[string]string{"var/lib/dpkg/status": ""}, nil},
+		"an empty status file": {map[string]string{"var/lib/dpkg/status": ""}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
@@ -66,7 +69,7 @@ Status: install ok installed
 			if bom.Components != nil {
 				for _, component := range *bom.Components {
 					if component.BOMRef != component.PackageURL {
-						t.Errorf("%s is referred to as %s", component.PackageURL, component.BOMRef)
+						t.Errorf("%s has the reference %s", component.PackageURL, component.BOMRef)
 					}
 					got = append(got, component.PackageURL)
 				}
@@ -83,7 +86,8 @@ func imageOf(t *testing.T, files map[string]string) v1.Image {
 	var archive bytes.Buffer
 	to := tar.NewWriter(&archive)
 	for name, content := range files {
-		if err := to.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Size: int64(len(content)), Mode: 0o644}); err != nil {
+		header := &tar.Header{Typeflag: tar.TypeReg, Name: name, Size: int64(len(content)), Mode: 0o644}
+		if err := to.WriteHeader(header); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := to.Write([]byte(content)); err != nil {
@@ -93,7 +97,9 @@ func imageOf(t *testing.T, files map[string]string) v1.Image {
 	if err := to.Close(); err != nil {
 		t.Fatal(err)
 	}
-	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(archive.Bytes())), nil })
+	layer, err := tarball.LayerFromOpener(
+		func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(archive.Bytes())), nil },
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

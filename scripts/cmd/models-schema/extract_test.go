@@ -12,9 +12,9 @@ import (
 	"github.com/weir-dev/weir/generated/clientset/versioned/scheme"
 )
 
-// What the schema is for: to say of an object which fields, and which elements of its lists, a manager owns.
+// The schema exists for the Extract functions: they return the fields and list elements that a field manager owns.
 func TestExtract(t *testing.T) {
-	t.Run("takes the fields that the manager owns and no others", func(t *testing.T) {
+	t.Run("only the fields that the manager owns are extracted", func(t *testing.T) {
 		connector := managed(`{"f:spec":{"f:state":{}}}`, "")
 		connector.Spec.State = connectv1.StatePaused
 		connector.Spec.ImagePullPolicy = "Always"
@@ -23,12 +23,13 @@ func TestExtract(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.Spec == nil || got.Spec.State == nil || *got.Spec.State != connectv1.StatePaused || got.Spec.ImagePullPolicy != nil {
+		if got.Spec == nil || got.Spec.State == nil || *got.Spec.State != connectv1.StatePaused ||
+			got.Spec.ImagePullPolicy != nil {
 			t.Errorf("extracted %+v", got.Spec)
 		}
 	})
 
-	t.Run("tells the elements of a list apart by their key", func(t *testing.T) {
+	t.Run("list elements are identified by their key", func(t *testing.T) {
 		connector := managed(`{"f:status":{"f:tasks":{"k:{\"id\":1}":{".":{},"f:id":{},"f:state":{}}}}}`, "status")
 		connector.Status.Tasks = []connectv1.TaskStatus{{ID: 0, State: "Running"}, {ID: 1, State: "Failed"}}
 
@@ -41,8 +42,12 @@ func TestExtract(t *testing.T) {
 		}
 	})
 
-	t.Run("knows the merge rules of embedded core types", func(t *testing.T) {
-		connector := managed(`{"f:spec":{"f:task":{"f:serviceSpec":{"f:ports":{"k:{\"port\":80,\"protocol\":\"TCP\"}":{".":{},"f:port":{},"f:protocol":{}}}}}}}`, "")
+	t.Run("embedded core types have their merge rules", func(t *testing.T) {
+		connector := managed(
+			`{"f:spec":{"f:task":{"f:serviceSpec":{"f:ports":{"k:{\"port\":80,\"protocol\":\"TCP\"}":`+
+				`{".":{},"f:port":{},"f:protocol":{}}}}}}}`,
+			"",
+		)
 		connector.Spec.Task = &connectv1.WorkloadSpec{ServiceSpec: &corev1.ServiceSpec{Ports: []corev1.ServicePort{
 			{Port: 80, Protocol: corev1.ProtocolTCP},
 			{Port: 81, Protocol: corev1.ProtocolTCP},
@@ -52,12 +57,13 @@ func TestExtract(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.Spec == nil || got.Spec.Task == nil || got.Spec.Task.ServiceSpec == nil || len(got.Spec.Task.ServiceSpec.Ports) != 1 {
+		if got.Spec == nil || got.Spec.Task == nil || got.Spec.Task.ServiceSpec == nil ||
+			len(got.Spec.Task.ServiceSpec.Ports) != 1 {
 			t.Errorf("extracted %+v", got.Spec)
 		}
 	})
 
-	t.Run("covers every kind", func(t *testing.T) {
+	t.Run("every kind is covered", func(t *testing.T) {
 		types := applyconfiguration.NewTypeConverter(scheme.Scheme)
 		for kind := range scheme.Scheme.AllKnownTypes() {
 			object, err := scheme.Scheme.New(kind)

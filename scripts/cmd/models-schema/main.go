@@ -1,5 +1,5 @@
-// Command models-schema prints the OpenAPI v2 document of generated/openapi: what applyconfiguration-gen needs to know how
-// lists and maps of our types merge.
+// Command models-schema prints generated/openapi as an OpenAPI v2 document. applyconfiguration-gen reads from it how
+// the lists and maps of our types merge.
 package main
 
 import (
@@ -22,6 +22,7 @@ func main() {
 	}
 }
 
+// document returns the models of all types.
 func document() *spec.Swagger {
 	ref := func(name string) spec.Ref {
 		return spec.MustCreateRef("#/definitions/" + friendly(name))
@@ -37,7 +38,8 @@ func document() *spec.Swagger {
 	}}
 }
 
-// friendly is the name that clients look a type up by. Kubernetes' own types already come with theirs; ours come as Go import paths.
+// friendly returns the name under which clients look up a type. Types of Kubernetes already have this form. Our types
+// have the form of a Go import path.
 func friendly(name string) string {
 	if !strings.Contains(name, "/") {
 		return name
@@ -45,7 +47,7 @@ func friendly(name string) string {
 	return util.ToRESTFriendlyName(name)
 }
 
-// asV2 takes the v2 form that types such as IntOrString carry beside their v3 form.
+// asV2 returns the v2 form of types such as IntOrString, which have a v2 and a v3 form.
 func asV2(schema spec.Schema) spec.Schema {
 	if v2, ok := schema.Extensions[common.ExtensionV2Schema].(spec.Schema); ok {
 		return v2

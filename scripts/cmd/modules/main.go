@@ -1,5 +1,5 @@
-// Command modules writes go.work and the lines by which each module of the repository requires and replaces its siblings,
-// so that every module builds with GOWORK=off too.
+// Command modules writes go.work, and in each go.mod the require and replace lines of sibling modules. With them every
+// module builds with GOWORK=off.
 package main
 
 import (
@@ -22,13 +22,13 @@ import (
 const (
 	prefix    = "github.com/weir-dev/weir/"
 	goVersion = "1.26.0"
-	// siblingVersion never resolves anywhere: it forces the replace line to be there.
+	// siblingVersion does not exist, so that a missing replace line is an error.
 	siblingVersion = "v0.0.0"
 )
 
 func main() {
 	root := flag.String("root", "..", "directory of the repository")
-	check := flag.Bool("check", false, "change nothing; fail where something would change")
+	check := flag.Bool("check", false, "write nothing; fail if a file is stale")
 	flag.Parse()
 
 	stale, err := run(*root, !*check)
@@ -38,7 +38,7 @@ func main() {
 	}
 	for _, file := range stale {
 		if *check {
-			fmt.Fprintf(os.Stderr, "%s does not hold the lines of its siblings; run scripts/modules\n", file)
+			fmt.Fprintf(os.Stderr, "%s does not list its sibling modules; run scripts/modules\n", file)
 		} else {
 			fmt.Println("wrote", file)
 		}
@@ -48,7 +48,7 @@ func main() {
 	}
 }
 
-// siblingsOf is the fence between the modules: which of them each may require.
+// siblingsOf returns the sibling modules that a module may require.
 func siblingsOf(module string) []string {
 	switch {
 	case module == "generated":
@@ -62,7 +62,7 @@ func siblingsOf(module string) []string {
 	}
 }
 
-// run returns the files that are not as they should be, and with write set makes them so.
+// run returns the stale files. If write is set it also writes them.
 func run(root string, write bool) (stale []string, err error) {
 	modules, err := discover(root)
 	if err != nil {
@@ -95,7 +95,8 @@ func run(root string, write bool) (stale []string, err error) {
 	return stale, nil
 }
 
-// discover lists the modules of the workspace. The modules below scripts/tools only pin tools: each has versions of its own.
+// discover returns the modules of the workspace. It excludes scripts/tools: these modules pin tools, each with its own
+// dependencies.
 func discover(root string) ([]string, error) {
 	var modules []string
 	for _, pattern := range []string{"*/go.mod", "services/*/go.mod"} {
@@ -115,6 +116,7 @@ func discover(root string) ([]string, error) {
 	return modules, nil
 }
 
+// workFile returns the content of go.work.
 func workFile(modules []string) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "go %s\n\nuse (\n", goVersion)
@@ -125,6 +127,7 @@ func workFile(modules []string) []byte {
 	return b.Bytes()
 }
 
+// modFile returns the content of a module's go.mod.
 func modFile(root, module string) ([]byte, error) {
 	path := filepath.Join(root, module, "go.mod")
 	data, err := os.ReadFile(path)
@@ -178,12 +181,12 @@ func modFile(root, module string) ([]byte, error) {
 	return file.Format()
 }
 
-// siblingsImported returns the siblings that the module's packages and tests import, and those that the imported packages
-// import in their turn: what `go mod tidy` would find, without needing a go.mod that is right already.
+// siblingsImported returns the siblings that the module's packages and tests import, and those that it imports only
+// indirectly. `go mod tidy` would find the same, but needs a correct go.mod.
 func siblingsImported(root, module string) (direct, indirect map[string]bool, err error) {
 	direct, indirect = map[string]bool{}, map[string]bool{}
 	if module == "generated" {
-		// The generators resolve the types through its go.mod even while nothing is generated yet.
+		// The generators need this line before the first file is generated.
 		direct["apis"] = true
 		return direct, indirect, nil
 	}
@@ -212,6 +215,7 @@ func siblingsImported(root, module string) (direct, indirect map[string]bool, er
 	return direct, indirect, nil
 }
 
+// siblingOf returns the sibling that contains a package, or "".
 func siblingOf(name string, siblings []string) string {
 	for _, sibling := range siblings {
 		if strings.HasPrefix(name+"/", sibling+"/") {
@@ -221,19 +225,20 @@ func siblingOf(name string, siblings []string) string {
 	return ""
 }
 
-// packagesImported returns the repository's packages, by directory, that the Go files in dir import: with all of a module
-// its subdirectories and tests too, otherwise only those of the package itself.
+// packagesImported returns the directories of the repository's packages that the Go files in dir import. If all is
+// set it includes subdirectories and tests.
 func packagesImported(dir string, all bool) ([]string, error) {
 	var found []string
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if errors.Is(err, os.ErrNotExist) {
-			return nil // an import of what is not written yet: the compiler says so better
+			return nil // the compiler reports a package that does not exist
 		}
 		if err != nil {
 			return err
 		}
 		name := entry.Name()
-		if entry.IsDir() && path != dir && (!all || name == "testdata" || strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_")) {
+		if entry.IsDir() && path != dir &&
+			(!all || name == "testdata" || strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_")) {
 			return filepath.SkipDir
 		}
 		if filepath.Ext(name) != ".go" || !all && strings.HasSuffix(name, "_test.go") {

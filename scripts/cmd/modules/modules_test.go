@@ -9,7 +9,7 @@ import (
 )
 
 func TestRun(t *testing.T) {
-	t.Run("requires what is imported, and marks as indirect what only siblings import", func(t *testing.T) {
+	t.Run("imported siblings are required, and those that only siblings import are indirect", func(t *testing.T) {
 		root := repository(t, map[string]string{
 			"services/one/main.go":         `package main; import _ "github.com/weir-dev/weir/generated/clients"`,
 			"generated/clients/clients.go": `package clients; import _ "github.com/weir-dev/weir/apis/pond"`,
@@ -29,24 +29,25 @@ func TestRun(t *testing.T) {
 			}
 		}
 		if strings.Contains(got, "weir/pkg v0.0.0") {
-			t.Errorf("pkg is required although nothing imports it:\n%s", got)
+			t.Errorf("pkg is required, but nothing imports it:\n%s", got)
 		}
 	})
 
-	t.Run("drops what is no longer imported, and what may not be", func(t *testing.T) {
+	t.Run("a sibling that is not imported, or not allowed, is removed", func(t *testing.T) {
 		root := repository(t, nil)
 		path := filepath.Join(root, "pkg", "go.mod")
-		stale := "module github.com/weir-dev/weir/pkg\n\ngo 1.26.0\n\nrequire github.com/weir-dev/weir/apis v0.0.0\n\nreplace github.com/weir-dev/weir/apis => ../apis\n"
+		stale := "module github.com/weir-dev/weir/pkg\n\ngo 1.26.0\n\n" +
+			"require github.com/weir-dev/weir/apis v0.0.0\n\nreplace github.com/weir-dev/weir/apis => ../apis\n"
 		if err := os.WriteFile(path, []byte(stale), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		write(t, root)
 		if got := read(t, root, "pkg/go.mod"); strings.Contains(got, "apis") {
-			t.Errorf("apis is still there:\n%s", got)
+			t.Errorf("apis is still required:\n%s", got)
 		}
 	})
 
-	t.Run("lists every module in go.work", func(t *testing.T) {
+	t.Run("go.work lists every module", func(t *testing.T) {
 		root := repository(t, nil)
 		write(t, root)
 		want := "go 1.26.0\n\nuse (\n\t./apis\n\t./generated\n\t./pkg\n\t./services/one\n)\n"
@@ -55,17 +56,17 @@ func TestRun(t *testing.T) {
 		}
 	})
 
-	t.Run("says what is stale without touching it, and nothing the second time", func(t *testing.T) {
+	t.Run("check lists stale files without writing them, and none after a write", func(t *testing.T) {
 		root := repository(t, nil)
 		stale, err := run(root, false)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !slices.Contains(stale, "go.work") || !slices.Contains(stale, "services/one/go.mod") {
-			t.Errorf("found only %v stale", stale)
+			t.Errorf("only %v are stale", stale)
 		}
 		if _, err := os.Stat(filepath.Join(root, "go.work")); !os.IsNotExist(err) {
-			t.Errorf("wrote go.work all the same: %v", err)
+			t.Errorf("go.work was written: %v", err)
 		}
 		write(t, root)
 		if stale, err := run(root, false); err != nil || len(stale) != 0 {
@@ -73,18 +74,19 @@ func TestRun(t *testing.T) {
 		}
 	})
 
-	t.Run("refuses a module whose path is not that of its directory", func(t *testing.T) {
+	t.Run("a module path that differs from its directory is an error", func(t *testing.T) {
 		root := repository(t, nil)
-		if err := os.WriteFile(filepath.Join(root, "apis", "go.mod"), []byte("module example.com/apis\n"), 0o600); err != nil {
+		path := filepath.Join(root, "apis", "go.mod")
+		if err := os.WriteFile(path, []byte("module example.com/apis\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := run(root, true); err == nil || !strings.Contains(err.Error(), "example.com/apis") {
-			t.Errorf("want a refusal, got %v", err)
+			t.Errorf("want an error, got %v", err)
 		}
 	})
 }
 
-// repository makes one with four modules and the given files.
+// repository creates a repository with four modules and the given files.
 func repository(t *testing.T, files map[string]string) string {
 	t.Helper()
 	root := t.TempDir()

@@ -28,16 +28,22 @@ spec:
             properties:
               friends:
                 type: array
-                items: {type: string, x-kubernetes-validations: [{rule: "self != 'pike'", messageExpression: "'friend ' + self + ' bites: choose another'"}]}
+                items:
+                  type: string
+                  x-kubernetes-validations:
+                  - {rule: "self != 'pike'", messageExpression: "'friend ' + self + ' bites: choose another'"}
 `
 
-func TestListsTheRulesOfEveryFieldWithTheirWords(t *testing.T) {
+func TestRulesOfEveryFieldAreListedWithTheirMessages(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	if err := os.Mkdir(filepath.Join(dir, "pond.weir.dev"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for name, content := range map[string]string{"fishes.yaml": fish, "kustomization.yaml": "kind: Kustomization\nresources: [fishes.yaml]\n"} {
+	for name, content := range map[string]string{
+		"fishes.yaml":        fish,
+		"kustomization.yaml": "kind: Kustomization\nresources: [fishes.yaml]\n",
+	} {
 		if err := os.WriteFile(filepath.Join(dir, "pond.weir.dev", name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -57,7 +63,7 @@ func TestListsTheRulesOfEveryFieldWithTheirWords(t *testing.T) {
 	}
 }
 
-func TestTheWordsOfAnExpressionAreWhatItSaysForSure(t *testing.T) {
+func TestAMessageExpressionIsShownWithItsLiterals(t *testing.T) {
 	t.Parallel()
 	for expression, want := range map[string]string{
 		`'a value'`:                       "a value",
@@ -65,8 +71,8 @@ func TestTheWordsOfAnExpressionAreWhatItSaysForSure(t *testing.T) {
 		`self.name + ' is ' + 'too long'`: "… is too long",
 		`'it isn\'t'`:                     "it isn't",
 	} {
-		if got := words(apiextensionsv1.ValidationRule{MessageExpression: expression}); got != want {
-			t.Errorf("the words of %s are %q, want %q", expression, got, want)
+		if got := message(apiextensionsv1.ValidationRule{MessageExpression: expression}); got != want {
+			t.Errorf("the message of %s is %q, want %q", expression, got, want)
 		}
 	}
 }

@@ -1,5 +1,5 @@
-// Command refusals prints, as Markdown, what the API server refuses because of the rules in CRDs: a part of their reference that the
-// generator of the rest leaves out.
+// Command validations prints the CEL validation rules of the CRDs as Markdown. crd-ref-docs, which writes the rest of
+// the reference, omits them.
 package main
 
 import (
@@ -21,7 +21,7 @@ func main() {
 	crds := flag.String("crds", "", "directory of the CRDs, one directory for each group")
 	flag.Parse()
 	if err := run(*crds, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "refusals:", err)
+		fmt.Fprintln(os.Stderr, "validations:", err)
 		os.Exit(1)
 	}
 }
@@ -31,7 +31,10 @@ func run(crds string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprint(out, "\n## What the API server refuses\n\nBeyond the validation above, with these words; … stands for the value.\n")
+	fmt.Fprint(
+		out,
+		"\n## Validation rules\n\nThe API server also enforces these rules. In a message, … stands for a value.\n",
+	)
 	for _, file := range files {
 		data, err := os.ReadFile(file)
 		if err != nil {
@@ -41,7 +44,7 @@ func run(crds string, out io.Writer) error {
 		if err := yaml.Unmarshal(data, &crd); err != nil {
 			return fmt.Errorf("read %s: %w", file, err)
 		}
-		// A kustomization lies beside them.
+		// The directory also contains a kustomization.yaml.
 		if crd.Kind == "CustomResourceDefinition" {
 			section(&crd, out)
 		}
@@ -49,70 +52,78 @@ func run(crds string, out io.Writer) error {
 	return nil
 }
 
+// section prints the rules of one CRD.
 func section(crd *apiextensionsv1.CustomResourceDefinition, out io.Writer) {
 	for _, version := range crd.Spec.Versions {
 		if version.Schema == nil || version.Schema.OpenAPIV3Schema == nil {
 			continue
 		}
-		found := refusals("", version.Schema.OpenAPIV3Schema)
+		found := rulesOf("", version.Schema.OpenAPIV3Schema)
 		if len(found) == 0 {
 			continue
 		}
-		fmt.Fprintf(out, "\n### %s of %s/%s\n\n| field | refused with | where this does not hold |\n| --- | --- | --- |\n", crd.Spec.Names.Kind, crd.Spec.Group, version.Name)
+		fmt.Fprintf(
+			out,
+			"\n### %s of %s/%s\n\n| field | message | rule (CEL) |\n| --- | --- | --- |\n",
+			crd.Spec.Names.Kind,
+			crd.Spec.Group,
+			version.Name,
+		)
 		for _, r := range found {
-			field := "the object"
+			field := "(object)"
 			if r.field != "" {
 				field = "`" + r.field + "`"
 			}
-			fmt.Fprintf(out, "| %s | %s | `%s` |\n", field, escape(r.words), escape(r.rule))
+			fmt.Fprintf(out, "| %s | %s | `%s` |\n", field, escape(r.message), escape(r.rule))
 		}
 	}
 }
 
-// refusal is a rule of a field, and the words that name what breaks it.
-type refusal struct{ field, words, rule string }
+// validation is a rule of a field, and the message for a value that breaks it.
+type validation struct{ field, message, rule string }
 
-func refusals(field string, schema *apiextensionsv1.JSONSchemaProps) []refusal {
-	var found []refusal
+// rulesOf returns the rules of a schema and of all schemas below it.
+func rulesOf(field string, schema *apiextensionsv1.JSONSchemaProps) []validation {
+	var found []validation
 	for _, rule := range schema.XValidations {
-		found = append(found, refusal{strings.TrimPrefix(field, "."), words(rule), rule.Rule})
+		found = append(found, validation{strings.TrimPrefix(field, "."), message(rule), rule.Rule})
 	}
 	for _, name := range slices.Sorted(maps.Keys(schema.Properties)) {
 		child := schema.Properties[name]
-		found = append(found, refusals(field+"."+name, &child)...)
+		found = append(found, rulesOf(field+"."+name, &child)...)
 	}
 	if schema.Items != nil && schema.Items.Schema != nil {
-		found = append(found, refusals(field+"[]", schema.Items.Schema)...)
+		found = append(found, rulesOf(field+"[]", schema.Items.Schema)...)
 	}
 	if schema.AdditionalProperties != nil && schema.AdditionalProperties.Schema != nil {
-		found = append(found, refusals(field+".*", schema.AdditionalProperties.Schema)...)
+		found = append(found, rulesOf(field+".*", schema.AdditionalProperties.Schema)...)
 	}
 	return found
 }
 
 var literal = regexp.MustCompile(`'((?:[^'\\]|\\.)*)'`)
 
-// words are the message of a rule; of one that is made by an expression, what the expression says for sure.
-func words(rule apiextensionsv1.ValidationRule) string {
+// message returns the message of a rule. For a messageExpression it returns the string literals, with … for the rest.
+func message(rule apiextensionsv1.ValidationRule) string {
 	if rule.MessageExpression == "" {
 		return rule.Message
 	}
-	var said strings.Builder
+	var text strings.Builder
 	end := 0
 	for _, at := range literal.FindAllStringSubmatchIndex(rule.MessageExpression, -1) {
 		if strings.Trim(rule.MessageExpression[end:at[0]], " +") != "" {
-			said.WriteString("…")
+			text.WriteString("…")
 		}
-		said.WriteString(strings.NewReplacer(`\'`, `'`, `\\`, `\`).Replace(rule.MessageExpression[at[2]:at[3]]))
+		text.WriteString(strings.NewReplacer(`\'`, `'`, `\\`, `\`).Replace(rule.MessageExpression[at[2]:at[3]]))
 		end = at[1]
 	}
 	if strings.Trim(rule.MessageExpression[end:], " +") != "" {
-		said.WriteString("…")
+		text.WriteString("…")
 	}
-	return said.String()
+	return text.String()
 }
 
-// escape keeps a table's cell together.
+// escape returns the text for a cell of a Markdown table.
 func escape(cell string) string {
 	return strings.NewReplacer("|", `\|`, "\n", " ").Replace(cell)
 }

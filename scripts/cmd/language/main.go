@@ -1,0 +1,146 @@
+// Command language fails on words that the project has replaced with standard terms. It checks every text file of the
+// repository: code, comments, messages, manifests, dashboards and documents, and the names of files.
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// skipped matches files that this command does not check: its own list and tests, text of others (licenses, checksums),
+// and generated Go code, whose words come from apis/.
+var skipped = regexp.MustCompile(
+	`^scripts/cmd/language/|^scripts/verify-self-test$|^LICENSE$|(^|/)go\.(sum|mod)$|/zz_generated\.|` +
+		`^generated/.*\.go$|(^|/)testdata/fuzz/`,
+)
+
+func main() {
+	root := flag.String("root", "..", "directory of the repository")
+	flag.Parse()
+
+	findings, err := run(*root)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "language:", err)
+		os.Exit(1)
+	}
+	for _, finding := range findings {
+		fmt.Fprintln(os.Stderr, finding)
+	}
+	if len(findings) > 0 {
+		os.Exit(1)
+	}
+}
+
+func run(root string) ([]string, error) {
+	list := exec.Command("git", "ls-files", "-co", "--exclude-standard", "-z")
+	list.Dir = root
+	output, err := list.Output()
+	if err != nil {
+		return nil, fmt.Errorf("list files: %w", err)
+	}
+	checker := newChecker(terms)
+	var findings []string
+	for name := range strings.SplitSeq(strings.TrimSuffix(string(output), "\x00"), "\x00") {
+		if skipped.MatchString(name) {
+			continue
+		}
+		info, err := os.Lstat(filepath.Join(root, name))
+		if errors.Is(err, os.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range checker.find(name) {
+			findings = append(findings, fmt.Sprintf("%s: file name contains %q; use: %s", name, t.words, t.use))
+		}
+		data, err := os.ReadFile(filepath.Join(root, name))
+		if err != nil {
+			return nil, err
+		}
+		findings = append(findings, checker.inspect(name, data)...)
+	}
+	return findings, nil
+}
+
+// checker holds the terms with their compiled patterns.
+type checker []compiled
+
+type compiled struct {
+	term
+	pattern *regexp.Regexp
+}
+
+func newChecker(terms []term) checker {
+	var c checker
+	for _, t := range terms {
+		words := strings.ReplaceAll(regexp.QuoteMeta(t.words), `\*`, `[a-z]*`)
+		c = append(c, compiled{t, regexp.MustCompile(`\b` + words + `\b`)})
+	}
+	return c
+}
+
+// inspect returns one finding for each term and line.
+func (c checker) inspect(name string, data []byte) []string {
+	if bytes.IndexByte(data, 0) >= 0 {
+		return nil
+	}
+	var findings []string
+	for i, line := range strings.Split(string(data), "\n") {
+		for _, t := range c.find(line) {
+			findings = append(findings, fmt.Sprintf("%s:%d: %q; use: %s", name, i+1, t.words, t.use))
+		}
+	}
+	return findings
+}
+
+// find returns the terms that a line contains.
+func (c checker) find(line string) []term {
+	prose, identifiers := normalize(line), strings.Join(identifiersOf(line), "\n")
+	var found []term
+	for _, t := range c {
+		text := prose
+		if t.identifier {
+			text = identifiers
+		}
+		if !t.pattern.MatchString(text) {
+			continue
+		}
+		if t.except != nil && t.except.MatchString(line) {
+			continue
+		}
+		found = append(found, t.term)
+	}
+	return found
+}
+
+var (
+	camelBoundary = regexp.MustCompile(`([a-z0-9])([A-Z])|([A-Z]+)([A-Z][a-z])`)
+	separators    = regexp.MustCompile(`[^a-z]+`)
+	identifier    = regexp.MustCompile(`[A-Za-z][A-Za-z0-9]*([_-][A-Za-z0-9]+)*`)
+)
+
+// normalize returns the words of a text in lower case, separated by one space. Identifiers are split into their words.
+func normalize(text string) string {
+	text = camelBoundary.ReplaceAllString(text, "$1$3 $2$4")
+	return strings.TrimSpace(separators.ReplaceAllString(strings.ToLower(text), " "))
+}
+
+// identifiersOf returns the words of each identifier that has more than one word.
+func identifiersOf(text string) []string {
+	var found []string
+	for _, name := range identifier.FindAllString(text, -1) {
+		if words := normalize(name); strings.Contains(words, " ") && !slices.Contains(found, words) {
+			found = append(found, words)
+		}
+	}
+	return found
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestACompleteServiceHasNoFinding(t *testing.T) {
+	t.Parallel()
+	if got := findings(t, "one"); len(got) > 0 {
+		t.Errorf("findings: %q", got)
+	}
+}
+
+func TestDeparturesFromTheLayoutAreReported(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		add, remove, want string
+	}{
+		"a required file is missing": {
+			remove: "services/one/internal/reconcile/observe.go",
+			want:   "services/one: internal/reconcile/observe.go is missing",
+		},
+		"there is no kustomize base": {remove: "deploy/one/kustomization.yaml", want: "services/one: deploy/one is missing"},
+		"a directory is not part of the layout": {
+			add: "services/one/integration/a_test.go", want: "services/one: directory integration is not part of the layout",
+		},
+		"an internal package does not name a subject": {
+			add:  "services/one/internal/config/config.go",
+			want: "services/one: internal/config: flags and options belong to internal/app",
+		},
+		"main.go imports another package than internal/app": {
+			add:  "services/one/cmd/one/more.go",
+			want: "services/one: cmd/one imports internal/kafka: main.go only runs the command of internal/app",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := findings(t, "one", change{c.add, c.remove})
+			if len(got) != 1 || !strings.HasPrefix(got[0], c.want) {
+				t.Errorf("findings: %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestExceptionsNameOnlyPathsOfTheLayout(t *testing.T) {
+	t.Parallel()
+	for service, e := range exceptions {
+		for _, path := range e.absent {
+			if !slices.Contains(required, path) {
+				t.Errorf("%s: %s is not part of the layout", service, path)
+			}
+		}
+	}
+}
+
+// change is a file to add to a complete service, or one to remove.
+type change struct{ add, remove string }
+
+// findings creates a repository with one complete service, changes it, and returns the findings.
+func findings(t *testing.T, service string, changes ...change) []string {
+	t.Helper()
+	root := t.TempDir()
+	files := map[string]string{"services/" + service + "/go.mod": "module one\n"}
+	for _, path := range required {
+		path = strings.ReplaceAll(path, "%s", service)
+		if filepath.Ext(path) == "" && path != "Dockerfile" {
+			path += "/kustomization.yaml"
+		}
+		if !strings.HasPrefix(path, "deploy/") {
+			path = "services/" + service + "/" + path
+		}
+		files[path] = "package main\n"
+	}
+	for _, c := range changes {
+		if c.add != "" {
+			files[c.add] = "package main\n\nimport _ \"" + prefix + "services/" + service + "/internal/kafka\"\n"
+		}
+		delete(files, c.remove)
+	}
+	for name, content := range files {
+		path := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := run(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
