@@ -1,36 +1,36 @@
 package contract
 
-// Labels by which Strimzi's Drain Cleaner, and so ours, knows the pods of Kafka and ZooKeeper.
+// Labels that Strimzi's operator sets on the pods of Kafka and ZooKeeper clusters.
 // Writer: Strimzi's operator. Reader: drain-cleaner.
 const (
 	// StrimziKind is StrimziKindKafka on every pod of a Kafka resource.
 	StrimziKind      = "strimzi.io/kind"
 	StrimziKindKafka = "Kafka"
-	// StrimziName is the name of what the pod belongs to, for example my-cluster-kafka.
+	// StrimziName is the name of the component that the pod belongs to, for example my-cluster-kafka.
 	StrimziName = "strimzi.io/name"
 )
 
-// AnnotationDrain on a pod that a KafkaDrainPolicy selects holds, as a JSON DrainRequest, since when and how often its eviction
-// has been asked for: all replicas of drain-cleaner count from it, and it ends with the pod.
-// Writer: drain-cleaner. Readers: drain-cleaner, people.
+// AnnotationDrain on a pod holds a DrainRequest in JSON: the time and the number of eviction requests. It is set only
+// on pods that a KafkaDrainPolicy selects. All replicas of drain-cleaner use it, and it is deleted with the pod.
+// Writer: drain-cleaner. Readers: drain-cleaner, users.
 const AnnotationDrain = "weir.dev/drain"
 
-// DrainRequest is the value of AnnotationDrain. The times are RFC 3339 in UTC.
+// DrainRequest is the value of AnnotationDrain. Times are RFC 3339 in UTC.
 type DrainRequest struct {
-	// Since is when the pod's eviction was first asked for.
+	// Since is the time of the first eviction request.
 	Since string `json:"since"`
-	// Last is when it was last asked for, as far as it has been written; a request that nobody repeats is over after a while.
+	// Last is the time of the last recorded eviction request. A drain ends when no request follows for some minutes.
 	Last string `json:"last"`
-	// Attempts is how often, as far as it has been written.
+	// Attempts is the recorded number of eviction requests.
 	Attempts int32 `json:"attempts"`
 }
 
-// LabelLocalVolume on a PersistentVolume says that its data is on the disk of one node; its value is "true".
+// LabelLocalVolume marks a PersistentVolume whose data is on a disk of one node. Its value is "true".
 // Writer: volume-provisioner. Reader: drain-cleaner.
 const LabelLocalVolume = "weir.dev/local-volume"
 
-// LabelDrain on a namespace takes its pods out of drain-cleaner's sight; its value is DrainIgnore.
-// Writer: people. Reader: the webhook's configuration of drain-cleaner.
+// LabelDrain on a namespace, with the value DrainIgnore, excludes the namespace from drain-cleaner's webhook.
+// Writer: users. Reader: the ValidatingWebhookConfiguration of drain-cleaner.
 const (
 	LabelDrain  = "weir.dev/drain-cleaner"
 	DrainIgnore = "ignore"

@@ -1517,26 +1517,26 @@ func schema_weir_apis_drain_v1alpha1_BrokerID(ref common.ReferenceCallback) comm
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "BrokerID is how the Kafka node id of a pod is told.",
+				Description: "BrokerID defines how the Kafka node id of a pod is derived.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"from": {
 						SchemaProps: spec.SchemaProps{
-							Description: "from is Ordinal, the number at the end of the pod's name plus offset; Label, the value of the label; or AdvertisedListener, the broker whose advertised host is the pod's name, its address, or a host name that starts with its name.",
+							Description: "from is the source of the node id. Ordinal: the number at the end of the pod name, plus offset. Label: the value of a pod label. AdvertisedListener: the id of the broker whose advertised host is the pod's IP or has the pod's name as its first DNS label.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"label": {
 						SchemaProps: spec.SchemaProps{
-							Description: "label that holds the id.",
+							Description: "label is the key of the pod label with the node id.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"offset": {
 						SchemaProps: spec.SchemaProps{
-							Description: "offset is added to the number at the end of the pod's name.",
+							Description: "offset is added to the number at the end of the pod name.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
@@ -1551,12 +1551,12 @@ func schema_weir_apis_drain_v1alpha1_Drain(ref common.ReferenceCallback) common.
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "Drain is one pod on its way.",
+				Description: "Drain is the drain of one pod.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"pod": {
 						SchemaProps: spec.SchemaProps{
-							Description: "pod that is evicted.",
+							Description: "pod is the name of the pod.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1564,7 +1564,7 @@ func schema_weir_apis_drain_v1alpha1_Drain(ref common.ReferenceCallback) common.
 					},
 					"uid": {
 						SchemaProps: spec.SchemaProps{
-							Description: "uid of that pod, not of its replacement.",
+							Description: "uid is the uid of the evicted pod, not of its replacement.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1572,21 +1572,21 @@ func schema_weir_apis_drain_v1alpha1_Drain(ref common.ReferenceCallback) common.
 					},
 					"node": {
 						SchemaProps: spec.SchemaProps{
-							Description: "node that it leaves.",
+							Description: "node is the node that the pod is drained from.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"brokerId": {
 						SchemaProps: spec.SchemaProps{
-							Description: "brokerId is the Kafka node id of the pod, where it could be told.",
+							Description: "brokerId is the Kafka node id of the pod, if known.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
 					},
 					"phase": {
 						SchemaProps: spec.SchemaProps{
-							Description: "phase: Waiting (denied for now), Rolling (handed to an operator), Replacing (allowed; the replacement is not back in sync), Blocked (past its deadline, or it cannot go on by itself) or Observed.",
+							Description: "phase is Waiting (the eviction is denied until it is safe), Rolling (an operator was asked to roll the pod), Replacing (the eviction was allowed and the replacement is not in sync yet), Blocked (past its deadline, or needs intervention) or Observed (mode Observe).",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1594,7 +1594,7 @@ func schema_weir_apis_drain_v1alpha1_Drain(ref common.ReferenceCallback) common.
 					},
 					"reason": {
 						SchemaProps: spec.SchemaProps{
-							Description: "reason in CamelCase: a finding of the README's table.",
+							Description: "reason of the last decision in CamelCase; the README of drain-cleaner lists all reasons.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1602,7 +1602,7 @@ func schema_weir_apis_drain_v1alpha1_Drain(ref common.ReferenceCallback) common.
 					},
 					"message": {
 						SchemaProps: spec.SchemaProps{
-							Description: "message says what is waited for.",
+							Description: "message describes what the drain waits for.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -1614,7 +1614,7 @@ func schema_weir_apis_drain_v1alpha1_Drain(ref common.ReferenceCallback) common.
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "blockingPartitions are the first few of the partitions that keep the pod, as topic-partition.",
+							Description: "blockingPartitions are the first 5 partitions that prevent the eviction, as topic-partition.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -1629,21 +1629,21 @@ func schema_weir_apis_drain_v1alpha1_Drain(ref common.ReferenceCallback) common.
 					},
 					"blockingPartitionCount": {
 						SchemaProps: spec.SchemaProps{
-							Description: "blockingPartitionCount is how many there are.",
+							Description: "blockingPartitionCount is the total number of partitions that prevent the eviction.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
 					},
 					"attempts": {
 						SchemaProps: spec.SchemaProps{
-							Description: "attempts is the number of evictions asked for, written at most once in half a minute.",
+							Description: "attempts is the number of eviction requests for the pod. It is updated at most every 30 seconds.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
 					},
 					"since": {
 						SchemaProps: spec.SchemaProps{
-							Description: "since is when the first of them was denied or allowed.",
+							Description: "since is the time of the first eviction request.",
 							Ref:         ref("k8s.io/apimachinery/pkg/apis/meta/v1.Time"),
 						},
 					},
@@ -1660,7 +1660,7 @@ func schema_weir_apis_drain_v1alpha1_KafkaDrainPolicy(ref common.ReferenceCallba
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "KafkaDrainPolicy says how the pods of a Kafka cluster may leave their nodes when these are drained: who is asked, what has to be in sync before, and what happens when that takes too long. Pods with Strimzi's labels that no policy selects get what Strimzi's Drain Cleaner does (seed 003).",
+				Description: "KafkaDrainPolicy controls when drain-cleaner allows the eviction of Kafka pods during a node drain: which component decides, which replicas must be in sync, and what happens after a deadline. Pods with Strimzi's labels that no policy selects are handled as by Strimzi's Drain Cleaner.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"kind": {
@@ -1685,14 +1685,14 @@ func schema_weir_apis_drain_v1alpha1_KafkaDrainPolicy(ref common.ReferenceCallba
 					},
 					"spec": {
 						SchemaProps: spec.SchemaProps{
-							Description: "spec is what the user wants.",
+							Description: "spec is the desired drain behavior.",
 							Default:     map[string]interface{}{},
 							Ref:         ref("github.com/weir-dev/weir/apis/drain/v1alpha1.KafkaDrainPolicySpec"),
 						},
 					},
 					"status": {
 						SchemaProps: spec.SchemaProps{
-							Description: "status is what drain-cleaner sees; it is its only writer.",
+							Description: "status is the observed state, written only by drain-cleaner.",
 							Default:     map[string]interface{}{},
 							Ref:         ref("github.com/weir-dev/weir/apis/drain/v1alpha1.KafkaDrainPolicyStatus"),
 						},
@@ -1759,79 +1759,79 @@ func schema_weir_apis_drain_v1alpha1_KafkaDrainPolicySpec(ref common.ReferenceCa
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "KafkaDrainPolicySpec is what the user wants of drains.",
+				Description: "KafkaDrainPolicySpec is the desired drain behavior.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"podSelector": {
 						SchemaProps: spec.SchemaProps{
-							Description: "podSelector selects the pods of the policy's namespace that it is about. No two policies may select the same pod.",
+							Description: "podSelector selects the pods in the policy's namespace. A pod must not be selected by more than one policy; policies with mode Observe are exempt.",
 							Default:     map[string]interface{}{},
 							Ref:         ref("k8s.io/apimachinery/pkg/apis/meta/v1.LabelSelector"),
 						},
 					},
 					"role": {
 						SchemaProps: spec.SchemaProps{
-							Description: "role of the pods: broker (also combined KRaft nodes), controller (KRaft controllers alone), or connect (the pods of KafkaConnectors).",
+							Description: "role of the pods: broker (also combined KRaft nodes), controller (dedicated KRaft controllers) or connect (connector and task pods of KafkaConnectors).",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"mode": {
 						SchemaProps: spec.SchemaProps{
-							Description: "mode says who judges. Delegate asks an operator for the roll, by the annotation strimzi.io/manual-rolling-update, and denies the eviction. SelfCheck asks Kafka itself, and allows the eviction once no partition feels it. Observe never denies, and records what SelfCheck or, without bootstrapServers, Delegate would have said.",
+							Description: "mode selects the component that decides. Delegate sets the annotation strimzi.io/manual-rolling-update, so that an operator rolls the pod, and denies the eviction. SelfCheck queries Kafka and allows the eviction when no partition drops below min.insync.replicas without the pod. Observe never denies; it reports the decision of SelfCheck or, without bootstrapServers, of Delegate.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"bootstrapServers": {
 						SchemaProps: spec.SchemaProps{
-							Description: "bootstrapServers of the cluster as host:port, separated by commas. Needed with SelfCheck; with Delegate it is what operatorDownAfter falls back on. Short names, such as kafka and kafka-0.kafka, are taken for those of the policy's namespace first, also where brokers advertise them.",
+							Description: "bootstrapServers is a comma-separated list of host:port. Required with SelfCheck. With Delegate, drain-cleaner queries these brokers when the operator does not act within operatorDownAfter. Short names such as kafka or kafka-0.kafka are resolved in the policy's namespace first; this also applies to advertised listeners.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"clusterName": {
 						SchemaProps: spec.SchemaProps{
-							Description: "clusterName tells the cluster from another one whose brokers say the same cluster id, as when both were formatted by one manifest: without it the drains of the two wait for each other. Policies about one cluster have to give the same name; change it only while nothing drains.",
+							Description: "clusterName distinguishes two Kafka clusters that have the same cluster id, for example because both were formatted from one manifest. Without it, drains of the two clusters wait for each other. All policies for one cluster must use the same name. Do not change it during a drain.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"tls": {
 						SchemaProps: spec.SchemaProps{
-							Description: "tls makes the connection to the brokers a TLS one.",
+							Description: "tls enables TLS for connections to the brokers.",
 							Ref:         ref("github.com/weir-dev/weir/apis/drain/v1alpha1.TLS"),
 						},
 					},
 					"sasl": {
 						SchemaProps: spec.SchemaProps{
-							Description: "sasl logs in to the brokers.",
+							Description: "sasl enables SASL authentication with the brokers.",
 							Ref:         ref("github.com/weir-dev/weir/apis/drain/v1alpha1.SASL"),
 						},
 					},
 					"brokerId": {
 						SchemaProps: spec.SchemaProps{
-							Description: "brokerId says how the Kafka node id of a pod is told; by the number at the end of its name where it is left out.",
+							Description: "brokerId defines how the Kafka node id of a pod is derived. Default: the ordinal at the end of the pod name.",
 							Ref:         ref("github.com/weir-dev/weir/apis/drain/v1alpha1.BrokerID"),
 						},
 					},
 					"maxConcurrent": {
 						SchemaProps: spec.SchemaProps{
-							Description: "maxConcurrent is how many pods of one Kafka cluster may be away at the same time because of drains.",
+							Description: "maxConcurrent is the maximum number of pods of one Kafka cluster that may be unavailable at the same time because of drains.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
 					},
 					"requireNodeCordoned": {
 						SchemaProps: spec.SchemaProps{
-							Description: "requireNodeCordoned lets a pod be rolled only while its node is unschedulable, or tainted NoSchedule or NoExecute, so that a forged review changes nothing on a healthy node.",
+							Description: "requireNodeCordoned denies evictions, without rolling the pod, unless its node is unschedulable or has a NoSchedule or NoExecute taint. A forged AdmissionReview then has no effect on a node that is not being drained.",
 							Type:        []string{"boolean"},
 							Format:      "",
 						},
 					},
 					"minIsrHeadroom": {
 						SchemaProps: spec.SchemaProps{
-							Description: "minIsrHeadroom is how many replicas more than min.insync.replicas have to stay in sync, as far as the replication factor of a partition has room for it.",
+							Description: "minIsrHeadroom is the number of replicas beyond min.insync.replicas that must stay in sync. It is limited to the replication factor minus one.",
 							Default:     0,
 							Type:        []string{"integer"},
 							Format:      "int32",
@@ -1839,26 +1839,26 @@ func schema_weir_apis_drain_v1alpha1_KafkaDrainPolicySpec(ref common.ReferenceCa
 					},
 					"drainDeadline": {
 						SchemaProps: spec.SchemaProps{
-							Description: "drainDeadline is how long, from the first denied eviction of a pod, denials go on before onDeadline is asked; without it they go on for as long as it takes.",
+							Description: "drainDeadline is the time from the first denied eviction of a pod until onDeadline applies, for example 30m. Without it, evictions are denied until they are safe.",
 							Ref:         ref("k8s.io/apimachinery/pkg/apis/meta/v1.Duration"),
 						},
 					},
 					"onDeadline": {
 						SchemaProps: spec.SchemaProps{
-							Description: "onDeadline is Deny, which goes on denying and reports the drain as blocked, or Allow, which lets the pod go whatever Kafka says.",
+							Description: "onDeadline is the action after drainDeadline. Deny continues to deny and reports the drain as Blocked. Allow allows the eviction even if partitions become unavailable.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"operatorDownAfter": {
 						SchemaProps: spec.SchemaProps{
-							Description: "operatorDownAfter is how long an operator has to act on the annotation before the drain goes on as in mode SelfCheck, where there are bootstrapServers; 5m where it is left out.",
+							Description: "operatorDownAfter is the time that the operator has to act on the annotation. After it, drain-cleaner uses SelfCheck if bootstrapServers is set, and denies with reason OperatorDown otherwise. Default: 5m.",
 							Ref:         ref("k8s.io/apimachinery/pkg/apis/meta/v1.Duration"),
 						},
 					},
 					"localVolumePolicy": {
 						SchemaProps: spec.SchemaProps{
-							Description: "localVolumePolicy is about pods whose volume ties them to their node, so that they cannot come back before the node does: AllowPending lets them go and wait, Deny keeps them.",
+							Description: "localVolumePolicy applies to pods with a volume that only their current node can mount. AllowPending allows the eviction; the replacement stays Pending until the node is schedulable again. Deny denies the eviction.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -1876,12 +1876,12 @@ func schema_weir_apis_drain_v1alpha1_KafkaDrainPolicyStatus(ref common.Reference
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "KafkaDrainPolicyStatus is what drain-cleaner sees of a policy.",
+				Description: "KafkaDrainPolicyStatus is the observed state of a policy.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"observedGeneration": {
 						SchemaProps: spec.SchemaProps{
-							Description: "observedGeneration is the generation of the spec that this status is about.",
+							Description: "observedGeneration is the generation of the spec that this status reflects.",
 							Type:        []string{"integer"},
 							Format:      "int64",
 						},
@@ -1896,7 +1896,7 @@ func schema_weir_apis_drain_v1alpha1_KafkaDrainPolicyStatus(ref common.Reference
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "conditions: Ready (the policy can be acted on), KafkaReachable (where there are bootstrapServers), Draining (a pod is to leave or has not come back) and Blocked (a drain is past its deadline, or waits for somebody).",
+							Description: "conditions: Ready (the policy is in effect), KafkaReachable (the brokers answer; only with bootstrapServers), Draining (a drain is in progress) and Blocked (a drain is past its deadline or needs intervention).",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -1910,7 +1910,7 @@ func schema_weir_apis_drain_v1alpha1_KafkaDrainPolicyStatus(ref common.Reference
 					},
 					"pods": {
 						SchemaProps: spec.SchemaProps{
-							Description: "pods is the number of pods that the policy selects.",
+							Description: "pods is the number of pods selected by podSelector.",
 							Default:     0,
 							Type:        []string{"integer"},
 							Format:      "int32",
@@ -1926,7 +1926,7 @@ func schema_weir_apis_drain_v1alpha1_KafkaDrainPolicyStatus(ref common.Reference
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "drains that are under way, one for each pod that is to leave or whose replacement is not back in sync.",
+							Description: "drains lists the drains in progress: pods with a requested eviction, and evicted pods whose replacement is not in sync yet.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -1950,12 +1950,12 @@ func schema_weir_apis_drain_v1alpha1_SASL(ref common.ReferenceCallback) common.O
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "SASL is a login by name and password.",
+				Description: "SASL configures authentication with a user name and password.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"mechanism": {
 						SchemaProps: spec.SchemaProps{
-							Description: "mechanism of the brokers' listener.",
+							Description: "mechanism is the SASL mechanism of the brokers' listener.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1963,7 +1963,7 @@ func schema_weir_apis_drain_v1alpha1_SASL(ref common.ReferenceCallback) common.O
 					},
 					"secret": {
 						SchemaProps: spec.SchemaProps{
-							Description: "secret of the policy's namespace that holds the keys username and password.",
+							Description: "secret is the name of a Secret in the policy's namespace with the keys username and password.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1980,7 +1980,7 @@ func schema_weir_apis_drain_v1alpha1_SecretKey(ref common.ReferenceCallback) com
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "SecretKey is a key of a Secret of the policy's namespace.",
+				Description: "SecretKey references a key of a Secret in the policy's namespace.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"name": {
@@ -1993,7 +1993,7 @@ func schema_weir_apis_drain_v1alpha1_SecretKey(ref common.ReferenceCallback) com
 					},
 					"key": {
 						SchemaProps: spec.SchemaProps{
-							Description: "key in the Secret.",
+							Description: "key of the Secret's data.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -2009,25 +2009,25 @@ func schema_weir_apis_drain_v1alpha1_TLS(ref common.ReferenceCallback) common.Op
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "TLS is how the brokers are trusted, and how they know the client.",
+				Description: "TLS configures the verification of broker certificates and the client certificate.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"caSecret": {
 						SchemaProps: spec.SchemaProps{
-							Description: "caSecret holds the certificates, in PEM, of who signed those of the brokers; the system's where it is left out.",
+							Description: "caSecret references the PEM certificates of the CAs that sign the brokers' certificates. Default: the system's CAs.",
 							Ref:         ref("github.com/weir-dev/weir/apis/drain/v1alpha1.SecretKey"),
 						},
 					},
 					"clientSecret": {
 						SchemaProps: spec.SchemaProps{
-							Description: "clientSecret holds tls.crt and tls.key, the client's own certificate.",
+							Description: "clientSecret is the name of a Secret in the policy's namespace with the keys tls.crt and tls.key, the client certificate.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"serverName": {
 						SchemaProps: spec.SchemaProps{
-							Description: "serverName that the brokers' certificates are checked against, where it is not the host that they are reached by.",
+							Description: "serverName is the host name to verify in the brokers' certificates. Default: the host of each connection.",
 							Type:        []string{"string"},
 							Format:      "",
 						},

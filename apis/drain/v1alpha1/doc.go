@@ -1,5 +1,5 @@
-// Package v1alpha1 holds the API group drain.weir.dev/v1alpha1: KafkaDrainPolicy, which says how the pods of a Kafka
-// cluster may leave their nodes.
+// Package v1alpha1 is the API group drain.weir.dev/v1alpha1. Its kind KafkaDrainPolicy controls the eviction of Kafka
+// pods during node drains.
 //
 // +k8s:deepcopy-gen=package
 // +k8s:openapi-gen=true

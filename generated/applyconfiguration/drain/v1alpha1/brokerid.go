@@ -11,14 +11,15 @@ import (
 // BrokerIDApplyConfiguration represents a declarative configuration of the BrokerID type for use
 // with apply.
 //
-// BrokerID is how the Kafka node id of a pod is told.
+// BrokerID defines how the Kafka node id of a pod is derived.
 type BrokerIDApplyConfiguration struct {
-	// from is Ordinal, the number at the end of the pod's name plus offset; Label, the value of the label; or AdvertisedListener,
-	// the broker whose advertised host is the pod's name, its address, or a host name that starts with its name.
+	// from is the source of the node id. Ordinal: the number at the end of the pod name, plus offset. Label: the value of
+	// a pod label. AdvertisedListener: the id of the broker whose advertised host is the pod's IP or has the pod's name as
+	// its first DNS label.
 	From *drainv1alpha1.BrokerIDSource `json:"from,omitempty"`
-	// label that holds the id.
+	// label is the key of the pod label with the node id.
 	Label *string `json:"label,omitempty"`
-	// offset is added to the number at the end of the pod's name.
+	// offset is added to the number at the end of the pod name.
 	Offset *int32 `json:"offset,omitempty"`
 }
 

@@ -16,15 +16,15 @@ import (
 // KafkaDrainPolicyApplyConfiguration represents a declarative configuration of the KafkaDrainPolicy type for use
 // with apply.
 //
-// KafkaDrainPolicy says how the pods of a Kafka cluster may leave their nodes when these are drained: who is asked, what has to
-// be in sync before, and what happens when that takes too long. Pods with Strimzi's labels that no policy selects get what
-// Strimzi's Drain Cleaner does (seed 003).
+// KafkaDrainPolicy controls when drain-cleaner allows the eviction of Kafka pods during a node drain: which component
+// decides, which replicas must be in sync, and what happens after a deadline. Pods with Strimzi's labels that no policy
+// selects are handled as by Strimzi's Drain Cleaner.
 type KafkaDrainPolicyApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration    `json:",inline"`
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
-	// spec is what the user wants.
+	// spec is the desired drain behavior.
 	Spec *KafkaDrainPolicySpecApplyConfiguration `json:"spec,omitempty"`
-	// status is what drain-cleaner sees; it is its only writer.
+	// status is the observed state, written only by drain-cleaner.
 	Status *KafkaDrainPolicyStatusApplyConfiguration `json:"status,omitempty"`
 }
 

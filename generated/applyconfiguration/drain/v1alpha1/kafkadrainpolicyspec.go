@@ -13,49 +13,53 @@ import (
 // KafkaDrainPolicySpecApplyConfiguration represents a declarative configuration of the KafkaDrainPolicySpec type for use
 // with apply.
 //
-// KafkaDrainPolicySpec is what the user wants of drains.
+// KafkaDrainPolicySpec is the desired drain behavior.
 type KafkaDrainPolicySpecApplyConfiguration struct {
-	// podSelector selects the pods of the policy's namespace that it is about. No two policies may select the same pod.
+	// podSelector selects the pods in the policy's namespace. A pod must not be selected by more than one policy; policies
+	// with mode Observe are exempt.
 	PodSelector *v1.LabelSelectorApplyConfiguration `json:"podSelector,omitempty"`
-	// role of the pods: broker (also combined KRaft nodes), controller (KRaft controllers alone), or connect (the pods of
-	// KafkaConnectors).
+	// role of the pods: broker (also combined KRaft nodes), controller (dedicated KRaft controllers) or connect (connector
+	// and task pods of KafkaConnectors).
 	Role *drainv1alpha1.Role `json:"role,omitempty"`
-	// mode says who judges. Delegate asks an operator for the roll, by the annotation strimzi.io/manual-rolling-update, and denies
-	// the eviction. SelfCheck asks Kafka itself, and allows the eviction once no partition feels it. Observe never denies, and
-	// records what SelfCheck or, without bootstrapServers, Delegate would have said.
+	// mode selects the component that decides. Delegate sets the annotation strimzi.io/manual-rolling-update, so that an
+	// operator rolls the pod, and denies the eviction. SelfCheck queries Kafka and allows the eviction when no partition
+	// drops below min.insync.replicas without the pod. Observe never denies; it reports the decision of SelfCheck or,
+	// without bootstrapServers, of Delegate.
 	Mode *drainv1alpha1.Mode `json:"mode,omitempty"`
-	// bootstrapServers of the cluster as host:port, separated by commas. Needed with SelfCheck; with Delegate it is what
-	// operatorDownAfter falls back on. Short names, such as kafka and kafka-0.kafka, are taken for those of the policy's namespace
-	// first, also where brokers advertise them.
+	// bootstrapServers is a comma-separated list of host:port. Required with SelfCheck. With Delegate, drain-cleaner
+	// queries these brokers when the operator does not act within operatorDownAfter. Short names such as kafka or
+	// kafka-0.kafka are resolved in the policy's namespace first; this also applies to advertised listeners.
 	BootstrapServers *string `json:"bootstrapServers,omitempty"`
-	// clusterName tells the cluster from another one whose brokers say the same cluster id, as when both were formatted by one
-	// manifest: without it the drains of the two wait for each other. Policies about one cluster have to give the same name; change it
-	// only while nothing drains.
+	// clusterName distinguishes two Kafka clusters that have the same cluster id, for example because both were formatted
+	// from one manifest. Without it, drains of the two clusters wait for each other. All policies for one cluster must use
+	// the same name. Do not change it during a drain.
 	ClusterName *string `json:"clusterName,omitempty"`
-	// tls makes the connection to the brokers a TLS one.
+	// tls enables TLS for connections to the brokers.
 	TLS *TLSApplyConfiguration `json:"tls,omitempty"`
-	// sasl logs in to the brokers.
+	// sasl enables SASL authentication with the brokers.
 	SASL *SASLApplyConfiguration `json:"sasl,omitempty"`
-	// brokerId says how the Kafka node id of a pod is told; by the number at the end of its name where it is left out.
+	// brokerId defines how the Kafka node id of a pod is derived. Default: the ordinal at the end of the pod name.
 	BrokerID *BrokerIDApplyConfiguration `json:"brokerId,omitempty"`
-	// maxConcurrent is how many pods of one Kafka cluster may be away at the same time because of drains.
+	// maxConcurrent is the maximum number of pods of one Kafka cluster that may be unavailable at the same time because of
+	// drains.
 	MaxConcurrent *int32 `json:"maxConcurrent,omitempty"`
-	// requireNodeCordoned lets a pod be rolled only while its node is unschedulable, or tainted NoSchedule or NoExecute, so that
-	// a forged review changes nothing on a healthy node.
+	// requireNodeCordoned denies evictions, without rolling the pod, unless its node is unschedulable or has a NoSchedule
+	// or NoExecute taint. A forged AdmissionReview then has no effect on a node that is not being drained.
 	RequireNodeCordoned *bool `json:"requireNodeCordoned,omitempty"`
-	// minIsrHeadroom is how many replicas more than min.insync.replicas have to stay in sync, as far as the replication factor
-	// of a partition has room for it.
+	// minIsrHeadroom is the number of replicas beyond min.insync.replicas that must stay in sync. It is limited to the
+	// replication factor minus one.
 	MinISRHeadroom *int32 `json:"minIsrHeadroom,omitempty"`
-	// drainDeadline is how long, from the first denied eviction of a pod, denials go on before onDeadline is asked; without it
-	// they go on for as long as it takes.
+	// drainDeadline is the time from the first denied eviction of a pod until onDeadline applies, for example 30m. Without
+	// it, evictions are denied until they are safe.
 	DrainDeadline *metav1.Duration `json:"drainDeadline,omitempty"`
-	// onDeadline is Deny, which goes on denying and reports the drain as blocked, or Allow, which lets the pod go whatever Kafka says.
+	// onDeadline is the action after drainDeadline. Deny continues to deny and reports the drain as Blocked. Allow allows
+	// the eviction even if partitions become unavailable.
 	OnDeadline *drainv1alpha1.DeadlineAction `json:"onDeadline,omitempty"`
-	// operatorDownAfter is how long an operator has to act on the annotation before the drain goes on as in mode SelfCheck,
-	// where there are bootstrapServers; 5m where it is left out.
+	// operatorDownAfter is the time that the operator has to act on the annotation. After it, drain-cleaner uses SelfCheck
+	// if bootstrapServers is set, and denies with reason OperatorDown otherwise. Default: 5m.
 	OperatorDownAfter *metav1.Duration `json:"operatorDownAfter,omitempty"`
-	// localVolumePolicy is about pods whose volume ties them to their node, so that they cannot come back before the node does:
-	// AllowPending lets them go and wait, Deny keeps them.
+	// localVolumePolicy applies to pods with a volume that only their current node can mount. AllowPending allows the
+	// eviction; the replacement stays Pending until the node is schedulable again. Deny denies the eviction.
 	LocalVolumePolicy *drainv1alpha1.LocalVolumePolicy `json:"localVolumePolicy,omitempty"`
 }
 

@@ -7,11 +7,11 @@ package v1alpha1
 // SASLApplyConfiguration represents a declarative configuration of the SASL type for use
 // with apply.
 //
-// SASL is a login by name and password.
+// SASL configures authentication with a user name and password.
 type SASLApplyConfiguration struct {
-	// mechanism of the brokers' listener.
+	// mechanism is the SASL mechanism of the brokers' listener.
 	Mechanism *string `json:"mechanism,omitempty"`
-	// secret of the policy's namespace that holds the keys username and password.
+	// secret is the name of a Secret in the policy's namespace with the keys username and password.
 	Secret *string `json:"secret,omitempty"`
 }
 

@@ -7,11 +7,11 @@ package v1alpha1
 // SecretKeyApplyConfiguration represents a declarative configuration of the SecretKey type for use
 // with apply.
 //
-// SecretKey is a key of a Secret of the policy's namespace.
+// SecretKey references a key of a Secret in the policy's namespace.
 type SecretKeyApplyConfiguration struct {
 	// name of the Secret.
 	Name *string `json:"name,omitempty"`
-	// key in the Secret.
+	// key of the Secret's data.
 	Key *string `json:"key,omitempty"`
 }
 

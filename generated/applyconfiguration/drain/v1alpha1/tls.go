@@ -7,13 +7,14 @@ package v1alpha1
 // TLSApplyConfiguration represents a declarative configuration of the TLS type for use
 // with apply.
 //
-// TLS is how the brokers are trusted, and how they know the client.
+// TLS configures the verification of broker certificates and the client certificate.
 type TLSApplyConfiguration struct {
-	// caSecret holds the certificates, in PEM, of who signed those of the brokers; the system's where it is left out.
+	// caSecret references the PEM certificates of the CAs that sign the brokers' certificates. Default: the system's CAs.
 	CASecret *SecretKeyApplyConfiguration `json:"caSecret,omitempty"`
-	// clientSecret holds tls.crt and tls.key, the client's own certificate.
+	// clientSecret is the name of a Secret in the policy's namespace with the keys tls.crt and tls.key, the client
+	// certificate.
 	ClientSecret *string `json:"clientSecret,omitempty"`
-	// serverName that the brokers' certificates are checked against, where it is not the host that they are reached by.
+	// serverName is the host name to verify in the brokers' certificates. Default: the host of each connection.
 	ServerName *string `json:"serverName,omitempty"`
 }
 

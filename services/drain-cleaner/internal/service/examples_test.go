@@ -34,16 +34,16 @@ func TestRefusesPoliciesThatCannotWork(t *testing.T) {
 	for name, test := range map[string]struct{ spec, says string }{
 		"self-check without brokers":    {"podSelector: {matchLabels: {a: b}}\n  mode: SelfCheck", "spec.bootstrapServers is required with mode SelfCheck and role broker"},
 		"a selector of everything":      {"podSelector: {}", "spec.podSelector is empty"},
-		"servers without a port":        {"podSelector: {matchLabels: {a: b}}\n  bootstrapServers: kafka", "spec.bootstrapServers kafka is not a list of host:port"},
+		"servers without a port":        {"podSelector: {matchLabels: {a: b}}\n  bootstrapServers: kafka", "spec.bootstrapServers kafka is not a comma-separated list of host:port"},
 		"no deadline to act on":         {"podSelector: {matchLabels: {a: b}}\n  onDeadline: Allow", "set spec.drainDeadline"},
 		"a deadline of nothing":         {"podSelector: {matchLabels: {a: b}}\n  drainDeadline: 0s", `Invalid value: "0s": spec.drainDeadline must be at least 1s`},
 		"nobody at a time":              {"podSelector: {matchLabels: {a: b}}\n  maxConcurrent: 33", "Invalid value: 33: spec.maxConcurrent must be from 1 to 32"},
-		"TLS to nowhere":                {"podSelector: {matchLabels: {a: b}}\n  tls: {}", "spec.bootstrapServers, which is empty"},
+		"TLS to nowhere":                {"podSelector: {matchLabels: {a: b}}\n  tls: {}", "spec.tls and spec.sasl require spec.bootstrapServers"},
 		"brokers of connectors":         {"podSelector: {matchLabels: {a: b}}\n  role: connect\n  bootstrapServers: a:1", "cannot be used with role connect"},
-		"headroom of controllers":       {"podSelector: {matchLabels: {a: b}}\n  role: controller\n  minIsrHeadroom: 2", "spec.minIsrHeadroom is for role broker only: remove it"},
-		"a label that nobody asked for": {"podSelector: {matchLabels: {a: b}}\n  brokerId: {from: Ordinal, label: x}", "spec.brokerId.label goes with from: Label"},
-		"a name of no cluster":          {"podSelector: {matchLabels: {a: b}}\n  clusterName: blue", "spec.clusterName is about the cluster of spec.bootstrapServers"},
-		"an operator that nobody asks":  {"podSelector: {matchLabels: {a: b}}\n  mode: SelfCheck\n  bootstrapServers: a:1\n  operatorDownAfter: 5m", "has no meaning with mode SelfCheck"},
+		"headroom of controllers":       {"podSelector: {matchLabels: {a: b}}\n  role: controller\n  minIsrHeadroom: 2", "spec.minIsrHeadroom requires role broker: remove it"},
+		"a label that nobody asked for": {"podSelector: {matchLabels: {a: b}}\n  brokerId: {from: Ordinal, label: x}", "spec.brokerId.label is required with from: Label and not allowed otherwise"},
+		"a name of no cluster":          {"podSelector: {matchLabels: {a: b}}\n  clusterName: blue", "spec.clusterName requires spec.bootstrapServers"},
+		"an operator that nobody asks":  {"podSelector: {matchLabels: {a: b}}\n  mode: SelfCheck\n  bootstrapServers: a:1\n  operatorDownAfter: 5m", "has no effect with mode SelfCheck"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
