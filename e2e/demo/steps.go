@@ -55,7 +55,7 @@ func (d *demo) play(ctx context.Context) error {
 }
 
 func (d *demo) applySeed(ctx context.Context) error {
-	if err := d.kubectl(ctx, "apply", "-f", "deploy/examples/connect-scheduler/worker-config.yaml", "-f", "deploy/examples/connect-scheduler/seed-001.yaml"); err != nil {
+	if err := d.kubectl(ctx, "apply", "-f", "deploy/examples/connect-scheduler/worker-config.yaml", "-f", "deploy/examples/connect-scheduler/csid-sample.yaml"); err != nil {
 		return err
 	}
 	took, err := d.untilReady(ctx, "test", 3, "Published")

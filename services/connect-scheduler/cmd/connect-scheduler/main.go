@@ -1,11 +1,11 @@
-// Command connect-scheduler runs every Kafka Connect connector and task in a pod of its own.
+// Command connect-scheduler runs each Kafka Connect connector and task in its own pod.
 package main
 
 import (
 	"os"
 
 	"github.com/weir-dev/weir/pkg/app"
-	"github.com/weir-dev/weir/services/connect-scheduler/internal/config"
+	connectscheduler "github.com/weir-dev/weir/services/connect-scheduler/internal/app"
 )
 
-func main() { os.Exit(app.Main(config.Command())) }
+func main() { os.Exit(app.Main(connectscheduler.Command())) }

@@ -1,4 +1,4 @@
-// Command fake-runner plays connect-runner's part on simulated nodes, for demonstrations and benchmarks only.
+// Command fake-runner simulates connect-runner in pods on simulated nodes. It is for demonstrations and benchmarks only.
 package main
 
 import (

@@ -10,16 +10,16 @@ import (
 	"github.com/weir-dev/weir/pkg/log"
 )
 
-// Command is fake-runner's root command.
+// Command returns the root command of fake-runner.
 func Command() *cobra.Command {
 	var kubeconfig string
 	options, logging := Options{AsPod: true}, log.Options{Level: "warn", Format: "text"}
 	command := &cobra.Command{
 		Use:   "fake-runner",
-		Short: "Plays connect-runner's part on simulated nodes; for demonstrations and benchmarks only",
+		Short: "Simulates connect-runner on simulated nodes; for demonstrations and benchmarks only",
 		Long: `fake-runner publishes task configs for connector pods on simulated nodes, where no process runs.
-It moves no records. Keys of connectorConfig tell it what to do: fake.tasks is the number of task configs,
-and fake.task.ID.KEY sets KEY in the config of the task ID.`,
+It does not copy records. Keys of connectorConfig control it: fake.tasks is the number of task configs,
+fake.task.ID.KEY sets KEY in the config of the task ID.`,
 		Args: cobra.NoArgs, SilenceUsage: true,
 		RunE: func(command *cobra.Command, _ []string) error {
 			logger, err := logging.New(os.Stderr)
@@ -36,9 +36,10 @@ and fake.task.ID.KEY sets KEY in the config of the task ID.`,
 			return Run(command.Context(), config, options)
 		},
 	}
-	command.Flags().StringVar(&kubeconfig, "kubeconfig", os.Getenv("KUBECONFIG"), "file that says how to reach the Kubernetes API (env KUBECONFIG)")
-	command.Flags().StringVar(&options.Namespace, "namespace", "", "the only namespace to look at; empty for all")
-	command.Flags().BoolVar(&options.AsPod, "as-pod", options.AsPod, "write with the rights of each connector's own pod")
-	logging.AddFlags(command.Flags())
+	flags := command.Flags()
+	flags.StringVar(&kubeconfig, "kubeconfig", os.Getenv("KUBECONFIG"), "path of the kubeconfig file (env KUBECONFIG)")
+	flags.StringVar(&options.Namespace, "namespace", "", "the only namespace to watch; empty for all namespaces")
+	flags.BoolVar(&options.AsPod, "as-pod", options.AsPod, "write with the ServiceAccount of each connector's pod")
+	logging.AddFlags(flags)
 	return command
 }

@@ -12,22 +12,28 @@ import (
 	"github.com/weir-dev/weir/apis/contract"
 )
 
-// Fail gives a simulated pod the status of one whose container has ended with an error and waits to be started again.
-func Fail(ctx context.Context, kube kubernetes.Interface, namespace, pod string, why contract.Termination) error {
-	message, err := json.Marshal(why)
+// Fail gives a simulated pod the status of a pod whose container failed and waits in CrashLoopBackOff.
+func Fail(
+	ctx context.Context, kube kubernetes.Interface, namespace, pod string, termination contract.Termination,
+) error {
+	message, err := json.Marshal(termination)
 	if err != nil {
 		return fmt.Errorf("encode the termination message: %w", err)
 	}
 	return update(ctx, kube, namespace, pod, func(p *corev1.Pod, c *corev1.ContainerStatus) {
 		c.RestartCount++
 		c.Ready = false
-		c.State = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff", Message: "back-off restarting failed container"}}
-		c.LastTerminationState = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, Reason: "Error", Message: string(message)}}
+		c.State = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{
+			Reason: "CrashLoopBackOff", Message: "back-off restarting failed container",
+		}}
+		c.LastTerminationState = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+			ExitCode: 1, Reason: "Error", Message: string(message),
+		}}
 		setReady(p, corev1.ConditionFalse)
 	})
 }
 
-// Recover gives a simulated pod that has failed the status of one that runs again.
+// Recover gives a simulated pod that Fail changed the status of a running pod.
 func Recover(ctx context.Context, kube kubernetes.Interface, namespace, pod string) error {
 	return update(ctx, kube, namespace, pod, func(p *corev1.Pod, c *corev1.ContainerStatus) {
 		c.Ready = true
@@ -36,7 +42,10 @@ func Recover(ctx context.Context, kube kubernetes.Interface, namespace, pod stri
 	})
 }
 
-func update(ctx context.Context, kube kubernetes.Interface, namespace, name string, change func(*corev1.Pod, *corev1.ContainerStatus)) error {
+func update(
+	ctx context.Context, kube kubernetes.Interface, namespace, name string,
+	change func(*corev1.Pod, *corev1.ContainerStatus),
+) error {
 	pod, err := kube.CoreV1().Pods(namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
 		return fmt.Errorf("read pod %s: %w", name, err)

@@ -1,10 +1,12 @@
-// Package fakerunner plays the part of connect-runner on simulated nodes, for tests, demonstrations and benchmarks only: it
-// publishes task configs for connector pods that no process runs in, and lets tasks fail on request. It moves no records.
+// Package fakerunner simulates connect-runner in pods on simulated nodes, for tests, demonstrations and benchmarks only.
+// It publishes the task configs of connector pods, finishes one-shot pods, and makes tasks fail on request. It does not
+// copy records.
 package fakerunner
 
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path"
@@ -28,15 +30,15 @@ import (
 // manager is connect-runner's field manager.
 const manager = "connect-runner"
 
-// Keys of connectorConfig that tell the fake runner what to do; a real connector would not know them.
+// Keys of connectorConfig that control the fake runner.
 const (
-	// keyTasks is the number of task configs to publish; tasks.max where it is absent.
+	// keyTasks is the number of task configs to publish. Default: tasks.max.
 	keyTasks = "fake.tasks"
-	// keyTask begins the keys of one task: fake.task.1.topic becomes the key topic of task 1.
+	// keyTask is the prefix of the keys of one task: fake.task.1.topic sets the key topic of task 1.
 	keyTask = "fake.task."
-	// keyRaw is published as it is in place of every task config.
+	// keyRaw is published unchanged in place of every task config.
 	keyRaw = "fake.raw"
-	// keyInvalid is the message with which a configuration that has it is refused.
+	// keyInvalid makes the validation fail with this message.
 	keyInvalid = "fake.invalid"
 	// keyExactlyOnce makes the connector an exactly-once source.
 	keyExactlyOnce = "fake.exactly.once"
@@ -44,29 +46,33 @@ const (
 
 // Options of a fake runner.
 type Options struct {
-	// Namespace to look at; all where it is empty.
+	// Namespace is the only namespace to watch. Default: all namespaces.
 	Namespace string
-	// AsPod writes with the token of the connector pod's ServiceAccount, and so with no more rights than a real runner has.
+	// AsPod writes with a token of the connector pod's ServiceAccount, and so with the permissions of connect-runner.
 	AsPod bool
-	// Log tells what is published.
+	// Log receives a line for each published set of task configs.
 	Log *slog.Logger
 }
 
-// Run plays connect-runner until ctx ends.
+// Run simulates connect-runner until ctx ends.
 func Run(ctx context.Context, config *rest.Config, o Options) error {
 	kube, err := kubernetes.NewForConfig(config)
 	if err != nil {
-		return fmt.Errorf("make the client: %w", err)
+		return fmt.Errorf("create the client: %w", err)
 	}
 	factory := informers.NewSharedInformerFactoryWithOptions(kube, 0, informers.WithNamespace(o.Namespace),
 		informers.WithTweakListOptions(func(list *metav1.ListOptions) { list.LabelSelector = contract.LabelConnector }))
 	runner := &runner{kube: kube, rest: config, options: o,
 		pods: factory.Core().V1().Pods().Lister(), secrets: factory.Core().V1().Secrets().Lister()}
-	c := controller.New("fake-runner", runner, controller.Options{Workers: 8, Log: o.Log, Metrics: prometheus.NewRegistry()})
-	if err := controller.Watch(c, factory.Core().V1().Pods().Informer(), connectorPods); err != nil {
-		return err
-	}
-	if err := controller.Watch(c, factory.Core().V1().Secrets().Informer(), controller.FromLabel[*corev1.Secret](contract.LabelConnector)); err != nil {
+	c := controller.New("fake-runner", runner, controller.Options{
+		Workers: 8, Log: o.Log, Metrics: prometheus.NewRegistry(),
+	})
+	secretLabel := controller.FromLabel[*corev1.Secret](contract.LabelConnector)
+	err = errors.Join(
+		controller.Watch(c, factory.Core().V1().Pods().Informer(), connectorPods),
+		controller.Watch(c, factory.Core().V1().Secrets().Informer(), secretLabel),
+	)
+	if err != nil {
 		return err
 	}
 	factory.Start(ctx.Done())
@@ -74,6 +80,7 @@ func Run(ctx context.Context, config *rest.Config, o Options) error {
 	return c.Run(ctx)
 }
 
+// connectorPods maps the pods of connectors and one-shot pods to their connector.
 func connectorPods(pod *corev1.Pod) []controller.Key {
 	if pod.Labels[contract.LabelType] == contract.TypeTask {
 		return nil
@@ -89,23 +96,23 @@ type runner struct {
 	secrets corev1listers.SecretLister
 }
 
-// Reconcile publishes what the connector's pod would, once it runs and the Secret to write to is there, and answers errands.
+// Reconcile finishes one-shot pods. It publishes task configs once the connector's pod is ready and its Secret exists.
 func (r *runner) Reconcile(ctx context.Context, key controller.Key) (controller.Result, error) {
-	for _, errand := range []string{"validate", "fence", "offsets"} {
-		if err := r.answer(ctx, key, errand); err != nil {
+	for _, operation := range oneShots {
+		if err := r.finishOneShot(ctx, key, operation); err != nil {
 			return controller.Result{}, err
 		}
 	}
 	pod, err := r.pods.Pods(key.Namespace).Get(key.Name + "-connector-0")
-	if err != nil || pod.DeletionTimestamp != nil || !ready(pod) {
-		return controller.Result{}, nil //nolint:nilerr // no pod, nothing to play
+	if err != nil || pod.DeletionTimestamp != nil || !isReady(pod) {
+		return controller.Result{}, nil //nolint:nilerr // the pod's next event starts a reconcile
 	}
 	secret, err := r.secrets.Secrets(key.Namespace).Get(key.Name + "-tasks")
-	generation := env(pod, contract.EnvConfigGeneration)
+	generation := envValue(pod, contract.EnvConfigGeneration)
 	if err != nil || secret.Annotations[contract.AnnotationGeneration] == generation {
-		return controller.Result{}, nil //nolint:nilerr // the Secret's own event brings us back
+		return controller.Result{}, nil //nolint:nilerr // the Secret's next event starts a reconcile
 	}
-	config, err := r.connectorConfig(ctx, pod)
+	config, err := r.readConfig(ctx, pod.Namespace, strings.TrimSuffix(pod.Name, "-0"))
 	if err != nil {
 		return controller.Result{}, err
 	}
@@ -115,20 +122,18 @@ func (r *runner) Reconcile(ctx context.Context, key controller.Key) (controller.
 			return controller.Result{}, err
 		}
 	}
-	want := publish(secret, generation, config)
-	if _, err := client.CoreV1().Secrets(key.Namespace).Apply(ctx, want, metav1.ApplyOptions{FieldManager: manager, Force: true}); err != nil {
+	desired := publication(secret, generation, config)
+	apply := metav1.ApplyOptions{FieldManager: manager, Force: true}
+	if _, err := client.CoreV1().Secrets(key.Namespace).Apply(ctx, desired, apply); err != nil {
 		return controller.Result{}, fmt.Errorf("publish task configs of %s: %w", key, err)
 	}
-	r.options.Log.Info("published task configs", "connector", key.String(), "tasks", want.Annotations[contract.AnnotationTaskCount])
+	r.options.Log.Info("published task configs",
+		"connector", key.String(), "tasks", desired.Annotations[contract.AnnotationTaskCount])
 	return controller.Result{}, nil
 }
 
-// connectorConfig reads what is mounted into the connector's pod.
-func (r *runner) connectorConfig(ctx context.Context, pod *corev1.Pod) (map[string]string, error) {
-	return r.configOf(ctx, pod.Namespace, strings.TrimSuffix(pod.Name, "-0"))
-}
-
-func (r *runner) configOf(ctx context.Context, namespace, secret string) (map[string]string, error) {
+// readConfig reads the connector configuration from the Secret that is mounted in a pod.
+func (r *runner) readConfig(ctx context.Context, namespace, secret string) (map[string]string, error) {
 	files, err := r.kube.CoreV1().Secrets(namespace).Get(ctx, secret, metav1.GetOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("read Secret %s: %w", secret, err)
@@ -140,7 +145,7 @@ func (r *runner) configOf(ctx context.Context, namespace, secret string) (map[st
 	return config, nil
 }
 
-// asPod is a client with the rights of the connector's pod.
+// asPod returns a client with the ServiceAccount of the connector's pod.
 func (r *runner) asPod(ctx context.Context, pod *corev1.Pod) (kubernetes.Interface, error) {
 	token, err := r.kube.CoreV1().ServiceAccounts(pod.Namespace).CreateToken(ctx, pod.Spec.ServiceAccountName,
 		&authenticationv1.TokenRequest{}, metav1.CreateOptions{})
@@ -152,8 +157,10 @@ func (r *runner) asPod(ctx context.Context, pod *corev1.Pod) (kubernetes.Interfa
 	return kubernetes.NewForConfig(config)
 }
 
-// publish is the Secret as connect-runner writes it.
-func publish(secret *corev1.Secret, generation string, config map[string]string) *corev1ac.SecretApplyConfiguration {
+// publication returns the Secret with the task configs, as connect-runner writes it.
+func publication(
+	secret *corev1.Secret, generation string, config map[string]string,
+) *corev1ac.SecretApplyConfiguration {
 	count, err := strconv.Atoi(config[keyTasks])
 	if err != nil {
 		count, _ = strconv.Atoi(config["tasks.max"])
@@ -162,7 +169,7 @@ func publish(secret *corev1.Secret, generation string, config map[string]string)
 	for id := range count {
 		file := []byte(config[keyRaw])
 		if len(file) == 0 {
-			file, _ = json.Marshal(taskConfig(config, id)) // maps of strings always have a JSON form
+			file, _ = json.Marshal(taskConfig(config, id)) // maps of strings always marshal
 		}
 		data[contract.TaskConfigKey(id)], hashes[id] = file, contract.TaskConfigHash(file)
 	}
@@ -190,7 +197,7 @@ func taskConfig(config map[string]string, id int) contract.TaskConfig {
 	return task
 }
 
-func ready(pod *corev1.Pod) bool {
+func isReady(pod *corev1.Pod) bool {
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodReady {
 			return c.Status == corev1.ConditionTrue
@@ -199,7 +206,7 @@ func ready(pod *corev1.Pod) bool {
 	return false
 }
 
-func env(pod *corev1.Pod, name string) string {
+func envValue(pod *corev1.Pod, name string) string {
 	for _, v := range pod.Spec.Containers[0].Env {
 		if v.Name == name {
 			return v.Value

@@ -17,31 +17,30 @@ import (
 	"github.com/weir-dev/weir/generated/clientset/versioned"
 	"github.com/weir-dev/weir/pkg/testkit"
 	"github.com/weir-dev/weir/pkg/testkit/transport"
-	"github.com/weir-dev/weir/services/connect-scheduler/internal/rig"
+	"github.com/weir-dev/weir/services/connect-scheduler/test/testenv"
 )
 
 const idleConnectors = 200
 
-func TestTwoHundredConnectorsAtRestCauseNoWriteAndNoReconcileInAMinute(t *testing.T) {
+func TestTwoHundredIdleConnectorsCauseNoWriteAndNoReconcileInAMinute(t *testing.T) {
 	if testing.Short() {
-		testkit.Skip(t, "it takes more than a minute, and the test is -short")
+		testkit.Skip(t, "it takes more than a minute and -short is set")
 	}
 	t.Parallel()
 	cp := controlPlane(t)
 	namespace := cp.Namespace(t)
-	config, wire := transport.Wrap(account)
+	config, requests := transport.Wrap(account)
 	address := freeAddress(t)
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- rig.Service(ctx, config, rig.Options{Namespace: namespace, MetricsAddress: address}) }()
+	testenv.Start(t, func(ctx context.Context) error {
+		return testenv.Run(ctx, config, testenv.Options{Namespace: namespace, MetricsAddress: address})
+	})
 
 	var stream strings.Builder
-	stream.WriteString(rig.Example("worker-config.yaml"))
+	stream.WriteString(testenv.Example("worker-config.yaml"))
 	for i := range idleConnectors {
-		fmt.Fprintf(&stream, "\n---\napiVersion: io.confluent.csid/v1\nkind: KafkaConnector\nmetadata: {name: c%d}\nspec:\n  connector: {image: r}\n  task: {image: r}\n"+
-			"  workerConfigSecret: {name: worker-config}\n  connectorConfig: {connector.class: X, tasks.max: \"1\"}\n", i)
+		stream.WriteString("\n---" + testenv.Manifest(fmt.Sprintf("c%d", i), 1))
 	}
-	_, err := cp.ApplyYAML(ctx, namespace, stream.String())
+	_, err := cp.ApplyYAML(t.Context(), namespace, stream.String())
 	require.NoError(t, err)
 	weir, err := versioned.NewForConfig(cp.RESTConfig())
 	require.NoError(t, err)
@@ -57,23 +56,22 @@ func TestTwoHundredConnectorsAtRestCauseNoWriteAndNoReconcileInAMinute(t *testin
 			}
 		}
 		if running < idleConnectors {
-			return fmt.Errorf("%d of %d run", running, idleConnectors)
+			return fmt.Errorf("%d of %d connectors are Running", running, idleConnectors)
 		}
-		if quiet := time.Since(wire.LastWrite()); quiet < 5*time.Second {
+		if quiet := time.Since(requests.LastWrite()); quiet < 5*time.Second {
 			return fmt.Errorf("the last write was %s ago", quiet)
 		}
 		return nil
 	})
 
-	writes, before := len(wire.Writes()), reconciles(t, address)
+	writes, before := len(requests.Writes()), reconciles(t, address)
 	minute := time.NewTimer(time.Minute)
 	defer minute.Stop()
 	<-minute.C
 	require.Equal(t, before, reconciles(t, address), "reconciles")
-	require.Empty(t, wire.Writes()[writes:], "writes")
-	t.Logf("%d connectors: %d writes to make them, %v reconciles; none of either in a minute at rest", idleConnectors, writes, before)
-	stop()
-	require.NoError(t, <-ended)
+	require.Empty(t, requests.Writes()[writes:], "writes")
+	t.Logf("%d connectors: %d writes and %v reconciles to create them; none of either in an idle minute",
+		idleConnectors, writes, before)
 }
 
 func freeAddress(t *testing.T) string {
@@ -84,7 +82,7 @@ func freeAddress(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// reconciles is the sum of weir_reconciles_total.
+// reconciles returns the sum of weir_reconciles_total.
 func reconciles(t *testing.T, address string) float64 {
 	t.Helper()
 	answer, err := http.Get("http://" + address + "/metrics")

@@ -8,83 +8,86 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/weir-dev/weir/pkg/testkit/transition"
-	"github.com/weir-dev/weir/services/connect-scheduler/internal/rig"
+	"github.com/weir-dev/weir/services/connect-scheduler/test/testenv"
 )
 
-func TestEveryPropertyCanBeChangedForthAndBack(t *testing.T) {
+func TestConnectorFieldsCanBeChangedAndReverted(t *testing.T) {
 	t.Parallel()
-	transition.Run(t, controlPlane(t), plan(rig.Example("worker-config.yaml")+"\n---\n"+rig.Example("templates.yaml")), []transition.Change{
-		{Name: "another image", Patch: `{spec: {task: {image: "runner:2"}}}`, Valid: true},
+	base := testenv.Example("worker-config.yaml") + "\n---\n" + testenv.Example("templates.yaml")
+	transition.Run(t, controlPlane(t), plan(base), []transition.Change{
+		{Name: "other image", Patch: `{spec: {task: {image: "runner:2"}}}`, Valid: true},
 		{Name: "other requests", Patch: `{spec: {task: {requests: {memory: 2Gi}, limits: {memory: 2Gi}}}}`, Valid: true},
 		{Name: "no Service", Patch: `{spec: {task: {serviceSpec: null}}}`, Valid: true},
-		{Name: "another port", Patch: `{spec: {task: {serviceSpec: {ports: [{name: syslog, port: 5455}]}}}}`, Valid: true},
+		{Name: "other port", Patch: `{spec: {task: {serviceSpec: {ports: [{name: syslog, port: 5455}]}}}}`, Valid: true},
 		{Name: "more tasks", Patch: `{spec: {tasksMax: 5}}`, Valid: true},
 		{Name: "fewer tasks", Patch: `{spec: {tasksMax: 1}}`, Valid: true},
 		{Name: "tasks.max of the config", Patch: `{spec: {tasksMax: null}}`, Valid: true},
 		{Name: "paused", Patch: `{spec: {state: paused}}`, Valid: true},
-		{Name: "another config", Patch: `{spec: {connectorConfig: {topic: other}}}`, Valid: true},
-		{Name: "another log level", Patch: `{spec: {loggingConfig: {defaultLoggerLevel: WARN}}}`, Valid: true},
+		{Name: "other config", Patch: `{spec: {connectorConfig: {topic: other}}}`, Valid: true},
+		{Name: "other log level", Patch: `{spec: {loggingConfig: {defaultLoggerLevel: WARN}}}`, Valid: true},
 		{Name: "no plugin", Patch: `{spec: {plugins: null}}`, Valid: true},
-		{Name: "another label", Patch: `{metadata: {labels: {team: other}}}`, Valid: true},
+		{Name: "other label", Patch: `{metadata: {labels: {team: other}}}`, Valid: true},
 		{Name: "a longer grace period", Patch: `{spec: {template: {pod: {terminationGracePeriodSeconds: 120}}}}`, Valid: true},
 		{Name: "no tolerations", Patch: `{spec: {template: {task: {pod: null}}}}`, Valid: true},
-		{Name: "another maxUnavailable", Patch: `{spec: {maxUnavailable: 100%}}`, Valid: true},
+		{Name: "other maxUnavailable", Patch: `{spec: {maxUnavailable: 100%}}`, Valid: true},
 		{Name: "no image", Patch: `{spec: {task: {image: null}}}`},
 		{Name: "a worker Secret that does not exist", Patch: `{spec: {workerConfigSecret: {name: nowhere}}}`},
 		{Name: "a KafkaConnect that does not exist", Patch: `{spec: {connectRef: {name: nowhere}}}`},
-		{Name: "an absurd tasksMax", Patch: `{spec: {tasksMax: -1}}`},
+		{Name: "negative tasksMax", Patch: `{spec: {tasksMax: -1}}`},
 		{Name: "a reserved variable", Patch: `{spec: {template: {container: {env: [{name: TASK_ID, value: "0"}]}}}}`},
-		{Name: "a node selector that is no label", Patch: `{spec: {template: {pod: {nodeSelector: {"not a label": x}}}}}`},
+		{Name: "invalid node selector", Patch: `{spec: {template: {pod: {nodeSelector: {"not a label": x}}}}}`},
 	})
 }
 
-func TestTheSeedsManifestCanBeChangedForthAndBack(t *testing.T) {
+func TestCsidSampleCanBeChangedAndReverted(t *testing.T) {
 	t.Parallel()
-	seed := strings.Replace(rig.Example("seed-001.yaml"), "  namespace: kafka-connect-poc\n", "", 1)
-	transition.Run(t, controlPlane(t), plan(rig.Example("worker-config.yaml")+seed), []transition.Change{
-		{Name: "another image", Patch: `{spec: {connector: {image: "runner:2"}}}`, Valid: true},
+	sample := testenv.Example("csid-sample.yaml")
+	transition.Run(t, controlPlane(t), plan(testenv.Example("worker-config.yaml")+sample), []transition.Change{
+		{Name: "other image", Patch: `{spec: {connector: {image: "runner:2"}}}`, Valid: true},
 		{Name: "more memory", Patch: `{spec: {connector: {requests: {memory: 1G}}}}`, Valid: true},
-		{Name: "another pull policy", Patch: `{spec: {imagePullPolicy: IfNotPresent}}`, Valid: true},
+		{Name: "other pull policy", Patch: `{spec: {imagePullPolicy: IfNotPresent}}`, Valid: true},
 		{Name: "more tasks", Patch: `{spec: {connectorConfig: {tasks.max: "5"}}}`, Valid: true},
 		{Name: "no plugins", Patch: `{spec: {downloadPlugins: null}}`, Valid: true},
 		{Name: "no special log levels", Patch: `{spec: {loggingConfig: null}}`, Valid: true},
-		{Name: "another label", Patch: `{metadata: {labels: {cost-center: other}}}`, Valid: true},
-		{Name: "tasks.max is no number", Patch: `{spec: {connectorConfig: {tasks.max: many}}}`},
+		{Name: "other label", Patch: `{metadata: {labels: {cost-center: other}}}`, Valid: true},
+		{Name: "tasks.max is not a number", Patch: `{spec: {connectorConfig: {tasks.max: many}}}`},
 		{Name: "no worker Secret", Patch: `{spec: {workerConfigSecret: null}}`},
 	})
 }
 
-func TestWhatConnectorsShareCanBeChangedForthAndBack(t *testing.T) {
+func TestConnectFieldsCanBeChangedAndReverted(t *testing.T) {
 	t.Parallel()
-	// The last object of the stream is the one that is changed.
-	connect, connectors, _ := strings.Cut(rig.Example("shared-volume.yaml"), "\n---\n")
-	changed := plan(rig.Example("worker-config.yaml") + "\n---\n" + connectors + "\n---\n" + connect)
+	// The changes apply to the last object of the stream.
+	connect, connectors, _ := strings.Cut(testenv.Example("shared-volume.yaml"), "\n---\n")
+	changed := plan(testenv.Example("worker-config.yaml") + "\n---\n" + connectors + "\n---\n" + connect)
 	changed.Done = func(o *unstructured.Unstructured) error {
 		if observed, _, _ := unstructured.NestedInt64(o.Object, "status", "observedGeneration"); observed != o.GetGeneration() {
-			return fmt.Errorf("status is of generation %d, not %d", observed, o.GetGeneration())
+			return fmt.Errorf("observedGeneration is %d, generation is %d", observed, o.GetGeneration())
 		}
 		return nil
 	}
 	transition.Run(t, controlPlane(t), changed, []transition.Change{
-		{Name: "another image", Patch: `{spec: {image: "runner:2"}}`, Valid: true},
-		{Name: "another place", Patch: `{spec: {storage: {mountPath: /mnt/other}}}`, Valid: true},
+		{Name: "other image", Patch: `{spec: {image: "runner:2"}}`, Valid: true},
+		{Name: "other mountPath", Patch: `{spec: {storage: {mountPath: /mnt/other}}}`, Valid: true},
 		{Name: "deleted with its owner", Patch: `{spec: {storage: {deleteClaim: true}}}`, Valid: true},
 		{Name: "no template", Patch: `{spec: {template: null}}`, Valid: true},
 		{Name: "a log level", Patch: `{spec: {loggingConfig: {defaultLoggerLevel: WARN}}}`, Valid: true},
-		{Name: "a place that hides other files", Patch: `{spec: {storage: {mountPath: /tmp}}}`},
+		{Name: "a mountPath that hides other files", Patch: `{spec: {storage: {mountPath: /tmp}}}`},
 	})
 }
 
-func TestASharedVolumeCanBeChangedForthAndBack(t *testing.T) {
+func TestStorageFieldsCanBeChangedAndReverted(t *testing.T) {
 	t.Parallel()
-	base := rig.Example("worker-config.yaml") + "\n---\n" + connector + "  storage: {size: 1Gi, mountPath: /mnt/shared}\n"
+	base := testenv.Example(
+		"worker-config.yaml",
+	) + "\n---\n" + connector + "  storage: {size: 1Gi, mountPath: /mnt/shared}\n"
 	transition.Run(t, controlPlane(t), plan(base), []transition.Change{
-		{Name: "another place", Patch: `{spec: {storage: {mountPath: /mnt/other}}}`, Valid: true},
+		{Name: "other mountPath", Patch: `{spec: {storage: {mountPath: /mnt/other}}}`, Valid: true},
 		{Name: "a directory for each pod", Patch: `{spec: {storage: {subPath: "$(POD_NAME)"}}}`, Valid: true},
 		{Name: "deleted with its owner", Patch: `{spec: {storage: {deleteClaim: true}}}`, Valid: true},
 		{Name: "shrunk", Patch: `{spec: {storage: {size: 1Mi}}}`},
-		{Name: "another class", Patch: `{spec: {storage: {class: other}}}`},
-		{Name: "another access mode", Patch: `{spec: {storage: {accessMode: ReadWriteOnce}}}`},
+		{Name: "other class", Patch: `{spec: {storage: {class: other}}}`},
+		{Name: "other access mode", Patch: `{spec: {storage: {accessMode: ReadWriteOnce}}}`},
 	})
 }
 
@@ -94,7 +97,7 @@ func plan(base string) transition.Plan {
 		Base:    base,
 		Done: func(o *unstructured.Unstructured) error {
 			if observed, _, _ := unstructured.NestedInt64(o.Object, "status", "observedGeneration"); observed != o.GetGeneration() {
-				return fmt.Errorf("status is of generation %d, not %d", observed, o.GetGeneration())
+				return fmt.Errorf("observedGeneration is %d, generation is %d", observed, o.GetGeneration())
 			}
 			if state, _, _ := unstructured.NestedString(o.Object, "status", "state"); state == "Pending" {
 				if _, hasVolume, _ := unstructured.NestedMap(o.Object, "spec", "storage"); !hasVolume {

@@ -17,60 +17,60 @@ import (
 	"github.com/weir-dev/weir/pkg/metrics"
 	"github.com/weir-dev/weir/pkg/testkit"
 	"github.com/weir-dev/weir/pkg/testkit/perturb"
-	"github.com/weir-dev/weir/services/connect-scheduler/internal/rig"
+	"github.com/weir-dev/weir/services/connect-scheduler/test/testenv"
 )
 
-// passedOn are rights that are never used but have to be held: what the connector's own Role gives may not be more than its
-// maker has, and clusters that check blockOwnerDeletion want finalizers.
-var passedOn = []string{"get secrets", "update kafkaconnectors/finalizers", "update kafkaconnects/finalizers"}
+// unused are permissions that no request uses. connect-scheduler needs them to grant them to the connector's pod, and
+// for the admission plugin OwnerReferencesPermissionEnforcement.
+var unused = []string{"get secrets", "update kafkaconnectors/finalizers", "update kafkaconnects/finalizers"}
 
-func TestEveryRightIsUsedAndNoneIsMissing(t *testing.T) {
+func TestEveryPermissionIsUsedAndNoneIsMissing(t *testing.T) {
 	t.Parallel()
 	cp := controlPlane(t)
 	namespace := cp.Namespace(t)
-	used := &rights{seen: map[string]bool{}}
+	used := &permissions{seen: map[string]bool{}}
 	config := rest.CopyConfig(account)
-	config.Wrap(used.watch)
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- rig.Service(ctx, config, rig.Options{Namespace: namespace}) }()
+	config.Wrap(used.record)
+	stop := testenv.Start(t, func(ctx context.Context) error {
+		return testenv.Run(ctx, config, testenv.Options{Namespace: namespace})
+	})
 
 	env := perturb.Env{ControlPlane: cp, Namespace: namespace}
 	apply := func(stream string) {
-		_, err := cp.ApplyYAML(ctx, namespace, stream)
+		_, err := cp.ApplyYAML(t.Context(), namespace, stream)
 		require.NoError(t, err)
 	}
 	kubectl := func(args ...string) {
-		_, err := cp.Kubectl(ctx, append(args, "-n", namespace)...)
+		_, err := cp.Kubectl(t.Context(), append(args, "-n", namespace)...)
 		require.NoError(t, err)
 	}
-	settled := func(state, summary string) {
-		testkit.Eventually(t, time.Minute, func(ctx context.Context) error { return at(ctx, env, state, summary) })
+	waitFor := func(state, summary string) {
+		check := func(ctx context.Context) error { return hasState(ctx, env, state, summary) }
+		testkit.Eventually(t, time.Minute, check)
 	}
-	apply(rig.Example("worker-config.yaml"))
-	apply(rig.Example("shared-volume.yaml"))
+	apply(testenv.Example("worker-config.yaml"))
+	apply(testenv.Example("shared-volume.yaml"))
 	apply(connector)
-	settled("Running", "3/3")
+	waitFor("Running", "3/3")
 	kubectl("patch", "kctr", "test", "--type=merge", "-p", `{"spec":{"task":{"image":"runner:2","serviceSpec":null}}}`)
-	settled("Running", "3/3")
+	waitFor("Running", "3/3")
 	kubectl("annotate", "kctr/test", "strimzi.io/restart=true")
-	// Events are sent in their own time, and one that is seen again is patched.
-	granted := grantedRights(t, cp)
+	// Events are sent asynchronously. A repeated event is patched.
+	granted := grantedPermissions(t, cp)
 	testkit.Eventually(t, time.Minute, func(context.Context) error {
 		for _, right := range granted {
-			if !used.has(right) && !slices.Contains(passedOn, right) && right != "patch events" {
-				return fmt.Errorf("the ClusterRole gives %q, which nothing has used; used are %v", right, used.all())
+			if !used.has(right) && !slices.Contains(unused, right) && right != "patch events" {
+				return fmt.Errorf("no request used %q of the ClusterRole; used: %v", right, used.all())
 			}
 		}
 		return nil
 	})
 	stop()
-	require.NoError(t, <-ended)
-	require.Empty(t, used.refused(), "requests that the ClusterRole does not allow")
+	require.Empty(t, used.forbidden(), "requests that the ClusterRole does not allow")
 }
 
-// grantedRights are the rights of the shipped ClusterRole, as "verb resource".
-func grantedRights(t *testing.T, cp *testkit.ControlPlane) []string {
+// grantedPermissions returns the permissions of the ClusterRole as "verb resource".
+func grantedPermissions(t *testing.T, cp *testkit.ControlPlane) []string {
 	t.Helper()
 	role, err := cp.Client().RbacV1().ClusterRoles().Get(t.Context(), "weir-connect-scheduler", metav1.GetOptions{})
 	require.NoError(t, err)
@@ -85,8 +85,8 @@ func grantedRights(t *testing.T, cp *testkit.ControlPlane) []string {
 	return granted
 }
 
-// rights sees what a client asks for, and what it is refused.
-type rights struct {
+// permissions records the permissions that a client uses, and the requests that are forbidden.
+type permissions struct {
 	mu     sync.Mutex
 	seen   map[string]bool
 	denied []string
@@ -96,7 +96,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-func (r *rights) watch(next http.RoundTripper) http.RoundTripper {
+func (r *permissions) record(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(request *http.Request) (*http.Response, error) {
 		response, err := next.RoundTrip(request)
 		r.mu.Lock()
@@ -112,12 +112,13 @@ func (r *rights) watch(next http.RoundTripper) http.RoundTripper {
 	})
 }
 
-// verbs are those that RBAC checks for a request. Server-side apply needs patch, and create where nothing is there yet; a
-// watch that sends what is there first takes the place of a list.
+// verbs returns the verbs that RBAC checks for a request. Server-side apply needs patch, and create for a new object. A
+// watch with initial events replaces a list.
 func verbs(request *http.Request) []string {
 	query := request.URL.Query()
+	contentType := request.Header.Get("Content-Type")
 	switch {
-	case request.Method == http.MethodPatch && strings.HasPrefix(request.Header.Get("Content-Type"), "application/apply-patch"):
+	case request.Method == http.MethodPatch && strings.HasPrefix(contentType, "application/apply-patch"):
 		return []string{"patch", "create"}
 	case request.Method == http.MethodPatch:
 		return []string{"patch"}
@@ -131,13 +132,13 @@ func verbs(request *http.Request) []string {
 	return []string{strings.ToLower(request.Method)}
 }
 
-func (r *rights) has(right string) bool {
+func (r *permissions) has(right string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.seen[right]
 }
 
-func (r *rights) all() []string {
+func (r *permissions) all() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var all []string
@@ -148,7 +149,7 @@ func (r *rights) all() []string {
 	return all
 }
 
-func (r *rights) refused() []string {
+func (r *permissions) forbidden() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.denied

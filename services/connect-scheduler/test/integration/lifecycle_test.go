@@ -1,0 +1,161 @@
+package integration
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/weir-dev/weir/apis/contract"
+	"github.com/weir-dev/weir/services/connect-scheduler/test/testenv"
+)
+
+func TestPausedKeepsTheConnectorPodAndStoppedKeepsNone(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t)
+	env.StartConnector("test", 2)
+	env.Patch("test", `{"spec":{"state":"paused"}}`)
+	env.WaitCondition("test", "Ready", metav1.ConditionTrue, "Paused")
+	env.WaitPods("test-connector-0")
+	env.Patch("test", `{"spec":{"state":"stopped"}}`)
+	env.WaitCondition("test", "Ready", metav1.ConditionTrue, "Stopped")
+	env.WaitPods()
+	env.Patch("test", `{"spec":{"state":"running"}}`)
+	env.WaitReady("test", 2)
+}
+
+func TestScaleSubresourceSetsTheNumberOfTasks(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t)
+	env.StartConnector("test", 2)
+	env.Kubectl("scale", "kafkaconnector/test", "--replicas=4")
+	c := env.WaitReady("test", 4)
+	const selector = "io.confluent.csid.connect.connector=test,io.confluent.csid.connect.type=task"
+	require.Equal(t, selector, c.Status.Selector, "autoscalers read the selector")
+}
+
+func TestRestartTaskAnnotationRestartsOneTaskAndIsRemoved(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t)
+	env.StartConnector("test", 4)
+	before := env.PodUIDs()
+	env.Annotate("kctr/test", contract.RestartTask+"=3")
+	env.WaitRestarted(before, 1)
+	c := env.WaitReady("test", 4)
+	require.Empty(t, c.Annotations[contract.RestartTask])
+	require.Equal(t, []string{"test-tasks-3"}, env.Restarted(before))
+}
+
+func TestManualRollingUpdateAnnotationRestartsThePod(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t)
+	env.StartConnector("test", 2)
+	before := env.PodUIDs()
+	env.Annotate("pod/test-tasks-0", contract.ManualRollingUpdate+"=true")
+	env.WaitRestarted(before, 1)
+	env.WaitReady("test", 2)
+	require.Equal(t, []string{"test-tasks-0"}, env.Restarted(before))
+}
+
+func TestImageChangeRollsOutToAllTasksAndNotToTheConnector(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t)
+	env.StartConnector("test", 4)
+	before := env.PodUIDs()
+	env.Patch("test", `{"spec":{"task":{"image":"runner:2"}}}`)
+	env.WaitRestarted(before, 4)
+	env.WaitReady("test", 4)
+	require.Equal(t, "runner:2", env.Pod("test-tasks-3").Spec.Containers[0].Image)
+	require.NotContains(t, env.Restarted(before), "test-connector-0")
+}
+
+func TestWorkerConfigChangeRestartsAllPods(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t)
+	env.StartConnector("test", 1)
+	before := env.PodUIDs()
+	env.Apply(`
+apiVersion: v1
+kind: Secret
+metadata: {name: worker-config}
+stringData: {worker.properties: bootstrap.servers=other:9092}
+`)
+	env.WaitRestarted(before, 2)
+	env.WaitReady("test", 1)
+}
+
+func TestFailedTaskAndItsRecoveryAreReported(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t)
+	env.StartConnector("test", 3)
+	env.FailPod("test-tasks-1", contract.ReasonTaskFailed, "table orders does not exist")
+	c := env.WaitTasks("test", "2/3")
+	require.Equal(t, "Failed", c.Status.Tasks[1].State)
+	require.Equal(t, "TaskFailed: table orders does not exist", c.Status.Tasks[1].LastError)
+	require.EqualValues(t, 1, c.Status.Restarts)
+	require.Equal(t, "Degraded", c.Status.State)
+	env.WaitEvent("TaskFailed", "task 1 failed: TaskFailed: table orders does not exist")
+
+	env.RecoverPod("test-tasks-1")
+	env.WaitReady("test", 3)
+	env.WaitEvent("TaskRecovered", "task 1 runs again")
+}
+
+func TestTaskInACrashLoopDoesNotBlockOtherTasks(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t)
+	env.StartConnector("test", 1)
+	env.FailPod("test-tasks-0", contract.ReasonTaskFailed, "boom")
+	env.WaitCondition("test", "Degraded", metav1.ConditionTrue, "TasksFailed")
+	env.Patch("test", `{"spec":{"tasksMax":4}}`)
+	env.WaitTasks("test", "3/4")
+}
+
+func TestTaskPodsHaveSixtySecondsForTheFinalCommit(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t)
+	env.StartConnector("test", 1)
+	require.EqualValues(t, 60, *env.Pod("test-tasks-0").Spec.TerminationGracePeriodSeconds)
+}
+
+func TestTaskStatefulSetIsParallelAndOnDelete(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t)
+	env.StartConnector("test", 1)
+	set, err := env.Client().AppsV1().StatefulSets(env.Namespace).Get(t.Context(), "test-tasks", metav1.GetOptions{})
+	require.NoError(t, err)
+	require.Equal(t, appsv1.OnDeleteStatefulSetStrategyType, set.Spec.UpdateStrategy.Type)
+	require.Equal(t, appsv1.ParallelPodManagement, set.Spec.PodManagementPolicy)
+}
+
+func TestDeletedConnectorLeavesNoObjects(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t)
+	env.StartConnector("test", 2)
+	env.Kubectl("delete", "kctr", "test")
+	env.WaitGone(
+		"statefulsets,pods,secrets,configmaps,serviceaccounts,roles,rolebindings,poddisruptionbudgets,services",
+		"-l",
+		"app.kubernetes.io/managed-by=connect-scheduler",
+	)
+}
+
+func TestRecreatedConnectorOwnsNewObjects(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t)
+	env.StartConnector("test", 2)
+	before := env.Connector("test").UID
+	env.Kubectl("delete", "kctr", "test", "--wait=true")
+	env.Apply(testenv.Manifest("test", 3))
+	env.WaitReady("test", 3)
+	env.Eventually(func(ctx context.Context) error {
+		set, err := env.Client().AppsV1().StatefulSets(env.Namespace).Get(ctx, "test-tasks", metav1.GetOptions{})
+		if err == nil && set.OwnerReferences[0].UID == before {
+			return errors.New("StatefulSet test-tasks has the deleted owner")
+		}
+		return err
+	})
+}

@@ -1,0 +1,68 @@
+package integration
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
+	"github.com/weir-dev/weir/services/connect-scheduler/test/testenv"
+)
+
+func TestConfigThatThePluginRejectsRestartsNoPod(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t)
+	env.StartConnector("test", 2)
+	before := env.PodUIDs()
+	env.Patch("test", `{"spec":{"connectorConfig":{"fake.invalid":"no such table"}}}`)
+	c := env.WaitCondition("test", "ConfigValid", metav1.ConditionFalse, "ConfigRejected")
+	require.Contains(t, c.Message, "spec.connectorConfig.fake.invalid: no such table")
+	env.WaitEvent("ConfigRejected", c.Message)
+	require.Empty(t, env.Restarted(before))
+	env.Patch("test", `{"spec":{"connectorConfig":{"fake.invalid":null}}}`)
+	env.WaitReady("test", 2)
+	require.Empty(t, env.Restarted(before))
+	env.WaitGone("pod/test-validate", "secret/test-validate")
+}
+
+func TestExactlyOnceSourceIsFencedBeforeNewTasksStart(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t)
+	env.StartConnector("test", 3, `fake.exactly.once: "true"`)
+	before := env.PodUIDs()
+	env.Patch("test", `{"spec":{"connectorConfig":{"fake.task.1.table":"orders"}}}`)
+	env.WaitEvent("Fencing", "exactly once: 3 former tasks are being stopped before the new ones start")
+	env.WaitRestarted(before, 4)
+	env.WaitReady("test", 3)
+}
+
+func TestOffsetsAreListedInStatus(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t)
+	env.StartConnector("test", 1)
+	env.Annotate("kctr/test", "strimzi.io/connector-offsets=list")
+	c := env.WaitFor("test", func(c *connectv1.KafkaConnector) error {
+		if c.Status.Offsets == nil || c.Annotations["strimzi.io/connector-offsets"] != "" {
+			return errors.New("status.offsets is empty or the annotation is set")
+		}
+		return nil
+	})
+	expected := []connectv1.PartitionOffset{{Partition: `{"filename":"/a"}`, Offset: `{"position":42}`}}
+	require.Equal(t, expected, c.Status.Offsets.Offsets)
+}
+
+func TestOffsetsOfARunningConnectorAreNotReset(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t)
+	env.StartConnector("test", 1)
+	env.Annotate("kctr/test", "strimzi.io/connector-offsets=reset")
+	env.WaitFor("test", func(c *connectv1.KafkaConnector) error {
+		if c.Status.Offsets == nil || c.Status.Offsets.State != "Refused" {
+			return fmt.Errorf("offsets: %+v", c.Status.Offsets)
+		}
+		return nil
+	})
+}
