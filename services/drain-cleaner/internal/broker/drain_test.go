@@ -189,7 +189,7 @@ func released(ctx context.Context, held *claims.Claims, clusters *look.Clusters,
 	}
 	h := holders[0]
 	pod, _ := world.Pod(ctx, h.Namespace, h.Pod, true)
-	cluster, fault := clusters.Look(ctx, policy, time.Now())
+	cluster, fault := clusters.Query(ctx, policy, time.Now())
 	done, why := decide.Release(h, decide.Seen{Pod: pod, Cluster: cluster, Fault: fault}, patience, time.Now())
 	if !done {
 		return errors.New(why)
@@ -206,7 +206,7 @@ type watcher struct {
 func (w *watcher) run(ctx context.Context, clusters *look.Clusters, policy *drainv1alpha1.KafkaDrainPolicy) {
 	w.down.Store(-1)
 	for ctx.Err() == nil {
-		cluster, _ := clusters.Look(ctx, policy, time.Now())
+		cluster, _ := clusters.Query(ctx, policy, time.Now())
 		if cluster == nil {
 			continue
 		}

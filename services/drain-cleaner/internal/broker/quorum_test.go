@@ -72,7 +72,7 @@ func TestKeepsTheMajorityOfControllers(t *testing.T) {
 		return reasons
 	}
 	may("all have caught up", true, true, true)
-	cluster, fault := clusters.Look(t.Context(), policy, time.Now())
+	cluster, fault := clusters.Query(t.Context(), policy, time.Now())
 	require.NotNil(t, cluster, fault.Message)
 	leader := int(cluster.Quorum.Leader) - firstController
 	follower := (leader + 1) % 3

@@ -177,7 +177,7 @@ func TestLogsInToBrokersAndSaysWhichSecretTheyRefuse(t *testing.T) {
 			var found metav1.Condition
 			// A broker that has just begun to listen does not answer yet.
 			testkit.Eventually(t, 90*time.Second, func(ctx context.Context) error {
-				cluster, fault := clusters.Look(ctx, policy, time.Now())
+				cluster, fault := clusters.Query(ctx, policy, time.Now())
 				plan := decide.Status(decide.Situation{Policy: policy, Kafka: cluster != nil, Fault: fault}, time.Now())
 				found = *meta.FindStatusCondition(plan.Status.Conditions, drainv1alpha1.ConditionKafkaReachable)
 				if found.Status != status || found.Reason != reason {

@@ -121,7 +121,7 @@ func releaseBroker(h Holder, seen Seen, p Patience) (bool, string) {
 	if seen.Cluster == nil {
 		return false, seen.Fault.Message
 	}
-	if seen.Pod != nil && seen.Cluster.Taken.Sub(seen.Pod.ReadySince) < p.Settle {
+	if seen.Pod != nil && seen.Cluster.ObservedAt.Sub(seen.Pod.ReadySince) < p.Settle {
 		return false, "its replacement has just become ready"
 	}
 	inSync, lagging := seen.Cluster.InSync(*h.BrokerID)
@@ -131,5 +131,5 @@ func releaseBroker(h Holder, seen Seen, p Patience) (bool, string) {
 	case len(lagging) == 0:
 		return false, fmt.Sprintf("node %d is not back in the cluster", *h.BrokerID)
 	}
-	return false, fmt.Sprintf("node %d is not in sync yet: %s", *h.BrokerID, some(lagging))
+	return false, fmt.Sprintf("node %d is not in sync yet: %s", *h.BrokerID, list(lagging))
 }

@@ -9,21 +9,21 @@ import (
 	drainv1alpha1 "github.com/weir-dev/weir/apis/drain/v1alpha1"
 )
 
-// maxNamed is how many partitions a message and a status name.
-const maxNamed = 5
+// maxListed is the maximum number of partitions in a message and in the status.
+const maxListed = 5
 
-// Broker is a broker that the cluster counts as alive.
+// Broker is a live broker.
 type Broker struct {
 	ID int32
-	// Host that clients are told to connect to.
+	// Host is the host of the broker's advertised listener.
 	Host string
 }
 
-// Partition is one partition as the brokers describe it.
+// Partition is the state of one partition.
 type Partition struct {
 	Topic string
 	ID    int32
-	// Leader is -1 while there is none.
+	// Leader is -1 if the partition has no leader.
 	Leader        int32
 	Replicas, ISR []int32
 	// MinISR is min.insync.replicas of the topic.
@@ -32,24 +32,28 @@ type Partition struct {
 
 func (p Partition) String() string { return fmt.Sprintf("%s-%d", p.Topic, p.ID) }
 
-// Cluster is a look at a Kafka cluster.
+// Cluster is the state of a Kafka cluster.
 type Cluster struct {
-	// ID of the cluster.
+	// ID is the cluster id.
 	ID string
-	// Brokers that are alive.
+	// Brokers are the live brokers.
 	Brokers []Broker
-	// Quorum of KRaft controllers; nil where the brokers do not tell.
+	// Quorum is the KRaft quorum. It is nil if the brokers do not report one.
 	Quorum *Quorum
-	// Taken is when the look began.
-	Taken time.Time
+	// ObservedAt is the start time of the query.
+	ObservedAt time.Time
 
 	partitions []Partition
 	byBroker   map[int32][]int
 }
 
-// NewCluster puts a look together.
-func NewCluster(id string, brokers []Broker, partitions []Partition, quorum *Quorum, taken time.Time) *Cluster {
-	c := &Cluster{ID: id, Brokers: brokers, Quorum: quorum, Taken: taken, partitions: partitions, byBroker: map[int32][]int{}}
+// NewCluster returns a Cluster with the given state.
+func NewCluster(
+	id string, brokers []Broker, partitions []Partition, quorum *Quorum, observedAt time.Time,
+) *Cluster {
+	c := &Cluster{
+		ID: id, Brokers: brokers, Quorum: quorum, ObservedAt: observedAt, partitions: partitions, byBroker: map[int32][]int{},
+	}
 	for i, p := range partitions {
 		for _, replica := range p.Replicas {
 			c.byBroker[replica] = append(c.byBroker[replica], i)
@@ -58,42 +62,45 @@ func NewCluster(id string, brokers []Broker, partitions []Partition, quorum *Quo
 	return c
 }
 
-// Verdict is why a node may not go; the zero value says that it may.
+// Verdict is the reason why a node must not be removed. The zero value means that it may be removed.
 type Verdict struct {
 	Reason   Reason
 	Message  string
 	Blocking []string
 }
 
-// alive tells whether a broker is registered and not fenced.
-func (c *Cluster) alive(id int32) bool {
+// isLive reports whether a broker is registered and not fenced.
+func (c *Cluster) isLive(id int32) bool {
 	return slices.ContainsFunc(c.Brokers, func(b Broker) bool { return b.ID == id })
 }
 
-// Knows tells whether the cluster has ever heard of a node of that id.
+// Knows reports whether the node is a live broker, has replicas, or is a member or an observer of the quorum.
 func (c *Cluster) Knows(id int32) bool {
-	return c.alive(id) || len(c.byBroker[id]) > 0 || c.Quorum.knows(id)
+	return c.isLive(id) || len(c.byBroker[id]) > 0 || c.Quorum.knows(id)
 }
 
-// Judge says whether a node may go while those in away count as gone too. It asks for the partitions and, where the node is a
-// voter, for the quorum, whatever the role: a combined node is both.
-func (c *Cluster) Judge(id int32, role drainv1alpha1.Role, headroom int, away []int32) Verdict {
+// CheckRemoval reports whether a node may be removed while the nodes in away count as unavailable. It checks the
+// partitions and, for a voter, the quorum. It does so for every role, because a combined node is both broker and
+// controller.
+func (c *Cluster) CheckRemoval(id int32, role drainv1alpha1.Role, headroom int, away []int32) Verdict {
 	if !c.Knows(id) {
-		return Verdict{Reason: BrokerNotInCluster, Message: fmt.Sprintf("the cluster has no node %d; are spec.bootstrapServers and spec.brokerId right?", id)}
+		return Verdict{Reason: BrokerNotInCluster, Message: fmt.Sprintf(
+			"the cluster has no node %d; check spec.bootstrapServers and spec.brokerId", id)}
 	}
-	if v := c.partitionsFeel(id, headroom, away); v.Reason != "" {
+	if v := c.checkPartitions(id, headroom, away); v.Reason != "" {
 		return v
 	}
 	if role == drainv1alpha1.RoleController && c.Quorum == nil {
-		return Verdict{Reason: QuorumUnknown, Message: "the brokers do not tell the KRaft quorum; may the user describe the cluster?"}
+		return Verdict{Reason: QuorumUnknown,
+			Message: "the brokers do not report the KRaft quorum; grant the Kafka user Describe on the cluster"}
 	}
-	return c.Quorum.feels(id, away)
+	return c.Quorum.checkRemoval(id, away)
 }
 
-func (c *Cluster) partitionsFeel(id int32, headroom int, away []int32) Verdict {
+func (c *Cluster) checkPartitions(id int32, headroom int, away []int32) Verdict {
 	worst, blocking := Reason(""), []string{}
 	for _, i := range c.byBroker[id] {
-		reason := c.partitions[i].feels(id, headroom, away)
+		reason := c.partitions[i].checkRemoval(id, headroom, away)
 		if reason == "" {
 			continue
 		}
@@ -106,21 +113,25 @@ func (c *Cluster) partitionsFeel(id int32, headroom int, away []int32) Verdict {
 		return Verdict{}
 	}
 	slices.Sort(blocking)
-	return Verdict{Reason: worst, Blocking: blocking, Message: fmt.Sprintf("%s: %s", sentence[worst], some(blocking))}
+	return Verdict{
+		Reason:   worst,
+		Blocking: blocking,
+		Message:  fmt.Sprintf("%s: %s", partitionMessages[worst], list(blocking)),
+	}
 }
 
 var severity = map[Reason]int{UnderReplicated: 1, AtMinISR: 2, UnderMinISR: 3}
 
-var sentence = map[Reason]string{
-	UnderReplicated: "partitions that the broker shares are not fully replicated",
-	AtMinISR:        "partitions would be below min.insync.replicas without the broker",
-	UnderMinISR:     "partitions that the broker shares are below min.insync.replicas",
+var partitionMessages = map[Reason]string{
+	UnderReplicated: "partitions with a replica on the broker are under-replicated",
+	AtMinISR:        "partitions would drop below min.insync.replicas without the broker",
+	UnderMinISR:     "partitions with a replica on the broker are below min.insync.replicas",
 }
 
-// feels follows Strimzi's rolling of brokers, and is stricter in that it waits for every replica.
-func (p Partition) feels(id int32, headroom int, away []int32) Reason {
+// checkRemoval applies the rules of Strimzi's rolling update. It is stricter: it waits until every replica is in sync.
+func (p Partition) checkRemoval(id int32, headroom int, away []int32) Reason {
 	if len(p.Replicas) <= p.MinISR {
-		// Nothing protects it: it loses its minimum whenever any of its brokers goes, and would keep this one for ever.
+		// The partition drops below its minimum whenever one of its brokers is removed. Waiting does not help.
 		return ""
 	}
 	inSync := 0
@@ -129,12 +140,12 @@ func (p Partition) feels(id int32, headroom int, away []int32) Reason {
 			inSync++
 		}
 	}
-	here := slices.Contains(p.ISR, id) && !slices.Contains(away, id)
-	wanted := max(p.MinISR, min(p.MinISR+headroom, len(p.Replicas)-1))
+	isInSync := slices.Contains(p.ISR, id) && !slices.Contains(away, id)
+	required := max(p.MinISR, min(p.MinISR+headroom, len(p.Replicas)-1))
 	switch {
 	case inSync < p.MinISR:
 		return UnderMinISR
-	case here && inSync-1 < wanted:
+	case isInSync && inSync-1 < required:
 		return AtMinISR
 	case inSync < len(p.Replicas):
 		return UnderReplicated
@@ -142,8 +153,8 @@ func (p Partition) feels(id int32, headroom int, away []int32) Reason {
 	return ""
 }
 
-// InSync tells whether a node is alive and every replica that it has is in sync; a node that is a voter has to have caught up too.
-// A node that the cluster no longer knows is missed by nobody.
+// InSync reports whether a node is live and all of its replicas are in sync; a voter must have caught up too. It
+// returns the partitions that are not in sync. A node that the cluster does not know counts as in sync.
 func (c *Cluster) InSync(id int32) (inSync bool, lagging []string) {
 	if !c.Knows(id) {
 		return true, nil
@@ -154,19 +165,19 @@ func (c *Cluster) InSync(id int32) (inSync bool, lagging []string) {
 		}
 	}
 	isBroker := len(c.byBroker[id]) > 0 || !c.Quorum.isVoter(id)
-	if isBroker && !c.alive(id) || !c.Quorum.caughtUp(id) {
+	if isBroker && !c.isLive(id) || !c.Quorum.hasCaughtUp(id) {
 		return false, lagging
 	}
 	return len(lagging) == 0, lagging
 }
 
-// some names the first few.
-func some(names []string) string {
-	if len(names) <= maxNamed {
+// list joins the first names, and counts the others.
+func list(names []string) string {
+	if len(names) <= maxListed {
 		return strings.Join(names, ", ")
 	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:maxNamed], ", "), len(names)-maxNamed)
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:maxListed], ", "), len(names)-maxListed)
 }
 
-// Partitions are all that there are.
+// Partitions returns all partitions of the cluster.
 func (c *Cluster) Partitions() []Partition { return c.partitions }

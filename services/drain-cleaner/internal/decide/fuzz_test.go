@@ -49,7 +49,7 @@ func FuzzEvict(f *testing.F) {
 			t.Fatal("allowed without a claim")
 		}
 		if d.Reason == decide.Safe && d.BrokerID != nil {
-			if v := s.Cluster.Judge(*d.BrokerID, drainv1alpha1.RoleBroker, 0, nil); v.Reason != "" {
+			if v := s.Cluster.CheckRemoval(*d.BrokerID, drainv1alpha1.RoleBroker, 0, nil); v.Reason != "" {
 				t.Fatalf("allowed although %s", v.Message)
 			}
 		}

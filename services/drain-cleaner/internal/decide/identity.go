@@ -9,8 +9,8 @@ import (
 	drainv1alpha1 "github.com/weir-dev/weir/apis/drain/v1alpha1"
 )
 
-// Identify tells the Kafka node id of a pod, or why it cannot be told. Where the brokers advertise the pod under another id than
-// its name or label gives, it cannot: judging the wrong broker would be worse than waiting.
+// Identify returns the Kafka node id of a pod, or a fault if it is unknown. It is unknown if the brokers advertise the
+// pod with another id than its name or label: a decision about the wrong broker is worse than a delay.
 func Identify(by *drainv1alpha1.BrokerID, pod *Pod, c *Cluster) (int32, Fault) {
 	if by == nil {
 		by = &drainv1alpha1.BrokerID{}
@@ -20,14 +20,16 @@ func Identify(by *drainv1alpha1.BrokerID, pod *Pod, c *Cluster) (int32, Fault) {
 	switch by.From {
 	case drainv1alpha1.BrokerIDAdvertisedListener:
 		if !isAdvertised {
-			return 0, unknownID("no broker, or more than one, advertises a host that is the pod's name or address, or starts with its name")
+			return 0, unknownID(
+				"no broker, or more than one, advertises the pod's IP or a host name that starts with the pod's name")
 		}
 		return advertised, Fault{}
 	case drainv1alpha1.BrokerIDLabel:
 		value, ok := pod.Labels[by.Label]
 		n, err := strconv.ParseInt(value, 10, 32)
 		if !ok || err != nil || n < 0 {
-			return 0, unknownID(fmt.Sprintf("the pod's label %s is %q, which is no node id", by.Label, value))
+			return 0, unknownID(fmt.Sprintf(
+				"the pod's label %s=%q is not a node id; set it, or change spec.brokerId", by.Label, value))
 		}
 		id = int32(n)
 	default:
@@ -37,19 +39,21 @@ func Identify(by *drainv1alpha1.BrokerID, pod *Pod, c *Cluster) (int32, Fault) {
 			n += int64(*by.Offset)
 		}
 		if !ok || n < 0 || n > 1<<31-1 {
-			return 0, unknownID(fmt.Sprintf("the pod's name %s does not end in a number that gives a node id; set spec.brokerId", pod.Name))
+			return 0, unknownID(fmt.Sprintf(
+				"the pod name %s with the offset does not give a node id; set spec.brokerId", pod.Name))
 		}
 		id = int32(n)
 	}
 	if isAdvertised && advertised != id {
-		return 0, unknownID(fmt.Sprintf("the pod should be broker %d, but the brokers advertise it as %d; set spec.brokerId", id, advertised))
+		return 0, unknownID(fmt.Sprintf(
+			"spec.brokerId gives node id %d, but the brokers advertise the pod as %d; change spec.brokerId", id, advertised))
 	}
 	return id, Fault{}
 }
 
 func unknownID(message string) Fault { return Fault{Reason: BrokerIDUnknown, Message: message} }
 
-// ordinal is the number after the last hyphen of a pod's name.
+// ordinal returns the number after the last hyphen of a pod name.
 func ordinal(name string) (int32, bool) {
 	at := strings.LastIndexByte(name, '-')
 	if at < 0 || at == len(name)-1 || strings.Trim(name[at+1:], "0123456789") != "" {
@@ -59,7 +63,7 @@ func ordinal(name string) (int32, bool) {
 	return int32(n), err == nil
 }
 
-// advertisedID finds the one broker whose advertised host is the pod's.
+// advertisedID returns the id of the only broker whose advertised host is the pod.
 func advertisedID(pod *Pod, c *Cluster) (id int32, found bool) {
 	for _, b := range c.Brokers {
 		if !isHostOf(b.Host, pod) {

@@ -176,10 +176,10 @@ func clusterFeelsIt(s State, p *drainv1alpha1.KafkaDrainPolicy, _ time.Time) (De
 	if fault.Reason != "" {
 		return deny(fault.Reason, fault.Message)
 	}
-	verdict := s.Cluster.Judge(id, p.Spec.Role, int(p.Spec.MinISRHeadroom), nil)
+	verdict := s.Cluster.CheckRemoval(id, p.Spec.Role, int(p.Spec.MinISRHeadroom), nil)
 	if verdict.Reason == "" {
 		// Where Kafka has nothing against it but for those that were let go, it is they who are waited for.
-		if verdict = s.Cluster.Judge(id, p.Spec.Role, int(p.Spec.MinISRHeadroom), away(s.Holders, s.Pod)); verdict.Reason == "" {
+		if verdict = s.Cluster.CheckRemoval(id, p.Spec.Role, int(p.Spec.MinISRHeadroom), away(s.Holders, s.Pod)); verdict.Reason == "" {
 			return next, false
 		}
 		verdict.Reason, verdict.Message = AnotherDrain, anotherDrain(s, p)

@@ -9,21 +9,22 @@ import (
 // DefaultFetchTimeout is Kafka's default of controller.quorum.fetch.timeout.ms.
 const DefaultFetchTimeout = 2 * time.Second
 
-// Voter is a KRaft controller that votes.
+// Voter is a voter of the KRaft quorum.
 type Voter struct {
 	ID int32
-	// LastCaughtUp is when it had all that the leader had; zero where that is not known. The leader's own is its clock.
+	// LastCaughtUp is the last time at which the voter had replicated the leader's log end. It is zero if unknown. For the
+	// leader itself it is the leader's current time.
 	LastCaughtUp time.Time
 }
 
-// Quorum is the KRaft quorum as its leader describes it (KIP-595, KIP-836).
+// Quorum is the KRaft quorum as reported by its leader (KIP-595, KIP-836).
 type Quorum struct {
-	// Leader is -1 while there is none.
+	// Leader is -1 if there is no leader.
 	Leader int32
 	Voters []Voter
-	// Observers are nodes that follow without a vote: all brokers, for example.
+	// Observers are nodes that replicate the metadata log without a vote: brokers, and controllers that are not voters.
 	Observers []int32
-	// FetchTimeout is controller.quorum.fetch.timeout.ms; DefaultFetchTimeout where 0.
+	// FetchTimeout is controller.quorum.fetch.timeout.ms. Default: DefaultFetchTimeout.
 	FetchTimeout time.Duration
 }
 
@@ -35,33 +36,32 @@ func (q *Quorum) knows(id int32) bool {
 	return q.isVoter(id) || q != nil && slices.Contains(q.Observers, id)
 }
 
-// caughtUp tells whether a voter is as far as the leader was a fetch timeout ago. Nodes without a vote count as caught up.
-func (q *Quorum) caughtUp(id int32) bool {
-	if !q.isVoter(id) {
+// hasCaughtUp reports whether a voter's lag behind the leader is shorter than the fetch timeout. It is true for other
+// nodes.
+func (q *Quorum) hasCaughtUp(id int32) bool {
+	if !q.isVoter(id) || id == q.Leader {
 		return true
 	}
-	var own, leaders time.Time
+	var own, leader time.Time
 	for _, v := range q.Voters {
 		if v.ID == id {
 			own = v.LastCaughtUp
 		}
 		if v.ID == q.Leader {
-			leaders = v.LastCaughtUp
+			leader = v.LastCaughtUp
 		}
-	}
-	if id == q.Leader {
-		return true
 	}
 	timeout := q.FetchTimeout
 	if timeout == 0 {
 		timeout = DefaultFetchTimeout
 	}
-	return !own.IsZero() && !leaders.IsZero() && leaders.Sub(own) < timeout
+	return !own.IsZero() && !leader.IsZero() && leader.Sub(own) < timeout
 }
 
-// feels tells why a voter may not go: a majority of all voters has to have caught up without it and those in away.
-func (q *Quorum) feels(id int32, away []int32) Verdict {
-	// Without a leader nobody takes a broker out of the in-sync replicas either: what the brokers say may be old.
+// checkRemoval reports whether a voter may be removed: a majority of all voters must have caught up without the voter
+// and without the nodes in away.
+func (q *Quorum) checkRemoval(id int32, away []int32) Verdict {
+	// Without a leader no broker is removed from an ISR, so the reported ISRs may be stale.
 	if q != nil && q.Leader < 0 || q.isVoter(id) && !q.isVoter(q.Leader) {
 		return Verdict{Reason: QuorumLeaderless, Message: "the KRaft quorum has no leader"}
 	}
@@ -70,12 +70,18 @@ func (q *Quorum) feels(id int32, away []int32) Verdict {
 	}
 	remaining, majority := 0, len(q.Voters)/2+1
 	for _, v := range q.Voters {
-		if v.ID != id && !slices.Contains(away, v.ID) && q.caughtUp(v.ID) {
+		if v.ID != id && !slices.Contains(away, v.ID) && q.hasCaughtUp(v.ID) {
 			remaining++
 		}
 	}
 	if remaining >= majority {
 		return Verdict{}
 	}
-	return Verdict{Reason: QuorumAtRisk, Message: fmt.Sprintf("without controller %d only %d of %d KRaft voters would have caught up; a majority is %d", id, remaining, len(q.Voters), majority)}
+	return Verdict{Reason: QuorumAtRisk, Message: fmt.Sprintf(
+		"without controller %d only %d of %d KRaft voters have caught up; the majority is %d",
+		id,
+		remaining,
+		len(q.Voters),
+		majority,
+	)}
 }

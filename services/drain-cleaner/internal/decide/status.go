@@ -103,7 +103,7 @@ func drain(l Leaving) drainv1alpha1.Drain {
 	d := drainv1alpha1.Drain{
 		Pod: l.Pod.Name, UID: l.Pod.UID, Node: l.Pod.Node, BrokerID: l.BrokerID, Phase: phase(l.Decision),
 		Reason: string(l.Reason), Message: l.Message, Attempts: l.Pod.Attempts, Since: metav1.NewTime(l.Pod.DrainSince.Truncate(time.Second)),
-		BlockingPartitions: l.Blocking[:min(len(l.Blocking), maxNamed)], BlockingPartitionCount: int32(len(l.Blocking)),
+		BlockingPartitions: l.Blocking[:min(len(l.Blocking), maxListed)], BlockingPartitionCount: int32(len(l.Blocking)),
 	}
 	if l.Allow && l.Observed == nil {
 		d.Message = "the next eviction is allowed: " + l.Message
@@ -141,18 +141,18 @@ func conditions(s Situation, drains []drainv1alpha1.Drain) []metav1.Condition {
 			blocked = append(blocked, fmt.Sprintf("%s: %s: %s", d.Pod, d.Reason, d.Message))
 		}
 	}
-	all = append(all, condition.True(drainv1alpha1.ConditionDraining, string(PodsDraining), "on their way: "+some(names)))
+	all = append(all, condition.True(drainv1alpha1.ConditionDraining, string(PodsDraining), "on their way: "+list(names)))
 	if len(blocked) == 0 {
 		return append(all, condition.False(drainv1alpha1.ConditionBlocked, string(NothingBlocked), "every drain goes on by itself"))
 	}
-	return append(all, condition.True(drainv1alpha1.ConditionBlocked, string(DrainBlocked), some(blocked)))
+	return append(all, condition.True(drainv1alpha1.ConditionBlocked, string(DrainBlocked), list(blocked)))
 }
 
 func ready(s Situation) metav1.Condition {
 	switch {
 	case len(s.Overlapping) > 0:
 		return condition.False(drainv1alpha1.ConditionReady, string(PoliciesOverlap),
-			"pods of this policy are selected by "+some(s.Overlapping)+" too, and their evictions are denied; change the podSelector of all but one")
+			"pods of this policy are selected by "+list(s.Overlapping)+" too, and their evictions are denied; change the podSelector of all but one")
 	case s.Policy.Spec.BootstrapServers != "" && !s.Kafka && s.Policy.Spec.Mode == drainv1alpha1.ModeSelfCheck:
 		return condition.False(drainv1alpha1.ConditionReady, string(s.Fault.Reason), "Kafka cannot be asked; see the condition "+drainv1alpha1.ConditionKafkaReachable)
 	}

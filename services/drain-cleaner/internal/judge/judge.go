@@ -33,7 +33,7 @@ type Sources interface {
 // Kafka looks at the cluster of a policy.
 type Kafka interface {
 	// Look gives a look that began after since; nil comes with why.
-	Look(ctx context.Context, policy *drainv1alpha1.KafkaDrainPolicy, since time.Time) (*decide.Cluster, decide.Fault)
+	Query(ctx context.Context, policy *drainv1alpha1.KafkaDrainPolicy, since time.Time) (*decide.Cluster, decide.Fault)
 }
 
 // Claims keep who was let go.
@@ -116,7 +116,7 @@ func (q *inquiry) meet(ctx context.Context, d decide.Decision) {
 	case decide.NeedConnector:
 		s.Connector, err = q.Sources.Connector(ctx, s.Pod.Namespace, s.Pod.Labels[contract.LabelConnector])
 	case decide.NeedKafka:
-		s.Cluster, s.KafkaFault = q.Kafka.Look(ctx, d.Policy, time.Time{})
+		s.Cluster, s.KafkaFault = q.Kafka.Query(ctx, d.Policy, time.Time{})
 	case decide.NeedHolders:
 		s.Holders = q.Claims.Holders(q.key(d))
 	case decide.NeedClaim:
@@ -161,7 +161,7 @@ func (q *inquiry) claim(ctx context.Context, d decide.Decision) error {
 	}
 	if s.Cluster != nil {
 		since := s.Cluster
-		s.Cluster, s.KafkaFault = q.Kafka.Look(ctx, d.Policy, q.Now())
+		s.Cluster, s.KafkaFault = q.Kafka.Query(ctx, d.Policy, q.Now())
 		if s.Cluster != nil && s.Cluster.ID != since.ID {
 			s.Cluster, s.KafkaFault = nil, decide.Fault{Reason: decide.KafkaUnreachable, Message: "the brokers are those of another cluster than a moment ago"}
 		}

@@ -16,35 +16,35 @@ import (
 )
 
 const (
-	// idle connections are closed, and Secrets read anew, after so long without a look.
-	idle = 5 * time.Minute
-	// freshSecrets is how long a connection lives before the Secrets of the policy are read again.
-	freshSecrets = 10 * time.Minute
-	// lookTimeout bounds a look that no review bounds.
-	lookTimeout = 3 * time.Second
+	// idleTimeout is the time without a query after which a connection is closed.
+	idleTimeout = 5 * time.Minute
+	// clientLifetime is the time after which a client is replaced, so that changed Secrets take effect.
+	clientLifetime = 10 * time.Minute
+	// queryTimeout limits one query.
+	queryTimeout = 3 * time.Second
 )
 
-// Options of Clusters.
+// Options configures Clusters.
 type Options struct {
 	Secrets Secrets
-	// Resolver of short names; that of the process where nil.
+	// Resolver resolves short host names. Default: the resolver of the process.
 	Resolver Resolver
-	// MaxAge is how old a look may be for a denial; 2 s where 0.
+	// MaxAge is the maximum age of a cached result. Default: 2s.
 	MaxAge time.Duration
 	Now    func() time.Time
 	Log    *slog.Logger
-	// Looked is told how long each look took, and whether it failed; optional.
-	Looked func(policy string, took time.Duration, err error)
+	// Observe is called with the duration and the result of each query. Optional.
+	Observe func(policy string, took time.Duration, err error)
 }
 
-// Clusters looks at the clusters of policies. One look serves all who ask in the meantime.
+// Clusters queries the Kafka clusters of policies. Concurrent calls for one policy share one query.
 type Clusters struct {
 	options Options
 	mu      sync.Mutex
 	known   map[types.UID]*connection
 }
 
-// New makes Clusters; Close closes its connections.
+// New returns Clusters. Run closes its connections.
 func New(o Options) *Clusters {
 	if o.MaxAge == 0 {
 		o.MaxAge = 2 * time.Second
@@ -52,47 +52,54 @@ func New(o Options) *Clusters {
 	if o.Resolver == nil {
 		o.Resolver = net.DefaultResolver
 	}
-	if o.Looked == nil {
-		o.Looked = func(string, time.Duration, error) {}
+	if o.Observe == nil {
+		o.Observe = func(string, time.Duration, error) {}
 	}
 	return &Clusters{options: o, known: map[types.UID]*connection{}}
 }
 
-// connection is to the cluster of one policy. Its gate is held by who looks; the rest is theirs.
+// connection is the connection to the cluster of one policy. Only the goroutine that has sent to lock may use the other
+// fields.
 type connection struct {
-	gate       chan struct{}
+	lock       chan struct{}
 	client     *kgo.Client
 	generation int64
 	opened     time.Time
 	used       time.Time
 
-	kraft   *bool
-	timeout time.Duration
+	kraft        *bool
+	fetchTimeout time.Duration
 
 	last    *decide.Cluster
 	lastErr error
 	lastAt  time.Time
 }
 
-// Look gives a look at the policy's cluster that began after since, and not longer ago than MaxAge. Nil comes with why.
-func (c *Clusters) Look(ctx context.Context, p *drainv1alpha1.KafkaDrainPolicy, since time.Time) (*decide.Cluster, decide.Fault) {
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+// Query returns the state of the policy's cluster. The query started after since and is not older than MaxAge. If the
+// state is nil, the fault says why.
+func (c *Clusters) Query(
+	ctx context.Context, p *drainv1alpha1.KafkaDrainPolicy, since time.Time,
+) (*decide.Cluster, decide.Fault) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
 	connection := c.connection(p.UID)
 	select {
-	case connection.gate <- struct{}{}:
-		defer func() { <-connection.gate }()
+	case connection.lock <- struct{}{}:
+		defer func() { <-connection.lock }()
 	case <-ctx.Done():
-		return nil, decide.Fault{Reason: decide.KafkaUnreachable, Message: "the brokers take too long to answer"}
+		return nil, decide.Fault{
+			Reason:  decide.KafkaUnreachable,
+			Message: "timed out waiting for another query of the brokers",
+		}
 	}
 	now := c.options.Now()
-	if connection.generation == p.Generation && connection.lastAt.After(since) && now.Sub(connection.lastAt) < c.options.MaxAge {
+	isCurrent := connection.generation == p.Generation && connection.lastAt.After(since)
+	if isCurrent && now.Sub(connection.lastAt) < c.options.MaxAge {
 		return connection.last, fault(connection.lastErr, p.Spec)
 	}
-	began := now
-	cluster, err := c.look(ctx, connection, p, now)
-	c.options.Looked(p.Namespace+"/"+p.Name, c.options.Now().Sub(began), err)
-	connection.last, connection.lastErr, connection.lastAt = cluster, err, began
+	cluster, err := c.query(ctx, connection, p, now)
+	c.options.Observe(p.Namespace+"/"+p.Name, c.options.Now().Sub(now), err)
+	connection.last, connection.lastErr, connection.lastAt = cluster, err, now
 	return cluster, fault(err, p.Spec)
 }
 
@@ -100,29 +107,32 @@ func (c *Clusters) connection(uid types.UID) *connection {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.known[uid] == nil {
-		c.known[uid] = &connection{gate: make(chan struct{}, 1)}
+		c.known[uid] = &connection{lock: make(chan struct{}, 1)}
 	}
 	return c.known[uid]
 }
 
-func (c *Clusters) look(ctx context.Context, connection *connection, p *drainv1alpha1.KafkaDrainPolicy, now time.Time) (*decide.Cluster, error) {
-	if connection.client != nil && (connection.generation != p.Generation || now.Sub(connection.opened) > freshSecrets) {
+func (c *Clusters) query(
+	ctx context.Context, connection *connection, p *drainv1alpha1.KafkaDrainPolicy, now time.Time,
+) (*decide.Cluster, error) {
+	isExpired := connection.generation != p.Generation || now.Sub(connection.opened) > clientLifetime
+	if connection.client != nil && isExpired {
 		connection.close()
 	}
 	connection.generation, connection.used = p.Generation, now
 	if connection.client == nil {
-		opts, err := options(ctx, c.options.Secrets, c.options.Resolver, p)
+		opts, err := clientOptions(ctx, c.options.Secrets, c.options.Resolver, p)
 		if err != nil {
 			return nil, err
 		}
 		if connection.client, err = kgo.NewClient(opts...); err != nil {
-			return nil, fmt.Errorf("make a client of Kafka: %w", err)
+			return nil, fmt.Errorf("create the Kafka client: %w", err)
 		}
 		connection.opened = now
 	}
-	cluster, err := connection.look(ctx, c.options.Now)
+	cluster, err := connection.query(ctx, c.options.Now)
 	if err != nil {
-		// The next look begins with the Secrets: a wrong password may have been put right.
+		// The next query reads the Secrets again: the error may be a wrong password that is fixed meanwhile.
 		connection.close()
 	}
 	return cluster, err
@@ -132,35 +142,35 @@ func (c *connection) close() {
 	if c.client != nil {
 		c.client.Close()
 	}
-	c.client, c.kraft, c.timeout = nil, nil, 0
+	c.client, c.kraft, c.fetchTimeout = nil, nil, 0
 }
 
-// Run closes connections that nobody uses, and all of them when ctx ends.
+// Run closes idle connections, and all connections when ctx ends.
 func (c *Clusters) Run(ctx context.Context) error {
-	ticker := time.NewTicker(idle / 5)
+	ticker := time.NewTicker(idleTimeout / 5)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			c.sweep(0)
+			c.closeIdle(0)
 			return nil
 		case <-ticker.C:
-			c.sweep(idle)
+			c.closeIdle(idleTimeout)
 		}
 	}
 }
 
-// sweep leaves out connections that are in use.
-func (c *Clusters) sweep(unused time.Duration) {
+// closeIdle closes connections without a query for the given time. It skips connections with a running query.
+func (c *Clusters) closeIdle(unused time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, connection := range c.known {
 		select {
-		case connection.gate <- struct{}{}:
+		case connection.lock <- struct{}{}:
 			if c.options.Now().Sub(connection.used) >= unused {
 				connection.close()
 			}
-			<-connection.gate
+			<-connection.lock
 		default:
 		}
 	}

@@ -33,7 +33,9 @@ func (s secrets) Secret(_ context.Context, _, name string) (map[string][]byte, e
 }
 
 func policy(bootstrap string, change ...func(*drainv1alpha1.KafkaDrainPolicySpec)) *drainv1alpha1.KafkaDrainPolicy {
-	p := &drainv1alpha1.KafkaDrainPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "p", UID: types.UID(bootstrap), Generation: 1}}
+	p := &drainv1alpha1.KafkaDrainPolicy{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "p", UID: types.UID(bootstrap), Generation: 1},
+	}
 	p.Spec.BootstrapServers = bootstrap
 	for _, c := range change {
 		c(&p.Spec)
@@ -52,88 +54,101 @@ func clusters(t *testing.T, s secrets) *kafka.Clusters {
 }
 
 var three = kafkatest.Script{
-	ClusterID: "scripted", Brokers: []int32{0, 1, 2}, Leader: 0, Voters: map[int32]int64{0: 1_000_000, 1: 1_000_000, 2: 990_000},
+	ClusterID: "scripted", Brokers: []int32{0, 1, 2},
+	Leader: 0, Voters: map[int32]int64{0: 1_000_000, 1: 1_000_000, 2: 990_000},
 	Partitions: []kafkatest.Partition{
 		{Topic: "orders", Replicas: []int32{0, 1, 2}, ISR: []int32{0, 1, 2}, MinISR: 2},
 		{Topic: "carts", Replicas: []int32{0, 1}, ISR: []int32{0}, MinISR: 1},
 	},
 }
 
-func TestSeesReplicasMinimumsAndQuorum(t *testing.T) {
+func TestQueryReturnsReplicasMinimumsAndQuorum(t *testing.T) {
 	t.Parallel()
 	fake := kafkatest.Start(t, three)
 	c := clusters(t, nil)
 	p := policy(fake.Bootstrap())
-	cluster, fault := c.Look(t.Context(), p, time.Time{})
+	check := func(cluster *decide.Cluster) decide.Reason {
+		return cluster.CheckRemoval(0, drainv1alpha1.RoleBroker, 0, nil).Reason
+	}
+	cluster, fault := c.Query(t.Context(), p, time.Time{})
 	require.NotNil(t, cluster, fault.Message)
 	assert.Equal(t, "scripted", cluster.ID)
-	assert.Equal(t, decide.AtMinISR, cluster.Judge(0, drainv1alpha1.RoleBroker, 0, nil).Reason, "carts has one replica in sync")
-	fake.Change(func(s *kafkatest.Script) { s.Partitions[1].ISR = []int32{0, 1} })
+	assert.Equal(t, decide.AtMinISR, check(cluster), "carts has one in-sync replica")
 
-	again, _ := c.Look(t.Context(), p, time.Time{})
-	assert.Same(t, cluster, again, "a look serves for a while")
-	fresh, fault := c.Look(t.Context(), p, time.Now())
-	require.NotNil(t, fresh, fault.Message)
-	assert.Equal(t, decide.QuorumAtRisk, fresh.Judge(0, drainv1alpha1.RoleBroker, 0, nil).Reason, "voter 2 lags by ten seconds")
-	fake.Change(func(s *kafkatest.Script) { s.Voters = map[int32]int64{0: 1_000_000, 1: 1_000_000, 2: 999_000} })
-	fresh, fault = c.Look(t.Context(), p, time.Now())
-	require.NotNil(t, fresh, fault.Message)
-	assert.Empty(t, fresh.Judge(0, drainv1alpha1.RoleBroker, 0, nil).Reason)
-	fake.Change(func(s *kafkatest.Script) { s.Leader = -1 })
-	fresh, fault = c.Look(t.Context(), p, time.Now())
-	require.NotNil(t, fresh, fault.Message)
-	assert.Equal(t, decide.QuorumLeaderless, fresh.Judge(0, drainv1alpha1.RoleBroker, 0, nil).Reason)
+	fake.Change(func(s *kafkatest.Script) { s.Partitions[1].ISR = []int32{0, 1} })
+	again, _ := c.Query(t.Context(), p, time.Time{})
+	assert.Same(t, cluster, again, "a result is shared until MaxAge")
+	for _, test := range []struct {
+		reason decide.Reason
+		change func(*kafkatest.Script)
+		why    string
+	}{
+		{decide.QuorumAtRisk, func(*kafkatest.Script) {}, "voter 2 lags by ten seconds"},
+		{"", func(s *kafkatest.Script) {
+			s.Voters = map[int32]int64{0: 1_000_000, 1: 1_000_000, 2: 999_000}
+		}, "all voters have caught up"},
+		{decide.QuorumLeaderless, func(s *kafkatest.Script) { s.Leader = -1 }, "the quorum has no leader"},
+	} {
+		fake.Change(test.change)
+		fresh, fault := c.Query(t.Context(), p, time.Now())
+		require.NotNil(t, fresh, fault.Message)
+		assert.Equal(t, test.reason, check(fresh), test.why)
+	}
 }
 
-func TestSeesClustersWithoutAQuorum(t *testing.T) {
+func TestQuorumIsNilForBrokersWithoutKRaft(t *testing.T) {
 	t.Parallel()
 	script := three
 	script.Voters = nil
 	fake := kafkatest.Start(t, script)
-	cluster, fault := clusters(t, nil).Look(t.Context(), policy(fake.Bootstrap()), time.Time{})
+	cluster, fault := clusters(t, nil).Query(t.Context(), policy(fake.Bootstrap()), time.Time{})
 	require.NotNil(t, cluster, fault.Message)
 	assert.Nil(t, cluster.Quorum)
-	assert.Equal(t, decide.QuorumUnknown, cluster.Judge(2, drainv1alpha1.RoleController, 0, nil).Reason)
+	assert.Equal(t, decide.QuorumUnknown, cluster.CheckRemoval(2, drainv1alpha1.RoleController, 0, nil).Reason)
 }
 
-func TestSaysWhyKafkaCannotBeAsked(t *testing.T) {
+func TestFaultNamesTheCauseWithoutSecrets(t *testing.T) {
 	t.Parallel()
-	login := func(s *drainv1alpha1.KafkaDrainPolicySpec) {
-		s.SASL = &drainv1alpha1.SASL{Mechanism: "SCRAM-SHA-512", Secret: "user"}
-	}
-	secured := kafkatest.Start(t, three, kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-512", "drain", password))
-	broken := three
-	broken.Fail = kerr.TopicAuthorizationFailed
+	type spec = drainv1alpha1.KafkaDrainPolicySpec
+	login := func(s *spec) { s.SASL = &drainv1alpha1.SASL{Mechanism: "SCRAM-SHA-512", Secret: "user"} }
+	trust := func(s *spec) { s.TLS = &drainv1alpha1.TLS{CASecret: &drainv1alpha1.SecretKey{Name: "ca"}} }
+	present := func(s *spec) { s.TLS = &drainv1alpha1.TLS{ClientSecret: "tls"} }
+	secured := kafkatest.Start(t, three, kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-512", "drain", password)).
+		Bootstrap()
+	plaintext := kafkatest.Start(t, three).Bootstrap()
+	forbidden := three
+	forbidden.Fail = kerr.TopicAuthorizationFailed
 	for name, test := range map[string]struct {
 		policy  *drainv1alpha1.KafkaDrainPolicy
 		secrets secrets
 		reason  decide.Reason
-		says    string
+		message string
 	}{
-		"nobody listens there":  {policy: policy("127.0.0.1:1"), reason: decide.KafkaUnreachable, says: "refused"},
-		"no such host":          {policy: policy("kafka.invalid:9092"), reason: decide.KafkaUnreachable, says: "kafka.invalid"},
-		"the Secret is missing": {policy: policy(secured.Bootstrap(), login), reason: decide.KafkaSecretInvalid, says: "read Secret user: not found"},
-		"the Secret lacks a key": {policy: policy(secured.Bootstrap(), login), secrets: secrets{"user": {"username": []byte("drain")}},
-			reason: decide.KafkaSecretInvalid, says: "Secret user has no key password"},
-		"the CA is none": {policy: policy(secured.Bootstrap(), func(s *drainv1alpha1.KafkaDrainPolicySpec) {
-			s.TLS = &drainv1alpha1.TLS{CASecret: &drainv1alpha1.SecretKey{Name: "ca"}}
-		}), secrets: secrets{"ca": {"ca.crt": []byte("nonsense")}}, reason: decide.KafkaSecretInvalid, says: "holds no certificate in PEM"},
-		"the client's certificate is none": {policy: policy(secured.Bootstrap(), func(s *drainv1alpha1.KafkaDrainPolicySpec) {
-			s.TLS = &drainv1alpha1.TLS{ClientSecret: "tls"}
-		}), secrets: secrets{"tls": {"tls.crt": []byte(password), "tls.key": []byte(password)}}, reason: decide.KafkaSecretInvalid, says: "tls.crt and tls.key of Secret tls"},
-		"TLS meets brokers without it": {policy: policy(kafkatest.Start(t, three).Bootstrap(), func(s *drainv1alpha1.KafkaDrainPolicySpec) { s.TLS = &drainv1alpha1.TLS{} }),
-			reason: decide.KafkaUnreachable, says: "Kafka does not answer"},
-		"topics may not be described": {policy: policy(kafkatest.Start(t, broken).Bootstrap()), reason: decide.KafkaUnreachable, says: "TOPIC_AUTHORIZATION_FAILED"},
+		"closed port":  {policy: policy("127.0.0.1:1"), reason: decide.KafkaUnreachable, message: "refused"},
+		"unknown host": {policy: policy("kafka.invalid:9092"), reason: decide.KafkaUnreachable, message: "kafka.invalid"},
+		"missing Secret": {policy: policy(secured, login), reason: decide.KafkaSecretInvalid,
+			message: "cannot use Secret user: not found"},
+		"missing key": {policy: policy(secured, login), secrets: secrets{"user": {"username": []byte("drain")}},
+			reason: decide.KafkaSecretInvalid, message: "cannot use Secret user: key password is missing"},
+		"invalid CA": {policy: policy(secured, trust), secrets: secrets{"ca": {"ca.crt": []byte("nonsense")}},
+			reason: decide.KafkaSecretInvalid, message: "cannot use Secret ca: key ca.crt contains no PEM certificate"},
+		"invalid client certificate": {policy: policy(secured, present), reason: decide.KafkaSecretInvalid,
+			secrets: secrets{"tls": {"tls.crt": []byte(password), "tls.key": []byte(password)}},
+			message: "cannot use Secret tls: parse tls.crt and tls.key"},
+		"TLS to a plaintext listener": {policy: policy(plaintext, func(s *spec) { s.TLS = &drainv1alpha1.TLS{} }),
+			reason: decide.KafkaUnreachable, message: "query the brokers"},
+		"no permission to describe topics": {policy: policy(kafkatest.Start(t, forbidden).Bootstrap()),
+			reason: decide.KafkaUnreachable, message: "TOPIC_AUTHORIZATION_FAILED"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			began := time.Now()
-			cluster, fault := clusters(t, test.secrets).Look(t.Context(), test.policy, time.Time{})
+			started := time.Now()
+			cluster, fault := clusters(t, test.secrets).Query(t.Context(), test.policy, time.Time{})
 			assert.Nil(t, cluster)
 			assert.Equal(t, test.reason, fault.Reason, fault.Message)
-			assert.Contains(t, fault.Message, test.says)
+			assert.Contains(t, fault.Message, test.message)
 			assert.NotContains(t, strings.ToLower(fault.Message), password)
-			assert.Less(t, time.Since(began), 8*time.Second, "within the time of a review")
+			assert.Less(t, time.Since(started), 8*time.Second, "within the deadline of a review")
 		})
 	}
 }

@@ -10,17 +10,17 @@ import (
 	"strings"
 )
 
-// Resolver finds the addresses of a host.
+// Resolver resolves host names.
 type Resolver interface {
 	LookupHost(ctx context.Context, host string) ([]string, error)
 }
 
-// dialer connects to the brokers of a policy, to those that it names and to those that they advertise, by what their names mean in the
-// policy's namespace. That is where people write them from; drain-cleaner itself is in another one.
+// dialer connects to the brokers of a policy. It resolves short names in the policy's namespace, as a pod in that
+// namespace would. This applies to bootstrap servers and to advertised listeners.
 type dialer struct {
 	resolver  Resolver
 	namespace string
-	// tls is nil for connections without it.
+	// tls is nil for plaintext connections.
 	tls *tls.Config
 }
 
@@ -29,10 +29,10 @@ func (d dialer) dial(ctx context.Context, network, address string) (net.Conn, er
 	defer cancel()
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return nil, fmt.Errorf("read the address of a broker: %w", err)
+		return nil, fmt.Errorf("parse broker address: %w", err)
 	}
 	hosts := []string{host}
-	if short(host) {
+	if isShortName(host) {
 		if hosts, err = d.lookup(ctx, host); err != nil {
 			return nil, err
 		}
@@ -43,25 +43,27 @@ func (d dialer) dial(ctx context.Context, network, address string) (net.Conn, er
 	}
 	config := d.tls.Clone()
 	if config.ServerName == "" {
-		// The name as it was given, for certificates are made out to that.
+		// Certificates are issued for the name as configured, not for the resolved name.
 		config.ServerName = host
 	}
 	secured := tls.Client(conn, config)
 	if err := secured.HandshakeContext(ctx); err != nil {
 		_ = conn.Close()
-		return nil, fmt.Errorf("speak TLS with %s: %w", address, err)
+		return nil, fmt.Errorf("TLS handshake with %s: %w", address, err)
 	}
 	return secured, nil
 }
 
-// short names are those that a pod's resolver completes with the pod's own namespace: a Service, or a pod of a headless one.
-func short(host string) bool {
+// isShortName reports whether a pod's resolver would complete the name with the pod's namespace: the name of a Service,
+// or of a pod of a headless Service.
+func isShortName(host string) bool {
 	_, err := netip.ParseAddr(host)
 	return err != nil && host != "localhost" && strings.Count(host, ".") < 2 && !strings.HasSuffix(host, ".")
 }
 
-// lookup takes a short name for one of the policy's namespace, and only where there is no such one as it stands. Where the resolver fails
-// otherwise it does not go on: the name might lead to the brokers of somebody else.
+// lookup resolves a short name in the policy's namespace. If that name does not exist, it resolves the name as
+// configured. Other resolver errors are returned: with a fallback, the name could resolve to the brokers of another
+// cluster.
 func (d dialer) lookup(ctx context.Context, host string) ([]string, error) {
 	full := host + "." + d.namespace + ".svc"
 	addresses, err := d.resolver.LookupHost(ctx, full)
@@ -70,7 +72,7 @@ func (d dialer) lookup(ctx context.Context, host string) ([]string, error) {
 		return addresses, err
 	}
 	if addresses, err = d.resolver.LookupHost(ctx, host); err != nil {
-		return nil, fmt.Errorf("%w, nor is there a %s", err, full)
+		return nil, fmt.Errorf("%w; %s does not exist either", err, full)
 	}
 	return addresses, nil
 }

@@ -18,24 +18,24 @@ import (
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/kafka/kafkatest"
 )
 
-// resolver knows the names that it is given, and remembers what it was asked.
+// resolver resolves the known names to 127.0.0.1, or fails with their error. It records all names.
 type resolver struct {
-	known map[string]error
-	mu    sync.Mutex
-	asked []string
+	known  map[string]error
+	mu     sync.Mutex
+	lookup []string
 }
 
 func (r *resolver) LookupHost(_ context.Context, host string) ([]string, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.asked = append(r.asked, host)
+	r.lookup = append(r.lookup, host)
 	if err, known := r.known[host]; known {
 		return []string{"127.0.0.1"}, err
 	}
 	return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
 }
 
-func TestShortNamesAreThoseOfThePolicysNamespace(t *testing.T) {
+func TestShortNamesResolveInThePolicysNamespaceFirst(t *testing.T) {
 	t.Parallel()
 	script := three
 	script.Hosts = map[int32]string{0: "kafka-0.kafka", 1: "kafka-1.kafka", 2: "kafka-2.kafka"}
@@ -46,18 +46,22 @@ func TestShortNamesAreThoseOfThePolicysNamespace(t *testing.T) {
 	for name, test := range map[string]struct {
 		bootstrap string
 		known     map[string]error
-		// asked is what the resolver is asked first.
-		asked []string
-		fault string
+		// lookups are the first names that must be resolved.
+		lookups []string
+		message string
 	}{
-		"a Service":                        {bootstrap: "kafka", known: map[string]error{"kafka.n.svc": nil, "kafka": nil}, asked: []string{"kafka.n.svc"}},
-		"a pod of a headless Service":      {bootstrap: "kafka-0.kafka", asked: []string{"kafka-0.kafka.n.svc"}},
-		"a Service of another namespace":   {bootstrap: "kafka.other", known: map[string]error{"kafka.other": nil}, asked: []string{"kafka.other.n.svc", "kafka.other"}},
-		"a name that is none of a Service": {bootstrap: "broker", known: map[string]error{"broker": nil}, asked: []string{"broker.n.svc", "broker"}},
-		"nobody knows it":                  {bootstrap: "kafka", fault: "lookup kafka: no such host, nor is there a kafka.n.svc", asked: []string{"kafka.n.svc", "kafka"}},
-		"the resolver fails": {bootstrap: "kafka", known: map[string]error{"kafka.n.svc": errors.New("server misbehaving"), "kafka": nil}, fault: "server misbehaving",
-			asked: []string{"kafka.n.svc"}},
-		"an address": {bootstrap: "127.0.0.1", asked: []string{}},
+		"Service": {bootstrap: "kafka", known: map[string]error{"kafka.n.svc": nil, "kafka": nil},
+			lookups: []string{"kafka.n.svc"}},
+		"pod of a headless Service": {bootstrap: "kafka-0.kafka", lookups: []string{"kafka-0.kafka.n.svc"}},
+		"Service in another namespace": {bootstrap: "kafka.other", known: map[string]error{"kafka.other": nil},
+			lookups: []string{"kafka.other.n.svc", "kafka.other"}},
+		"host outside of the cluster": {bootstrap: "broker", known: map[string]error{"broker": nil},
+			lookups: []string{"broker.n.svc", "broker"}},
+		"unknown name": {bootstrap: "kafka", message: "lookup kafka: no such host; kafka.n.svc does not exist either",
+			lookups: []string{"kafka.n.svc", "kafka"}},
+		"resolver failure": {bootstrap: "kafka", lookups: []string{"kafka.n.svc"}, message: "server misbehaving",
+			known: map[string]error{"kafka.n.svc": errors.New("server misbehaving"), "kafka": nil}},
+		"IP address": {bootstrap: "127.0.0.1", lookups: []string{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -72,18 +76,18 @@ func TestShortNamesAreThoseOfThePolicysNamespace(t *testing.T) {
 			done := make(chan error, 1)
 			go func() { done <- c.Run(ctx) }()
 			t.Cleanup(func() { cancel(); assert.NoError(t, <-done) })
-			cluster, fault := c.Look(t.Context(), policy(test.bootstrap+":"+port), time.Time{})
+			cluster, fault := c.Query(t.Context(), policy(test.bootstrap+":"+port), time.Time{})
 			names.mu.Lock()
 			defer names.mu.Unlock()
-			require.GreaterOrEqual(t, len(names.asked), len(test.asked), fault.Message)
-			assert.Equal(t, test.asked, names.asked[:len(test.asked):len(test.asked)])
-			if test.fault != "" {
+			require.GreaterOrEqual(t, len(names.lookup), len(test.lookups), fault.Message)
+			assert.Equal(t, test.lookups, names.lookup[:len(test.lookups):len(test.lookups)])
+			if test.message != "" {
 				assert.Equal(t, decide.KafkaUnreachable, fault.Reason)
-				assert.Contains(t, fault.Message, test.fault)
+				assert.Contains(t, fault.Message, test.message)
 				return
 			}
 			require.NotNil(t, cluster, fault.Message)
-			assert.Contains(t, strings.Join(names.asked, " "), "kafka-0.kafka.n.svc", "what the brokers advertise")
+			assert.Contains(t, strings.Join(names.lookup, " "), "kafka-0.kafka.n.svc", "advertised listeners")
 		})
 	}
 }

@@ -32,7 +32,7 @@ func (r *Policies) observe(ctx context.Context, policy *drainv1alpha1.KafkaDrain
 	s.Pods = len(pods)
 	if policy.Spec.BootstrapServers != "" {
 		var cluster *decide.Cluster
-		cluster, s.Fault = r.Judge.Kafka.Look(ctx, policy, time.Time{})
+		cluster, s.Fault = r.Judge.Kafka.Query(ctx, policy, time.Time{})
 		s.Kafka = cluster != nil
 	}
 	overlapping := map[string]bool{}
@@ -89,7 +89,7 @@ func (o *Observer) see(ctx context.Context, h decide.Holder, policy *drainv1alph
 	if live {
 		since = o.Judge.Now()
 	}
-	seen.Cluster, seen.Fault = o.Judge.Kafka.Look(ctx, policy, since)
+	seen.Cluster, seen.Fault = o.Judge.Kafka.Query(ctx, policy, since)
 	return seen
 }
 

@@ -211,9 +211,9 @@ func (h *house) atRest(t *testing.T, namespace string, fake *kafkatest.Cluster) 
 		require.NoError(t, err)
 		return p.ResourceVersion
 	}
-	before, looks := version(), fake.Looks()
+	before, looks := version(), fake.Queries()
 	testkit.Eventually(t, patience, func(context.Context) error {
-		if n := fake.Looks() - looks; n < 5 {
+		if n := fake.Queries() - looks; n < 5 {
 			return fmt.Errorf("Kafka has been looked at %d times", n)
 		}
 		return nil

@@ -124,7 +124,7 @@ func (s *service) plan(ctx context.Context) (app.Components, error) {
 	s.claims = &claims.Claims{Leases: s.env.Client.CoordinationV1().Leases(s.config.Namespace), Cached: s.lease}
 
 	metrics := webhook.NewMetrics(s.env.Metrics, s.keeper.NotAfter)
-	clusters := kafka.New(kafka.Options{Secrets: s.lookup, MaxAge: s.config.SnapshotAge, Now: s.env.Now, Log: s.env.Log, Looked: metrics.Looked})
+	clusters := kafka.New(kafka.Options{Secrets: s.lookup, MaxAge: s.config.SnapshotAge, Now: s.env.Now, Log: s.env.Log, Observe: metrics.KafkaQueried})
 	j := &judge.Judge{Settings: s.config.Settings, Sources: s.lookup, Kafka: clusters, Claims: s.claims, Now: s.env.Now, Log: s.env.Log}
 	writer := notes.New(s.env.Client, Name, s.env.Now, s.env.Log, metrics.Rolled)
 

@@ -16,8 +16,8 @@ type Metrics struct {
 	duration *prometheus.HistogramVec
 	refused  *prometheus.CounterVec
 	rolls    *prometheus.CounterVec
-	looks    *prometheus.HistogramVec
-	age      *prometheus.GaugeVec
+	queries  *prometheus.HistogramVec
+	refresh  *prometheus.GaugeVec
 }
 
 // NewMetrics registers the metrics; expiry tells when the serving certificate expires.
@@ -36,9 +36,13 @@ func NewMetrics(r prometheus.Registerer, expiry func() time.Time) *Metrics {
 			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .1, .5, 1, 5}}, []string{"decision"}),
 		refused: make.NewCounterVec(prometheus.CounterOpts{Name: "weir_drain_refused_total", Help: "Requests that were no review, by HTTP status."}, []string{"status"}),
 		rolls:   make.NewCounterVec(prometheus.CounterOpts{Name: "weir_drain_rolls_total", Help: "Rolls that operators were asked for, by result of the write (written, failed)."}, []string{"result"}),
-		looks: make.NewHistogramVec(prometheus.HistogramOpts{Name: "weir_drain_kafka_look_duration_seconds", Help: "Time that a look at a Kafka cluster took, by policy and result (ok, failed).",
+		queries: make.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "weir_drain_kafka_query_duration_seconds", Help: "Duration of queries of Kafka clusters, by policy and result (ok, failed).",
 			Buckets: []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5}}, []string{"policy", "result"}),
-		age: make.NewGaugeVec(prometheus.GaugeOpts{Name: "weir_drain_isr_taken_timestamp_seconds", Help: "When the in-sync replicas of a policy's cluster were last read, in seconds since 1970; its age is time() less this."}, []string{"policy"}),
+		refresh: make.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "weir_drain_isr_last_refresh_timestamp_seconds",
+			Help: "Unix time of the last successful query of the in-sync replicas of a policy's Kafka cluster.",
+		}, []string{"policy"}),
 	}
 }
 
@@ -59,12 +63,12 @@ func (m *Metrics) Rolled(ok bool) {
 	m.rolls.WithLabelValues(map[bool]string{true: "written", false: "failed"}[ok]).Inc()
 }
 
-// Looked counts a look at the cluster of a policy.
-func (m *Metrics) Looked(policy string, took time.Duration, err error) {
+// KafkaQueried records a query of a policy's Kafka cluster.
+func (m *Metrics) KafkaQueried(policy string, took time.Duration, err error) {
 	if err != nil {
-		m.looks.WithLabelValues(policy, "failed").Observe(took.Seconds())
+		m.queries.WithLabelValues(policy, "failed").Observe(took.Seconds())
 		return
 	}
-	m.looks.WithLabelValues(policy, "ok").Observe(took.Seconds())
-	m.age.WithLabelValues(policy).SetToCurrentTime()
+	m.queries.WithLabelValues(policy, "ok").Observe(took.Seconds())
+	m.refresh.WithLabelValues(policy).SetToCurrentTime()
 }

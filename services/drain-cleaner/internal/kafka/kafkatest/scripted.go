@@ -1,8 +1,8 @@
-// Package kafkatest scripts a Kafka cluster for tests: kfake's brokers answer, with the replicas, the quorum and the settings that the
-// test gives.
+// Package kafkatest runs a fake Kafka cluster for tests: kfake with scripted replicas, quorum and configuration.
 package kafkatest
 
 import (
+	"net"
 	"slices"
 	"strconv"
 	"sync"
@@ -14,39 +14,40 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Partition of a topic of its own.
+// Partition is partition 0 of a topic.
 type Partition struct {
 	Topic         string
 	Replicas, ISR []int32
 	MinISR        int
 }
 
-// Script is what the brokers say.
+// Script is the content of the brokers' responses.
 type Script struct {
-	// ClusterID of the cluster.
+	// ClusterID is the cluster id.
 	ClusterID string
-	// Brokers that are alive; Hosts are what they advertise, by id, where that matters.
+	// Brokers are the ids of the live brokers.
 	Brokers []int32
-	Hosts   map[int32]string
-	// Partitions that there are.
+	// Hosts are the advertised hosts by id. Default: the address of the fake cluster.
+	Hosts map[int32]string
+	// Partitions are all partitions of the cluster.
 	Partitions []Partition
-	// Voters are when each voter of the quorum last caught up, in milliseconds since 1970; no quorum where nil.
+	// Voters are the LastCaughtUpTimestamps of the voters by id. Without voters the brokers do not support DescribeQuorum.
 	Voters map[int32]int64
-	// Leader of the quorum; -1 for none.
+	// Leader is the leader of the quorum, or -1.
 	Leader int32
-	// Fail is what the brokers answer instead of metadata; nil for nothing.
+	// Fail is the error of all topics in the metadata, or nil.
 	Fail *kerr.Error
 }
 
-// Cluster is a running one.
+// Cluster is a running fake cluster.
 type Cluster struct {
 	*kfake.Cluster
-	mu     sync.Mutex
-	script Script
-	looks  atomic.Int64
+	mu      sync.Mutex
+	script  Script
+	queries atomic.Int64
 }
 
-// Start runs brokers until the test ends.
+// Start runs a fake cluster until the test ends.
 func Start(t testing.TB, script Script, options ...kfake.Opt) *Cluster {
 	t.Helper()
 	fake, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1)}, options...)...)
@@ -62,13 +63,13 @@ func Start(t testing.TB, script Script, options ...kfake.Opt) *Cluster {
 	return c
 }
 
-// Bootstrap is the address of the brokers.
+// Bootstrap returns the address of the brokers.
 func (c *Cluster) Bootstrap() string { return c.ListenAddrs()[0] }
 
-// Looks is how often metadata were asked for.
-func (c *Cluster) Looks() int64 { return c.looks.Load() }
+// Queries returns the number of metadata requests.
+func (c *Cluster) Queries() int64 { return c.queries.Load() }
 
-// Change changes what the brokers say.
+// Change changes the script.
 func (c *Cluster) Change(f func(*Script)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -88,11 +89,11 @@ func (c *Cluster) answer(key kmsg.Key, f func(kmsg.Request, Script) kmsg.Respons
 }
 
 func (c *Cluster) metadata(request kmsg.Request, s Script) kmsg.Response {
-	c.looks.Add(1)
+	c.queries.Add(1)
 	response := request.ResponseKind().(*kmsg.MetadataResponse)
 	response.ClusterID, response.ControllerID = &s.ClusterID, 0
-	// All are reached at the one address that listens; what they advertise is told apart by host, which only tests of identity need.
-	host, port := hostPort(c.Bootstrap())
+	// All brokers share the only listener. They differ in the advertised host, for tests of node ids.
+	host, port := splitAddress(c.Bootstrap())
 	for _, id := range s.Brokers {
 		b := kmsg.NewMetadataResponseBroker()
 		b.NodeID, b.Host, b.Port = id, host, port
@@ -120,11 +121,11 @@ func (c *Cluster) metadata(request kmsg.Request, s Script) kmsg.Response {
 
 func (c *Cluster) configs(request kmsg.Request, s Script) kmsg.Response {
 	response := request.ResponseKind().(*kmsg.DescribeConfigsResponse)
-	for _, asked := range request.(*kmsg.DescribeConfigsRequest).Resources {
+	for _, resource := range request.(*kmsg.DescribeConfigsRequest).Resources {
 		r := kmsg.NewDescribeConfigsResponseResource()
-		r.ResourceType, r.ResourceName = asked.ResourceType, asked.ResourceName
+		r.ResourceType, r.ResourceName = resource.ResourceType, resource.ResourceName
 		for _, p := range s.Partitions {
-			if asked.ResourceType == kmsg.ConfigResourceTypeTopic && p.Topic == asked.ResourceName {
+			if resource.ResourceType == kmsg.ConfigResourceTypeTopic && p.Topic == resource.ResourceName {
 				config := kmsg.NewDescribeConfigsResponseResourceConfig()
 				config.Name, config.Value = "min.insync.replicas", kmsg.StringPtr(strconv.Itoa(p.MinISR))
 				r.Configs = append(r.Configs, config)
@@ -154,10 +155,12 @@ func (c *Cluster) quorum(request kmsg.Request, s Script) kmsg.Response {
 	return response
 }
 
-// versions adds what kfake does not know by itself.
+// versions adds DescribeQuorum, which kfake does not implement.
 func (c *Cluster) versions(request kmsg.Request, s Script) kmsg.Response {
 	response := request.ResponseKind().(*kmsg.ApiVersionsResponse)
-	for _, key := range []kmsg.Key{kmsg.Metadata, kmsg.DescribeConfigs, kmsg.ApiVersions, kmsg.DescribeQuorum, kmsg.SASLHandshake, kmsg.SASLAuthenticate} {
+	for _, key := range []kmsg.Key{
+		kmsg.Metadata, kmsg.DescribeConfigs, kmsg.ApiVersions, kmsg.DescribeQuorum, kmsg.SASLHandshake, kmsg.SASLAuthenticate,
+	} {
 		if key == kmsg.DescribeQuorum && s.Voters == nil {
 			continue
 		}
@@ -169,4 +172,10 @@ func (c *Cluster) versions(request kmsg.Request, s Script) kmsg.Response {
 		response.ApiKeys = append(response.ApiKeys, k)
 	}
 	return response
+}
+
+func splitAddress(address string) (host string, port int32) {
+	host, number, _ := net.SplitHostPort(address)
+	n, _ := strconv.ParseInt(number, 10, 32)
+	return host, int32(n)
 }

@@ -17,19 +17,19 @@ import (
 const (
 	minISRConfig       = "min.insync.replicas"
 	fetchTimeoutConfig = "controller.quorum.fetch.timeout.ms"
-	// metadataTopic is the log that the KRaft quorum keeps (KIP-595).
+	// metadataTopic is the log of the KRaft quorum (KIP-595).
 	metadataTopic = "__cluster_metadata"
 )
 
-// look asks the brokers for all that a decision may need. It asks them itself, and not through kadm, which answers out of a cache.
-func (c *connection) look(ctx context.Context, now func() time.Time) (*decide.Cluster, error) {
-	taken := now()
+// query reads everything that a decision may need. It does not use kadm, which answers from a cache.
+func (c *connection) query(ctx context.Context, now func() time.Time) (*decide.Cluster, error) {
+	started := now()
 	metadata, err := kmsg.NewPtrMetadataRequest().RequestWith(ctx, c.client)
 	if err != nil {
 		return nil, fmt.Errorf("read metadata: %w", err)
 	}
 	if len(metadata.Brokers) == 0 {
-		return nil, errors.New("read metadata: the brokers name no broker")
+		return nil, errors.New("read metadata: the response lists no brokers")
 	}
 	minimums, err := minISR(ctx, c.client, metadata.Topics)
 	if err != nil {
@@ -51,7 +51,7 @@ func (c *connection) look(ctx context.Context, now func() time.Time) (*decide.Cl
 	for _, b := range metadata.Brokers {
 		brokers = append(brokers, decide.Broker{ID: b.NodeID, Host: b.Host})
 	}
-	return decide.NewCluster(id, brokers, partitions, quorum, taken), nil
+	return decide.NewCluster(id, brokers, partitions, quorum, started), nil
 }
 
 func partitions(topics []kmsg.MetadataResponseTopic, minimums map[string]int) ([]decide.Partition, error) {
@@ -65,24 +65,27 @@ func partitions(topics []kmsg.MetadataResponseTopic, minimums map[string]int) ([
 		}
 		minimum, known := minimums[*topic.Topic]
 		if !known {
-			// It was deleted between the two requests.
+			// The topic was deleted between the two requests.
 			continue
 		}
 		for _, p := range topic.Partitions {
-			// Errors of a partition say that it has no leader, or that a replica is away; both show in what it lists.
-			all = append(all, decide.Partition{Topic: *topic.Topic, ID: p.Partition, Leader: p.Leader, Replicas: p.Replicas, ISR: p.ISR, MinISR: minimum})
+			// A partition's error code reports a missing leader or replica. Leader, Replicas and ISR show the same.
+			all = append(all, decide.Partition{
+				Topic: *topic.Topic, ID: p.Partition, Leader: p.Leader, Replicas: p.Replicas, ISR: p.ISR, MinISR: minimum,
+			})
 		}
 	}
 	return all, nil
 }
 
-// minISR reads min.insync.replicas of every topic. Topics that are gone are left out.
+// minISR reads min.insync.replicas of every topic. It omits topics that were deleted meanwhile.
 func minISR(ctx context.Context, client *kgo.Client, topics []kmsg.MetadataResponseTopic) (map[string]int, error) {
 	minimums := make(map[string]int, len(topics))
 	request := kmsg.NewPtrDescribeConfigsRequest()
 	for _, topic := range topics {
 		if topic.Topic != nil {
-			request.Resources = append(request.Resources, resource(kmsg.ConfigResourceTypeTopic, *topic.Topic, minISRConfig))
+			resource := configResource(kmsg.ConfigResourceTypeTopic, *topic.Topic, minISRConfig)
+			request.Resources = append(request.Resources, resource)
 		}
 	}
 	if len(request.Resources) == 0 {
@@ -100,23 +103,23 @@ func minISR(ctx context.Context, client *kgo.Client, topics []kmsg.MetadataRespo
 		if err != nil {
 			return nil, fmt.Errorf("read %s of topic %s: %w", minISRConfig, resource.ResourceName, err)
 		}
-		value := find(resource.Configs, minISRConfig)
+		value := configValue(resource.Configs, minISRConfig)
 		minimum, err := strconv.Atoi(value)
 		if err != nil {
-			return nil, fmt.Errorf("read %s of topic %s: its value is %q", minISRConfig, resource.ResourceName, value)
+			return nil, fmt.Errorf("read %s of topic %s: %q is not a number", minISRConfig, resource.ResourceName, value)
 		}
 		minimums[resource.ResourceName] = minimum
 	}
 	return minimums, nil
 }
 
-func resource(kind kmsg.ConfigResourceType, name, config string) kmsg.DescribeConfigsRequestResource {
+func configResource(kind kmsg.ConfigResourceType, name, config string) kmsg.DescribeConfigsRequestResource {
 	r := kmsg.NewDescribeConfigsRequestResource()
 	r.ResourceType, r.ResourceName, r.ConfigNames = kind, name, []string{config}
 	return r
 }
 
-func find(configs []kmsg.DescribeConfigsResponseResourceConfig, name string) string {
+func configValue(configs []kmsg.DescribeConfigsResponseResourceConfig, name string) string {
 	for _, c := range configs {
 		if c.Name == name && c.Value != nil {
 			return *c.Value
@@ -125,7 +128,8 @@ func find(configs []kmsg.DescribeConfigsResponseResourceConfig, name string) str
 	return ""
 }
 
-// quorum reads the KRaft quorum. It is nil on clusters without one, and where the user may not see it: only controllers need it.
+// quorum reads the KRaft quorum. It returns nil for clusters without one, and if the user may not describe the cluster:
+// only role controller requires it.
 func (c *connection) quorum(ctx context.Context, anyBroker int32) (*decide.Quorum, error) {
 	kraft, err := c.isKRaft(ctx)
 	if err != nil || !kraft {
@@ -146,7 +150,7 @@ func (c *connection) quorum(ctx context.Context, anyBroker int32) (*decide.Quoru
 	case err != nil:
 		return nil, fmt.Errorf("read the KRaft quorum: %w", err)
 	case len(response.Topics) != 1 || len(response.Topics[0].Partitions) != 1:
-		return nil, errors.New("read the KRaft quorum: the answer is about something else")
+		return nil, fmt.Errorf("read the KRaft quorum: the response does not describe partition 0 of %s", metadataTopic)
 	}
 	p := response.Topics[0].Partitions[0]
 	switch err := kerr.ErrorForCode(p.ErrorCode); {
@@ -155,9 +159,9 @@ func (c *connection) quorum(ctx context.Context, anyBroker int32) (*decide.Quoru
 	case err != nil:
 		return nil, fmt.Errorf("read the KRaft quorum: %w", err)
 	}
-	q := &decide.Quorum{Leader: p.LeaderID, FetchTimeout: c.fetchTimeout(ctx, anyBroker)}
+	q := &decide.Quorum{Leader: p.LeaderID, FetchTimeout: c.quorumFetchTimeout(ctx, anyBroker)}
 	for _, v := range p.CurrentVoters {
-		q.Voters = append(q.Voters, decide.Voter{ID: v.ReplicaID, LastCaughtUp: millis(v.LastCaughtUpTimestamp)})
+		q.Voters = append(q.Voters, decide.Voter{ID: v.ReplicaID, LastCaughtUp: fromMillis(v.LastCaughtUpTimestamp)})
 	}
 	for _, o := range p.Observers {
 		q.Observers = append(q.Observers, o.ReplicaID)
@@ -165,16 +169,16 @@ func (c *connection) quorum(ctx context.Context, anyBroker int32) (*decide.Quoru
 	return q, nil
 }
 
-// isKRaft asks whether the brokers know of quorums at all; those with ZooKeeper do not.
+// isKRaft reports whether the brokers support DescribeQuorum. Brokers with ZooKeeper do not.
 func (c *connection) isKRaft(ctx context.Context) (bool, error) {
 	if c.kraft != nil {
 		return *c.kraft, nil
 	}
 	request := kmsg.NewPtrApiVersionsRequest()
-	request.ClientSoftwareName, request.ClientSoftwareVersion = "weir-drain-cleaner", "1"
+	request.ClientSoftwareName, request.ClientSoftwareVersion = clientID, "1"
 	response, err := request.RequestWith(ctx, c.client)
 	if err != nil {
-		return false, fmt.Errorf("read the versions of the brokers' API: %w", err)
+		return false, fmt.Errorf("read the API versions: %w", err)
 	}
 	kraft := false
 	for _, key := range response.ApiKeys {
@@ -184,29 +188,31 @@ func (c *connection) isKRaft(ctx context.Context) (bool, error) {
 	return kraft, nil
 }
 
-// millis is zero for a timestamp that the leader does not know.
-func millis(t int64) time.Time {
+// fromMillis returns the zero time for a timestamp that is unknown to the leader.
+func fromMillis(t int64) time.Time {
 	if t < 0 {
 		return time.Time{}
 	}
 	return time.UnixMilli(t)
 }
 
-// fetchTimeout reads the timeout of a broker, once; the controllers are told the same as a rule. Kafka's default stands in for it.
-func (c *connection) fetchTimeout(ctx context.Context, broker int32) time.Duration {
-	if c.timeout > 0 {
-		return c.timeout
+// quorumFetchTimeout reads controller.quorum.fetch.timeout.ms of a broker once per client. Controllers normally have
+// the same value. It returns Kafka's default if the value cannot be read.
+func (c *connection) quorumFetchTimeout(ctx context.Context, broker int32) time.Duration {
+	if c.fetchTimeout > 0 {
+		return c.fetchTimeout
 	}
 	request := kmsg.NewPtrDescribeConfigsRequest()
-	request.Resources = append(request.Resources, resource(kmsg.ConfigResourceTypeBroker, strconv.Itoa(int(broker)), fetchTimeoutConfig))
+	resource := configResource(kmsg.ConfigResourceTypeBroker, strconv.Itoa(int(broker)), fetchTimeoutConfig)
+	request.Resources = append(request.Resources, resource)
 	response, err := request.RequestWith(ctx, c.client)
 	if err != nil || len(response.Resources) != 1 {
 		return decide.DefaultFetchTimeout
 	}
-	ms, err := strconv.Atoi(find(response.Resources[0].Configs, fetchTimeoutConfig))
+	ms, err := strconv.Atoi(configValue(response.Resources[0].Configs, fetchTimeoutConfig))
 	if err != nil || ms <= 0 {
 		return decide.DefaultFetchTimeout
 	}
-	c.timeout = time.Duration(ms) * time.Millisecond
-	return c.timeout
+	c.fetchTimeout = time.Duration(ms) * time.Millisecond
+	return c.fetchTimeout
 }

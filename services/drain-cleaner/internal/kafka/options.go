@@ -1,4 +1,4 @@
-// Package kafka looks at Kafka clusters through franz-go: who is alive, which replicas are in sync, what the KRaft quorum says.
+// Package kafka queries Kafka clusters with franz-go: live brokers, in-sync replicas and the KRaft quorum.
 package kafka
 
 import (
@@ -24,31 +24,38 @@ type Secrets interface {
 	Secret(ctx context.Context, namespace, name string) (map[string][]byte, error)
 }
 
-// errSecret marks that a Secret of the policy is at fault. What is wrapped in it never holds a value of the Secret.
-var errSecret = errors.New("secret cannot be used")
+// errSecret marks an error that is caused by a Secret of the policy. Errors that wrap it never contain values of the
+// Secret.
+var errSecret = errors.New("cannot use Secret")
 
-// requestTimeout bounds one request to one broker; a review has to be answered within seconds.
-const requestTimeout = 2 * time.Second
+const (
+	// clientID is the Kafka client id.
+	clientID = "weir-drain-cleaner"
+	// requestTimeout limits one request to one broker. A review must be answered within seconds.
+	requestTimeout = 2 * time.Second
+)
 
-// options are how the client of a policy connects.
-func options(ctx context.Context, secrets Secrets, resolver Resolver, p *drainv1alpha1.KafkaDrainPolicy) ([]kgo.Opt, error) {
-	connecting := dialer{resolver: resolver, namespace: p.Namespace}
+// clientOptions returns the client options for a policy.
+func clientOptions(
+	ctx context.Context, secrets Secrets, resolver Resolver, p *drainv1alpha1.KafkaDrainPolicy,
+) ([]kgo.Opt, error) {
+	d := dialer{resolver: resolver, namespace: p.Namespace}
 	opts := []kgo.Opt{
-		kgo.ClientID("weir-drain-cleaner"),
-		kgo.SeedBrokers(seeds(p.Spec.BootstrapServers)...),
+		kgo.ClientID(clientID),
+		kgo.SeedBrokers(parseServers(p.Spec.BootstrapServers)...),
 		kgo.RequestTimeoutOverhead(requestTimeout),
 		kgo.RetryTimeout(requestTimeout),
 		kgo.ConnIdleTimeout(time.Minute),
 	}
 	if p.Spec.TLS != nil {
 		var err error
-		if connecting.tls, err = tlsConfig(ctx, secrets, p.Namespace, p.Spec.TLS); err != nil {
+		if d.tls, err = tlsConfig(ctx, secrets, p.Namespace, p.Spec.TLS); err != nil {
 			return nil, err
 		}
 	}
-	opts = append(opts, kgo.Dialer(connecting.dial))
+	opts = append(opts, kgo.Dialer(d.dial))
 	if p.Spec.SASL != nil {
-		mechanism, err := login(ctx, secrets, p.Namespace, p.Spec.SASL)
+		mechanism, err := saslMechanism(ctx, secrets, p.Namespace, p.Spec.SASL)
 		if err != nil {
 			return nil, err
 		}
@@ -57,7 +64,7 @@ func options(ctx context.Context, secrets Secrets, resolver Resolver, p *drainv1
 	return opts, nil
 }
 
-func seeds(bootstrapServers string) []string {
+func parseServers(bootstrapServers string) []string {
 	var all []string
 	for server := range strings.SplitSeq(bootstrapServers, ",") {
 		if server = strings.TrimSpace(server); server != "" {
@@ -71,24 +78,24 @@ func tlsConfig(ctx context.Context, secrets Secrets, namespace string, t *drainv
 	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
 	if t.CASecret != nil {
 		key := caKey(t.CASecret)
-		data, err := read(ctx, secrets, namespace, t.CASecret.Name, key)
+		data, err := readSecret(ctx, secrets, namespace, t.CASecret.Name, key)
 		if err != nil {
 			return nil, err
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(data[key]) {
-			return nil, fmt.Errorf("%w: key %s of Secret %s holds no certificate in PEM", errSecret, key, t.CASecret.Name)
+			return nil, fmt.Errorf("%w %s: key %s contains no PEM certificate", errSecret, t.CASecret.Name, key)
 		}
 	}
 	if t.ClientSecret != "" {
-		data, err := read(ctx, secrets, namespace, t.ClientSecret, "tls.crt", "tls.key")
+		data, err := readSecret(ctx, secrets, namespace, t.ClientSecret, "tls.crt", "tls.key")
 		if err != nil {
 			return nil, err
 		}
 		pair, err := tls.X509KeyPair(data["tls.crt"], data["tls.key"])
 		if err != nil {
-			// The error of crypto/tls names what is wrong, and nothing of the key.
-			return nil, fmt.Errorf("%w: tls.crt and tls.key of Secret %s: %w", errSecret, t.ClientSecret, err)
+			// Errors of crypto/tls do not contain key material.
+			return nil, fmt.Errorf("%w %s: parse tls.crt and tls.key: %w", errSecret, t.ClientSecret, err)
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}
@@ -97,8 +104,10 @@ func tlsConfig(ctx context.Context, secrets Secrets, namespace string, t *drainv
 
 func caKey(s *drainv1alpha1.SecretKey) string { return cmp.Or(s.Key, "ca.crt") }
 
-func login(ctx context.Context, secrets Secrets, namespace string, s *drainv1alpha1.SASL) (sasl.Mechanism, error) {
-	data, err := read(ctx, secrets, namespace, s.Secret, "username", "password")
+func saslMechanism(
+	ctx context.Context, secrets Secrets, namespace string, s *drainv1alpha1.SASL,
+) (sasl.Mechanism, error) {
+	data, err := readSecret(ctx, secrets, namespace, s.Secret, "username", "password")
 	if err != nil {
 		return nil, err
 	}
@@ -111,18 +120,20 @@ func login(ctx context.Context, secrets Secrets, namespace string, s *drainv1alp
 	case "SCRAM-SHA-512":
 		return scram.Auth{User: user, Pass: password}.AsSha512Mechanism(), nil
 	}
-	return nil, fmt.Errorf("%w: spec.sasl.mechanism %s is none of PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512", errSecret, s.Mechanism)
+	return nil, fmt.Errorf("spec.sasl.mechanism %q must be PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512", s.Mechanism)
 }
 
-// read gives a Secret that has all the keys.
-func read(ctx context.Context, secrets Secrets, namespace, name string, keys ...string) (map[string][]byte, error) {
+// readSecret returns the data of a Secret, or an error if a key is missing.
+func readSecret(
+	ctx context.Context, secrets Secrets, namespace, name string, keys ...string,
+) (map[string][]byte, error) {
 	data, err := secrets.Secret(ctx, namespace, name)
 	if err != nil {
-		return nil, fmt.Errorf("%w: read Secret %s: %w", errSecret, name, err)
+		return nil, fmt.Errorf("%w %s: %w", errSecret, name, err)
 	}
 	for _, key := range keys {
 		if len(data[key]) == 0 {
-			return nil, fmt.Errorf("%w: Secret %s has no key %s", errSecret, name, key)
+			return nil, fmt.Errorf("%w %s: key %s is missing", errSecret, name, key)
 		}
 	}
 	return data, nil
