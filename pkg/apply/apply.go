@@ -1,5 +1,15 @@
-// Package apply is the only door by which Weir writes desired state to the Kubernetes API: server-side apply under the
-// field manager of the service, so that each writer owns just the fields that it names.
+// Package apply is the only write path of Weir to the Kubernetes API.
+//
+//   - [Object] and [Status] write desired state with server-side apply under the field manager of the service, so each
+//     writer owns exactly the fields that it sets. [All] and [DeleteAll] write a plan and stop at the first error.
+//   - [CompareAndSwap] is for objects that several replicas write.
+//   - [MergePatch], [SetAnnotations] and [RemoveAnnotations] are for fields that another field manager owns.
+//   - [Delete] deletes the object that was read, and no other object with the same name.
+//
+// Each write notifies the [Observer] of its context, so that a controller can wait until its caches have observed it.
+//
+// [IsRejected], [IsPermanent], [IsGone] and [IsNamespaceTerminating] classify errors. [CheckManaged] reports objects
+// that another client manages. [UpToDate] and [ComparisonCache] avoid writes that change nothing.
 package apply
 
 import (
@@ -9,7 +19,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 )
 
 // Client is the part of a generated typed client that applies an object.
@@ -27,7 +36,7 @@ type Deleter interface {
 	Delete(ctx context.Context, name string, options metav1.DeleteOptions) error
 }
 
-// Object applies want as manager, and takes over fields that another manager holds: what a service names, it owns.
+// Object applies want as manager. It forces conflicts: fields in want that another manager owns become the manager's.
 func Object[C any, O metav1.Object](ctx context.Context, c Client[C, O], manager string, want C) (O, error) {
 	object, err := c.Apply(ctx, want, options(manager))
 	if err == nil {
@@ -45,8 +54,8 @@ func Status[C any, O metav1.Object](ctx context.Context, c StatusClient[C, O], m
 	return object, err
 }
 
-// Delete deletes just the object that was looked at, and none that took its name since.
-// An object that is gone already is an error of the API's kind NotFound, another one of its name Conflict.
+// Delete deletes the object with the given UID. The error is NotFound if the object is already gone, and Conflict if
+// another object has its name; IgnoreGone drops both.
 func Delete[O metav1.Object](ctx context.Context, c Deleter, object O) error {
 	uid := object.GetUID()
 	err := c.Delete(ctx, object.GetName(), metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
@@ -60,10 +69,10 @@ func options(manager string) metav1.ApplyOptions {
 	return metav1.ApplyOptions{FieldManager: manager, Force: true}
 }
 
-// UpToDate tells whether manager owns in live just the fields that want names, with the values of want: applying want would
-// change nothing. extract is the Extract function that is generated beside want's type.
+// UpToDate reports whether applying want as manager would change nothing: in live the manager owns exactly the fields
+// of want, with the same values. extract is the generated Extract function of want's type.
 //
-// Fields that are keys of a list, such as the protocol of a port, have to be named in want even where the API would default them.
+// want must set all keys of list elements, such as the protocol of a port, even if the API has a default for them.
 func UpToDate[C, O any](live O, want C, manager string, extract func(O, string) (C, error)) (bool, error) {
 	owned, err := extract(live, manager)
 	if err != nil {
@@ -72,7 +81,7 @@ func UpToDate[C, O any](live O, want C, manager string, extract func(O, string) 
 	return equality.Semantic.DeepEqual(owned, want), nil
 }
 
-// Convert turns a core type that a user wrote into its apply configuration: To has to have the JSON form of From.
+// Convert converts an API type to its apply configuration. To must have the same JSON form as From.
 func Convert[To, From any](from From) (*To, error) {
 	data, err := json.Marshal(from)
 	if err != nil {
@@ -85,15 +94,17 @@ func Convert[To, From any](from From) (*To, error) {
 	return to, nil
 }
 
-// Observer is told of every write that succeeded, so that a controller can wait until its caches have seen it.
+// Observer is notified of every successful write, so that a controller can wait until its caches have observed it.
 type Observer interface {
+	// Wrote receives an object as the API server returned it.
 	Wrote(object metav1.Object)
+	// Deleted receives an object whose deletion the API server has accepted.
 	Deleted(object metav1.Object)
 }
 
 type observerKey struct{}
 
-// WithObserver returns a context whose writes o is told of.
+// WithObserver returns a context that makes the functions of this package notify o of their writes.
 func WithObserver(ctx context.Context, o Observer) context.Context {
 	return context.WithValue(ctx, observerKey{}, o)
 }
@@ -109,26 +120,3 @@ type ignore struct{}
 
 func (ignore) Wrote(metav1.Object)   {}
 func (ignore) Deleted(metav1.Object) {}
-
-// Patcher is the part of a generated typed client that patches an object.
-type Patcher[O any] interface {
-	Patch(ctx context.Context, name string, kind types.PatchType, data []byte, options metav1.PatchOptions, subresources ...string) (O, error)
-}
-
-// RemoveAnnotations removes annotations that somebody else has put on an object to ask for something: an apply could only
-// remove what its own manager owns. It changes just the object that was looked at, else the error is of the API's kind Conflict.
-func RemoveAnnotations[O metav1.Object](ctx context.Context, c Patcher[O], manager string, object O, keys ...string) (O, error) {
-	annotations := map[string]any{}
-	for _, key := range keys {
-		annotations[key] = nil
-	}
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": object.GetUID(), "annotations": annotations}})
-	if err != nil {
-		return object, fmt.Errorf("encode the patch of %s: %w", object.GetName(), err)
-	}
-	patched, err := c.Patch(ctx, object.GetName(), types.MergePatchType, patch, metav1.PatchOptions{FieldManager: manager})
-	if err == nil {
-		observer(ctx).Wrote(patched)
-	}
-	return patched, err
-}

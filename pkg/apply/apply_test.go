@@ -17,22 +17,32 @@ import (
 
 const manager = "weir-test"
 
+func other(data map[string]string) *corev1ac.ConfigMapApplyConfiguration {
+	return corev1ac.ConfigMap("a", "default").WithData(data)
+}
+
 func TestUpToDate(t *testing.T) {
 	t.Parallel()
 	want := func() *corev1ac.ConfigMapApplyConfiguration {
-		return corev1ac.ConfigMap("a", "default").WithLabels(map[string]string{"x": "1"}).WithData(map[string]string{"k": "v", "l": "w"})
+		return corev1ac.ConfigMap("a", "default").
+			WithLabels(map[string]string{"x": "1"}).
+			WithData(map[string]string{"k": "v", "l": "w"})
 	}
 	for name, test := range map[string]struct {
 		next  *corev1ac.ConfigMapApplyConfiguration
 		other *corev1ac.ConfigMapApplyConfiguration
 		want  bool
 	}{
-		"holds for what was just applied":                  {next: want(), want: true},
-		"fails when a value is to change":                  {next: want().WithData(map[string]string{"k": "other"})},
-		"fails when a field is to be added":                {next: want().WithLabels(map[string]string{"y": "2"})},
-		"fails when a field is to be removed":              {next: corev1ac.ConfigMap("a", "default").WithData(map[string]string{"k": "v", "l": "w"})},
-		"holds when somebody adds a field of their own":    {next: want(), other: corev1ac.ConfigMap("a", "default").WithData(map[string]string{"mine": "1"}), want: true},
-		"fails when somebody takes one of our fields over": {next: want(), other: corev1ac.ConfigMap("a", "default").WithData(map[string]string{"k": "theirs"})},
+		"true after an apply":         {next: want(), want: true},
+		"false if a value changes":    {next: want().WithData(map[string]string{"k": "other"})},
+		"false if a field is added":   {next: want().WithLabels(map[string]string{"y": "2"})},
+		"false if a field is removed": {next: other(map[string]string{"k": "v", "l": "w"})},
+		"true if another manager adds a field": {
+			next: want(), other: other(map[string]string{"mine": "1"}), want: true,
+		},
+		"false if another manager takes over a field": {
+			next: want(), other: other(map[string]string{"k": "theirs"}),
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -40,7 +50,7 @@ func TestUpToDate(t *testing.T) {
 			live, err := apply.Object(ctx, maps, manager, want())
 			require.NoError(t, err)
 			if test.other != nil {
-				live, err = apply.Object(ctx, maps, "somebody", test.other)
+				live, err = apply.Object(ctx, maps, "other-manager", test.other)
 				require.NoError(t, err)
 			}
 			upToDate, err := apply.UpToDate(live, test.next, manager, corev1ac.ExtractConfigMap)
@@ -50,27 +60,34 @@ func TestUpToDate(t *testing.T) {
 	}
 }
 
-func TestDeleteSparesAnObjectThatTookTheName(t *testing.T) {
+func TestDeleteFailsForAnObjectThatIsGone(t *testing.T) {
 	t.Parallel()
-	ctx, maps := context.Background(), fake.NewClientset(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "a", Namespace: "default", UID: "new"}}).CoreV1().ConfigMaps("default")
+	object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "a", Namespace: "default", UID: "u"}}
 	recorder := &recorder{}
-	require.NoError(t, apply.Delete(apply.WithObserver(ctx, recorder), maps, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "a", UID: "new"}}))
+	ctx := apply.WithObserver(context.Background(), recorder)
+	maps := fake.NewClientset(object).CoreV1().ConfigMaps("default")
+	require.NoError(t, apply.Delete(ctx, maps, object))
 	require.Equal(t, []string{"deleted a"}, recorder.seen)
-	err := apply.Delete(apply.WithObserver(ctx, recorder), maps, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "a", UID: "new"}})
+	err := apply.Delete(ctx, maps, object)
 	require.True(t, apierrors.IsNotFound(err))
-	require.Len(t, recorder.seen, 1, "a delete that failed is not told")
+	require.Len(t, recorder.seen, 1, "the observer is not notified of a failed delete")
 }
 
-func TestObserverIsToldOfWrites(t *testing.T) {
+func TestObserverIsNotifiedOfWrites(t *testing.T) {
 	t.Parallel()
 	recorder := &recorder{}
 	ctx := apply.WithObserver(context.Background(), recorder)
-	_, err := apply.Object(ctx, fake.NewClientset().CoreV1().ConfigMaps("default"), manager, corev1ac.ConfigMap("a", "default"))
+	_, err := apply.Object(
+		ctx,
+		fake.NewClientset().CoreV1().ConfigMaps("default"),
+		manager,
+		corev1ac.ConfigMap("a", "default"),
+	)
 	require.NoError(t, err)
 	require.Equal(t, []string{"wrote a"}, recorder.seen)
 }
 
-func TestConvertKeepsWhatTheUserWrote(t *testing.T) {
+func TestConvertKeepsTheFormatOfQuantities(t *testing.T) {
 	t.Parallel()
 	converted, err := apply.Convert[corev1ac.ResourceRequirementsApplyConfiguration](corev1.ResourceRequirements{
 		Requests: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("512M")}})

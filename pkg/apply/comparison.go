@@ -9,46 +9,47 @@ import (
 	"k8s.io/utils/lru"
 )
 
-// Memory remembers which objects were found up to date with what was wanted of them. To compare an object field by field costs
-// many times what it takes to see that the same comparison was made before. A nil Memory remembers nothing.
-type ComparisonCache struct{ agreed *lru.Cache }
+// ComparisonCache caches which objects matched their desired state. A field-by-field comparison costs many times more
+// than the lookup that the same comparison was made before. A nil ComparisonCache caches nothing.
+type ComparisonCache struct{ equal *lru.Cache }
 
-// NewMemory makes a Memory that remembers as many objects as objects says, and forgets first those not asked for the longest.
-func NewComparisonCache(objects int) *ComparisonCache { return &ComparisonCache{lru.New(objects)} }
+// NewComparisonCache returns a cache of at most size objects. It evicts the least recently used.
+func NewComparisonCache(size int) *ComparisonCache { return &ComparisonCache{lru.New(size)} }
 
-// UpToDate answers for compare, which tells whether live is as wanted, and calls it unless both are what they were when it last
-// said so.
-func (m *ComparisonCache) UpToDate(live metav1.Object, want any, compare func() (bool, error)) (bool, error) {
-	if m == nil {
+// UpToDate returns the result of compare, which reports whether live matches want. It does not call compare if an
+// earlier call with the same live and want returned true.
+func (c *ComparisonCache) UpToDate(live metav1.Object, want any, compare func() (bool, error)) (bool, error) {
+	if c == nil {
 		return compare()
 	}
-	pair, err := identify(live, want)
+	sum, err := hash(live, want)
 	if err != nil {
 		return false, err
 	}
-	if last, known := m.agreed.Get(live.GetUID()); known && last == pair {
+	if last, known := c.equal.Get(live.GetUID()); known && last == sum {
 		return true, nil
 	}
 	upToDate, err := compare()
 	if upToDate && err == nil {
-		m.agreed.Add(live.GetUID(), pair)
+		c.equal.Add(live.GetUID(), sum)
 	}
 	return upToDate, err
 }
 
-// identify makes one sum of what an object is and what it should be. The generation stands for the spec where there is one, since
-// the resource version of such an object changes with its status too.
-func identify(live metav1.Object, want any) ([sha256.Size]byte, error) {
-	is := struct {
+// hash returns one sum of the observed and the desired object. If the object has a generation, the generation stands
+// for the spec, because the resource version of such an object also changes with its status.
+func hash(live metav1.Object, want any) ([sha256.Size]byte, error) {
+	observed := struct {
 		Version, Labels, Annotations, Owners, Managers any
 	}{live.GetResourceVersion(), nil, nil, nil, nil}
 	if live.GetGeneration() != 0 {
-		is.Version, is.Labels, is.Annotations = live.GetGeneration(), live.GetLabels(), live.GetAnnotations()
-		is.Owners, is.Managers = live.GetOwnerReferences(), live.GetManagedFields()
+		observed.Version, observed.Labels = live.GetGeneration(), live.GetLabels()
+		observed.Annotations = live.GetAnnotations()
+		observed.Owners, observed.Managers = live.GetOwnerReferences(), live.GetManagedFields()
 	}
-	data, err := json.Marshal([]any{is, want})
+	data, err := json.Marshal([]any{observed, want})
 	if err != nil {
-		return [sha256.Size]byte{}, fmt.Errorf("encode %s and what is wanted of it: %w", live.GetName(), err)
+		return [sha256.Size]byte{}, fmt.Errorf("encode %s and its desired state: %w", live.GetName(), err)
 	}
 	return sha256.Sum256(data), nil
 }

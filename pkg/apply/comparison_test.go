@@ -11,40 +11,44 @@ import (
 	"github.com/weir-dev/weir/pkg/apply"
 )
 
-func TestComparesAgainOnlyWhatHasChanged(t *testing.T) {
+func TestComparisonCacheComparesOnlyChangedObjects(t *testing.T) {
 	t.Parallel()
 	configMap := func(version string) metav1.Object {
 		return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{UID: "a", ResourceVersion: version}}
 	}
 	set := func(version string, generation int64, labels map[string]string) metav1.Object {
-		return &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{UID: "a", ResourceVersion: version, Generation: generation, Labels: labels}}
+		return &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{
+			UID: "a", ResourceVersion: version, Generation: generation, Labels: labels,
+		}}
 	}
+	labels := map[string]string{"a": "b"}
 	for name, test := range map[string]struct {
 		first, second metav1.Object
-		wanted        string
-		agreed        bool
+		want          string
+		equal         bool
 		compared      int
 	}{
-		"not what is the same":                        {configMap("1"), configMap("1"), "x", true, 1},
-		"an object that has changed":                  {configMap("1"), configMap("2"), "x", true, 2},
-		"what something else is wanted of":            {configMap("1"), configMap("1"), "y", true, 2},
-		"what did not agree":                          {configMap("1"), configMap("1"), "x", false, 2},
-		"not what has changed in its status alone":    {set("1", 1, nil), set("2", 1, nil), "x", true, 1},
-		"what has changed in its spec":                {set("1", 1, nil), set("2", 2, nil), "x", true, 2},
-		"what has changed in its metadata":            {set("1", 1, nil), set("2", 1, map[string]string{"a": "b"}), "x", true, 2},
-		"what has another manager for the same field": {set("1", 1, nil), managed(set("2", 1, nil)), "x", true, 2},
+		"the same object once":                            {configMap("1"), configMap("1"), "x", true, 1},
+		"a changed object twice":                          {configMap("1"), configMap("2"), "x", true, 2},
+		"changed desired state twice":                     {configMap("1"), configMap("1"), "y", true, 2},
+		"an object that differed twice":                   {configMap("1"), configMap("1"), "x", false, 2},
+		"an object whose status changed once":             {set("1", 1, nil), set("2", 1, nil), "x", true, 1},
+		"an object whose spec changed twice":              {set("1", 1, nil), set("2", 2, nil), "x", true, 2},
+		"an object whose labels changed twice":            {set("1", 1, nil), set("2", 1, labels), "x", true, 2},
+		"an object whose managed fields changed twice":    {set("1", 1, nil), managed(set("2", 1, nil)), "x", true, 2},
+		"an object without generation that changed twice": {configMap("1"), managed(configMap("2")), "x", true, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			memory, compared := apply.NewComparisonCache(10), 0
-			compare := func() (bool, error) { compared++; return test.agreed, nil }
-			for _, asked := range []struct {
-				live   metav1.Object
-				wanted string
-			}{{test.first, "x"}, {test.second, test.wanted}} {
-				upToDate, err := memory.UpToDate(asked.live, asked.wanted, compare)
+			comparisons, compared := apply.NewComparisonCache(10), 0
+			compare := func() (bool, error) { compared++; return test.equal, nil }
+			for _, call := range []struct {
+				live metav1.Object
+				want string
+			}{{test.first, "x"}, {test.second, test.want}} {
+				upToDate, err := comparisons.UpToDate(call.live, call.want, compare)
 				require.NoError(t, err)
-				require.Equal(t, test.agreed, upToDate)
+				require.Equal(t, test.equal, upToDate)
 			}
 			require.Equal(t, test.compared, compared)
 		})
@@ -52,11 +56,11 @@ func TestComparesAgainOnlyWhatHasChanged(t *testing.T) {
 }
 
 func managed(object metav1.Object) metav1.Object {
-	object.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: "somebody"}})
+	object.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: "other"}})
 	return object
 }
 
-func TestWithoutAMemoryEverythingIsCompared(t *testing.T) {
+func TestNilComparisonCacheAlwaysCompares(t *testing.T) {
 	t.Parallel()
 	var none *apply.ComparisonCache
 	compared := 0

@@ -1,4 +1,5 @@
-// Package condition merges status conditions, so that a condition's transition time moves only when its status does.
+// Package condition builds and merges status conditions. The transition time of a condition changes only with its
+// status.
 package condition
 
 import (
@@ -7,35 +8,40 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
+
+	"github.com/weir-dev/weir/pkg/text"
 )
 
-// maxMessage is the longest message that the API accepts for a condition (metav1.Condition).
+// maxMessage is the longest message that metav1.Condition allows, in bytes.
 const maxMessage = 32768
 
-// True makes a condition that holds.
-func True(kind, reason, message string) metav1.Condition {
-	return build(kind, metav1.ConditionTrue, reason, message)
+// True returns a condition with status True.
+func True(conditionType, reason, message string) metav1.Condition {
+	return build(conditionType, metav1.ConditionTrue, reason, message)
 }
 
-// False makes a condition that does not hold.
-func False(kind, reason, message string) metav1.Condition {
-	return build(kind, metav1.ConditionFalse, reason, message)
+// False returns a condition with status False.
+func False(conditionType, reason, message string) metav1.Condition {
+	return build(conditionType, metav1.ConditionFalse, reason, message)
 }
 
-// Unknown makes a condition of which nothing is known yet.
-func Unknown(kind, reason, message string) metav1.Condition {
-	return build(kind, metav1.ConditionUnknown, reason, message)
+// Unknown returns a condition with status Unknown.
+func Unknown(conditionType, reason, message string) metav1.Condition {
+	return build(conditionType, metav1.ConditionUnknown, reason, message)
 }
 
-func build(kind string, status metav1.ConditionStatus, reason, message string) metav1.Condition {
-	if len(message) > maxMessage {
-		message = message[:maxMessage]
+func build(conditionType string, status metav1.ConditionStatus, reason, message string) metav1.Condition {
+	return metav1.Condition{
+		Type:    conditionType,
+		Status:  status,
+		Reason:  reason,
+		Message: text.Truncate(message, maxMessage),
 	}
-	return metav1.Condition{Type: kind, Status: status, Reason: reason, Message: message}
 }
 
-// Merge gives the conditions of want the observed generation, and the transition time that they had in old where their
-// status is still the same. Conditions of old that want does not name are dropped: want is all that its writer owns.
+// Merge returns want with the observed generation set. A condition whose status is the same in old keeps its transition
+// time; all others get now. Conditions that are only in old are dropped, because want must contain all conditions that
+// the writer owns.
 func Merge(old, want []metav1.Condition, generation int64, now time.Time) []metav1.Condition {
 	merged := make([]metav1.Condition, 0, len(want))
 	for _, c := range want {
@@ -49,7 +55,7 @@ func Merge(old, want []metav1.Condition, generation int64, now time.Time) []meta
 	return merged
 }
 
-// Apply turns conditions into their apply configurations.
+// Apply converts conditions to apply configurations.
 func Apply(conditions []metav1.Condition) []*metav1ac.ConditionApplyConfiguration {
 	applied := make([]*metav1ac.ConditionApplyConfiguration, 0, len(conditions))
 	for _, c := range conditions {

@@ -1,4 +1,4 @@
-// Package event records Kubernetes events (events.k8s.io/v1) about what a person would want to see.
+// Package event records Kubernetes events (events.k8s.io/v1).
 package event
 
 import (
@@ -8,48 +8,48 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/events"
+
+	"github.com/weir-dev/weir/pkg/text"
 )
 
-// maxNote is the longest note that the API accepts.
+// maxNote is the longest note that the API accepts, in bytes.
 const maxNote = 1024
 
-// Event is something that happened, as data: a pure decision names it, a Recorder writes it.
+// Event describes an event before it is recorded. Pure decisions return events; Record writes them.
 type Event struct {
 	// Type is corev1.EventTypeNormal or corev1.EventTypeWarning.
 	Type string
-	// Reason is why, in CamelCase: one of the service's documented reasons.
+	// Reason is one of the documented reasons of the service, in CamelCase.
 	Reason string
-	// Action is what was done or tried, in CamelCase.
+	// Action is the action that was taken or attempted, in CamelCase.
 	Action string
-	// Note is the sentence for people, without secrets.
+	// Note is the message for users. It must not contain secrets. Record shortens it to 1024 bytes.
 	Note string
 }
 
-// Normal makes an event of ordinary life.
+// Normal returns an event of type Normal.
 func Normal(reason, action, note string) Event {
 	return Event{Type: corev1.EventTypeNormal, Reason: reason, Action: action, Note: note}
 }
 
-// Warning makes an event that somebody should look into.
+// Warning returns an event of type Warning, for conditions that a user should look into.
 func Warning(reason, action, note string) Event {
 	return Event{Type: corev1.EventTypeWarning, Reason: reason, Action: action, Note: note}
 }
 
-// NewRecorder makes a recorder for the component and starts to send what it records until ctx ends.
-// The scheme has to know the kinds that events are recorded about.
-func NewRecorder(ctx context.Context, client kubernetes.Interface, scheme *runtime.Scheme, component string) events.EventRecorder {
+// NewRecorder returns a recorder for the component. It sends recorded events until ctx ends. scheme must contain the
+// kinds that events are recorded about.
+func NewRecorder(
+	ctx context.Context, client kubernetes.Interface, scheme *runtime.Scheme, component string,
+) events.EventRecorder {
 	broadcaster := events.NewBroadcaster(&events.EventSinkImpl{Interface: client.EventsV1()})
-	// Sending has no error to give: an API server that is away is tried again, and events are not worth a failure.
+	// StartRecordingToSinkWithContext fails only if ctx has ended. Failed requests are retried and then dropped.
 	_ = broadcaster.StartRecordingToSinkWithContext(ctx)
 	context.AfterFunc(ctx, broadcaster.Shutdown)
 	return broadcaster.NewRecorder(scheme, component)
 }
 
-// Record writes e about the object.
+// Record records e about the object.
 func Record(r events.EventRecorder, about runtime.Object, e Event) {
-	note := e.Note
-	if len(note) > maxNote {
-		note = note[:maxNote-3] + "..."
-	}
-	r.Eventf(about, nil, e.Type, e.Reason, e.Action, "%s", note)
+	r.Eventf(about, nil, e.Type, e.Reason, e.Action, "%s", text.Truncate(e.Note, maxNote))
 }

@@ -18,22 +18,27 @@ import (
 
 var about = &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "a", UID: "u"}}
 
-func TestAnEventReachesTheAPIWithEveryField(t *testing.T) {
+func TestRecordSendsAllFieldsToTheAPI(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	client := fake.NewClientset()
-	event.Record(event.NewRecorder(ctx, client, scheme.Scheme, "weir-test"), about, event.Warning("TaskFailed", "Restart", "task 1: 100% broken"))
+	recorder := event.NewRecorder(ctx, client, scheme.Scheme, "weir-test")
+	event.Record(recorder, about, event.Warning("TaskFailed", "Restart", "task 1: 100% broken"))
 	require.Eventually(t, func() bool {
 		list, err := client.EventsV1().Events("default").List(ctx, metav1.ListOptions{})
-		return err == nil && len(list.Items) == 1 && list.Items[0].Note == "task 1: 100% broken" &&
-			list.Items[0].Type == "Warning" && list.Items[0].Reason == "TaskFailed" && list.Items[0].Action == "Restart" && list.Items[0].Regarding.Name == "a"
+		if err != nil || len(list.Items) != 1 {
+			return false
+		}
+		e := list.Items[0]
+		return e.Note == "task 1: 100% broken" && e.Type == "Warning" && e.Reason == "TaskFailed" &&
+			e.Action == "Restart" && e.Regarding.Name == "a"
 	}, 10*time.Second, 5*time.Millisecond)
 }
 
-func TestANoteIsCutToWhatTheAPIAccepts(t *testing.T) {
+func TestRecordShortensNotesToTheLimitOfTheAPI(t *testing.T) {
 	t.Parallel()
 	recorder := events.NewFakeRecorder(1)
-	event.Record(recorder, about, event.Normal("Long", "Say", strings.Repeat("x", 2000)))
+	event.Record(recorder, about, event.Normal("Long", "Test", strings.Repeat("x", 2000)))
 	require.Equal(t, "Normal Long "+strings.Repeat("x", 1021)+"...", <-recorder.Events)
 }

@@ -1,0 +1,58 @@
+package apply
+
+import (
+	"context"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Batch is a sequence of writes that stops at the first error. A plan is written in its order:
+//
+//	b := apply.NewBatch(ctx, "connect-scheduler")
+//	apply.All(b, "Secret", client.CoreV1().Secrets(namespace), plan.Secrets)
+//	apply.All(b, "StatefulSet", client.AppsV1().StatefulSets(namespace), plan.StatefulSets)
+//	apply.DeleteAll(b, "Pod", client.CoreV1().Pods(namespace), plan.DeletePods)
+//	return b.Err()
+type Batch struct {
+	ctx     context.Context
+	manager string
+	err     error
+}
+
+// NewBatch returns an empty batch of writes by the field manager.
+func NewBatch(ctx context.Context, manager string) *Batch { return &Batch{ctx: ctx, manager: manager} }
+
+// Err returns the first error, a *WriteError, or nil.
+func (b *Batch) Err() error { return b.err }
+
+// Named is implemented by all generated apply configurations.
+type Named interface{ GetName() *string }
+
+// All applies objects in order unless an earlier write of the batch failed. kind names them in the error.
+func All[C Named, O metav1.Object](b *Batch, kind string, client Client[C, O], wants []C) {
+	for _, want := range wants {
+		if b.err != nil {
+			return
+		}
+		if _, err := Object(b.ctx, client, b.manager, want); err != nil {
+			name := ""
+			if want.GetName() != nil {
+				name = *want.GetName()
+			}
+			b.err = &WriteError{Verb: "apply", Kind: kind, Name: name, Err: err}
+		}
+	}
+}
+
+// DeleteAll deletes objects in order unless an earlier write of the batch failed. Objects that are already gone are no
+// error.
+func DeleteAll[O metav1.Object](b *Batch, kind string, client Deleter, objects []O) {
+	for _, object := range objects {
+		if b.err != nil {
+			return
+		}
+		if err := IgnoreGone(Delete(b.ctx, client, object)); err != nil {
+			b.err = &WriteError{Verb: "delete", Kind: kind, Name: object.GetName(), Err: err}
+		}
+	}
+}
