@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/weir-dev/weir/e2e/internal/rig"
+	"github.com/weir-dev/weir/e2e/internal/env"
 	"github.com/weir-dev/weir/pkg/testkit"
 	"github.com/weir-dev/weir/pkg/testkit/binaries"
 )
@@ -28,9 +28,9 @@ type demo struct {
 
 	root      string
 	cp        *testkit.ControlPlane
-	scheduler *rig.ConnectScheduler
-	runner    *rig.Process
-	world     *world
+	scheduler *env.ConnectScheduler
+	runner    *env.Process
+	objects   *objects
 	stopWatch context.CancelFunc
 
 	step  int
@@ -133,8 +133,8 @@ func (d *demo) until(ctx context.Context, holds func() error) error {
 			return nil
 		}
 		select {
-		case c := <-d.world.changes:
-			d.tell(c, d.world.take(c))
+		case c := <-d.objects.changes:
+			d.tell(c, d.objects.take(c))
 		case <-second.C:
 			if fault := d.fault(); fault != nil {
 				return fault
@@ -170,7 +170,7 @@ func (d *demo) close() error {
 	var errs []error
 	if d.stopWatch != nil {
 		d.stopWatch()
-		for _, shutdown := range d.world.shutdown {
+		for _, shutdown := range d.objects.shutdown {
 			shutdown()
 		}
 	}

@@ -13,18 +13,18 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/weir-dev/weir/e2e/internal/rig"
+	"github.com/weir-dev/weir/e2e/internal/env"
 	"github.com/weir-dev/weir/pkg/testkit"
 	"github.com/weir-dev/weir/pkg/testkit/binaries"
 )
 
 func (d *demo) build(ctx context.Context) error {
 	var err error
-	if d.root, err = rig.Root(); err != nil {
+	if d.root, err = env.Root(); err != nil {
 		return err
 	}
 	d.say("The first time, Go downloads and compiles all that they are made of: that takes minutes.")
-	if err := d.during("go build", func() error { return rig.Build(ctx, d.root, service) }); err != nil {
+	if err := d.during("go build", func() error { return env.Build(ctx, d.root, service) }); err != nil {
 		return err
 	}
 	d.done("bin/connect-scheduler and bin/fake-runner are up to date, after %s.", since(d.began))
@@ -62,7 +62,7 @@ func (d *demo) startControlPlane(ctx context.Context) error {
 
 func (d *demo) install(ctx context.Context) error {
 	d.screen.line(indent+"%s", d.screen.paint(cyan, "$ kubectl apply -k deploy/connect-scheduler"))
-	base, err := rig.Install(ctx, d.cp, d.root, service)
+	base, err := env.Install(ctx, d.cp, d.root, service)
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (d *demo) install(ctx context.Context) error {
 	d.note("not", yellow, "%s: simulated nodes would only pretend to run it;", strings.Join(byKind(base.LeftOut), ", "))
 	d.note("", "", "connect-scheduler runs beside the control plane, as a process of this machine")
 	if err := d.during("starting connect-scheduler", func() error {
-		d.scheduler, err = rig.StartConnectScheduler(ctx, d.cp, d.root)
+		d.scheduler, err = env.StartConnectScheduler(ctx, d.cp, d.root)
 		return err
 	}); err != nil {
 		return err
@@ -80,7 +80,7 @@ func (d *demo) install(ctx context.Context) error {
 	if err := d.checkRights(ctx); err != nil {
 		return err
 	}
-	if d.runner, err = rig.StartFakeRunner(d.cp, d.root); err != nil {
+	if d.runner, err = env.StartFakeRunner(d.cp, d.root); err != nil {
 		return err
 	}
 	if _, err := d.cp.Client().CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{}); err != nil {
@@ -89,7 +89,7 @@ func (d *demo) install(ctx context.Context) error {
 	// The watch goes on after this step.
 	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
 	d.stopWatch = stop
-	if d.world, err = watch(watching, d.cp.RESTConfig(), namespace); err != nil {
+	if d.objects, err = watch(watching, d.cp.RESTConfig(), namespace); err != nil {
 		stop()
 		d.stopWatch = nil
 		return err
@@ -100,7 +100,7 @@ func (d *demo) install(ctx context.Context) error {
 
 // checkRights asks the API server who the service is, and what it may and may not do.
 func (d *demo) checkRights(ctx context.Context) error {
-	account, err := d.cp.ServiceAccount(ctx, rig.Namespace, service)
+	account, err := d.cp.ServiceAccount(ctx, env.Namespace, service)
 	if err != nil {
 		return err
 	}

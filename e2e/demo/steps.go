@@ -11,7 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/weir-dev/weir/apis/contract"
-	"github.com/weir-dev/weir/e2e/internal/rig"
+	"github.com/weir-dev/weir/e2e/internal/env"
 	"github.com/weir-dev/weir/pkg/testkit/binaries"
 )
 
@@ -62,7 +62,7 @@ func (d *demo) applySeed(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	pods := d.world.podsOf("test")
+	pods := d.objects.podsOf("test")
 	var names []string
 	for _, pod := range pods {
 		names = append(names, pod.Name)
@@ -91,7 +91,7 @@ func (d *demo) applyClicks(ctx context.Context) error {
 		return err
 	}
 	hashes := map[string]bool{}
-	for _, task := range d.world.connectors["clicks"].Status.Tasks {
+	for _, task := range d.objects.connectors["clicks"].Status.Tasks {
 		hashes[task.ConfigHash] = true
 	}
 	if len(hashes) != 12 {
@@ -103,7 +103,7 @@ func (d *demo) applyClicks(ctx context.Context) error {
 
 // changeOneTask changes one key of one task's config.
 func (d *demo) changeOneTask(ctx context.Context) error {
-	before := d.world.uids("clicks")
+	before := d.objects.uids("clicks")
 	if err := d.kubectl(ctx, "patch", "kafkaconnector", "clicks", "--type=merge", "-p", `{"spec":{"connectorConfig":{"fake.task.7.flush.size":"500"}}}`); err != nil {
 		return err
 	}
@@ -112,11 +112,11 @@ func (d *demo) changeOneTask(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if restarted := d.world.restarted("clicks", before); !slices.Equal(restarted, want) {
+	if restarted := d.objects.restarted("clicks", before); !slices.Equal(restarted, want) {
 		return fmt.Errorf("restarted are %q, not %q", restarted, want)
 	}
 	rows := [][]string{{"POD", "AGE", "UID", ""}}
-	for _, pod := range d.world.podsOf("clicks") {
+	for _, pod := range d.objects.podsOf("clicks") {
 		row := []string{pod.Name, age(pod), string(pod.UID)[:8], d.screen.paint(dim, "as before")}
 		switch {
 		case before[pod.Name] == string(pod.UID):
@@ -141,14 +141,14 @@ func (d *demo) changeOneTask(ctx context.Context) error {
 func (d *demo) untilReady(ctx context.Context, name string, tasks int32, events ...string) (took string, err error) {
 	events = append(events, "AllRunning")
 	err = d.until(ctx, func() error {
-		if err := d.world.ready(name, tasks); err != nil {
+		if err := d.objects.ready(name, tasks); err != nil {
 			took = ""
 			return err
 		}
 		if took == "" {
 			took = since(d.began)
 		}
-		return d.world.told(name, d.began, events...)
+		return d.objects.told(name, d.began, events...)
 	})
 	return took, err
 }
@@ -157,12 +157,12 @@ func (d *demo) failTask(ctx context.Context) error {
 	why := contract.Termination{Reason: contract.ReasonTaskFailed, Message: "org.apache.kafka.connect.errors.ConnectException: the bucket clicks is gone"}
 	d.say("The simulated pod clicks-tasks-3 gets what a kubelet writes after its container has ended with an error.")
 	failed := time.Now()
-	if err := rig.Fail(ctx, d.cp.Client(), namespace, "clicks-tasks-3", why); err != nil {
+	if err := env.Fail(ctx, d.cp.Client(), namespace, "clicks-tasks-3", why); err != nil {
 		return err
 	}
 	var told time.Duration
 	if err := d.until(ctx, func() error {
-		c := d.world.connectors["clicks"]
+		c := d.objects.connectors["clicks"]
 		task := c.Status.Tasks[3]
 		if task.State != "Failed" || conditionOf(c, "Degraded").Status != metav1.ConditionTrue {
 			return fmt.Errorf("task 3 is %s, the connector %s", task.State, c.Status.State)
@@ -170,11 +170,11 @@ func (d *demo) failTask(ctx context.Context) error {
 		if told == 0 {
 			told = time.Since(failed)
 		}
-		return d.world.told("clicks", failed, "TaskFailed")
+		return d.objects.told("clicks", failed, "TaskFailed")
 	}); err != nil {
 		return err
 	}
-	c := d.world.connectors["clicks"]
+	c := d.objects.connectors["clicks"]
 	degraded := conditionOf(c, "Degraded")
 	if want := why.Reason + ": " + why.Message; c.Status.Tasks[3].LastError != want || c.Status.TaskSummary != "11/12" || c.Status.State != "Degraded" {
 		return fmt.Errorf("the status says %s %s %q, not Degraded 11/12 %q", c.Status.State, c.Status.TaskSummary, c.Status.Tasks[3].LastError, want)
@@ -187,13 +187,13 @@ func (d *demo) failTask(ctx context.Context) error {
 }
 
 func (d *demo) recoverTask(ctx context.Context) error {
-	if err := rig.Recover(ctx, d.cp.Client(), namespace, "clicks-tasks-3"); err != nil {
+	if err := env.Recover(ctx, d.cp.Client(), namespace, "clicks-tasks-3"); err != nil {
 		return err
 	}
 	if _, err := d.untilReady(ctx, "clicks", 12, "TaskRecovered"); err != nil {
 		return err
 	}
-	if restarts := d.world.connectors["clicks"].Status.Restarts; restarts != 1 {
+	if restarts := d.objects.connectors["clicks"].Status.Restarts; restarts != 1 {
 		return fmt.Errorf("the status counts %d restarts, not 1", restarts)
 	}
 	d.done("Running 12/12 again, with one restart counted.")
@@ -201,7 +201,7 @@ func (d *demo) recoverTask(ctx context.Context) error {
 }
 
 func (d *demo) scale(ctx context.Context) error {
-	before := d.world.uids("test")
+	before := d.objects.uids("test")
 	if err := d.kubectl(ctx, "scale", "kafkaconnector", "test", "--replicas=5"); err != nil {
 		return err
 	}
@@ -209,7 +209,7 @@ func (d *demo) scale(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if restarted := d.world.restarted("test", before); !slices.Equal(restarted, []string{"test-connector-0"}) {
+	if restarted := d.objects.restarted("test", before); !slices.Equal(restarted, []string{"test-connector-0"}) {
 		return fmt.Errorf("restarted are %q, not only the connector", restarted)
 	}
 	d.done("Five tasks, after %s; test-tasks-0, -1 and -2 never stopped. An autoscaler can do the same.", took)
@@ -217,21 +217,21 @@ func (d *demo) scale(ctx context.Context) error {
 }
 
 func (d *demo) pause(ctx context.Context) error {
-	before := d.world.uids("clicks")
+	before := d.objects.uids("clicks")
 	if err := d.kubectl(ctx, "patch", "kafkaconnector", "clicks", "--type=merge", "-p", `{"spec":{"state":"paused"}}`); err != nil {
 		return err
 	}
 	if err := d.until(ctx, func() error {
-		if c := d.world.connectors["clicks"]; c.Status.State != "Paused" {
+		if c := d.objects.connectors["clicks"]; c.Status.State != "Paused" {
 			return fmt.Errorf("the connector is %s, not Paused", c.Status.State)
 		}
-		if pods := d.world.podsOf("clicks"); len(pods) != 1 || before[pods[0].Name] != string(pods[0].UID) {
+		if pods := d.objects.podsOf("clicks"); len(pods) != 1 || before[pods[0].Name] != string(pods[0].UID) {
 			return fmt.Errorf("there are %d pods, not just the connector's as it was", len(pods))
 		}
-		if err := d.world.ready("clicks", 0); err != nil {
+		if err := d.objects.ready("clicks", 0); err != nil {
 			return err
 		}
-		return d.world.told("clicks", d.began, "Scaled", "Paused")
+		return d.objects.told("clicks", d.began, "Scaled", "Paused")
 	}); err != nil {
 		return err
 	}

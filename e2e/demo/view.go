@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/duration"
 
 	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
-	"github.com/weir-dev/weir/e2e/internal/rig"
+	"github.com/weir-dev/weir/e2e/internal/env"
 )
 
 // indent is before everything that belongs to a step.
@@ -54,11 +54,11 @@ func (d *demo) tellPod(pod *corev1.Pod, before metav1.Object, gone bool) {
 	switch {
 	case gone:
 		d.note("gone", yellow, "Pod %s", pod.Name)
-	case rig.Ready(pod) && (was == nil || !rig.Ready(was) || was.UID != pod.UID):
+	case env.Ready(pod) && (was == nil || !env.Ready(was) || was.UID != pod.UID):
 		d.note("ready", green, "Pod %s on %s", pod.Name, pod.Spec.NodeName)
 	case pod.Status.Phase == corev1.PodSucceeded:
 		d.note("done", green, "Pod %s", pod.Name)
-	case was != nil && rig.Ready(was) && was.UID == pod.UID && pod.DeletionTimestamp == nil:
+	case was != nil && env.Ready(was) && was.UID == pod.UID && pod.DeletionTimestamp == nil:
 		d.note("broken", red, "Pod %s", pod.Name)
 	}
 }
@@ -85,20 +85,20 @@ func (d *demo) note(what, colour, format string, args ...any) {
 
 // table is what `kubectl get kafkaconnectors` prints; a terminal also shows a dot for each pod.
 func (d *demo) table() []string {
-	if d.world == nil || len(d.world.connectors) == 0 {
+	if d.objects == nil || len(d.objects.connectors) == 0 {
 		return nil
 	}
 	rows := [][]string{{"NAME", "STATE", "TASKS", "RESTARTS", "AGE"}}
 	if d.screen.tty {
 		rows[0] = append(rows[0], d.screen.paint(dim, "connector, tasks"))
 	}
-	names := make([]string, 0, len(d.world.connectors))
-	for name := range d.world.connectors {
+	names := make([]string, 0, len(d.objects.connectors))
+	for name := range d.objects.connectors {
 		names = append(names, name)
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		c := d.world.connectors[name]
+		c := d.objects.connectors[name]
 		row := []string{name, d.stateOf(c), c.Status.TaskSummary, fmt.Sprint(c.Status.Restarts), age(c)}
 		if d.screen.tty {
 			row = append(row, d.dots(c))
@@ -126,7 +126,7 @@ func (d *demo) dots(c *connectv1.KafkaConnector) string {
 	var b strings.Builder
 	pods := map[string]*corev1.Pod{}
 	last := int(c.Status.TasksDesired)
-	for _, pod := range d.world.podsOf(c.Name) {
+	for _, pod := range d.objects.podsOf(c.Name) {
 		pods[pod.Name] = pod
 		if strings.HasPrefix(pod.Name, c.Name+"-tasks-") {
 			last = max(last, index(pod)+1)
@@ -143,7 +143,7 @@ func (d *demo) dot(pod *corev1.Pod) string {
 	switch {
 	case pod == nil:
 		return d.screen.paint(dim, "○")
-	case rig.Ready(pod):
+	case env.Ready(pod):
 		return d.screen.paint(green, "●")
 	case pod.DeletionTimestamp == nil && len(pod.Status.ContainerStatuses) > 0 && pod.Status.ContainerStatuses[0].State.Waiting != nil &&
 		pod.Status.ContainerStatuses[0].LastTerminationState.Terminated != nil:

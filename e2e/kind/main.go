@@ -20,9 +20,9 @@ import (
 	"sigs.k8s.io/kind/pkg/apis/config/defaults"
 
 	"github.com/weir-dev/weir/e2e/kind/internal/cluster"
+	"github.com/weir-dev/weir/e2e/kind/internal/env"
 	"github.com/weir-dev/weir/e2e/kind/internal/suite"
 	"github.com/weir-dev/weir/e2e/kind/internal/suites"
-	"github.com/weir-dev/weir/e2e/kind/internal/world"
 	"github.com/weir-dev/weir/pkg/testkit/binaries"
 )
 
@@ -112,7 +112,7 @@ func run(ctx context.Context, name, chosen string, clean, up bool) error {
 }
 
 func work(ctx context.Context, c *cluster.Cluster, kubectl, root, artifacts, chosen string, say func(string, ...any)) error {
-	w, err := world.New(c.Kubeconfig(), kubectl, root)
+	w, err := env.New(c.Kubeconfig(), kubectl, root)
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ import (
 
 	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
 	"github.com/weir-dev/weir/apis/contract"
-	"github.com/weir-dev/weir/e2e/internal/rig"
+	"github.com/weir-dev/weir/e2e/internal/env"
 	"github.com/weir-dev/weir/pkg/testkit"
 )
 
@@ -102,30 +102,30 @@ func create(ctx context.Context, client dynamic.Interface, belongings []object) 
 // bare has a client create the same objects, KafkaConnectors too, with nobody who acts on them, at the same pace and with the same
 // rights; and waits for the same pods.
 func bare(ctx context.Context, o options, root string, made objects) (_ side, err error) {
-	g, err := lay(ctx, o, root)
+	e, err := lay(ctx, o, root)
 	if err != nil {
 		return side{}, err
 	}
-	defer func() { err = errors.Join(err, g.close()) }()
-	client, err := g.bareClient(ctx, o)
+	defer func() { err = errors.Join(err, e.close()) }()
+	client, err := e.bareClient(ctx, o)
 	if err != nil {
 		return side{}, err
 	}
-	rig.Say("the bare client creates the objects of %d connectors", len(made))
-	asked, err := requests(ctx, g.cp)
+	env.Say("the bare client creates the objects of %d connectors", len(made))
+	asked, err := requests(ctx, e.cp)
 	if err != nil {
 		return side{}, err
 	}
-	before, began := cpu(g.cp.Dir()), time.Now()
+	before, began := cpu(e.cp.Dir()), time.Now()
 	creating := make(chan error, 1)
 	go func() {
 		creating <- each(o.workers, len(made), func(i int) error { return create(ctx, client, made[i]) })
 	}()
-	if err := g.until(ctx, "the pods of the bare client", nil, func() error { return g.podsReady(o.pods()) }); err != nil {
+	if err := e.until(ctx, "the pods of the bare client", nil, func() error { return e.podsReady(o.pods()) }); err != nil {
 		return side{}, errors.Join(err, ended(creating))
 	}
 	took := time.Since(began)
-	is := side{converged: took, podsReady: took, cpu: spent(before, cpu(g.cp.Dir()))}
+	is := side{converged: took, podsReady: took, cpu: spent(before, cpu(e.cp.Dir()))}
 	if is.requests, err = asked(); err != nil {
 		return is, err
 	}
@@ -134,8 +134,8 @@ func bare(ctx context.Context, o options, root string, made objects) (_ side, er
 
 // bareClient is under the service's own account, which may make KafkaConnectors too: for administrators the API server does less, as it
 // does not ask whether a Role gives away more than its maker has.
-func (g *ground) bareClient(ctx context.Context, o options) (dynamic.Interface, error) {
-	_, err := g.cp.ApplyYAML(ctx, "", `
+func (e *environment) bareClient(ctx context.Context, o options) (dynamic.Interface, error) {
+	_, err := e.cp.ApplyYAML(ctx, "", `
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata: {name: bare-client}
@@ -145,12 +145,12 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
 metadata: {name: bare-client}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: bare-client}
-subjects: [{kind: ServiceAccount, name: `+service+`, namespace: `+rig.Namespace+`}]
+subjects: [{kind: ServiceAccount, name: `+service+`, namespace: `+env.Namespace+`}]
 `)
 	if err != nil {
 		return nil, err
 	}
-	connection, err := g.cp.ServiceAccount(ctx, rig.Namespace, service)
+	connection, err := e.cp.ServiceAccount(ctx, env.Namespace, service)
 	if err != nil {
 		return nil, err
 	}
@@ -159,10 +159,10 @@ subjects: [{kind: ServiceAccount, name: `+service+`, namespace: `+rig.Namespace+
 	if err != nil {
 		return nil, fmt.Errorf("make a client: %w", err)
 	}
-	reviews := g.cp.Client().AuthorizationV1().SubjectAccessReviews()
+	reviews := e.cp.Client().AuthorizationV1().SubjectAccessReviews()
 	return client, testkit.Poll(ctx, "the rights of the bare client", func(ctx context.Context) error {
 		review, err := reviews.Create(ctx, &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
-			User:               "system:serviceaccount:" + rig.Namespace + ":" + service,
+			User:               "system:serviceaccount:" + env.Namespace + ":" + service,
 			ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: o.namespace(0), Verb: "create", Group: connectors.Group, Resource: connectors.Resource},
 		}}, metav1.CreateOptions{})
 		if err == nil && !review.Status.Allowed {

@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/weir-dev/weir/e2e/internal/rig"
+	"github.com/weir-dev/weir/e2e/internal/env"
 	"github.com/weir-dev/weir/pkg/testkit/binaries"
 )
 
@@ -66,12 +66,12 @@ func run(ctx context.Context, o options) error {
 	if err := o.validate(); err != nil {
 		return err
 	}
-	root, err := rig.Root()
+	root, err := env.Root()
 	if err != nil {
 		return err
 	}
-	rig.Say("building %s", service)
-	if err := rig.Build(ctx, root, service); err != nil {
+	env.Say("building %s", service)
+	if err := env.Build(ctx, root, service); err != nil {
 		return err
 	}
 	if _, err := binaries.Ensure(ctx, os.Stderr); err != nil {

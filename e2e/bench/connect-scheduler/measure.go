@@ -13,17 +13,17 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/weir-dev/weir/apis/contract"
-	"github.com/weir-dev/weir/e2e/internal/rig"
+	"github.com/weir-dev/weir/e2e/internal/env"
 )
 
 // idle looks on while nothing happens.
-func (r *report) idle(ctx context.Context, o options, _ *ground, s *rig.ConnectScheduler) error {
-	rig.Say("looking on for %s while nothing happens", o.idle)
+func (r *report) idle(ctx context.Context, o options, _ *environment, s *env.ConnectScheduler) error {
+	env.Say("looking on for %s while nothing happens", o.idle)
 	before, err := count(ctx, s)
 	if err != nil {
 		return err
 	}
-	if err := rig.Wait(ctx, o.idle); err != nil {
+	if err := env.Wait(ctx, o.idle); err != nil {
 		return err
 	}
 	after, err := count(ctx, s)
@@ -43,18 +43,18 @@ type touched struct {
 }
 
 // changes adds, changes and deletes one connector among all the others.
-func (r *report) changes(ctx context.Context, o options, g *ground, s *rig.ConnectScheduler) error {
-	rig.Say("adding, changing and deleting one connector")
+func (r *report) changes(ctx context.Context, o options, e *environment, s *env.ConnectScheduler) error {
+	env.Say("adding, changing and deleting one connector")
 	added, changed, deleted := o.connectors, o.connectors/2, o.connectors/3
-	connectors := g.weir.IoV1()
+	connectors := e.weir.IoV1()
 	for _, step := range []struct {
 		what string
 		of   int
 		act  func() error
 		done func() error
 	}{
-		{"add one", added, func() error { return g.create(ctx, o, added) }, func() error {
-			if c := g.connector(o.namespace(added), name(added)); c == nil || !isReady(c, o.tasks) {
+		{"add one", added, func() error { return e.create(ctx, o, added) }, func() error {
+			if c := e.connector(o.namespace(added), name(added)); c == nil || !isReady(c, o.tasks) {
 				return errors.New("it is not Ready")
 			}
 			return nil
@@ -64,7 +64,7 @@ func (r *report) changes(ctx context.Context, o options, g *ground, s *rig.Conne
 				[]byte(`{"spec":{"connectorConfig":{"fake.task.0.key":"value"}}}`), metav1.PatchOptions{})
 			return err
 		}, func() error {
-			if c := g.connector(o.namespace(changed), name(changed)); c == nil || c.Generation < 2 || !isReady(c, o.tasks) {
+			if c := e.connector(o.namespace(changed), name(changed)); c == nil || c.Generation < 2 || !isReady(c, o.tasks) {
 				return errors.New("it is not Ready again")
 			}
 			return nil
@@ -72,10 +72,10 @@ func (r *report) changes(ctx context.Context, o options, g *ground, s *rig.Conne
 		{"delete one", deleted, func() error {
 			return connectors.KafkaConnectors(o.namespace(deleted)).Delete(ctx, name(deleted), metav1.DeleteOptions{})
 		}, func() error {
-			if g.connector(o.namespace(deleted), name(deleted)) != nil {
+			if e.connector(o.namespace(deleted), name(deleted)) != nil {
 				return errors.New("it is still there")
 			}
-			for _, object := range g.pods.GetStore().List() {
+			for _, object := range e.pods.GetStore().List() {
 				if pod := object.(*corev1.Pod); pod.Labels[contract.LabelConnector] == name(deleted) {
 					return fmt.Errorf("pod %s is still there", pod.Name)
 				}
@@ -83,7 +83,7 @@ func (r *report) changes(ctx context.Context, o options, g *ground, s *rig.Conne
 			return nil
 		}},
 	} {
-		uids := g.uids(name(step.of))
+		uids := e.uids(name(step.of))
 		before, err := count(ctx, s)
 		if err != nil {
 			return err
@@ -92,7 +92,7 @@ func (r *report) changes(ctx context.Context, o options, g *ground, s *rig.Conne
 		if err := step.act(); err != nil {
 			return fmt.Errorf("%s: %w", step.what, err)
 		}
-		if err := g.until(ctx, step.what, s, step.done); err != nil {
+		if err := e.until(ctx, step.what, s, step.done); err != nil {
 			return err
 		}
 		took := time.Since(began)
@@ -103,36 +103,36 @@ func (r *report) changes(ctx context.Context, o options, g *ground, s *rig.Conne
 		if err != nil {
 			return err
 		}
-		others, now := 0, g.uids(name(step.of))
+		others, now := 0, e.uids(name(step.of))
 		for pod, uid := range uids {
 			if now[pod] != uid {
 				others++
 			}
 		}
 		wrote := after.since(before)
-		rig.Say("%s: %v", step.what, wrote.writes)
+		env.Say("%s: %v", step.what, wrote.writes)
 		r.touched = append(r.touched, touched{step.what, took, others, wrote.written()})
 	}
 	return nil
 }
 
 // failures lets tasks fail one after the other, and measures how soon each is in the status.
-func (r *report) failures(ctx context.Context, o options, g *ground, s *rig.ConnectScheduler) error {
-	rig.Say("letting %d tasks fail", o.failures)
+func (r *report) failures(ctx context.Context, o options, e *environment, s *env.ConnectScheduler) error {
+	env.Say("letting %d tasks fail", o.failures)
 	why := contract.Termination{Reason: contract.ReasonTaskFailed, Message: "the benchmark wants it so"}
 	for n := range o.failures {
 		i := n * max(1, o.connectors/max(1, o.failures)) % o.connectors
-		if g.connector(o.namespace(i), name(i)) == nil {
+		if e.connector(o.namespace(i), name(i)) == nil {
 			continue // the one that was deleted
 		}
 		task := n % o.tasks
 		pod := name(i) + "-tasks-" + strconv.Itoa(task)
 		began := time.Now()
-		if err := rig.Fail(ctx, g.kube, o.namespace(i), pod, why); err != nil {
+		if err := env.Fail(ctx, e.kube, o.namespace(i), pod, why); err != nil {
 			return err
 		}
-		if err := g.until(ctx, "the failure of "+pod, s, func() error {
-			c := g.connector(o.namespace(i), name(i))
+		if err := e.until(ctx, "the failure of "+pod, s, func() error {
+			c := e.connector(o.namespace(i), name(i))
 			if c == nil || len(c.Status.Tasks) <= task || c.Status.Tasks[task].State != "Failed" {
 				return errors.New("it is not in the status")
 			}

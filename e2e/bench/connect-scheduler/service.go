@@ -11,7 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
-	"github.com/weir-dev/weir/e2e/internal/rig"
+	"github.com/weir-dev/weir/e2e/internal/env"
 	"github.com/weir-dev/weir/pkg/testkit"
 )
 
@@ -24,7 +24,7 @@ type counts struct {
 	cpu        float64
 }
 
-func count(ctx context.Context, s *rig.ConnectScheduler) (counts, error) {
+func count(ctx context.Context, s *env.ConnectScheduler) (counts, error) {
 	m, err := s.Metrics(ctx)
 	if err != nil {
 		return counts{}, err
@@ -53,12 +53,12 @@ func (c counts) written() float64 {
 
 // withService has connect-scheduler make everything. The first time it also measures what goes beyond the time to converge.
 func withService(ctx context.Context, o options, root string, first bool, found *report, made *objects) (_ side, err error) {
-	g, err := lay(ctx, o, root)
+	e, err := lay(ctx, o, root)
 	if err != nil {
 		return side{}, err
 	}
-	defer func() { err = errors.Join(err, g.close()) }()
-	s, err := rig.StartConnectScheduler(ctx, g.cp, root, "--workers="+strconv.Itoa(o.workers),
+	defer func() { err = errors.Join(err, e.close()) }()
+	s, err := env.StartConnectScheduler(ctx, e.cp, root, "--workers="+strconv.Itoa(o.workers),
 		"--kube-api-qps="+strconv.Itoa(o.qps), "--kube-api-burst="+strconv.Itoa(o.burst))
 	if err != nil {
 		return side{}, err
@@ -67,12 +67,12 @@ func withService(ctx context.Context, o options, root string, first bool, found 
 	if err := quiet(ctx, s); err != nil {
 		return side{}, err
 	}
-	empty, _ := rig.Memory(s.PID())
+	empty, _ := env.Memory(s.PID())
 	start, err := count(ctx, s)
 	if err != nil {
 		return side{}, err
 	}
-	is, err := converge(ctx, o, g, s)
+	is, err := converge(ctx, o, e, s)
 	if err != nil || !first {
 		return is, err
 	}
@@ -85,12 +85,12 @@ func withService(ctx context.Context, o options, root string, first bool, found 
 		return is, err
 	}
 	found.converging = end.since(start)
-	found.full, found.peak = rig.Memory(s.PID())
-	if *made, err = collect(ctx, g.cp); err != nil {
+	found.full, found.peak = env.Memory(s.PID())
+	if *made, err = collect(ctx, e.cp); err != nil {
 		return is, err
 	}
-	for _, measure := range []func(context.Context, options, *ground, *rig.ConnectScheduler) error{found.idle, found.changes, found.failures} {
-		if err := measure(ctx, o, g, s); err != nil {
+	for _, measure := range []func(context.Context, options, *environment, *env.ConnectScheduler) error{found.idle, found.changes, found.failures} {
+		if err := measure(ctx, o, e, s); err != nil {
 			return is, err
 		}
 	}
@@ -98,28 +98,28 @@ func withService(ctx context.Context, o options, root string, first bool, found 
 }
 
 // converge creates all KafkaConnectors and waits until all are Ready.
-func converge(ctx context.Context, o options, g *ground, s *rig.ConnectScheduler) (side, error) {
-	rig.Say("%s gets %d KafkaConnectors of %d tasks", service, o.connectors, o.tasks)
+func converge(ctx context.Context, o options, e *environment, s *env.ConnectScheduler) (side, error) {
+	env.Say("%s gets %d KafkaConnectors of %d tasks", service, o.connectors, o.tasks)
 	is := side{}
-	asked, err := requests(ctx, g.cp)
+	asked, err := requests(ctx, e.cp)
 	if err != nil {
 		return side{}, err
 	}
-	before, began := cpu(g.cp.Dir()), time.Now()
+	before, began := cpu(e.cp.Dir()), time.Now()
 	creating := make(chan error, 1)
 	go func() {
-		creating <- each(o.workers, o.connectors, func(i int) error { return g.create(ctx, o, i) })
+		creating <- each(o.workers, o.connectors, func(i int) error { return e.create(ctx, o, i) })
 	}()
-	if err := g.until(ctx, "all KafkaConnectors to be Ready", s, func() error {
-		if is.podsReady == 0 && g.podsReady(o.pods()) == nil {
+	if err := e.until(ctx, "all KafkaConnectors to be Ready", s, func() error {
+		if is.podsReady == 0 && e.podsReady(o.pods()) == nil {
 			is.podsReady = time.Since(began)
 		}
-		return g.connectorsReady(o.connectors, o.tasks)
+		return e.connectorsReady(o.connectors, o.tasks)
 	}); err != nil {
 		return side{}, errors.Join(err, ended(creating))
 	}
 	is.converged = time.Since(began)
-	is.cpu = spent(before, cpu(g.cp.Dir()))
+	is.cpu = spent(before, cpu(e.cp.Dir()))
 	if is.requests, err = asked(); err != nil {
 		return is, err
 	}
@@ -128,9 +128,9 @@ func converge(ctx context.Context, o options, g *ground, s *rig.ConnectScheduler
 
 // requests begins to count what the API server is asked; what it returns tells how much that was.
 func requests(ctx context.Context, cp *testkit.ControlPlane) (func() (map[string]float64, error), error) {
-	before, err := rig.ServerMetrics(ctx, cp)
+	before, err := env.ServerMetrics(ctx, cp)
 	return func() (map[string]float64, error) {
-		after, err := rig.ServerMetrics(ctx, cp)
+		after, err := env.ServerMetrics(ctx, cp)
 		if err != nil {
 			return nil, err
 		}
@@ -144,9 +144,9 @@ func requests(ctx context.Context, cp *testkit.ControlPlane) (func() (map[string
 
 func name(i int) string { return fmt.Sprintf("connector-%04d", i) }
 
-func (g *ground) create(ctx context.Context, o options, i int) error {
+func (e *environment) create(ctx context.Context, o options, i int) error {
 	workload := &connectv1.WorkloadSpec{Image: "ghcr.io/weir-dev/connect-runner:latest"}
-	_, err := g.weir.IoV1().KafkaConnectors(o.namespace(i)).Create(ctx, &connectv1.KafkaConnector{
+	_, err := e.weir.IoV1().KafkaConnectors(o.namespace(i)).Create(ctx, &connectv1.KafkaConnector{
 		ObjectMeta: metav1.ObjectMeta{Name: name(i)},
 		Spec: connectv1.KafkaConnectorSpec{
 			Connector: workload, Task: workload,
@@ -166,7 +166,7 @@ func (g *ground) create(ctx context.Context, o options, i int) error {
 }
 
 // quiet waits until the service has written and reconciled nothing for a while.
-func quiet(ctx context.Context, s *rig.ConnectScheduler) error {
+func quiet(ctx context.Context, s *env.ConnectScheduler) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
 	last, err := count(ctx, s)
@@ -174,7 +174,7 @@ func quiet(ctx context.Context, s *rig.ConnectScheduler) error {
 		return err
 	}
 	for still := 0; still < 3; {
-		if err := rig.Wait(ctx, time.Second); err != nil {
+		if err := env.Wait(ctx, time.Second); err != nil {
 			return fmt.Errorf("wait for %s to be quiet: %w", service, err)
 		}
 		now, err := count(ctx, s)

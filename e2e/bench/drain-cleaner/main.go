@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/weir-dev/weir/e2e/internal/rig"
+	"github.com/weir-dev/weir/e2e/internal/env"
 	"github.com/weir-dev/weir/pkg/testkit"
 	"github.com/weir-dev/weir/pkg/testkit/binaries"
 )
@@ -62,12 +62,12 @@ func run(ctx context.Context, o options) (err error) {
 	if min(o.rate, o.rounds, o.namespaces) < 1 || o.policies < 0 || min(o.duration, o.idle) <= 0 {
 		return errors.New("-rate, -rounds, -namespaces, -duration and -idle must be more than 0, and -policies not less")
 	}
-	root, err := rig.Root()
+	root, err := env.Root()
 	if err != nil {
 		return err
 	}
 	fmt.Fprintln(os.Stderr, "building "+service)
-	if err := rig.Build(ctx, root, service); err != nil {
+	if err := env.Build(ctx, root, service); err != nil {
 		return err
 	}
 	if _, err := binaries.Ensure(ctx, os.Stderr); err != nil {
@@ -120,12 +120,12 @@ func measure(ctx context.Context, o options, start func(context.Context, string)
 	if _, err := stream(ctx, o.rate, 2*time.Second, s, dir, review); err != nil {
 		return err
 	}
-	idle, _ := rig.Memory(s.pid())
+	idle, _ := env.Memory(s.pid())
 	l, err := stream(ctx, o.rate, o.duration, s, dir, review)
 	if err != nil {
 		return err
 	}
-	after, _ := rig.Memory(s.pid())
+	after, _ := env.Memory(s.pid())
 	fmt.Printf("%-16s %9s %9s %9s %9s %8d %7d   ready in %s, resident %.1f MiB, then %.1f MiB\n", s.name,
 		l.quantile(.5), l.quantile(.9), l.quantile(.99), l.quantile(1), len(l.took), l.failed, ready.Round(time.Millisecond), idle, after)
 	return nil

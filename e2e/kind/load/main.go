@@ -79,7 +79,7 @@ func makeTopic(ctx context.Context, o options) error {
 	return err
 }
 
-// tally is read by the suites: see world.Tally.
+// tally is read by the suites: see env.Tally.
 type tally struct {
 	Records  int64            `json:"records"`
 	Distinct int64            `json:"distinct"`

@@ -13,8 +13,8 @@ import (
 
 	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
 	"github.com/weir-dev/weir/apis/contract"
+	"github.com/weir-dev/weir/e2e/kind/internal/env"
 	"github.com/weir-dev/weir/e2e/kind/internal/suite"
-	"github.com/weir-dev/weir/e2e/kind/internal/world"
 )
 
 const (
@@ -23,41 +23,41 @@ const (
 	counting = "test"
 )
 
-func (h *here) connect(ctx context.Context, p *suite.Proof) error {
-	if err := h.install(ctx, "connect-scheduler", "connect-scheduler"); err != nil {
+func (e *environment) connect(ctx context.Context, p *suite.Proof) error {
+	if err := e.install(ctx, "connect-scheduler", "connect-scheduler"); err != nil {
 		return err
 	}
-	if err := h.oneBroker(ctx, connectSpace); err != nil {
+	if err := e.oneBroker(ctx, connectSpace); err != nil {
 		return err
 	}
 	return steps(ctx, p, []step{
-		{"a connector of three tasks is four pods, and all tasks move records", patience, h.threeTasks},
-		{"a task that runs out of memory is restarted alone, and says why", patience, h.outOfMemory},
-		{"a worker node is lost: its pods come back elsewhere, nobody else restarts", 2 * patience, h.nodeLost},
-		{"a changed configuration reaches every task, and offsets are kept", patience, h.configChange},
-		{"kubectl scale changes the number of tasks; those that stay are left alone", patience, h.scale},
-		{"paused: no tasks, the connector stays; stopped: neither; running: all again", 2 * patience, h.pauseAndStop},
-		{"a configuration that cannot be right is refused, or named and curable", patience, h.rejected},
-		{"no record was lost in all this", patience, h.nothingLost},
-		{"a plugin comes from an image of its own, mounted as a volume", patience, h.pluginImage},
-		{"offsets of a stopped connector are listed and reset on request", 2 * patience, h.offsets},
+		{"a connector of three tasks is four pods, and all tasks move records", patience, e.threeTasks},
+		{"a task that runs out of memory is restarted alone, and says why", patience, e.outOfMemory},
+		{"a worker node is lost: its pods come back elsewhere, nobody else restarts", 2 * patience, e.nodeLost},
+		{"a changed configuration reaches every task, and offsets are kept", patience, e.configChange},
+		{"kubectl scale changes the number of tasks; those that stay are left alone", patience, e.scale},
+		{"paused: no tasks, the connector stays; stopped: neither; running: all again", 2 * patience, e.pauseAndStop},
+		{"a configuration that cannot be right is refused, or named and curable", patience, e.rejected},
+		{"no record was lost in all this", patience, e.nothingLost},
+		{"a plugin comes from an image of its own, mounted as a volume", patience, e.pluginImage},
+		{"offsets of a stopped connector are listed and reset on request", 2 * patience, e.offsets},
 	})
 }
 
-func (h *here) threeTasks(ctx context.Context) (string, error) {
+func (e *environment) threeTasks(ctx context.Context) (string, error) {
 	applied := time.Now()
-	if err := h.ApplyFile(ctx, connectSpace, "connector.yaml", "NAME", counting, "TASKS", "3"); err != nil {
+	if err := e.ApplyFile(ctx, connectSpace, "connector.yaml", "NAME", counting, "TASKS", "3"); err != nil {
 		return "", err
 	}
-	tally, err := h.moving(ctx, connectSpace, counting, world.Tally{}, 3)
+	tally, err := e.moving(ctx, connectSpace, counting, env.Tally{}, 3)
 	if err != nil {
 		return "", err
 	}
 	took := time.Since(applied)
-	if _, err := h.Connector(ctx, connectSpace, counting, world.Running(3)); err != nil {
+	if _, err := e.Connector(ctx, connectSpace, counting, env.Running(3)); err != nil {
 		return "", err
 	}
-	pods, err := h.Pods(ctx, connectSpace, ofConnector(counting))
+	pods, err := e.Pods(ctx, connectSpace, ofConnector(counting))
 	if err != nil || len(pods) != 4 {
 		return "", fmt.Errorf("there are %d pods, not 4: %w", len(pods), err)
 	}
@@ -65,13 +65,13 @@ func (h *here) threeTasks(ctx context.Context) (string, error) {
 }
 
 // outOfMemory lets the newest of three tasks use up its heap, while the others are past the number at which that happens.
-func (h *here) outOfMemory(ctx context.Context) (string, error) {
+func (e *environment) outOfMemory(ctx context.Context) (string, error) {
 	const name = "hungry"
-	if err := h.ApplyFile(ctx, connectSpace, "connector.yaml", "NAME", name, "TASKS", "2"); err != nil {
+	if err := e.ApplyFile(ctx, connectSpace, "connector.yaml", "NAME", name, "TASKS", "2"); err != nil {
 		return "", err
 	}
-	err := world.Until(ctx, "50 records of both tasks", func(ctx context.Context) error {
-		tally, err := h.Count(ctx, connectSpace, name)
+	err := env.Until(ctx, "50 records of both tasks", func(ctx context.Context) error {
+		tally, err := e.Count(ctx, connectSpace, name)
 		if err == nil && (tally.PerKey["0"] < 50 || tally.PerKey["1"] < 50) {
 			err = fmt.Errorf("there are %v", tally.PerKey)
 		}
@@ -80,11 +80,11 @@ func (h *here) outOfMemory(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := h.merge(ctx, connectSpace, name, `{"spec":{"connectorConfig":{"tasks.max":"3","fail.at":"20","fail.with":"memory"}}}`); err != nil {
+	if err := e.merge(ctx, connectSpace, name, `{"spec":{"connectorConfig":{"tasks.max":"3","fail.at":"20","fail.with":"memory"}}}`); err != nil {
 		return "", err
 	}
 	var failed connectv1.TaskStatus
-	if _, err := h.Connector(ctx, connectSpace, name, func(c *connectv1.KafkaConnector) error {
+	if _, err := e.Connector(ctx, connectSpace, name, func(c *connectv1.KafkaConnector) error {
 		for _, task := range c.Status.Tasks {
 			if task.ID == 2 && task.Restarts > 0 && task.LastError != "" {
 				failed = task
@@ -98,7 +98,7 @@ func (h *here) outOfMemory(ctx context.Context) (string, error) {
 	if !strings.Contains(failed.LastError, contract.ReasonOutOfMemory) {
 		return "", fmt.Errorf("task 2 failed with %q, not %s", failed.LastError, contract.ReasonOutOfMemory)
 	}
-	pods, err := h.Pods(ctx, connectSpace, ofConnector(name))
+	pods, err := e.Pods(ctx, connectSpace, ofConnector(name))
 	if err != nil {
 		return "", err
 	}
@@ -109,40 +109,40 @@ func (h *here) outOfMemory(ctx context.Context) (string, error) {
 			}
 		}
 	}
-	if err := h.Weir.IoV1().KafkaConnectors(connectSpace).Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
+	if err := e.Weir.IoV1().KafkaConnectors(connectSpace).Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("3 of 4 pods untouched; status: %s", oneLine(failed.LastError, 70)), nil
 }
 
 // nodeLost ends a worker without notice. Kubernetes moves pods of a StatefulSet only once somebody has said that the node is gone.
-func (h *here) nodeLost(ctx context.Context) (string, error) {
-	victim, err := h.Kube.CoreV1().Pods(connectSpace).Get(ctx, counting+"-tasks-0", metav1.GetOptions{})
+func (e *environment) nodeLost(ctx context.Context) (string, error) {
+	victim, err := e.Kube.CoreV1().Pods(connectSpace).Get(ctx, counting+"-tasks-0", metav1.GetOptions{})
 	if err != nil {
 		return "", err
 	}
 	node := victim.Spec.NodeName
-	before, err := h.Pods(ctx, connectSpace, ofConnector(counting))
+	before, err := e.Pods(ctx, connectSpace, ofConnector(counting))
 	if err != nil {
 		return "", err
 	}
-	idsBefore, err := h.identities(ctx, connectSpace, ofConnector(counting))
+	idsBefore, err := e.identities(ctx, connectSpace, ofConnector(counting))
 	if err != nil {
 		return "", err
 	}
-	if err := h.cluster.Stop(ctx, node); err != nil {
+	if err := e.cluster.Stop(ctx, node); err != nil {
 		return "", err
 	}
-	defer h.bringBack(context.WithoutCancel(ctx), node)
-	if err := h.nodeIs(ctx, node, false); err != nil {
+	defer e.bringBack(context.WithoutCancel(ctx), node)
+	if err := e.nodeIs(ctx, node, false); err != nil {
 		return "", err
 	}
-	if _, err := h.Kubectl(ctx, "taint", "node", node, "--overwrite", "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"); err != nil {
+	if _, err := e.Kubectl(ctx, "taint", "node", node, "--overwrite", "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"); err != nil {
 		return "", err
 	}
 	moved := 0
-	err = world.Until(ctx, "the pods of the lost node elsewhere", func(ctx context.Context) error {
-		now, err := h.Pods(ctx, connectSpace, ofConnector(counting))
+	err = env.Until(ctx, "the pods of the lost node elsewhere", func(ctx context.Context) error {
+		now, err := e.Pods(ctx, connectSpace, ofConnector(counting))
 		if err != nil {
 			return err
 		}
@@ -161,10 +161,10 @@ func (h *here) nodeLost(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := h.Connector(ctx, connectSpace, counting, world.Running(3)); err != nil {
+	if _, err := e.Connector(ctx, connectSpace, counting, env.Running(3)); err != nil {
 		return "", err
 	}
-	idsNow, err := h.identities(ctx, connectSpace, ofConnector(counting))
+	idsNow, err := e.identities(ctx, connectSpace, ofConnector(counting))
 	if err != nil {
 		return "", err
 	}
@@ -173,29 +173,29 @@ func (h *here) nodeLost(ctx context.Context) (string, error) {
 			return "", fmt.Errorf("%s was on another node, and was disturbed", name)
 		}
 	}
-	tally, err := h.Count(ctx, connectSpace, counting)
+	tally, err := e.Count(ctx, connectSpace, counting)
 	if err != nil {
 		return "", err
 	}
-	if _, err := h.moving(ctx, connectSpace, counting, tally, 3); err != nil {
+	if _, err := e.moving(ctx, connectSpace, counting, tally, 3); err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("%s was killed; %d pods moved, %d stayed as they were", node, moved, len(before)-moved), nil
 }
 
 // bringBack starts a node, and takes back what was said about it; that it fails shows in what follows.
-func (h *here) bringBack(ctx context.Context, node string) {
+func (e *environment) bringBack(ctx context.Context, node string) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	if h.cluster.Start(ctx, node) == nil {
-		_ = h.nodeIs(ctx, node, true)
-		_, _ = h.Kubectl(ctx, "taint", "node", node, "node.kubernetes.io/out-of-service-")
+	if e.cluster.Start(ctx, node) == nil {
+		_ = e.nodeIs(ctx, node, true)
+		_, _ = e.Kubectl(ctx, "taint", "node", node, "node.kubernetes.io/out-of-service-")
 	}
 }
 
-func (h *here) nodeIs(ctx context.Context, name string, ready bool) error {
-	return world.Until(ctx, "node "+name, func(ctx context.Context) error {
-		node, err := h.Kube.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+func (e *environment) nodeIs(ctx context.Context, name string, ready bool) error {
+	return env.Until(ctx, "node "+name, func(ctx context.Context) error {
+		node, err := e.Kube.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return err
 		}
@@ -208,16 +208,16 @@ func (h *here) nodeIs(ctx context.Context, name string, ready bool) error {
 	})
 }
 
-func (h *here) configChange(ctx context.Context) (string, error) {
-	before, err := h.identities(ctx, connectSpace, ofConnector(counting))
+func (e *environment) configChange(ctx context.Context) (string, error) {
+	before, err := e.identities(ctx, connectSpace, ofConnector(counting))
 	if err != nil {
 		return "", err
 	}
-	if err := h.merge(ctx, connectSpace, counting, `{"spec":{"connectorConfig":{"batch":"20"}}}`); err != nil {
+	if err := e.merge(ctx, connectSpace, counting, `{"spec":{"connectorConfig":{"batch":"20"}}}`); err != nil {
 		return "", err
 	}
-	err = world.Until(ctx, "new pods", func(ctx context.Context) error {
-		now, err := h.identities(ctx, connectSpace, ofConnector(counting))
+	err = env.Until(ctx, "new pods", func(ctx context.Context) error {
+		now, err := e.identities(ctx, connectSpace, ofConnector(counting))
 		if err == nil && len(changed(before, now)) < 3 {
 			err = fmt.Errorf("restarted so far: %q", changed(before, now))
 		}
@@ -226,52 +226,52 @@ func (h *here) configChange(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := h.Connector(ctx, connectSpace, counting, world.Running(3)); err != nil {
+	if _, err := e.Connector(ctx, connectSpace, counting, env.Running(3)); err != nil {
 		return "", err
 	}
-	tally, err := h.Count(ctx, connectSpace, counting)
+	tally, err := e.Count(ctx, connectSpace, counting)
 	if err != nil {
 		return "", err
 	}
-	after, err := h.moving(ctx, connectSpace, counting, tally, 3)
+	after, err := e.moving(ctx, connectSpace, counting, tally, 3)
 	return fmt.Sprintf("%d records, %d missing", after.Records, after.Missing), err
 }
 
-func (h *here) scale(ctx context.Context) (string, error) {
-	before, err := h.identities(ctx, connectSpace, ofConnector(counting)+",io.confluent.csid.connect.type=task")
+func (e *environment) scale(ctx context.Context) (string, error) {
+	before, err := e.identities(ctx, connectSpace, ofConnector(counting)+",io.confluent.csid.connect.type=task")
 	if err != nil {
 		return "", err
 	}
-	if _, err := h.Kubectl(ctx, "scale", "-n", connectSpace, "kafkaconnector/"+counting, "--replicas=4"); err != nil {
+	if _, err := e.Kubectl(ctx, "scale", "-n", connectSpace, "kafkaconnector/"+counting, "--replicas=4"); err != nil {
 		return "", err
 	}
-	if _, err := h.Connector(ctx, connectSpace, counting, world.Running(4)); err != nil {
+	if _, err := e.Connector(ctx, connectSpace, counting, env.Running(4)); err != nil {
 		return "", err
 	}
-	after, err := h.identities(ctx, connectSpace, ofConnector(counting)+",io.confluent.csid.connect.type=task")
+	after, err := e.identities(ctx, connectSpace, ofConnector(counting)+",io.confluent.csid.connect.type=task")
 	if err != nil {
 		return "", err
 	}
 	if gone := changed(before, after); len(gone) > 0 {
 		return "", fmt.Errorf("disturbed: %q", gone)
 	}
-	if _, err := h.Kubectl(ctx, "scale", "-n", connectSpace, "kafkaconnector/"+counting, "--replicas=3"); err != nil {
+	if _, err := e.Kubectl(ctx, "scale", "-n", connectSpace, "kafkaconnector/"+counting, "--replicas=3"); err != nil {
 		return "", err
 	}
-	_, err = h.Connector(ctx, connectSpace, counting, world.Running(3))
+	_, err = e.Connector(ctx, connectSpace, counting, env.Running(3))
 	return "3, 4 and 3 tasks; tasks 0 to 2 undisturbed", err
 }
 
-func (h *here) pauseAndStop(ctx context.Context) (string, error) {
+func (e *environment) pauseAndStop(ctx context.Context) (string, error) {
 	for _, want := range []struct {
 		state string
 		pods  int
 	}{{"paused", 1}, {"stopped", 0}, {"running", 4}} {
-		if err := h.merge(ctx, connectSpace, counting, fmt.Sprintf(`{"spec":{"state":%q}}`, want.state)); err != nil {
+		if err := e.merge(ctx, connectSpace, counting, fmt.Sprintf(`{"spec":{"state":%q}}`, want.state)); err != nil {
 			return "", err
 		}
-		if err := world.Until(ctx, want.state, func(ctx context.Context) error {
-			pods, err := h.Pods(ctx, connectSpace, ofConnector(counting))
+		if err := env.Until(ctx, want.state, func(ctx context.Context) error {
+			pods, err := e.Pods(ctx, connectSpace, ofConnector(counting))
 			if err == nil && len(pods) != want.pods {
 				err = fmt.Errorf("there are %d pods, not %d", len(pods), want.pods)
 			}
@@ -280,22 +280,22 @@ func (h *here) pauseAndStop(ctx context.Context) (string, error) {
 			return "", err
 		}
 	}
-	_, err := h.Connector(ctx, connectSpace, counting, world.Running(3))
+	_, err := e.Connector(ctx, connectSpace, counting, env.Running(3))
 	return "1, 0 and 4 pods", err
 }
 
-func (h *here) rejected(ctx context.Context) (string, error) {
-	err := h.merge(ctx, connectSpace, counting, `{"spec":{"connectorConfig":{"tasks.max":"many"}}}`)
+func (e *environment) rejected(ctx context.Context) (string, error) {
+	err := e.merge(ctx, connectSpace, counting, `{"spec":{"connectorConfig":{"tasks.max":"many"}}}`)
 	if err == nil {
 		return "", errors.New("the API takes tasks.max=many")
 	}
 	refused := err.Error()
 	// Only the plugin knows that this is wrong.
-	if err := h.merge(ctx, connectSpace, counting, `{"spec":{"connectorConfig":{"batch":"0"}}}`); err != nil {
+	if err := e.merge(ctx, connectSpace, counting, `{"spec":{"connectorConfig":{"batch":"0"}}}`); err != nil {
 		return "", err
 	}
 	said := ""
-	if _, err := h.Connector(ctx, connectSpace, counting, func(c *connectv1.KafkaConnector) error {
+	if _, err := e.Connector(ctx, connectSpace, counting, func(c *connectv1.KafkaConnector) error {
 		for _, condition := range c.Status.Conditions {
 			if condition.Reason == "ConfigRejected" && strings.Contains(condition.Message, "batch") {
 				said = condition.Type + "/" + condition.Reason
@@ -307,10 +307,10 @@ func (h *here) rejected(ctx context.Context) (string, error) {
 	}); err != nil {
 		return "", err
 	}
-	if err := h.merge(ctx, connectSpace, counting, `{"spec":{"connectorConfig":{"batch":"20"}}}`); err != nil {
+	if err := e.merge(ctx, connectSpace, counting, `{"spec":{"connectorConfig":{"batch":"20"}}}`); err != nil {
 		return "", err
 	}
-	if _, err := h.Connector(ctx, connectSpace, counting, world.Running(3)); err != nil {
+	if _, err := e.Connector(ctx, connectSpace, counting, env.Running(3)); err != nil {
 		return "", err
 	}
 	_, sentence, _ := strings.Cut(refused, "connectorConfig tasks.max")
@@ -318,63 +318,63 @@ func (h *here) rejected(ctx context.Context) (string, error) {
 }
 
 // nothingLost stops the connector, so that all it has counted is written, and looks for numbers left out.
-func (h *here) nothingLost(ctx context.Context) (string, error) {
-	if err := h.merge(ctx, connectSpace, counting, `{"spec":{"state":"stopped"}}`); err != nil {
+func (e *environment) nothingLost(ctx context.Context) (string, error) {
+	if err := e.merge(ctx, connectSpace, counting, `{"spec":{"state":"stopped"}}`); err != nil {
 		return "", err
 	}
-	if err := h.gone(ctx, connectSpace, ofConnector(counting)); err != nil {
+	if err := e.gone(ctx, connectSpace, ofConnector(counting)); err != nil {
 		return "", err
 	}
-	tally, err := h.Count(ctx, connectSpace, counting)
+	tally, err := e.Count(ctx, connectSpace, counting)
 	if err == nil && tally.Missing != 0 {
 		err = fmt.Errorf("%d records are missing", tally.Missing)
 	}
 	return fmt.Sprintf("%d delivered, %d lost, %d duplicated", tally.Distinct, tally.Missing, tally.Duplicated()), err
 }
 
-func (h *here) pluginImage(ctx context.Context) (string, error) {
-	if err := h.ApplyFile(ctx, connectSpace, "plugin-image.yaml"); err != nil {
+func (e *environment) pluginImage(ctx context.Context) (string, error) {
+	if err := e.ApplyFile(ctx, connectSpace, "plugin-image.yaml"); err != nil {
 		return "", err
 	}
-	if _, err := h.Connector(ctx, connectSpace, "mounted", world.Running(1)); err != nil {
+	if _, err := e.Connector(ctx, connectSpace, "mounted", env.Running(1)); err != nil {
 		return "", err
 	}
-	moved, err := h.moving(ctx, connectSpace, "mounted", world.Tally{}, 1)
+	moved, err := e.moving(ctx, connectSpace, "mounted", env.Tally{}, 1)
 	if err != nil {
 		return "", err
 	}
-	_, err = h.Kubectl(ctx, "delete", "-n", connectSpace, "kafkaconnector/mounted")
+	_, err = e.Kubectl(ctx, "delete", "-n", connectSpace, "kafkaconnector/mounted")
 	return fmt.Sprintf("%d records by the released image and a plugin that is not in it", moved.Records), err
 }
 
 // offsets asks, by annotation, for what only the runner's own image can do.
-func (h *here) offsets(ctx context.Context) (string, error) {
-	listed, err := h.askForOffsets(ctx, contract.OffsetsList)
+func (e *environment) offsets(ctx context.Context) (string, error) {
+	listed, err := e.askForOffsets(ctx, contract.OffsetsList)
 	if err != nil {
 		return "", err
 	}
 	if len(listed.Offsets) < 3 {
 		return "", fmt.Errorf("of three tasks %d offsets are listed: %+v", len(listed.Offsets), listed)
 	}
-	if _, err := h.askForOffsets(ctx, contract.OffsetsReset); err != nil {
+	if _, err := e.askForOffsets(ctx, contract.OffsetsReset); err != nil {
 		return "", err
 	}
-	left, err := h.askForOffsets(ctx, contract.OffsetsList)
+	left, err := e.askForOffsets(ctx, contract.OffsetsList)
 	if err == nil && len(left.Offsets) > 0 {
 		err = fmt.Errorf("after the reset there are %+v", left.Offsets)
 	}
 	return fmt.Sprintf("%d listed, %s at %s; none after the reset", len(listed.Offsets), listed.Offsets[0].Partition, listed.Offsets[0].Offset), err
 }
 
-func (h *here) askForOffsets(ctx context.Context, operation string) (*connectv1.OffsetsStatus, error) {
-	was, err := h.Weir.IoV1().KafkaConnectors(connectSpace).Get(ctx, counting, metav1.GetOptions{})
+func (e *environment) askForOffsets(ctx context.Context, operation string) (*connectv1.OffsetsStatus, error) {
+	was, err := e.Weir.IoV1().KafkaConnectors(connectSpace).Get(ctx, counting, metav1.GetOptions{})
 	if err != nil {
 		return nil, err
 	}
-	if err := h.merge(ctx, connectSpace, counting, fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, contract.ConnectorOffsets, operation)); err != nil {
+	if err := e.merge(ctx, connectSpace, counting, fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, contract.ConnectorOffsets, operation)); err != nil {
 		return nil, err
 	}
-	c, err := h.Connector(ctx, connectSpace, counting, func(c *connectv1.KafkaConnector) error {
+	c, err := e.Connector(ctx, connectSpace, counting, func(c *connectv1.KafkaConnector) error {
 		switch told := c.Status.Offsets; {
 		case told == nil || was.Status.Offsets != nil && told.ID == was.Status.Offsets.ID:
 			return fmt.Errorf("nothing is told of the request to %s offsets", operation)

@@ -13,8 +13,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/weir-dev/weir/apis/contract"
+	"github.com/weir-dev/weir/e2e/kind/internal/env"
 	"github.com/weir-dev/weir/e2e/kind/internal/suite"
-	"github.com/weir-dev/weir/e2e/kind/internal/world"
 )
 
 const (
@@ -23,56 +23,56 @@ const (
 	rolling = 12 * time.Minute
 )
 
-func (h *here) drain(ctx context.Context, p *suite.Proof) error {
-	if err := h.install(ctx, "drain-cleaner", "weir-drain-cleaner"); err != nil {
+func (e *environment) drain(ctx context.Context, p *suite.Proof) error {
+	if err := e.install(ctx, "drain-cleaner", "weir-drain-cleaner"); err != nil {
 		return err
 	}
-	if err := h.threeBrokers(ctx, drainSpace); err != nil {
+	if err := e.threeBrokers(ctx, drainSpace); err != nil {
 		return err
 	}
 	return steps(ctx, p, []step{
-		{"a second worker cannot be drained while the first one's broker is away", setup, h.secondIsDenied},
+		{"a second worker cannot be drained while the first one's broker is away", setup, e.secondIsDenied},
 		{"SelfCheck: kubectl drain of every worker in turn, under load with acks=all", rolling, func(ctx context.Context) (string, error) {
-			return h.drainAll(ctx, drainSpace)
+			return e.drainAll(ctx, drainSpace)
 		}},
-		{"Delegate: the same, with a stand-in that rolls annotated pods as Strimzi's operator does", rolling, h.delegated},
+		{"Delegate: the same, with a stand-in that rolls annotated pods as Strimzi's operator does", rolling, e.delegated},
 		{"no record was lost, no partition was offline or below min.insync.replicas", patience, func(ctx context.Context) (string, error) {
-			return h.drainTally(ctx, drainSpace)
+			return e.drainTally(ctx, drainSpace)
 		}},
 	})
 }
 
 // threeBrokers starts a broker on each worker, with records written to a topic of three replicas, two of which must be in sync.
-func (h *here) threeBrokers(ctx context.Context, namespace string) error {
+func (e *environment) threeBrokers(ctx context.Context, namespace string) error {
 	ctx, cancel := context.WithTimeout(ctx, setup)
 	defer cancel()
-	if err := h.kafkaOn(ctx, namespace, 3, `affinity:
+	if err := e.kafkaOn(ctx, namespace, 3, `affinity:
         podAntiAffinity:
           requiredDuringSchedulingIgnoredDuringExecution:
           - topologyKey: kubernetes.io/hostname
             labelSelector: {matchLabels: {app: kafka}}`, "persistentVolumeClaim: {claimName: kafka}", func(ctx context.Context) error {
-		if err := h.sharedVolume(ctx, namespace+"-kafka"); err != nil {
+		if err := e.sharedVolume(ctx, namespace+"-kafka"); err != nil {
 			return err
 		}
-		return h.ApplyFile(ctx, namespace, "brokers.yaml", "CLASS", namespace+"-kafka")
+		return e.ApplyFile(ctx, namespace, "brokers.yaml", "CLASS", namespace+"-kafka")
 	}); err != nil {
 		return err
 	}
-	if err := world.Until(ctx, "a topic of three replicas", func(ctx context.Context) error {
-		_, err := h.Kubectl(ctx, "exec", "-n", namespace, "load", "--", "load", "topic", "--topic", "drained", "--partitions=6", "--replicas=3", "--min-isr=2")
+	if err := env.Until(ctx, "a topic of three replicas", func(ctx context.Context) error {
+		_, err := e.Kubectl(ctx, "exec", "-n", namespace, "load", "--", "load", "topic", "--topic", "drained", "--partitions=6", "--replicas=3", "--min-isr=2")
 		return err
 	}); err != nil {
 		return err
 	}
-	if err := h.ApplyFile(ctx, namespace, "self-check.yaml", "NAMESPACE", namespace); err != nil {
+	if err := e.ApplyFile(ctx, namespace, "self-check.yaml", "NAMESPACE", namespace); err != nil {
 		return err
 	}
-	return h.brokersReady(ctx, namespace)
+	return e.brokersReady(ctx, namespace)
 }
 
-func (h *here) brokersReady(ctx context.Context, namespace string) error {
-	return world.Until(ctx, "three brokers", func(ctx context.Context) error {
-		pods, err := h.Pods(ctx, namespace, "app=kafka")
+func (e *environment) brokersReady(ctx context.Context, namespace string) error {
+	return env.Until(ctx, "three brokers", func(ctx context.Context) error {
+		pods, err := e.Pods(ctx, namespace, "app=kafka")
 		if err != nil {
 			return err
 		}
@@ -91,8 +91,8 @@ func (h *here) brokersReady(ctx context.Context, namespace string) error {
 	})
 }
 
-func (h *here) workers(ctx context.Context) ([]string, error) {
-	nodes, err := h.Kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{LabelSelector: "!node-role.kubernetes.io/control-plane"})
+func (e *environment) workers(ctx context.Context) ([]string, error) {
+	nodes, err := e.Kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{LabelSelector: "!node-role.kubernetes.io/control-plane"})
 	if err != nil {
 		return nil, err
 	}
@@ -103,28 +103,28 @@ func (h *here) workers(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-func (h *here) kubectlDrain(ctx context.Context, node string, limit time.Duration) error {
-	_, err := h.Kubectl(ctx, "drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout="+limit.String())
+func (e *environment) kubectlDrain(ctx context.Context, node string, limit time.Duration) error {
+	_, err := e.Kubectl(ctx, "drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout="+limit.String())
 	return err
 }
 
 // uncordon lets pods come back, whatever has become of the step.
-func (h *here) uncordon(ctx context.Context, nodes ...string) {
+func (e *environment) uncordon(ctx context.Context, nodes ...string) {
 	for _, node := range nodes {
-		_, _ = h.Kubectl(context.WithoutCancel(ctx), "uncordon", node)
+		_, _ = e.Kubectl(context.WithoutCancel(ctx), "uncordon", node)
 	}
 }
 
-func (h *here) secondIsDenied(ctx context.Context) (string, error) {
-	nodes, err := h.workers(ctx)
+func (e *environment) secondIsDenied(ctx context.Context) (string, error) {
+	nodes, err := e.workers(ctx)
 	if err != nil {
 		return "", err
 	}
-	defer h.uncordon(ctx, nodes...)
-	if err := h.kubectlDrain(ctx, nodes[0], patience); err != nil {
+	defer e.uncordon(ctx, nodes...)
+	if err := e.kubectlDrain(ctx, nodes[0], patience); err != nil {
 		return "", err
 	}
-	err = h.kubectlDrain(ctx, nodes[1], 40*time.Second)
+	err = e.kubectlDrain(ctx, nodes[1], 40*time.Second)
 	if err == nil {
 		return "", errors.New("it was drained: two of three replicas are away")
 	}
@@ -142,29 +142,29 @@ func (h *here) secondIsDenied(ctx context.Context) (string, error) {
 	if why == "" {
 		return "", fmt.Errorf("it was denied %d times, but never for a replica that is away: %w", len(denials), err)
 	}
-	h.uncordon(ctx, nodes...)
+	e.uncordon(ctx, nodes...)
 	why, _, _ = strings.Cut(why, "\n")
-	return oneLine(why, 110), h.synced(ctx, drainSpace, patience)
+	return oneLine(why, 110), e.synced(ctx, drainSpace, patience)
 }
 
 // drainAll drains each worker; the next one as soon as the drain before is over, its node being back: waiting is drain-cleaner's part.
-func (h *here) drainAll(ctx context.Context, namespace string) (string, error) {
-	nodes, err := h.workers(ctx)
+func (e *environment) drainAll(ctx context.Context, namespace string) (string, error) {
+	nodes, err := e.workers(ctx)
 	if err != nil {
 		return "", err
 	}
-	defer h.uncordon(ctx, nodes...)
+	defer e.uncordon(ctx, nodes...)
 	var took []string
 	for _, node := range nodes {
-		broker, err := h.brokerOn(ctx, namespace, node)
+		broker, err := e.brokerOn(ctx, namespace, node)
 		if err != nil {
 			return "", err
 		}
 		began := time.Now()
-		if err := h.kubectlDrain(ctx, node, 4*time.Minute); err != nil {
+		if err := e.kubectlDrain(ctx, node, 4*time.Minute); err != nil {
 			return "", err
 		}
-		now, err := h.Pods(ctx, namespace, "app=kafka")
+		now, err := e.Pods(ctx, namespace, "app=kafka")
 		if err != nil {
 			return "", err
 		}
@@ -172,16 +172,16 @@ func (h *here) drainAll(ctx context.Context, namespace string) (string, error) {
 			return "", fmt.Errorf("%s was drained, and %s is still the same pod", node, broker.Name)
 		}
 		took = append(took, fmt.Sprintf("%.0f s", time.Since(began).Seconds()))
-		h.uncordon(ctx, node)
+		e.uncordon(ctx, node)
 	}
-	return "drained in " + strings.Join(took, ", "), h.brokersReady(ctx, namespace)
+	return "drained in " + strings.Join(took, ", "), e.brokersReady(ctx, namespace)
 }
 
 // brokerOn waits for the broker that runs on a node: a drain of a node without one would prove nothing.
-func (h *here) brokerOn(ctx context.Context, namespace, node string) (corev1.Pod, error) {
+func (e *environment) brokerOn(ctx context.Context, namespace, node string) (corev1.Pod, error) {
 	var found corev1.Pod
-	err := world.Until(ctx, "a broker on "+node, func(ctx context.Context) error {
-		pods, err := h.Pods(ctx, namespace, "app=kafka")
+	err := env.Until(ctx, "a broker on "+node, func(ctx context.Context) error {
+		pods, err := e.Pods(ctx, namespace, "app=kafka")
 		if err != nil {
 			return err
 		}
@@ -197,14 +197,14 @@ func (h *here) brokerOn(ctx context.Context, namespace, node string) (corev1.Pod
 }
 
 // delegated lets a stand-in delete what drain-cleaner has annotated.
-func (h *here) delegated(ctx context.Context) (string, error) {
-	if err := h.ApplyFile(ctx, drainSpace, "delegate.yaml"); err != nil {
+func (e *environment) delegated(ctx context.Context) (string, error) {
+	if err := e.ApplyFile(ctx, drainSpace, "delegate.yaml"); err != nil {
 		return "", err
 	}
 	ctx, stop := context.WithCancel(ctx)
 	rolled := make(chan int, 1)
-	go func() { rolled <- h.standIn(ctx) }()
-	seen, err := h.drainAll(ctx, drainSpace)
+	go func() { rolled <- e.standIn(ctx) }()
+	seen, err := e.drainAll(ctx, drainSpace)
 	stop()
 	n := <-rolled
 	if err == nil && n < 3 {
@@ -214,30 +214,30 @@ func (h *here) delegated(ctx context.Context) (string, error) {
 }
 
 // synced waits until all replicas of the topic that is written are in sync: a broker that is ready may still be catching up.
-func (h *here) synced(ctx context.Context, namespace string, limit time.Duration) error {
+func (e *environment) synced(ctx context.Context, namespace string, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	return world.Until(ctx, "all replicas in sync", func(ctx context.Context) error {
-		_, err := h.Kubectl(ctx, "exec", "-n", namespace, "load", "--", "load", "synced", "--topic", "drained")
+	return env.Until(ctx, "all replicas in sync", func(ctx context.Context) error {
+		_, err := e.Kubectl(ctx, "exec", "-n", namespace, "load", "--", "load", "synced", "--topic", "drained")
 		return err
 	})
 }
 
 // standIn rolls one annotated pod at a time, as long as all replicas are in sync, until its context ends; it returns how many.
-func (h *here) standIn(ctx context.Context) int {
+func (e *environment) standIn(ctx context.Context) int {
 	rolls := 0
 	for {
-		err := world.Until(ctx, "an annotated pod", func(ctx context.Context) error {
-			if err := h.synced(ctx, drainSpace, patience); err != nil {
+		err := env.Until(ctx, "an annotated pod", func(ctx context.Context) error {
+			if err := e.synced(ctx, drainSpace, patience); err != nil {
 				return err
 			}
-			pods, err := h.Pods(ctx, drainSpace, "app=kafka")
+			pods, err := e.Pods(ctx, drainSpace, "app=kafka")
 			if err != nil {
 				return err
 			}
 			for name, pod := range pods {
 				if pod.Annotations[contract.ManualRollingUpdate] == "true" {
-					return h.Kube.CoreV1().Pods(drainSpace).Delete(ctx, name, metav1.DeleteOptions{})
+					return e.Kube.CoreV1().Pods(drainSpace).Delete(ctx, name, metav1.DeleteOptions{})
 				}
 			}
 			return errors.New("there is none")
@@ -250,28 +250,28 @@ func (h *here) standIn(ctx context.Context) int {
 }
 
 // drainTally ends the producer, and counts what it was promised against what there is.
-func (h *here) drainTally(ctx context.Context, namespace string) (string, error) {
-	if err := h.brokersReady(ctx, namespace); err != nil {
+func (e *environment) drainTally(ctx context.Context, namespace string) (string, error) {
+	if err := e.brokersReady(ctx, namespace); err != nil {
 		return "", err
 	}
 	var produced struct{ Acknowledged, Refused int64 }
-	if err := h.lastLine(ctx, namespace, "producer", &produced); err != nil {
+	if err := e.lastLine(ctx, namespace, "producer", &produced); err != nil {
 		return "", err
 	}
 	var health struct{ Looked, Offline, UnderMinISR int }
-	if err := h.lastLine(ctx, namespace, "watcher", &health); err != nil {
+	if err := e.lastLine(ctx, namespace, "watcher", &health); err != nil {
 		return "", err
 	}
 	// What was written a moment ago may not be readable yet, and leave a gap; one that stays is a loss.
-	var tally world.Tally
+	var tally env.Tally
 	lost := int64(0)
 	settle, cancel := context.WithTimeout(ctx, patience/2)
 	defer cancel()
-	_ = world.Until(settle, "the tally", func(ctx context.Context) error {
-		if err := h.synced(ctx, namespace, patience); err != nil {
+	_ = env.Until(settle, "the tally", func(ctx context.Context) error {
+		if err := e.synced(ctx, namespace, patience); err != nil {
 			return err
 		}
-		now, err := h.Count(ctx, namespace, "drained")
+		now, err := e.Count(ctx, namespace, "drained")
 		if err != nil {
 			return err
 		}
@@ -290,8 +290,8 @@ func (h *here) drainTally(ctx context.Context, namespace string) (string, error)
 }
 
 // lastLine is what a pod has said last.
-func (h *here) lastLine(ctx context.Context, namespace, pod string, into any) error {
-	out, err := h.Kubectl(ctx, "logs", "-n", namespace, pod, "--tail=1")
+func (e *environment) lastLine(ctx context.Context, namespace, pod string, into any) error {
+	out, err := e.Kubectl(ctx, "logs", "-n", namespace, pod, "--tail=1")
 	if err != nil {
 		return err
 	}

@@ -13,23 +13,23 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/weir-dev/weir/apis/contract"
+	"github.com/weir-dev/weir/e2e/kind/internal/env"
 	"github.com/weir-dev/weir/e2e/kind/internal/suite"
-	"github.com/weir-dev/weir/e2e/kind/internal/world"
 	"github.com/weir-dev/weir/pkg/testkit"
 )
 
 const smokeSpace = "e2e-smoke"
 
-func (h *here) smoke(ctx context.Context, p *suite.Proof) error {
+func (e *environment) smoke(ctx context.Context, p *suite.Proof) error {
 	err := steps(ctx, p, []step{
 		{"kubectl apply -k deploy/connect-scheduler is all that connect-scheduler needs", patience, func(ctx context.Context) (string, error) {
-			return "2 replicas available", h.install(ctx, "connect-scheduler", "connect-scheduler")
+			return "2 replicas available", e.install(ctx, "connect-scheduler", "connect-scheduler")
 		}},
 		{"kubectl apply -k deploy/drain-cleaner is all that drain-cleaner needs", patience, func(ctx context.Context) (string, error) {
-			return "2 replicas available", h.install(ctx, "drain-cleaner", "weir-drain-cleaner")
+			return "2 replicas available", e.install(ctx, "drain-cleaner", "weir-drain-cleaner")
 		}},
 		{"a Kafka broker runs in the cluster", setup, func(ctx context.Context) (string, error) {
-			return "it makes topics", h.oneBroker(ctx, smokeSpace)
+			return "it makes topics", e.oneBroker(ctx, smokeSpace)
 		}},
 	})
 	if err != nil {
@@ -37,55 +37,55 @@ func (h *here) smoke(ctx context.Context, p *suite.Proof) error {
 	}
 	return steps(ctx, p, []step{
 		{"a connector's pods get ready on real kubelets, and it moves records", patience, func(ctx context.Context) (string, error) {
-			return h.firstRecord(ctx, smokeSpace)
+			return e.firstRecord(ctx, smokeSpace)
 		}},
 		{"an eviction of a broker becomes a request to roll it, and the broker stays", patience, func(ctx context.Context) (string, error) {
-			return h.evictionBecomesRequest(ctx, smokeSpace)
+			return e.evictionBecomesRequest(ctx, smokeSpace)
 		}},
-		{"at rest each service needs less memory than deploy/ requests for it", patience, h.memoryAtRest},
+		{"at rest each service needs less memory than deploy/ requests for it", patience, e.memoryAtRest},
 	})
 }
 
-func (h *here) firstRecord(ctx context.Context, namespace string) (string, error) {
+func (e *environment) firstRecord(ctx context.Context, namespace string) (string, error) {
 	applied := time.Now()
-	if err := h.ApplyFile(ctx, namespace, "file-source.yaml"); err != nil {
+	if err := e.ApplyFile(ctx, namespace, "file-source.yaml"); err != nil {
 		return "", err
 	}
-	if err := world.Until(ctx, "the first record", func(ctx context.Context) error {
-		tally, err := h.Count(ctx, namespace, "lines")
+	if err := env.Until(ctx, "the first record", func(ctx context.Context) error {
+		tally, err := e.Count(ctx, namespace, "lines")
 		if err == nil && tally.Records == 0 {
-			err = h.why(ctx, namespace, "lines")
+			err = e.why(ctx, namespace, "lines")
 		}
 		return err
 	}); err != nil {
 		return "", err
 	}
 	first := time.Since(applied)
-	_, err := h.Connector(ctx, namespace, "lines", world.Running(1))
+	_, err := e.Connector(ctx, namespace, "lines", env.Running(1))
 	return fmt.Sprintf("first record %.1f s after kubectl apply", first.Seconds()), err
 }
 
-func (h *here) evictionBecomesRequest(ctx context.Context, namespace string) (string, error) {
+func (e *environment) evictionBecomesRequest(ctx context.Context, namespace string) (string, error) {
 	const broker = "kafka-0"
-	before, err := h.Kube.CoreV1().Pods(namespace).Get(ctx, broker, metav1.GetOptions{})
+	before, err := e.Kube.CoreV1().Pods(namespace).Get(ctx, broker, metav1.GetOptions{})
 	if err != nil {
 		return "", err
 	}
-	if err := h.ApplyFile(ctx, namespace, "delegate.yaml"); err != nil {
+	if err := e.ApplyFile(ctx, namespace, "delegate.yaml"); err != nil {
 		return "", err
 	}
-	if _, err := h.Kubectl(ctx, "wait", "-n", namespace, "kafkadrainpolicy/kafka", "--for=condition=Ready", "--timeout=60s"); err != nil {
+	if _, err := e.Kubectl(ctx, "wait", "-n", namespace, "kafkadrainpolicy/kafka", "--for=condition=Ready", "--timeout=60s"); err != nil {
 		return "", err
 	}
-	refusal := h.Kube.CoreV1().Pods(namespace).EvictV1(ctx, &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: broker}})
+	refusal := e.Kube.CoreV1().Pods(namespace).EvictV1(ctx, &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: broker}})
 	if refusal == nil {
 		return "", errors.New("it was evicted")
 	}
 	if !strings.Contains(refusal.Error(), "denied the request") {
 		return "", fmt.Errorf("drain-cleaner had no part in it: %w", refusal)
 	}
-	err = world.Until(ctx, "the request to roll", func(ctx context.Context) error {
-		now, err := h.Kube.CoreV1().Pods(namespace).Get(ctx, broker, metav1.GetOptions{})
+	err = env.Until(ctx, "the request to roll", func(ctx context.Context) error {
+		now, err := e.Kube.CoreV1().Pods(namespace).Get(ctx, broker, metav1.GetOptions{})
 		if err != nil {
 			return err
 		}
@@ -102,20 +102,20 @@ func (h *here) evictionBecomesRequest(ctx context.Context, namespace string) (st
 }
 
 // memoryAtRest asks the kubelets, as Kubernetes' own metrics do.
-func (h *here) memoryAtRest(ctx context.Context) (string, error) {
+func (e *environment) memoryAtRest(ctx context.Context) (string, error) {
 	began := time.Now()
-	pods, err := h.Pods(ctx, system, "app.kubernetes.io/part-of=weir")
+	pods, err := e.Pods(ctx, system, "app.kubernetes.io/part-of=weir")
 	if err != nil {
 		return "", err
 	}
-	task, err := h.Kube.CoreV1().Pods(smokeSpace).Get(ctx, "lines-tasks-0", metav1.GetOptions{})
+	task, err := e.Kube.CoreV1().Pods(smokeSpace).Get(ctx, "lines-tasks-0", metav1.GetOptions{})
 	if err != nil {
 		return "", err
 	}
 	pods[task.Name] = *task
 	var seen string
-	err = world.Until(ctx, "memory within its request", func(ctx context.Context) error {
-		used, err := h.WorkingSets(ctx, began)
+	err = env.Until(ctx, "memory within its request", func(ctx context.Context) error {
+		used, err := e.WorkingSets(ctx, began)
 		if err != nil {
 			return err
 		}

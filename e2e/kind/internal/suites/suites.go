@@ -14,8 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/weir-dev/weir/e2e/kind/internal/cluster"
+	"github.com/weir-dev/weir/e2e/kind/internal/env"
 	"github.com/weir-dev/weir/e2e/kind/internal/suite"
-	"github.com/weir-dev/weir/e2e/kind/internal/world"
 )
 
 const (
@@ -27,21 +27,21 @@ const (
 	setup = 6 * time.Minute
 )
 
-// here is what all suites work on.
-type here struct {
-	*world.World
+// environment is what all suites work on.
+type environment struct {
+	*env.Env
 	cluster *cluster.Cluster
 }
 
 // All are the suites in the order in which they run.
-func All(w *world.World, c *cluster.Cluster) []suite.Suite {
-	h := &here{w, c}
+func All(w *env.Env, c *cluster.Cluster) []suite.Suite {
+	e := &environment{w, c}
 	all := []suite.Suite{
-		{Name: "smoke", About: "each service works by itself, installed from its own directory of deploy/", Run: h.smoke},
-		{Name: "connect", About: "seed 001: connectors and tasks as pods, each by itself", Run: h.connect},
-		{Name: "storage", About: "seed 000: one volume that connectors and tasks share", Run: h.storage},
-		{Name: "drain", About: "seed 003: node drains that take no partition below its minimum in-sync replicas", Run: h.drain},
-		{Name: "together", About: "all services at once: connectors at work during a rolling drain", Run: h.together},
+		{Name: "smoke", About: "each service works by itself, installed from its own directory of deploy/", Run: e.smoke},
+		{Name: "connect", About: "seed 001: connectors and tasks as pods, each by itself", Run: e.connect},
+		{Name: "storage", About: "seed 000: one volume that connectors and tasks share", Run: e.storage},
+		{Name: "drain", About: "seed 003: node drains that take no partition below its minimum in-sync replicas", Run: e.drain},
+		{Name: "together", About: "all services at once: connectors at work during a rolling drain", Run: e.together},
 	}
 	for i, s := range all {
 		all[i].Run = func(ctx context.Context, p *suite.Proof) error {
@@ -49,7 +49,7 @@ func All(w *world.World, c *cluster.Cluster) []suite.Suite {
 				return err
 			}
 			// What has been proved makes room; what has failed stays to be looked at.
-			_, err := h.Kubectl(ctx, "delete", "namespace", "e2e-"+s.Name, "--wait=false")
+			_, err := e.Kubectl(ctx, "delete", "namespace", "e2e-"+s.Name, "--wait=false")
 			return err
 		}
 	}
@@ -73,37 +73,37 @@ func steps(ctx context.Context, p *suite.Proof, all []step) error {
 }
 
 // install applies a service's directory of deploy/ and waits until its Deployment runs.
-func (h *here) install(ctx context.Context, service, deployment string) error {
+func (e *environment) install(ctx context.Context, service, deployment string) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	if _, err := h.Kubectl(ctx, "apply", "-k", "deploy/"+service); err != nil {
+	if _, err := e.Kubectl(ctx, "apply", "-k", "deploy/"+service); err != nil {
 		return err
 	}
-	if h.cluster.Used {
-		if _, err := h.Kubectl(ctx, "rollout", "restart", "-n", system, "deployment/"+deployment); err != nil {
+	if e.cluster.Used {
+		if _, err := e.Kubectl(ctx, "rollout", "restart", "-n", system, "deployment/"+deployment); err != nil {
 			return err
 		}
 	}
-	return h.Available(ctx, system, deployment)
+	return e.Available(ctx, system, deployment)
 }
 
 // sharedVolume makes a volume that pods on all nodes may write, of a storage class that only its claim names.
-func (h *here) sharedVolume(ctx context.Context, class string) error {
+func (e *environment) sharedVolume(ctx context.Context, class string) error {
 	// One that an earlier run has left is bound to a claim that is gone.
-	if _, err := h.Kubectl(ctx, "delete", "pv", class, "--ignore-not-found"); err != nil {
+	if _, err := e.Kubectl(ctx, "delete", "pv", class, "--ignore-not-found"); err != nil {
 		return err
 	}
-	dir, err := h.cluster.SharedDir(class)
+	dir, err := e.cluster.SharedDir(class)
 	if err != nil {
 		return err
 	}
-	return h.ApplyFile(ctx, "default", "shared.yaml", "CLASS", class, "DIRECTORY", dir)
+	return e.ApplyFile(ctx, "default", "shared.yaml", "CLASS", class, "DIRECTORY", dir)
 }
 
 // gone waits until no pod is left of those that are selected.
-func (h *here) gone(ctx context.Context, namespace, selector string) error {
-	return world.Until(ctx, "the end of all pods", func(ctx context.Context) error {
-		pods, err := h.Pods(ctx, namespace, selector)
+func (e *environment) gone(ctx context.Context, namespace, selector string) error {
+	return env.Until(ctx, "the end of all pods", func(ctx context.Context) error {
+		pods, err := e.Pods(ctx, namespace, selector)
 		if err == nil && len(pods) > 0 {
 			err = fmt.Errorf("there are %d pods", len(pods))
 		}
@@ -112,8 +112,8 @@ func (h *here) gone(ctx context.Context, namespace, selector string) error {
 }
 
 // kafka starts brokers in a fresh namespace, and waits until they answer.
-func (h *here) kafka(ctx context.Context, namespace string, brokers int, placement, volume string) error {
-	return h.kafkaOn(ctx, namespace, brokers, placement, volume, func(context.Context) error { return nil })
+func (e *environment) kafka(ctx context.Context, namespace string, brokers int, placement, volume string) error {
+	return e.kafkaOn(ctx, namespace, brokers, placement, volume, func(context.Context) error { return nil })
 }
 
 // clusterID is an identity that no other Kafka cluster has, as drain-cleaner keeps account by it: 16 bytes in Kafka's notation.
@@ -125,35 +125,35 @@ func clusterID() string {
 }
 
 // kafkaOn is kafka with what the brokers need made first.
-func (h *here) kafkaOn(ctx context.Context, namespace string, brokers int, placement, volume string, first func(context.Context) error) error {
+func (e *environment) kafkaOn(ctx context.Context, namespace string, brokers int, placement, volume string, first func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, setup)
 	defer cancel()
-	if err := h.Namespace(ctx, namespace); err != nil {
+	if err := e.Namespace(ctx, namespace); err != nil {
 		return err
 	}
 	if err := first(ctx); err != nil {
 		return err
 	}
-	if err := h.ApplyFile(ctx, namespace, "kafka.yaml", "BROKERS", fmt.Sprint(brokers), "IDENTITY", clusterID(), "PLACEMENT", placement, "VOLUME", volume); err != nil {
+	if err := e.ApplyFile(ctx, namespace, "kafka.yaml", "BROKERS", fmt.Sprint(brokers), "IDENTITY", clusterID(), "PLACEMENT", placement, "VOLUME", volume); err != nil {
 		return err
 	}
-	return world.Until(ctx, "the brokers", func(ctx context.Context) error {
-		_, err := h.Kubectl(ctx, "exec", "-n", namespace, "load", "--", "load", "topic", "--topic", "ready")
+	return env.Until(ctx, "the brokers", func(ctx context.Context) error {
+		_, err := e.Kubectl(ctx, "exec", "-n", namespace, "load", "--", "load", "topic", "--topic", "ready")
 		return err
 	})
 }
 
 // oneBroker is out of the way of the workers, which suites stop and drain.
-func (h *here) oneBroker(ctx context.Context, namespace string) error {
-	return h.kafka(ctx, namespace, 1, `tolerations: [{operator: Exists}]
+func (e *environment) oneBroker(ctx context.Context, namespace string) error {
+	return e.kafka(ctx, namespace, 1, `tolerations: [{operator: Exists}]
       nodeSelector: {node-role.kubernetes.io/control-plane: ""}`, "emptyDir: {}")
 }
 
 // moving waits until a topic has more records than it had, of so many tasks.
-func (h *here) moving(ctx context.Context, namespace, topic string, than world.Tally, tasks int) (world.Tally, error) {
-	var now world.Tally
-	err := world.Until(ctx, "records in "+topic, func(ctx context.Context) (err error) {
-		if now, err = h.Count(ctx, namespace, topic); err != nil {
+func (e *environment) moving(ctx context.Context, namespace, topic string, than env.Tally, tasks int) (env.Tally, error) {
+	var now env.Tally
+	err := env.Until(ctx, "records in "+topic, func(ctx context.Context) (err error) {
+		if now, err = e.Count(ctx, namespace, topic); err != nil {
 			return err
 		}
 		more := 0
@@ -171,8 +171,8 @@ func (h *here) moving(ctx context.Context, namespace, topic string, than world.T
 }
 
 // why says what a connector that moves no records is at.
-func (h *here) why(ctx context.Context, namespace, name string) error {
-	c, err := h.Weir.IoV1().KafkaConnectors(namespace).Get(ctx, name, metav1.GetOptions{})
+func (e *environment) why(ctx context.Context, namespace, name string) error {
+	c, err := e.Weir.IoV1().KafkaConnectors(namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
 		return err
 	}
@@ -187,8 +187,8 @@ func (h *here) why(ctx context.Context, namespace, name string) error {
 }
 
 // merge patches a KafkaConnector.
-func (h *here) merge(ctx context.Context, namespace, name, patch string) error {
-	_, err := h.Weir.IoV1().KafkaConnectors(namespace).Patch(ctx, name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+func (e *environment) merge(ctx context.Context, namespace, name, patch string) error {
+	_, err := e.Weir.IoV1().KafkaConnectors(namespace).Patch(ctx, name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
 	if err != nil {
 		return fmt.Errorf("patch connector %s: %w", name, err)
 	}
@@ -198,8 +198,8 @@ func (h *here) merge(ctx context.Context, namespace, name, patch string) error {
 func ofConnector(name string) string { return "io.confluent.csid.connect.connector=" + name }
 
 // identities are the UID and the restarts of each pod by its name: they differ for one that was disturbed.
-func (h *here) identities(ctx context.Context, namespace, selector string) (map[string]string, error) {
-	pods, err := h.Pods(ctx, namespace, selector)
+func (e *environment) identities(ctx context.Context, namespace, selector string) (map[string]string, error) {
+	pods, err := e.Pods(ctx, namespace, selector)
 	if err != nil {
 		return nil, err
 	}

@@ -7,62 +7,62 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/weir-dev/weir/e2e/kind/internal/env"
 	"github.com/weir-dev/weir/e2e/kind/internal/suite"
-	"github.com/weir-dev/weir/e2e/kind/internal/world"
 )
 
 const togetherSpace = "e2e-together"
 
-func (h *here) together(ctx context.Context, p *suite.Proof) error {
+func (e *environment) together(ctx context.Context, p *suite.Proof) error {
 	for service, deployment := range map[string]string{"connect-scheduler": "connect-scheduler", "drain-cleaner": "weir-drain-cleaner"} {
-		if err := h.install(ctx, service, deployment); err != nil {
+		if err := e.install(ctx, service, deployment); err != nil {
 			return err
 		}
 	}
-	if err := h.threeBrokers(ctx, togetherSpace); err != nil {
+	if err := e.threeBrokers(ctx, togetherSpace); err != nil {
 		return err
 	}
 	return steps(ctx, p, []step{
 		{"connectors that share a volume are at work on three brokers", setup, func(ctx context.Context) (string, error) {
-			if err := h.ApplyFile(ctx, togetherSpace, "connect-drain.yaml"); err != nil {
+			if err := e.ApplyFile(ctx, togetherSpace, "connect-drain.yaml"); err != nil {
 				return "", err
 			}
-			if err := h.shareVolume(ctx, togetherSpace); err != nil {
+			if err := e.shareVolume(ctx, togetherSpace); err != nil {
 				return "", err
 			}
-			tally, err := h.moving(ctx, togetherSpace, "archive", world.Tally{}, 2)
+			tally, err := e.moving(ctx, togetherSpace, "archive", env.Tally{}, 2)
 			return fmt.Sprintf("%d records came through topic, file and topic", tally.Records), err
 		}},
 		{"every worker is drained in turn while they work", 2 * rolling, func(ctx context.Context) (string, error) {
-			return h.drainAll(ctx, togetherSpace)
+			return e.drainAll(ctx, togetherSpace)
 		}},
-		{"the connectors lost no record on their way from topic to file", setup, h.fileTally},
+		{"the connectors lost no record on their way from topic to file", setup, e.fileTally},
 		{"the brokers lost no record, and no partition was offline or below min.insync.replicas", patience, func(ctx context.Context) (string, error) {
-			return h.drainTally(ctx, togetherSpace)
+			return e.drainTally(ctx, togetherSpace)
 		}},
 	})
 }
 
 // fileTally ends the source, and waits until the sink has written all there is.
-func (h *here) fileTally(ctx context.Context) (string, error) {
+func (e *environment) fileTally(ctx context.Context) (string, error) {
 	for name, tasks := range sharing {
-		if _, err := h.Connector(ctx, togetherSpace, name, world.Running(tasks)); err != nil {
+		if _, err := e.Connector(ctx, togetherSpace, name, env.Running(tasks)); err != nil {
 			return "", err
 		}
 	}
-	if err := h.merge(ctx, togetherSpace, "numbers", `{"spec":{"state":"stopped"}}`); err != nil {
+	if err := e.merge(ctx, togetherSpace, "numbers", `{"spec":{"state":"stopped"}}`); err != nil {
 		return "", err
 	}
-	if err := h.gone(ctx, togetherSpace, ofConnector("numbers")); err != nil {
+	if err := e.gone(ctx, togetherSpace, ofConnector("numbers")); err != nil {
 		return "", err
 	}
-	tally, err := h.Count(ctx, togetherSpace, "numbers")
+	tally, err := e.Count(ctx, togetherSpace, "numbers")
 	if err != nil {
 		return "", err
 	}
 	var lines, distinct int64
-	err = world.Until(ctx, "the sink", func(ctx context.Context) error {
-		out, err := h.Kubectl(ctx, "exec", "-n", togetherSpace, "numbers-to-file-tasks-0", "--", "sh", "-c", "wc -l <"+numbersFile+"; sort -u "+numbersFile+" | wc -l")
+	err = env.Until(ctx, "the sink", func(ctx context.Context) error {
+		out, err := e.Kubectl(ctx, "exec", "-n", togetherSpace, "numbers-to-file-tasks-0", "--", "sh", "-c", "wc -l <"+numbersFile+"; sort -u "+numbersFile+" | wc -l")
 		if err != nil {
 			return err
 		}

@@ -17,18 +17,18 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
-	"github.com/weir-dev/weir/e2e/internal/rig"
+	"github.com/weir-dev/weir/e2e/internal/env"
 	"github.com/weir-dev/weir/generated/clientset/versioned"
 	"github.com/weir-dev/weir/generated/informers/externalversions"
 	"github.com/weir-dev/weir/pkg/testkit"
 )
 
-// ground is a fresh control plane with nodes for all pods, watches, and a fake runner: the same for both sides.
-type ground struct {
+// environment is a fresh control plane with nodes for all pods, watches, and a fake runner: the same for both sides.
+type environment struct {
 	cp     *testkit.ControlPlane
 	kube   kubernetes.Interface
 	weir   versioned.Interface
-	runner *rig.Process
+	runner *env.Process
 	stop   context.CancelFunc
 	down   []func()
 
@@ -39,14 +39,14 @@ type ground struct {
 }
 
 // lay makes the ground.
-func lay(ctx context.Context, o options, root string) (_ *ground, err error) {
-	g := &ground{changed: make(chan struct{}, 1)}
+func lay(ctx context.Context, o options, root string) (_ *environment, err error) {
+	e := &environment{changed: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, g.close())
+			err = errors.Join(err, e.close())
 		}
 	}()
-	if g.cp, err = testkit.Start(ctx, testkit.Options{Progress: os.Stderr, ControllerManagerArgs: []string{
+	if e.cp, err = testkit.Start(ctx, testkit.Options{Progress: os.Stderr, ControllerManagerArgs: []string{
 		// The default of 5 is for clusters where StatefulSets are few.
 		"--concurrent-statefulset-syncs=20",
 		"--kube-api-qps=2000", "--kube-api-burst=4000",
@@ -54,10 +54,10 @@ func lay(ctx context.Context, o options, root string) (_ *ground, err error) {
 		return nil, err
 	}
 	// A node takes 500 pods; half full, nothing waits for room.
-	if _, err := g.cp.AddNodes(ctx, o.pods()/250+2); err != nil {
+	if _, err := e.cp.AddNodes(ctx, o.pods()/250+2); err != nil {
 		return nil, err
 	}
-	if _, err := rig.Install(ctx, g.cp, root, service); err != nil {
+	if _, err := env.Install(ctx, e.cp, root, service); err != nil {
 		return nil, err
 	}
 	worker, err := os.ReadFile(filepath.Join(root, "deploy/examples/connect-scheduler/worker-config.yaml"))
@@ -66,76 +66,76 @@ func lay(ctx context.Context, o options, root string) (_ *ground, err error) {
 	}
 	for i := range o.namespaces {
 		name := o.namespace(i)
-		if _, err := g.cp.Client().CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}); err != nil {
+		if _, err := e.cp.Client().CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}); err != nil {
 			return nil, fmt.Errorf("create namespace %s: %w", name, err)
 		}
-		if _, err := g.cp.ApplyYAML(ctx, name, string(worker)); err != nil {
+		if _, err := e.cp.ApplyYAML(ctx, name, string(worker)); err != nil {
 			return nil, err
 		}
 	}
 	// Rights as one pod: a token for each connector would measure the fake runner.
-	if g.runner, err = rig.StartFakeRunner(g.cp, root, "--as-pod=false"); err != nil {
+	if e.runner, err = env.StartFakeRunner(e.cp, root, "--as-pod=false"); err != nil {
 		return nil, err
 	}
-	return g, g.watch(ctx)
+	return e, e.watch(ctx)
 }
 
 func (o options) namespace(connector int) string {
 	return fmt.Sprintf("bench-%02d", connector%o.namespaces)
 }
 
-func (g *ground) watch(ctx context.Context) error {
-	connection := g.cp.RESTConfig()
+func (e *environment) watch(ctx context.Context) error {
+	connection := e.cp.RESTConfig()
 	var err error
-	if g.weir, err = versioned.NewForConfig(connection); err != nil {
+	if e.weir, err = versioned.NewForConfig(connection); err != nil {
 		return fmt.Errorf("make a client: %w", err)
 	}
 	connection.ContentType = runtime.ContentTypeProtobuf
-	if g.kube, err = kubernetes.NewForConfig(connection); err != nil {
+	if e.kube, err = kubernetes.NewForConfig(connection); err != nil {
 		return fmt.Errorf("make a client: %w", err)
 	}
-	core := informers.NewSharedInformerFactory(g.kube, 0)
-	own := externalversions.NewSharedInformerFactory(g.weir, 0)
-	g.pods, g.connectors = core.Core().V1().Pods().Informer(), own.Io().V1().KafkaConnectors().Informer()
+	core := informers.NewSharedInformerFactory(e.kube, 0)
+	own := externalversions.NewSharedInformerFactory(e.weir, 0)
+	e.pods, e.connectors = core.Core().V1().Pods().Informer(), own.Io().V1().KafkaConnectors().Informer()
 	wake := func() {
 		select {
-		case g.changed <- struct{}{}:
+		case e.changed <- struct{}{}:
 		default:
 		}
 	}
-	for _, informer := range []cache.SharedIndexInformer{g.pods, g.connectors} {
+	for _, informer := range []cache.SharedIndexInformer{e.pods, e.connectors} {
 		if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 			AddFunc: func(any) { wake() }, UpdateFunc: func(any, any) { wake() }, DeleteFunc: func(any) { wake() },
 		}); err != nil {
 			return fmt.Errorf("watch: %w", err)
 		}
 	}
-	ctx, g.stop = context.WithCancel(context.WithoutCancel(ctx))
+	ctx, e.stop = context.WithCancel(context.WithoutCancel(ctx))
 	core.Start(ctx.Done())
 	own.Start(ctx.Done())
-	g.down = []func(){core.Shutdown, own.Shutdown}
-	if !cache.WaitForCacheSync(ctx.Done(), g.pods.HasSynced, g.connectors.HasSynced) {
+	e.down = []func(){core.Shutdown, own.Shutdown}
+	if !cache.WaitForCacheSync(ctx.Done(), e.pods.HasSynced, e.connectors.HasSynced) {
 		return errors.New("the watches did not begin")
 	}
 	return nil
 }
 
-func (g *ground) close() error {
-	if g.stop != nil {
-		g.stop()
-		for _, down := range g.down {
+func (e *environment) close() error {
+	if e.stop != nil {
+		e.stop()
+		for _, down := range e.down {
 			down()
 		}
 	}
-	errs := []error{g.runner.Stop()}
-	if g.cp != nil {
-		errs = append(errs, g.cp.Stop())
+	errs := []error{e.runner.Stop()}
+	if e.cp != nil {
+		errs = append(errs, e.cp.Stop())
 	}
 	return errors.Join(errs...)
 }
 
 // until waits until something holds; it looks when a watch has told of a change, at most every few milliseconds.
-func (g *ground) until(ctx context.Context, what string, s *rig.ConnectScheduler, holds func() error) error {
+func (e *environment) until(ctx context.Context, what string, s *env.ConnectScheduler, holds func() error) error {
 	pause := time.NewTicker(5 * time.Millisecond)
 	defer pause.Stop()
 	second := time.NewTicker(time.Second)
@@ -146,10 +146,10 @@ func (g *ground) until(ctx context.Context, what string, s *rig.ConnectScheduler
 			return nil
 		}
 		select {
-		case <-g.changed:
+		case <-e.changed:
 			<-pause.C
 		case <-second.C:
-			faults := []error{g.cp.Err(), g.runner.Fault()}
+			faults := []error{e.cp.Err(), e.runner.Fault()}
 			if s != nil {
 				faults = append(faults, s.Fault())
 			}
@@ -163,10 +163,10 @@ func (g *ground) until(ctx context.Context, what string, s *rig.ConnectScheduler
 }
 
 // podsReady is nil when so many pods are Ready.
-func (g *ground) podsReady(want int) error {
+func (e *environment) podsReady(want int) error {
 	ready := 0
-	for _, object := range g.pods.GetStore().List() {
-		if rig.Ready(object.(*corev1.Pod)) {
+	for _, object := range e.pods.GetStore().List() {
+		if env.Ready(object.(*corev1.Pod)) {
 			ready++
 		}
 	}
@@ -177,9 +177,9 @@ func (g *ground) podsReady(want int) error {
 }
 
 // connectorsReady is nil when so many connectors are Ready with all their tasks.
-func (g *ground) connectorsReady(want, tasks int) error {
+func (e *environment) connectorsReady(want, tasks int) error {
 	ready := 0
-	for _, object := range g.connectors.GetStore().List() {
+	for _, object := range e.connectors.GetStore().List() {
 		if isReady(object.(*connectv1.KafkaConnector), tasks) {
 			ready++
 		}
@@ -202,8 +202,8 @@ func isReady(c *connectv1.KafkaConnector, tasks int) bool {
 	return false
 }
 
-func (g *ground) connector(namespace, name string) *connectv1.KafkaConnector {
-	object, exists, err := g.connectors.GetStore().GetByKey(namespace + "/" + name)
+func (e *environment) connector(namespace, name string) *connectv1.KafkaConnector {
+	object, exists, err := e.connectors.GetStore().GetByKey(namespace + "/" + name)
 	if err != nil || !exists {
 		return nil
 	}
@@ -211,10 +211,10 @@ func (g *ground) connector(namespace, name string) *connectv1.KafkaConnector {
 }
 
 // uids are the uids of all pods but those of some connectors.
-func (g *ground) uids(but ...string) map[string]string {
+func (e *environment) uids(but ...string) map[string]string {
 	uids := map[string]string{}
 next:
-	for _, object := range g.pods.GetStore().List() {
+	for _, object := range e.pods.GetStore().List() {
 		pod := object.(*corev1.Pod)
 		for _, name := range but {
 			if strings.HasPrefix(pod.Name, name+"-") {

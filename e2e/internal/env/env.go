@@ -1,6 +1,6 @@
-// Package rig runs Weir's services as their users meet them, as processes beside an embedded control plane. The demonstration
+// Package env runs Weir's services as their users meet them, as processes beside an embedded control plane. The demonstration
 // and the benchmarks share it.
-package rig
+package env
 
 import (
 	"bytes"

@@ -1,4 +1,4 @@
-package world
+package env
 
 import (
 	"context"
@@ -14,11 +14,11 @@ import (
 const dumped = "nodes,persistentvolumes,pods,services,configmaps,persistentvolumeclaims,statefulsets,deployments,daemonsets,jobs,poddisruptionbudgets,leases"
 
 // Dump writes objects, events and the logs of all pods into a directory; what cannot be had is left out.
-func (w *World) Dump(ctx context.Context, dir string) {
+func (e *Env) Dump(ctx context.Context, dir string) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	write := func(name string, args ...string) {
-		out, err := w.Kubectl(ctx, args...)
+		out, err := e.Kubectl(ctx, args...)
 		if err != nil {
 			out += "\n" + err.Error() + "\n"
 		}
@@ -30,14 +30,14 @@ func (w *World) Dump(ctx context.Context, dir string) {
 	write("pods.txt", "get", "pods", "-A", "-o", "wide")
 	write("events.txt", "get", "events", "-A", "--sort-by=.lastTimestamp")
 	write("objects.yaml", "get", dumped, "-A", "-o", "yaml")
-	if kinds, err := w.Kubectl(ctx, "api-resources", "--verbs=list", "-o", "name"); err == nil {
+	if kinds, err := e.Kubectl(ctx, "api-resources", "--verbs=list", "-o", "name"); err == nil {
 		for kind := range strings.Lines(kinds) {
 			if kind = strings.TrimSpace(kind); strings.HasSuffix(kind, ".io.confluent.csid") || strings.HasSuffix(kind, ".weir.dev") {
 				write(kind+".yaml", "get", kind, "-A", "-o", "yaml")
 			}
 		}
 	}
-	pods, err := w.Kube.CoreV1().Pods("").List(ctx, metav1.ListOptions{})
+	pods, err := e.Kube.CoreV1().Pods("").List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return
 	}

@@ -1,5 +1,5 @@
-// Package world is what a suite sees of a cluster: clients, kubectl, and a namespace of its own.
-package world
+// Package env is what a suite sees of a cluster: clients, kubectl, and a namespace of its own.
+package env
 
 import (
 	"bytes"
@@ -24,8 +24,8 @@ import (
 	"github.com/weir-dev/weir/pkg/testkit"
 )
 
-// World is a cluster as its users see it.
-type World struct {
+// Env is a cluster as its users see it.
+type Env struct {
 	Kube kubernetes.Interface
 	Weir versioned.Interface
 	// Root is the directory of the repository.
@@ -35,7 +35,7 @@ type World struct {
 }
 
 // New makes the clients; kubectl is the path of the program.
-func New(kubeconfig, kubectl, root string) (*World, error) {
+func New(kubeconfig, kubectl, root string) (*Env, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
 		return nil, fmt.Errorf("read the kubeconfig: %w", err)
@@ -49,36 +49,36 @@ func New(kubeconfig, kubectl, root string) (*World, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &World{kube, weir, root, kubectl, kubeconfig}, nil
+	return &Env{kube, weir, root, kubectl, kubeconfig}, nil
 }
 
 // Kubectl runs kubectl in the root of the repository.
-func (w *World) Kubectl(ctx context.Context, args ...string) (string, error) {
-	return w.pipe(ctx, "", args...)
+func (e *Env) Kubectl(ctx context.Context, args ...string) (string, error) {
+	return e.pipe(ctx, "", args...)
 }
 
 // Apply applies a YAML stream to a namespace.
-func (w *World) Apply(ctx context.Context, namespace, stream string) error {
-	_, err := w.pipe(ctx, stream, "apply", "--server-side", "-n", namespace, "-f", "-")
+func (e *Env) Apply(ctx context.Context, namespace, stream string) error {
+	_, err := e.pipe(ctx, stream, "apply", "--server-side", "-n", namespace, "-f", "-")
 	return err
 }
 
 // ApplyFile applies a file of this module's manifests to a namespace, with words replaced.
-func (w *World) ApplyFile(ctx context.Context, namespace, file string, replacements ...string) error {
-	data, err := os.ReadFile(filepath.Join(w.Root, "e2e", "kind", "manifests", file))
+func (e *Env) ApplyFile(ctx context.Context, namespace, file string, replacements ...string) error {
+	data, err := os.ReadFile(filepath.Join(e.Root, "e2e", "kind", "manifests", file))
 	if err != nil {
 		return err
 	}
-	if err := w.Apply(ctx, namespace, strings.NewReplacer(replacements...).Replace(string(data))); err != nil {
+	if err := e.Apply(ctx, namespace, strings.NewReplacer(replacements...).Replace(string(data))); err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
 	return nil
 }
 
-func (w *World) pipe(ctx context.Context, input string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, w.kubectl, args...)
-	cmd.Dir = w.Root
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+w.kubeconfig)
+func (e *Env) pipe(ctx context.Context, input string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, e.kubectl, args...)
+	cmd.Dir = e.Root
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+e.kubeconfig)
 	cmd.Stdin = strings.NewReader(input)
 	var out, problem bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &problem
@@ -89,8 +89,8 @@ func (w *World) pipe(ctx context.Context, input string, args ...string) (string,
 }
 
 // Namespace makes a namespace anew.
-func (w *World) Namespace(ctx context.Context, name string) error {
-	spaces := w.Kube.CoreV1().Namespaces()
+func (e *Env) Namespace(ctx context.Context, name string) error {
+	spaces := e.Kube.CoreV1().Namespaces()
 	if err := spaces.Delete(ctx, name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
 		return err
 	}
@@ -107,9 +107,9 @@ func Until(ctx context.Context, what string, condition func(context.Context) err
 }
 
 // Available waits until a Deployment has all its replicas.
-func (w *World) Available(ctx context.Context, namespace, name string) error {
+func (e *Env) Available(ctx context.Context, namespace, name string) error {
 	return Until(ctx, "deployment "+name, func(ctx context.Context) error {
-		d, err := w.Kube.AppsV1().Deployments(namespace).Get(ctx, name, metav1.GetOptions{})
+		d, err := e.Kube.AppsV1().Deployments(namespace).Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return err
 		}
@@ -121,10 +121,10 @@ func (w *World) Available(ctx context.Context, namespace, name string) error {
 }
 
 // Connector waits until a KafkaConnector of the current generation satisfies a condition.
-func (w *World) Connector(ctx context.Context, namespace, name string, holds func(*connectv1.KafkaConnector) error) (*connectv1.KafkaConnector, error) {
+func (e *Env) Connector(ctx context.Context, namespace, name string, holds func(*connectv1.KafkaConnector) error) (*connectv1.KafkaConnector, error) {
 	var last *connectv1.KafkaConnector
 	err := Until(ctx, "connector "+name, func(ctx context.Context) error {
-		c, err := w.Weir.IoV1().KafkaConnectors(namespace).Get(ctx, name, metav1.GetOptions{})
+		c, err := e.Weir.IoV1().KafkaConnectors(namespace).Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return err
 		}
@@ -155,8 +155,8 @@ func message(c *metav1.Condition) string {
 }
 
 // Pods are the pods of a connector by name.
-func (w *World) Pods(ctx context.Context, namespace, selector string) (map[string]corev1.Pod, error) {
-	list, err := w.Kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: selector})
+func (e *Env) Pods(ctx context.Context, namespace, selector string) (map[string]corev1.Pod, error) {
+	list, err := e.Kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: selector})
 	if err != nil {
 		return nil, err
 	}
@@ -168,14 +168,14 @@ func (w *World) Pods(ctx context.Context, namespace, selector string) (map[strin
 }
 
 // WorkingSets are the bytes of memory that each pod cannot give back, by namespace/name, of pods that the kubelets have looked at since.
-func (w *World) WorkingSets(ctx context.Context, since time.Time) (map[string]int64, error) {
-	nodes, err := w.Kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+func (e *Env) WorkingSets(ctx context.Context, since time.Time) (map[string]int64, error) {
+	nodes, err := e.Kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, err
 	}
 	sets := map[string]int64{}
 	for _, node := range nodes.Items {
-		data, err := w.Kube.CoreV1().RESTClient().Get().Resource("nodes").Name(node.Name).SubResource("proxy", "stats", "summary").DoRaw(ctx)
+		data, err := e.Kube.CoreV1().RESTClient().Get().Resource("nodes").Name(node.Name).SubResource("proxy", "stats", "summary").DoRaw(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("ask the kubelet of %s for its statistics: %w", node.Name, err)
 		}

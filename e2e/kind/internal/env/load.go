@@ -1,4 +1,4 @@
-package world
+package env
 
 import (
 	"context"
@@ -24,8 +24,8 @@ type Tally struct {
 func (t Tally) Duplicated() int64 { return t.Records - t.Distinct }
 
 // Count reads a whole topic by means of the pod `load`.
-func (w *World) Count(ctx context.Context, namespace, topic string) (Tally, error) {
-	out, err := w.Kubectl(ctx, "exec", "-n", namespace, "load", "--", "load", "count", "--topic", topic)
+func (e *Env) Count(ctx context.Context, namespace, topic string) (Tally, error) {
+	out, err := e.Kubectl(ctx, "exec", "-n", namespace, "load", "--", "load", "count", "--topic", topic)
 	if err != nil {
 		return Tally{}, err
 	}

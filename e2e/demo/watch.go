@@ -21,13 +21,13 @@ import (
 
 	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
 	"github.com/weir-dev/weir/apis/contract"
-	"github.com/weir-dev/weir/e2e/internal/rig"
+	"github.com/weir-dev/weir/e2e/internal/env"
 	"github.com/weir-dev/weir/generated/clientset/versioned"
 	"github.com/weir-dev/weir/generated/informers/externalversions"
 )
 
 // world is what the demonstration sees of its namespace, by nothing but watches.
-type world struct {
+type objects struct {
 	connectors map[string]*connectv1.KafkaConnector
 	pods       map[string]*corev1.Pod
 	events     []*eventsv1.Event
@@ -43,7 +43,7 @@ type change struct {
 }
 
 // watch begins to watch a namespace until the context ends.
-func watch(ctx context.Context, connection *rest.Config, namespace string) (*world, error) {
+func watch(ctx context.Context, connection *rest.Config, namespace string) (*objects, error) {
 	kube, err := kubernetes.NewForConfig(connection)
 	if err != nil {
 		return nil, fmt.Errorf("make a client: %w", err)
@@ -52,7 +52,7 @@ func watch(ctx context.Context, connection *rest.Config, namespace string) (*wor
 	if err != nil {
 		return nil, fmt.Errorf("make a client: %w", err)
 	}
-	w := &world{connectors: map[string]*connectv1.KafkaConnector{}, pods: map[string]*corev1.Pod{}, changes: make(chan change)}
+	o := &objects{connectors: map[string]*connectv1.KafkaConnector{}, pods: map[string]*corev1.Pod{}, changes: make(chan change)}
 	core := informers.NewSharedInformerFactoryWithOptions(kube, 0, informers.WithNamespace(namespace))
 	own := externalversions.NewSharedInformerFactoryWithOptions(weir, 0, externalversions.WithNamespace(namespace))
 	for _, informer := range []cache.SharedIndexInformer{
@@ -67,24 +67,24 @@ func watch(ctx context.Context, connection *rest.Config, namespace string) (*wor
 		core.Apps().V1().StatefulSets().Informer(),
 		core.Events().V1().Events().Informer(),
 	} {
-		if _, err := informer.AddEventHandler(w.handler(ctx)); err != nil {
+		if _, err := informer.AddEventHandler(o.handler(ctx)); err != nil {
 			return nil, fmt.Errorf("watch %s: %w", namespace, err)
 		}
 	}
 	core.Start(ctx.Done())
 	own.Start(ctx.Done())
-	w.shutdown = []func(){core.Shutdown, own.Shutdown}
-	return w, nil
+	o.shutdown = []func(){core.Shutdown, own.Shutdown}
+	return o, nil
 }
 
-func (w *world) handler(ctx context.Context) cache.ResourceEventHandler {
+func (o *objects) handler(ctx context.Context) cache.ResourceEventHandler {
 	tell := func(object any, made, gone bool) {
 		if last, ok := object.(cache.DeletedFinalStateUnknown); ok {
 			object = last.Obj
 		}
 		if typed, ok := object.(metav1.Object); ok {
 			select {
-			case w.changes <- change{typed, made, gone}:
+			case o.changes <- change{typed, made, gone}:
 			case <-ctx.Done():
 			}
 		}
@@ -97,15 +97,15 @@ func (w *world) handler(ctx context.Context) cache.ResourceEventHandler {
 }
 
 // take remembers a change, and returns what it was before.
-func (w *world) take(c change) (before metav1.Object) {
+func (o *objects) take(c change) (before metav1.Object) {
 	switch object := c.object.(type) {
 	case *connectv1.KafkaConnector:
-		return remember(w.connectors, object, c.gone)
+		return remember(o.connectors, object, c.gone)
 	case *corev1.Pod:
-		return remember(w.pods, object, c.gone)
+		return remember(o.pods, object, c.gone)
 	case *eventsv1.Event:
 		if !c.gone {
-			w.events = append(w.events, object)
+			o.events = append(o.events, object)
 		}
 	}
 	return nil
@@ -150,9 +150,9 @@ func kindOf(object metav1.Object) string {
 }
 
 // podsOf are the pods of a connector: its own first, then its tasks by their id.
-func (w *world) podsOf(connector string) []*corev1.Pod {
+func (o *objects) podsOf(connector string) []*corev1.Pod {
 	var found []*corev1.Pod
-	for _, pod := range w.pods {
+	for _, pod := range o.pods {
 		if pod.Labels[contract.LabelConnector] == connector {
 			found = append(found, pod)
 		}
@@ -172,18 +172,18 @@ func index(pod *corev1.Pod) int {
 }
 
 // uids are the uids of a connector's pods by their names: who was restarted shows in them.
-func (w *world) uids(connector string) map[string]string {
+func (o *objects) uids(connector string) map[string]string {
 	uids := map[string]string{}
-	for _, pod := range w.podsOf(connector) {
+	for _, pod := range o.podsOf(connector) {
 		uids[pod.Name] = string(pod.UID)
 	}
 	return uids
 }
 
 // restarted are the names of the pods that are others than before.
-func (w *world) restarted(connector string, before map[string]string) []string {
+func (o *objects) restarted(connector string, before map[string]string) []string {
 	var names []string
-	for _, pod := range w.podsOf(connector) {
+	for _, pod := range o.podsOf(connector) {
 		if was, there := before[pod.Name]; there && was != string(pod.UID) {
 			names = append(names, pod.Name)
 		}
@@ -192,8 +192,8 @@ func (w *world) restarted(connector string, before map[string]string) []string {
 }
 
 // ready is nil when a connector says of its present generation that all of so many tasks run.
-func (w *world) ready(name string, tasks int32) error {
-	c := w.connectors[name]
+func (o *objects) ready(name string, tasks int32) error {
+	c := o.connectors[name]
 	if c == nil {
 		return fmt.Errorf("there is no KafkaConnector %s yet", name)
 	}
@@ -206,8 +206,8 @@ func (w *world) ready(name string, tasks int32) error {
 	case c.Status.TasksReady != tasks || c.Status.TasksDesired != tasks:
 		return fmt.Errorf("%s has %s tasks, not %d", name, c.Status.TaskSummary, tasks)
 	}
-	for _, pod := range w.podsOf(name) {
-		if !rig.Ready(pod) {
+	for _, pod := range o.podsOf(name) {
+		if !env.Ready(pod) {
 			return fmt.Errorf("pod %s is not Ready", pod.Name)
 		}
 	}
@@ -224,8 +224,8 @@ func conditionOf(c *connectv1.KafkaConnector, kind string) metav1.Condition {
 }
 
 // told is nil when events about a connector with all these reasons have come up since a time.
-func (w *world) told(connector string, since time.Time, reasons ...string) error {
-	for _, e := range w.events {
+func (o *objects) told(connector string, since time.Time, reasons ...string) error {
+	for _, e := range o.events {
 		if i := slices.Index(reasons, e.Reason); i >= 0 && e.Regarding.Name == connector && !e.EventTime.Time.Before(since) {
 			reasons = slices.Delete(slices.Clone(reasons), i, i+1)
 		}
