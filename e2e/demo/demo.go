@@ -13,18 +13,18 @@ import (
 	"github.com/weir-dev/weir/pkg/testkit/binaries"
 )
 
-// namespace is the one that the manifest of seed 001 names.
+// namespace is the namespace in the manifests of the csid Connect operator's sample.
 const namespace = "kafka-connect-poc"
 
-// pace is how long a person gets to read a step.
+// pace is the pause after each step on a terminal.
 const pace = 2 * time.Second
 
-// demo is one run.
+// demo is one run of the demo.
 type demo struct {
 	screen *screen
 	exit   bool
-	// seen is whether all steps are done.
-	seen bool
+	// completed is set after the last step.
+	completed bool
 
 	root      string
 	cp        *testkit.ControlPlane
@@ -37,12 +37,12 @@ type demo struct {
 	began time.Time
 }
 
-// do announces a step with a sentence, does it within its limit, and lets a person read what came of it.
-func (d *demo) do(ctx context.Context, sentence string, limit time.Duration, act func(context.Context) error) error {
+// do prints the title of a step and runs it within its time limit.
+func (d *demo) do(ctx context.Context, title string, limit time.Duration, act func(context.Context) error) error {
 	d.step++
 	d.began = time.Now()
 	d.screen.line("")
-	d.screen.line("%s", d.screen.paint(bold, fmt.Sprintf("%2d %s", d.step, sentence)))
+	d.screen.line("%s", d.screen.paint(bold, fmt.Sprintf("%2d %s", d.step, title)))
 	within, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if err := act(within); err != nil {
@@ -51,15 +51,16 @@ func (d *demo) do(ctx context.Context, sentence string, limit time.Duration, act
 			return context.Cause(ctx)
 		}
 		if within.Err() != nil {
-			return fmt.Errorf("step %d was not done within %s: %w", d.step, limit, err)
+			return fmt.Errorf("step %d did not complete within %s: %w", d.step, limit, err)
 		}
 		return fmt.Errorf("step %d: %w", d.step, err)
 	}
 	d.screen.keep()
-	return d.rest(ctx)
+	return d.pause(ctx)
 }
 
-func (d *demo) rest(ctx context.Context) error {
+// pause gives the user time to read, on a terminal.
+func (d *demo) pause(ctx context.Context) error {
 	if !d.screen.tty || d.exit {
 		return nil
 	}
@@ -73,18 +74,18 @@ func (d *demo) rest(ctx context.Context) error {
 	}
 }
 
-// done prints what has been checked.
+// done prints a result that was checked.
 func (d *demo) done(format string, args ...any) {
 	d.screen.keep()
 	d.screen.line(indent+"%s %s", d.screen.paint(green, "✓"), fmt.Sprintf(format, args...))
 }
 
-// say prints a line of explanation.
-func (d *demo) say(format string, args ...any) {
+// explain prints a line of explanation.
+func (d *demo) explain(format string, args ...any) {
 	d.screen.line("%s", d.screen.paint(dim, indent+fmt.Sprintf(format, args...)))
 }
 
-// kubectl shows a command and runs it, as an administrator.
+// kubectl prints a kubectl command and runs it as cluster administrator.
 func (d *demo) kubectl(ctx context.Context, args ...string) error {
 	shown, run := make([]string, len(args)), make([]string, len(args))
 	for i, arg := range args {
@@ -101,8 +102,8 @@ func (d *demo) kubectl(ctx context.Context, args ...string) error {
 	return err
 }
 
-// during shows that something is under way while it is.
-func (d *demo) during(what string, act func() error) error {
+// spin shows a spinner while act runs.
+func (d *demo) spin(label string, act func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- act() }()
 	ticker := time.NewTicker(100 * time.Millisecond)
@@ -113,31 +114,31 @@ func (d *demo) during(what string, act func() error) error {
 			d.screen.show(nil)
 			return err
 		case <-ticker.C:
-			wheel := []rune("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
+			spinner := []rune("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
 			if d.screen.tty {
-				d.screen.show([]string{fmt.Sprintf(indent+"%s %s %s", d.screen.paint(cyan, string(wheel[frame%len(wheel)])), what,
+				d.screen.show([]string{fmt.Sprintf(indent+"%s %s %s", d.screen.paint(cyan, string(spinner[frame%len(spinner)])), label,
 					d.screen.paint(dim, fmt.Sprintf("%.0fs", time.Since(began).Seconds())))})
 			}
 		}
 	}
 }
 
-// until shows what happens until something holds. It looks whenever a watch has told of a change.
-func (d *demo) until(ctx context.Context, holds func() error) error {
+// until shows changes until the condition returns nil. It checks the condition after each watch event.
+func (d *demo) until(ctx context.Context, condition func() error) error {
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
 	for {
 		d.screen.show(d.table())
-		err := holds()
+		err := condition()
 		if err == nil {
 			return nil
 		}
 		select {
 		case c := <-d.objects.changes:
-			d.tell(c, d.objects.take(c))
+			d.printChange(c, d.objects.update(c))
 		case <-second.C:
-			if fault := d.fault(); fault != nil {
-				return fault
+			if err := d.checkProcesses(); err != nil {
+				return err
 			}
 		case <-ctx.Done():
 			return err
@@ -145,27 +146,27 @@ func (d *demo) until(ctx context.Context, holds func() error) error {
 	}
 }
 
-// fault tells if something that has to run has ended.
-func (d *demo) fault() error {
+// checkProcesses returns an error if a process has ended.
+func (d *demo) checkProcesses() error {
 	errs := []error{d.cp.Err()}
 	if d.scheduler != nil {
-		errs = append(errs, d.scheduler.Fault())
+		errs = append(errs, d.scheduler.Err())
 	}
 	if d.runner != nil {
-		errs = append(errs, d.runner.Fault())
+		errs = append(errs, d.runner.Err())
 	}
 	return errors.Join(errs...)
 }
 
-// tail is the end of connect-scheduler's log, for one who has to find out what went wrong.
-func (d *demo) tail() string {
-	if d.scheduler == nil || d.scheduler.Fault() != nil {
+// logTail returns the end of the log of a running connect-scheduler.
+func (d *demo) logTail() string {
+	if d.scheduler == nil || d.scheduler.Err() != nil {
 		return ""
 	}
 	return d.scheduler.Tail(10)
 }
 
-// close ends all that was started and removes its files.
+// close stops all processes and removes their files.
 func (d *demo) close() error {
 	var errs []error
 	if d.stopWatch != nil {
@@ -184,20 +185,20 @@ func (d *demo) close() error {
 	return errors.Join(errs...)
 }
 
-// farewell tells how to look around, and stays until told to stop.
-func (d *demo) farewell(ctx context.Context) error {
+// finish prints commands to explore the result and keeps everything running until Ctrl-C.
+func (d *demo) finish(ctx context.Context) error {
 	set, err := binaries.Ensure(ctx, d.screen)
 	if err != nil {
 		return err
 	}
-	d.seen = true
+	d.completed = true
 	if d.exit {
 		d.screen.line("")
-		d.screen.line("Every step did what it says. Without DEMO_EXIT=1 all of it stays up to look around.")
+		d.screen.line("All steps succeeded. Run the demo without DEMO_EXIT=1 to keep the control plane running and explore it.")
 		return nil
 	}
 	d.screen.line("")
-	d.screen.line("%s", d.screen.paint(bold, "Look around from another terminal; all of it stays up until Ctrl-C here."))
+	d.screen.line("%s", d.screen.paint(bold, "Everything keeps running until you press Ctrl-C. Explore it from another terminal:"))
 	d.screen.line("")
 	for _, command := range []string{
 		"export KUBECONFIG=" + d.cp.Kubeconfig(),

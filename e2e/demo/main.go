@@ -1,7 +1,7 @@
-// Command demo shows connect-scheduler at work on an embedded control plane. Every step checks what it claims; one that does
-// not come true in time ends the demonstration with an error.
+// Command demo demonstrates connect-scheduler on an embedded control plane. Every step verifies its result; a failed or late step
+// ends the demo with an error.
 //
-// DEMO_EXIT=1 ends it after the last step. NO_COLOR leaves the colours out.
+// DEMO_EXIT=1 ends the demo after the last step. NO_COLOR disables colors.
 package main
 
 import (
@@ -15,9 +15,9 @@ import (
 
 func main() { os.Exit(run()) }
 
-// run returns the exit code: 0 also for one who has seen all and ends it.
+// run returns the exit code: 0 after all steps, 130 if interrupted before, 1 after a failure.
 func run() int {
-	// The first signal ends it in good order, the second one at once.
+	// The first signal stops the demo gracefully. The second one kills it.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	context.AfterFunc(ctx, stop)
@@ -25,19 +25,19 @@ func run() int {
 	d := &demo{screen: newScreen(os.Stdout), exit: os.Getenv("DEMO_EXIT") == "1"}
 	err := d.play(ctx)
 	d.screen.show(nil)
-	// Whatever an interruption made fail is no news.
+	// Errors after an interruption are expected.
 	if ctx.Err() != nil {
 		d.screen.line("")
-		d.screen.line("Stopping.")
-		if err = nil; !d.seen {
+		d.screen.line("Stopping all processes.")
+		if err = nil; !d.completed {
 			err = errInterrupted
 		}
 	}
 	if err != nil && !errors.Is(err, errInterrupted) {
 		d.screen.line("")
 		d.screen.line("%s %v", d.screen.paint(red, "✗"), err)
-		if tail := d.tail(); tail != "" {
-			d.screen.line("%sThe end of connect-scheduler's log:\n%s", indent, tail)
+		if tail := d.logTail(); tail != "" {
+			d.screen.line("%sLast lines of the connect-scheduler log:\n%s", indent, tail)
 		}
 	}
 	err = errors.Join(err, d.close())

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/term"
 )
 
-// Colours and weights, as SGR codes.
+// Text styles as SGR codes.
 const (
 	bold   = "1"
 	dim    = "2"
@@ -23,24 +23,24 @@ const (
 	cyan   = "36"
 )
 
-// screen prints lines that stay and, on a terminal, below them a region that is drawn anew as things change. On a pipe the
-// region appears once, when it is kept.
+// screen prints permanent lines and, on a terminal, a live region below them that is redrawn after changes. On a pipe the region is
+// printed once, by keep.
 type screen struct {
-	out    io.Writer
-	tty    bool
-	colour bool
-	size   func() (width, height int)
+	out   io.Writer
+	tty   bool
+	color bool
+	size  func() (width, height int)
 
-	mu     sync.Mutex
-	region []string
-	drawn  int
-	half   strings.Builder
+	mu      sync.Mutex
+	region  []string
+	drawn   int
+	partial strings.Builder
 }
 
 func newScreen(out *os.File) *screen {
 	s := &screen{out: out}
 	s.tty = term.IsTerminal(int(out.Fd())) && os.Getenv("TERM") != "dumb"
-	s.colour = s.tty && os.Getenv("NO_COLOR") == ""
+	s.color = s.tty && os.Getenv("NO_COLOR") == ""
 	s.size = func() (int, int) {
 		width, height, err := term.GetSize(int(out.Fd()))
 		if err != nil || width < 20 || height < 5 {
@@ -51,29 +51,29 @@ func newScreen(out *os.File) *screen {
 	return s
 }
 
-// paint colours text where colours are wanted.
+// paint styles text if colors are enabled.
 func (s *screen) paint(code, text string) string {
-	if !s.colour || text == "" {
+	if !s.color || text == "" {
 		return text
 	}
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }
 
-// line prints a line that stays.
+// line prints a permanent line.
 func (s *screen) line(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.put(fmt.Sprintf(format, args...))
 }
 
-// Write prints whole lines, so that a screen can be where others report their progress.
+// Write prints complete lines, so that a screen can receive the progress output of other code.
 func (s *screen) Write(text []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.half.Write(text)
-	lines := strings.Split(s.half.String(), "\n")
-	s.half.Reset()
-	s.half.WriteString(lines[len(lines)-1])
+	s.partial.Write(text)
+	lines := strings.Split(s.partial.String(), "\n")
+	s.partial.Reset()
+	s.partial.WriteString(lines[len(lines)-1])
 	for _, line := range lines[:len(lines)-1] {
 		s.put("   " + s.paint(dim, strings.TrimRight(line, "\r")))
 	}
@@ -95,7 +95,7 @@ func (s *screen) show(lines []string) {
 	}
 }
 
-// keep makes what the region shows stay where it is.
+// keep turns the region into permanent lines.
 func (s *screen) keep() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,7 +106,7 @@ func (s *screen) keep() {
 	}
 }
 
-// put writes a line above the region. One write: nothing flickers, and nothing of a half-drawn region stays after a crash.
+// put prints a permanent line above the region. It writes once, to avoid flicker and a partly drawn region after a crash.
 func (s *screen) put(line string) {
 	var b strings.Builder
 	if s.tty {
@@ -127,7 +127,7 @@ func (s *screen) erase(b *strings.Builder) {
 	s.drawn = 0
 }
 
-// draw never lets the region be higher than the terminal: what has scrolled away cannot be drawn anew.
+// draw limits the region to the height of the terminal, because lines that have scrolled away cannot be redrawn.
 func (s *screen) draw(b *strings.Builder) {
 	if s.drawn > 0 {
 		s.erase(b)
@@ -141,10 +141,10 @@ func (s *screen) draw(b *strings.Builder) {
 
 var escape = regexp.MustCompile("\x1b\\[[0-9;]*m")
 
-// width is how many columns a text takes.
+// width returns the number of columns of a text without its escape sequences.
 func width(text string) int { return utf8.RuneCountInString(escape.ReplaceAllString(text, "")) }
 
-// clip cuts a text to so many columns, and leaves colours in order.
+// clip cuts a text to a number of columns and resets its style.
 func clip(text string, columns int) string {
 	if width(text) <= columns {
 		return text
@@ -168,7 +168,7 @@ func clip(text string, columns int) string {
 	return b.String()
 }
 
-// columns aligns the cells of rows, as kubectl does.
+// columns aligns the cells of rows in the style of kubectl.
 func columns(rows [][]string) []string {
 	var widths []int
 	for _, row := range rows {

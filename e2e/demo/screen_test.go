@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestClipCutsWhatIsSeenAndLeavesColoursInOrder(t *testing.T) {
+func TestClipCountsVisibleColumnsAndResetsTheColor(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, "short", clip("short", 5))
 	require.Equal(t, "shor…", clip("shorter", 5))
@@ -16,18 +16,18 @@ func TestClipCutsWhatIsSeenAndLeavesColoursInOrder(t *testing.T) {
 	require.Equal(t, "\x1b[31mre…\x1b[0m", clip("\x1b[31mredder\x1b[0m", 3))
 }
 
-func TestColumnsAlignWhateverTheirColour(t *testing.T) {
+func TestColumnsAlignColoredCells(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, []string{"NAME     STATE", "\x1b[32mclicks\x1b[0m   Running", "test"},
 		columns([][]string{{"NAME", "STATE"}, {"\x1b[32mclicks\x1b[0m", "Running"}, {"test", ""}}))
 }
 
-func TestAPipeGetsPlainLinesAndTheRegionOnce(t *testing.T) {
+func TestPipeReceivesPlainLinesAndTheRegionOnce(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	s := &screen{out: &out, size: func() (int, int) { return 80, 24 }}
 	s.line("first %s", s.paint(green, "line"))
-	s.show([]string{"passing"})
+	s.show([]string{"temporary"})
 	s.show([]string{"last"})
 	s.line("second line")
 	s.keep()
@@ -37,17 +37,17 @@ func TestAPipeGetsPlainLinesAndTheRegionOnce(t *testing.T) {
 	require.Equal(t, "first line\nsecond line\nlast\n   half a line\n", out.String())
 }
 
-func TestATerminalDrawsTheRegionBelowWhatStays(t *testing.T) {
+func TestTerminalDrawsTheRegionBelowPermanentLines(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	s := &screen{out: &out, tty: true, size: func() (int, int) { return 80, 24 }}
 	s.show([]string{"region"})
 	out.Reset()
-	s.line("stays")
-	require.Equal(t, "\x1b[1A\r\x1b[Jstays\nregion\n", out.String())
+	s.line("permanent")
+	require.Equal(t, "\x1b[1A\r\x1b[Jpermanent\nregion\n", out.String())
 }
 
-func TestTheRegionIsNeverHigherThanTheTerminal(t *testing.T) {
+func TestRegionIsNotHigherThanTheTerminal(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	s := &screen{out: &out, tty: true, size: func() (int, int) { return 80, 5 }}

@@ -23,21 +23,21 @@ func (d *demo) build(ctx context.Context) error {
 	if d.root, err = env.Root(); err != nil {
 		return err
 	}
-	d.say("The first time, Go downloads and compiles all that they are made of: that takes minutes.")
-	if err := d.during("go build", func() error { return env.Build(ctx, d.root, service) }); err != nil {
+	d.explain("The first build downloads and compiles all dependencies. This takes several minutes.")
+	if err := d.spin("go build", func() error { return env.Build(ctx, d.root, service) }); err != nil {
 		return err
 	}
-	d.done("bin/connect-scheduler and bin/fake-runner are up to date, after %s.", since(d.began))
+	d.done("bin/connect-scheduler and bin/fake-runner are built (%s).", since(d.began))
 	return nil
 }
 
 func (d *demo) startControlPlane(ctx context.Context) error {
-	// What is compiled the first time tells of its progress itself.
+	// The first build of the control plane prints its own progress.
 	if _, err := binaries.Ensure(ctx, d.screen); err != nil {
 		return err
 	}
 	began := time.Now()
-	err := d.during("starting", func() error {
+	err := d.spin("starting", func() error {
 		var err error
 		d.cp, err = testkit.Start(ctx, testkit.Options{Nodes: 3, Progress: d.screen})
 		return err
@@ -54,9 +54,9 @@ func (d *demo) startControlPlane(ctx context.Context) error {
 		names = append(names, node.Name)
 	}
 	if len(names) != 3 {
-		return fmt.Errorf("there are %d nodes, not 3", len(names))
+		return fmt.Errorf("got %d nodes, want 3", len(names))
 	}
-	d.done("%s are Ready, %s after the first process was started.", strings.Join(names, ", "), since(began))
+	d.done("Nodes %s are Ready (%s).", strings.Join(names, ", "), since(began))
 	return nil
 }
 
@@ -67,26 +67,27 @@ func (d *demo) install(ctx context.Context) error {
 		return err
 	}
 	for _, line := range byKind(base.Applied) {
-		d.note("made", green, "%s", line)
+		d.note("created", green, "%s", line)
 	}
-	d.note("not", yellow, "%s: simulated nodes would only pretend to run it;", strings.Join(byKind(base.LeftOut), ", "))
-	d.note("", "", "connect-scheduler runs beside the control plane, as a process of this machine")
-	if err := d.during("starting connect-scheduler", func() error {
+	d.note("skipped", yellow, "%s", strings.Join(byKind(base.Skipped), ", "))
+	d.explain("Simulated nodes run no containers, so connect-scheduler runs as a local process with the same permissions.")
+	if err := d.spin("starting connect-scheduler", func() error {
 		d.scheduler, err = env.StartConnectScheduler(ctx, d.cp, d.root)
 		return err
 	}); err != nil {
 		return err
 	}
-	if err := d.checkRights(ctx); err != nil {
+	if err := d.checkPermissions(ctx); err != nil {
 		return err
 	}
 	if d.runner, err = env.StartFakeRunner(d.cp, d.root); err != nil {
 		return err
 	}
-	if _, err := d.cp.Client().CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{}); err != nil {
+	object := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
+	if _, err := d.cp.Client().CoreV1().Namespaces().Create(ctx, object, metav1.CreateOptions{}); err != nil {
 		return fmt.Errorf("create namespace %s: %w", namespace, err)
 	}
-	// The watch goes on after this step.
+	// The watch continues after this step.
 	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
 	d.stopWatch = stop
 	if d.objects, err = watch(watching, d.cp.RESTConfig(), namespace); err != nil {
@@ -94,12 +95,12 @@ func (d *demo) install(ctx context.Context) error {
 		d.stopWatch = nil
 		return err
 	}
-	d.done("connect-scheduler is ready, %s after the step began.", since(d.began))
+	d.done("connect-scheduler is ready (%s).", since(d.began))
 	return nil
 }
 
-// checkRights asks the API server who the service is, and what it may and may not do.
-func (d *demo) checkRights(ctx context.Context) error {
+// checkPermissions checks the identity and the permissions of the service with review requests to the API server.
+func (d *demo) checkPermissions(ctx context.Context) error {
 	account, err := d.cp.ServiceAccount(ctx, env.Namespace, service)
 	if err != nil {
 		return err
@@ -110,29 +111,34 @@ func (d *demo) checkRights(ctx context.Context) error {
 	}
 	self, err := kube.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
 	if err != nil {
-		return fmt.Errorf("ask who the service is: %w", err)
+		return fmt.Errorf("review the identity of the service: %w", err)
 	}
-	want := map[bool][]string{true: {"create statefulsets.apps", "delete pods"}, false: {"create deployments.apps", "delete secrets", "list nodes"}}
-	for may, acts := range want {
-		for _, act := range acts {
-			verb, resource, _ := strings.Cut(act, " ")
+	want := map[bool][]string{
+		true:  {"create statefulsets.apps", "delete pods"},
+		false: {"create deployments.apps", "delete secrets", "list nodes"},
+	}
+	for allowed, actions := range want {
+		for _, action := range actions {
+			verb, resource, _ := strings.Cut(action, " ")
 			resource, group, _ := strings.Cut(resource, ".")
-			review, err := kube.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, &authorizationv1.SelfSubjectAccessReview{
-				Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: verb, Group: group, Resource: resource}},
-			}, metav1.CreateOptions{})
+			review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
+				ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: verb, Group: group, Resource: resource},
+			}}
+			review, err := kube.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
 			if err != nil {
-				return fmt.Errorf("ask whether the service may %s: %w", act, err)
+				return fmt.Errorf("review permission %q of the service: %w", action, err)
 			}
-			if review.Status.Allowed != may {
-				return fmt.Errorf("whether the service may %s: %t, want %t", act, review.Status.Allowed, may)
+			if review.Status.Allowed != allowed {
+				return fmt.Errorf("permission %q of the service: allowed is %t, want %t", action, review.Status.Allowed, allowed)
 			}
 		}
 	}
-	d.done("It is %s: it may %s; it may not %s.", self.Status.UserInfo.Username, strings.Join(want[true], ", "), strings.Join(want[false], ", "))
+	d.done("It runs as %s.", self.Status.UserInfo.Username)
+	d.done("Allowed: %s. Denied: %s.", strings.Join(want[true], ", "), strings.Join(want[false], ", "))
 	return nil
 }
 
-// byKind names objects, one line for each kind.
+// byKind returns one line per kind with the names of its objects.
 func byKind(objects []*unstructured.Unstructured) []string {
 	var kinds []string
 	names := map[string][]string{}

@@ -16,74 +16,73 @@ import (
 	"github.com/weir-dev/weir/e2e/internal/env"
 )
 
-// indent is before everything that belongs to a step.
+// indent is the indentation of the output of a step.
 const indent = "   "
 
-// tell prints a line for a change that a person would want to see.
-func (d *demo) tell(c change, before metav1.Object) {
+// printChange prints a line for an event, a created or deleted object, and on a pipe for pod and status changes.
+func (d *demo) printChange(c change, before metav1.Object) {
 	switch object := c.object.(type) {
 	case *eventsv1.Event:
-		if c.made && object.Regarding.Kind == "KafkaConnector" {
-			colour := cyan
+		if c.created && object.Regarding.Kind == "KafkaConnector" {
+			color := cyan
 			if object.Type == corev1.EventTypeWarning {
-				colour = red
+				color = red
 			}
-			d.note("event", colour, "%s %s: %s", object.Regarding.Name, object.Reason, object.Note)
+			d.note("event", color, "%s %s: %s", object.Regarding.Name, object.Reason, object.Note)
 		}
 	case *corev1.Pod:
-		d.tellPod(object, before, c.gone)
+		d.printPod(object, before, c.deleted)
 	case *connectv1.KafkaConnector:
-		d.tellStatus(object, before, c.gone)
+		d.printStatus(object, before, c.deleted)
 	default:
 		switch {
-		case object.GetName() == "default" || object.GetName() == "kube-root-ca.crt": // every namespace has them
-		case c.made:
-			d.note("made", green, "%s %s", kindOf(object), object.GetName())
-		case c.gone:
-			d.note("gone", yellow, "%s %s", kindOf(object), object.GetName())
+		case object.GetName() == "default" || object.GetName() == "kube-root-ca.crt": // exist in every namespace
+		case c.created:
+			d.note("created", green, "%s %s", kindOf(object), object.GetName())
+		case c.deleted:
+			d.note("deleted", yellow, "%s %s", kindOf(object), object.GetName())
 		}
 	}
 }
 
-// tellPod prints for a pipe what the dots show on a terminal.
-func (d *demo) tellPod(pod *corev1.Pod, before metav1.Object, gone bool) {
+// printPod prints pod changes on a pipe. A terminal shows them as dots.
+func (d *demo) printPod(pod *corev1.Pod, before metav1.Object, deleted bool) {
 	if d.screen.tty {
 		return
 	}
 	was, _ := before.(*corev1.Pod)
 	switch {
-	case gone:
-		d.note("gone", yellow, "Pod %s", pod.Name)
+	case deleted:
+		d.note("deleted", yellow, "Pod %s", pod.Name)
 	case env.Ready(pod) && (was == nil || !env.Ready(was) || was.UID != pod.UID):
 		d.note("ready", green, "Pod %s on %s", pod.Name, pod.Spec.NodeName)
 	case pod.Status.Phase == corev1.PodSucceeded:
-		d.note("done", green, "Pod %s", pod.Name)
+		d.note("succeeded", green, "Pod %s", pod.Name)
 	case was != nil && env.Ready(was) && was.UID == pod.UID && pod.DeletionTimestamp == nil:
-		d.note("broken", red, "Pod %s", pod.Name)
+		d.note("failed", red, "Pod %s", pod.Name)
 	}
 }
 
-func (d *demo) tellStatus(c *connectv1.KafkaConnector, before metav1.Object, gone bool) {
-	if d.screen.tty || gone {
+// printStatus prints changes of a connector status on a pipe. A terminal shows them in the table.
+func (d *demo) printStatus(c *connectv1.KafkaConnector, before metav1.Object, deleted bool) {
+	if d.screen.tty || deleted {
 		return
 	}
 	was, _ := before.(*connectv1.KafkaConnector)
-	if c.Status.State != "" && (was == nil || was.Status.State != c.Status.State || was.Status.TaskSummary != c.Status.TaskSummary) {
+	changed := was == nil || was.Status.State != c.Status.State || was.Status.TaskSummary != c.Status.TaskSummary
+	if c.Status.State != "" && changed {
 		d.note("status", bold, "%s %s %s", c.Name, c.Status.State, c.Status.TaskSummary)
 	}
 }
 
-// note prints what happened, and how long after the step's beginning.
-func (d *demo) note(what, colour, format string, args ...any) {
+// note prints a change and its time since the start of the step.
+func (d *demo) note(what, color, format string, args ...any) {
 	since := fmt.Sprintf("+%.2fs", time.Since(d.began).Seconds())
-	if what == "" {
-		since = "" // it goes on from the line before
-	}
 	d.screen.line(indent+"%s  %s  %s", d.screen.paint(dim, fmt.Sprintf("%8s", since)),
-		d.screen.paint(colour, fmt.Sprintf("%-6s", what)), fmt.Sprintf(format, args...))
+		d.screen.paint(color, fmt.Sprintf("%-9s", what)), fmt.Sprintf(format, args...))
 }
 
-// table is what `kubectl get kafkaconnectors` prints; a terminal also shows a dot for each pod.
+// table returns the output of `kubectl get kafkaconnectors`. On a terminal it also has a dot for each pod.
 func (d *demo) table() []string {
 	if d.objects == nil || len(d.objects.connectors) == 0 {
 		return nil
@@ -113,15 +112,17 @@ func (d *demo) table() []string {
 }
 
 func (d *demo) stateOf(c *connectv1.KafkaConnector) string {
-	colours := map[string]string{"Running": green, "Pending": yellow, "Degraded": red, "Failed": red, "Paused": cyan, "Stopped": cyan}
-	return d.screen.paint(cmp.Or(colours[c.Status.State], dim), c.Status.State)
+	colors := map[string]string{
+		"Running": green, "Pending": yellow, "Degraded": red, "Failed": red, "Paused": cyan, "Stopped": cyan,
+	}
+	return d.screen.paint(cmp.Or(colors[c.Status.State], dim), c.Status.State)
 }
 
 func age(object metav1.Object) string {
 	return duration.HumanDuration(time.Since(object.GetCreationTimestamp().Time))
 }
 
-// dots shows the pods of a connector: ● ready, ◐ on its way, ✗ failed, ○ not there.
+// dots shows the pods of a connector: ● ready, ◐ starting or terminating, ✗ failed, ○ missing.
 func (d *demo) dots(c *connectv1.KafkaConnector) string {
 	var b strings.Builder
 	pods := map[string]*corev1.Pod{}
@@ -145,9 +146,17 @@ func (d *demo) dot(pod *corev1.Pod) string {
 		return d.screen.paint(dim, "○")
 	case env.Ready(pod):
 		return d.screen.paint(green, "●")
-	case pod.DeletionTimestamp == nil && len(pod.Status.ContainerStatuses) > 0 && pod.Status.ContainerStatuses[0].State.Waiting != nil &&
-		pod.Status.ContainerStatuses[0].LastTerminationState.Terminated != nil:
+	case pod.DeletionTimestamp == nil && isFailed(pod):
 		return d.screen.paint(red, "✗")
 	}
 	return d.screen.paint(yellow, "◐")
+}
+
+// isFailed reports whether the first container of a pod waits for a restart after it has ended.
+func isFailed(pod *corev1.Pod) bool {
+	if len(pod.Status.ContainerStatuses) == 0 {
+		return false
+	}
+	container := pod.Status.ContainerStatuses[0]
+	return container.State.Waiting != nil && container.LastTerminationState.Terminated != nil
 }

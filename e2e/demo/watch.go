@@ -26,7 +26,7 @@ import (
 	"github.com/weir-dev/weir/generated/informers/externalversions"
 )
 
-// world is what the demonstration sees of its namespace, by nothing but watches.
+// objects caches the objects of the demo namespace from watches.
 type objects struct {
 	connectors map[string]*connectv1.KafkaConnector
 	pods       map[string]*corev1.Pod
@@ -35,14 +35,14 @@ type objects struct {
 	shutdown   []func()
 }
 
-// change is an object as it is now, or as it was before it went.
+// change is a watch event: the current object, or the last known one of a deleted object.
 type change struct {
-	object metav1.Object
-	made   bool
-	gone   bool
+	object  metav1.Object
+	created bool
+	deleted bool
 }
 
-// watch begins to watch a namespace until the context ends.
+// watch starts watching a namespace until the context ends.
 func watch(ctx context.Context, connection *rest.Config, namespace string) (*objects, error) {
 	kube, err := kubernetes.NewForConfig(connection)
 	if err != nil {
@@ -78,53 +78,53 @@ func watch(ctx context.Context, connection *rest.Config, namespace string) (*obj
 }
 
 func (o *objects) handler(ctx context.Context) cache.ResourceEventHandler {
-	tell := func(object any, made, gone bool) {
+	send := func(object any, created, deleted bool) {
 		if last, ok := object.(cache.DeletedFinalStateUnknown); ok {
 			object = last.Obj
 		}
 		if typed, ok := object.(metav1.Object); ok {
 			select {
-			case o.changes <- change{typed, made, gone}:
+			case o.changes <- change{typed, created, deleted}:
 			case <-ctx.Done():
 			}
 		}
 	}
 	return cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(object any) { tell(object, true, false) },
-		UpdateFunc: func(_, object any) { tell(object, false, false) },
-		DeleteFunc: func(object any) { tell(object, false, true) },
+		AddFunc:    func(object any) { send(object, true, false) },
+		UpdateFunc: func(_, object any) { send(object, false, false) },
+		DeleteFunc: func(object any) { send(object, false, true) },
 	}
 }
 
-// take remembers a change, and returns what it was before.
-func (o *objects) take(c change) (before metav1.Object) {
+// update stores a change and returns the previous object.
+func (o *objects) update(c change) (before metav1.Object) {
 	switch object := c.object.(type) {
 	case *connectv1.KafkaConnector:
-		return remember(o.connectors, object, c.gone)
+		return store(o.connectors, object, c.deleted)
 	case *corev1.Pod:
-		return remember(o.pods, object, c.gone)
+		return store(o.pods, object, c.deleted)
 	case *eventsv1.Event:
-		if !c.gone {
+		if !c.deleted {
 			o.events = append(o.events, object)
 		}
 	}
 	return nil
 }
 
-func remember[T metav1.Object](known map[string]T, object T, gone bool) metav1.Object {
-	before, was := known[object.GetName()]
-	if gone {
+func store[T metav1.Object](known map[string]T, object T, deleted bool) metav1.Object {
+	before, found := known[object.GetName()]
+	if deleted {
 		delete(known, object.GetName())
 	} else {
 		known[object.GetName()] = object
 	}
-	if !was {
+	if !found {
 		return nil
 	}
 	return before
 }
 
-// kindOf names the kinds that a watch leaves nameless.
+// kindOf returns the kind of an object. Objects from informers have no kind.
 func kindOf(object metav1.Object) string {
 	switch object.(type) {
 	case *connectv1.KafkaConnector:
@@ -149,7 +149,7 @@ func kindOf(object metav1.Object) string {
 	return "object"
 }
 
-// podsOf are the pods of a connector: its own first, then its tasks by their id.
+// podsOf returns the pods of a connector: the connector pod, then the task pods by ID.
 func (o *objects) podsOf(connector string) []*corev1.Pod {
 	var found []*corev1.Pod
 	for _, pod := range o.pods {
@@ -171,7 +171,7 @@ func index(pod *corev1.Pod) int {
 	return id
 }
 
-// uids are the uids of a connector's pods by their names: who was restarted shows in them.
+// uids returns the UID of each pod of a connector by name. A restarted pod has a new UID.
 func (o *objects) uids(connector string) map[string]string {
 	uids := map[string]string{}
 	for _, pod := range o.podsOf(connector) {
@@ -180,31 +180,31 @@ func (o *objects) uids(connector string) map[string]string {
 	return uids
 }
 
-// restarted are the names of the pods that are others than before.
+// restarted returns the names of the pods whose UID has changed.
 func (o *objects) restarted(connector string, before map[string]string) []string {
 	var names []string
 	for _, pod := range o.podsOf(connector) {
-		if was, there := before[pod.Name]; there && was != string(pod.UID) {
+		if uid, found := before[pod.Name]; found && uid != string(pod.UID) {
 			names = append(names, pod.Name)
 		}
 	}
 	return names
 }
 
-// ready is nil when a connector says of its present generation that all of so many tasks run.
+// ready returns nil when the current generation of a connector is Ready with a number of tasks.
 func (o *objects) ready(name string, tasks int32) error {
 	c := o.connectors[name]
 	if c == nil {
-		return fmt.Errorf("there is no KafkaConnector %s yet", name)
+		return fmt.Errorf("KafkaConnector %s does not exist yet", name)
 	}
 	condition := conditionOf(c, "Ready")
 	switch {
 	case c.Status.ObservedGeneration != c.Generation:
-		return fmt.Errorf("the status of %s is of generation %d, not %d", name, c.Status.ObservedGeneration, c.Generation)
+		return fmt.Errorf("the status of %s is for generation %d, want %d", name, c.Status.ObservedGeneration, c.Generation)
 	case condition.Status != metav1.ConditionTrue:
 		return fmt.Errorf("%s is not Ready: %s %s", name, condition.Reason, condition.Message)
 	case c.Status.TasksReady != tasks || c.Status.TasksDesired != tasks:
-		return fmt.Errorf("%s has %s tasks, not %d", name, c.Status.TaskSummary, tasks)
+		return fmt.Errorf("%s has %s tasks, want %d", name, c.Status.TaskSummary, tasks)
 	}
 	for _, pod := range o.podsOf(name) {
 		if !env.Ready(pod) {
@@ -223,15 +223,15 @@ func conditionOf(c *connectv1.KafkaConnector, kind string) metav1.Condition {
 	return metav1.Condition{Type: kind, Status: metav1.ConditionUnknown}
 }
 
-// told is nil when events about a connector with all these reasons have come up since a time.
-func (o *objects) told(connector string, since time.Time, reasons ...string) error {
+// hasEvents returns nil when a connector has events with all reasons since a time.
+func (o *objects) hasEvents(connector string, since time.Time, reasons ...string) error {
 	for _, e := range o.events {
 		if i := slices.Index(reasons, e.Reason); i >= 0 && e.Regarding.Name == connector && !e.EventTime.Time.Before(since) {
 			reasons = slices.Delete(slices.Clone(reasons), i, i+1)
 		}
 	}
 	if len(reasons) > 0 {
-		return fmt.Errorf("no event about %s tells of %s yet", connector, strings.Join(reasons, ", "))
+		return fmt.Errorf("%s has no event %s yet", connector, strings.Join(reasons, ", "))
 	}
 	return nil
 }

@@ -17,12 +17,13 @@ import (
 	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/e2e/internal/env"
 	"github.com/weir-dev/weir/pkg/testkit"
+	"github.com/weir-dev/weir/pkg/testkit/bench"
 )
 
-// connectors are what everything else belongs to.
+// connectors is the resource that owns all other objects.
 var connectors = connectv1.SchemeGroupVersion.WithResource("kafkaconnectors")
 
-// kinds are what connect-scheduler makes, in the order in which it does.
+// kinds lists the resources that connect-scheduler creates, in its order.
 var kinds = []schema.GroupVersionResource{
 	{Version: "v1", Resource: "serviceaccounts"},
 	{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "roles"},
@@ -34,26 +35,26 @@ var kinds = []schema.GroupVersionResource{
 	{Group: "apps", Version: "v1", Resource: "statefulsets"},
 }
 
-// object is one that the bare client creates.
+// object is an object that the bare client creates.
 type object struct {
 	resource schema.GroupVersionResource
 	object   *unstructured.Unstructured
 }
 
-// objects are, of each connector, the KafkaConnector and then what was made for it, in the order of making.
+// objects holds, for each connector, the KafkaConnector followed by the objects that it owns in creation order.
 type objects [][]object
 
-// collect reads the KafkaConnectors and what the service has made for them, without what ties it to this control plane.
+// collect reads the KafkaConnectors and the objects that the service created for them. It removes server-assigned fields.
 func collect(ctx context.Context, cp *testkit.ControlPlane) (objects, error) {
 	list, err := cp.Dynamic().Resource(connectors).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("list %s: %w", connectors.Resource, err)
 	}
-	places, found := map[string]int{}, objects{}
+	index, found := map[string]int{}, objects{}
 	for i := range list.Items {
 		o := &list.Items[i]
-		places[o.GetNamespace()+"/"+o.GetName()] = len(found)
-		found = append(found, []object{{connectors, forget(o)}})
+		index[o.GetNamespace()+"/"+o.GetName()] = len(found)
+		found = append(found, []object{{connectors, stripServerFields(o)}})
 	}
 	for _, kind := range kinds {
 		list, err := cp.Dynamic().Resource(kind).List(ctx, metav1.ListOptions{LabelSelector: contract.LabelConnector})
@@ -62,16 +63,16 @@ func collect(ctx context.Context, cp *testkit.ControlPlane) (objects, error) {
 		}
 		for i := range list.Items {
 			o := &list.Items[i]
-			if at, known := places[o.GetNamespace()+"/"+o.GetLabels()[contract.LabelConnector]]; known {
-				found[at] = append(found[at], object{kind, forget(o)})
+			if at, known := index[o.GetNamespace()+"/"+o.GetLabels()[contract.LabelConnector]]; known {
+				found[at] = append(found[at], object{kind, stripServerFields(o)})
 			}
 		}
 	}
 	return found, nil
 }
 
-// forget removes what the API server has added.
-func forget(o *unstructured.Unstructured) *unstructured.Unstructured {
+// stripServerFields removes the status and all fields that the API server assigns.
+func stripServerFields(o *unstructured.Unstructured) *unstructured.Unstructured {
 	for _, field := range []string{"uid", "resourceVersion", "creationTimestamp", "generation", "managedFields"} {
 		unstructured.RemoveNestedField(o.Object, "metadata", field)
 	}
@@ -79,30 +80,31 @@ func forget(o *unstructured.Unstructured) *unstructured.Unstructured {
 	return o
 }
 
-// create creates a KafkaConnector and all that belongs to it, as the same owner's.
-func create(ctx context.Context, client dynamic.Interface, belongings []object) error {
+// create creates a KafkaConnector and the objects that it owns.
+func create(ctx context.Context, client dynamic.Interface, owned []object) error {
 	var owner types.UID
-	for _, one := range belongings {
+	for _, one := range owned {
 		owners := one.object.GetOwnerReferences()
 		for i := range owners {
 			owners[i].UID = owner
 		}
 		one.object.SetOwnerReferences(owners)
-		made, err := client.Resource(one.resource).Namespace(one.object.GetNamespace()).Create(ctx, one.object, metav1.CreateOptions{})
+		resource := client.Resource(one.resource).Namespace(one.object.GetNamespace())
+		created, err := resource.Create(ctx, one.object, metav1.CreateOptions{})
 		if err != nil {
 			return fmt.Errorf("create %s %s: %w", one.resource.Resource, one.object.GetName(), err)
 		}
 		if one.resource == connectors {
-			owner = made.GetUID()
+			owner = created.GetUID()
 		}
 	}
 	return nil
 }
 
-// bare has a client create the same objects, KafkaConnectors too, with nobody who acts on them, at the same pace and with the same
-// rights; and waits for the same pods.
-func bare(ctx context.Context, o options, root string, made objects) (_ side, err error) {
-	e, err := lay(ctx, o, root)
+// runBareClient creates the same objects with a plain client, including the KafkaConnectors, while no controller acts on them. The
+// client has the same request rate and the same RBAC rules. It waits for the same pods.
+func runBareClient(ctx context.Context, o options, root string, created objects) (_ side, err error) {
+	e, err := newEnvironment(ctx, o, root)
 	if err != nil {
 		return side{}, err
 	}
@@ -111,29 +113,29 @@ func bare(ctx context.Context, o options, root string, made objects) (_ side, er
 	if err != nil {
 		return side{}, err
 	}
-	env.Say("the bare client creates the objects of %d connectors", len(made))
-	asked, err := requests(ctx, e.cp)
+	bench.Logf("the bare client creates the objects of %d connectors", len(created))
+	requestsSince, err := countRequests(ctx, e.cp)
 	if err != nil {
 		return side{}, err
 	}
 	before, began := cpu(e.cp.Dir()), time.Now()
 	creating := make(chan error, 1)
 	go func() {
-		creating <- each(o.workers, len(made), func(i int) error { return create(ctx, client, made[i]) })
+		creating <- parallel(o.workers, len(created), func(i int) error { return create(ctx, client, created[i]) })
 	}()
 	if err := e.until(ctx, "the pods of the bare client", nil, func() error { return e.podsReady(o.pods()) }); err != nil {
-		return side{}, errors.Join(err, ended(creating))
+		return side{}, errors.Join(err, resultSoFar(creating))
 	}
 	took := time.Since(began)
-	is := side{converged: took, podsReady: took, cpu: spent(before, cpu(e.cp.Dir()))}
-	if is.requests, err = asked(); err != nil {
-		return is, err
+	result := side{converged: took, podsReady: took, cpu: spent(before, cpu(e.cp.Dir()))}
+	if result.requests, err = requestsSince(); err != nil {
+		return result, err
 	}
-	return is, <-creating
+	return result, <-creating
 }
 
-// bareClient is under the service's own account, which may make KafkaConnectors too: for administrators the API server does less, as it
-// does not ask whether a Role gives away more than its maker has.
+// bareClient returns a client under the ServiceAccount of the service, which may also create KafkaConnectors. The API server does
+// less work for an administrator: it skips the privilege escalation check for Roles.
 func (e *environment) bareClient(ctx context.Context, o options) (dynamic.Interface, error) {
 	_, err := e.cp.ApplyYAML(ctx, "", `
 apiVersion: rbac.authorization.k8s.io/v1
@@ -160,10 +162,12 @@ subjects: [{kind: ServiceAccount, name: `+service+`, namespace: `+env.Namespace+
 		return nil, fmt.Errorf("make a client: %w", err)
 	}
 	reviews := e.cp.Client().AuthorizationV1().SubjectAccessReviews()
-	return client, testkit.Poll(ctx, "the rights of the bare client", func(ctx context.Context) error {
+	return client, testkit.Poll(ctx, "the permissions of the bare client", func(ctx context.Context) error {
 		review, err := reviews.Create(ctx, &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
-			User:               "system:serviceaccount:" + env.Namespace + ":" + service,
-			ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: o.namespace(0), Verb: "create", Group: connectors.Group, Resource: connectors.Resource},
+			User: "system:serviceaccount:" + env.Namespace + ":" + service,
+			ResourceAttributes: &authorizationv1.ResourceAttributes{
+				Namespace: o.namespace(0), Verb: "create", Group: connectors.Group, Resource: connectors.Resource,
+			},
 		}}, metav1.CreateOptions{})
 		if err == nil && !review.Status.Allowed {
 			err = errors.New(review.Status.Reason)
@@ -172,8 +176,8 @@ subjects: [{kind: ServiceAccount, name: `+service+`, namespace: `+env.Namespace+
 	})
 }
 
-// ended is what has come of something in the background so far.
-func ended(background <-chan error) error {
+// resultSoFar returns the error of a background task if it has ended, else nil.
+func resultSoFar(background <-chan error) error {
 	select {
 	case err := <-background:
 		return err
@@ -182,8 +186,8 @@ func ended(background <-chan error) error {
 	}
 }
 
-// each calls do for every number below n, by so many workers, until one fails.
-func each(workers, n int, do func(int) error) error {
+// parallel calls do for every number below n in several workers. It stops at the first error.
+func parallel(workers, n int, do func(int) error) error {
 	next, results := make(chan int), make(chan error, workers)
 	stop := make(chan struct{})
 	for range workers {

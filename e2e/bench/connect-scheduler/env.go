@@ -23,23 +23,25 @@ import (
 	"github.com/weir-dev/weir/pkg/testkit"
 )
 
-// environment is a fresh control plane with nodes for all pods, watches, and a fake runner: the same for both sides.
+// environment is a fresh control plane with nodes for all pods, informers and a fake runner. It is the same for the service and the
+// bare client.
 type environment struct {
 	cp     *testkit.ControlPlane
 	kube   kubernetes.Interface
 	weir   versioned.Interface
 	runner *env.Process
-	stop   context.CancelFunc
-	down   []func()
+	// stop ends the informers. shutdown waits for them.
+	stop     context.CancelFunc
+	shutdown []func()
 
 	pods       cache.SharedIndexInformer
 	connectors cache.SharedIndexInformer
-	// changed tells that one of the two has; more often than it can be looked at is once.
+	// changed receives a value after a change of a pod or connector. Several changes may be one value.
 	changed chan struct{}
 }
 
-// lay makes the ground.
-func lay(ctx context.Context, o options, root string) (_ *environment, err error) {
+// newEnvironment starts a control plane and everything that both sides need.
+func newEnvironment(ctx context.Context, o options, root string) (_ *environment, err error) {
 	e := &environment{changed: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
@@ -47,13 +49,13 @@ func lay(ctx context.Context, o options, root string) (_ *environment, err error
 		}
 	}()
 	if e.cp, err = testkit.Start(ctx, testkit.Options{Progress: os.Stderr, ControllerManagerArgs: []string{
-		// The default of 5 is for clusters where StatefulSets are few.
+		// The default of 5 would limit both sides.
 		"--concurrent-statefulset-syncs=20",
 		"--kube-api-qps=2000", "--kube-api-burst=4000",
 	}}); err != nil {
 		return nil, err
 	}
-	// A node takes 500 pods; half full, nothing waits for room.
+	// A node takes 500 pods. At half capacity no pod waits for a node.
 	if _, err := e.cp.AddNodes(ctx, o.pods()/250+2); err != nil {
 		return nil, err
 	}
@@ -66,24 +68,22 @@ func lay(ctx context.Context, o options, root string) (_ *environment, err error
 	}
 	for i := range o.namespaces {
 		name := o.namespace(i)
-		if _, err := e.cp.Client().CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}); err != nil {
+		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		if _, err := e.cp.Client().CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{}); err != nil {
 			return nil, fmt.Errorf("create namespace %s: %w", name, err)
 		}
 		if _, err := e.cp.ApplyYAML(ctx, name, string(worker)); err != nil {
 			return nil, err
 		}
 	}
-	// Rights as one pod: a token for each connector would measure the fake runner.
+	// One token for all connectors: separate tokens would measure the fake runner.
 	if e.runner, err = env.StartFakeRunner(e.cp, root, "--as-pod=false"); err != nil {
 		return nil, err
 	}
 	return e, e.watch(ctx)
 }
 
-func (o options) namespace(connector int) string {
-	return fmt.Sprintf("bench-%02d", connector%o.namespaces)
-}
-
+// watch starts the informers and waits until their caches are synced.
 func (e *environment) watch(ctx context.Context) error {
 	connection := e.cp.RESTConfig()
 	var err error
@@ -113,9 +113,9 @@ func (e *environment) watch(ctx context.Context) error {
 	ctx, e.stop = context.WithCancel(context.WithoutCancel(ctx))
 	core.Start(ctx.Done())
 	own.Start(ctx.Done())
-	e.down = []func(){core.Shutdown, own.Shutdown}
+	e.shutdown = []func(){core.Shutdown, own.Shutdown}
 	if !cache.WaitForCacheSync(ctx.Done(), e.pods.HasSynced, e.connectors.HasSynced) {
-		return errors.New("the watches did not begin")
+		return errors.New("the informer caches did not sync")
 	}
 	return nil
 }
@@ -123,8 +123,8 @@ func (e *environment) watch(ctx context.Context) error {
 func (e *environment) close() error {
 	if e.stop != nil {
 		e.stop()
-		for _, down := range e.down {
-			down()
+		for _, shutdown := range e.shutdown {
+			shutdown()
 		}
 	}
 	errs := []error{e.runner.Stop()}
@@ -134,14 +134,15 @@ func (e *environment) close() error {
 	return errors.Join(errs...)
 }
 
-// until waits until something holds; it looks when a watch has told of a change, at most every few milliseconds.
-func (e *environment) until(ctx context.Context, what string, s *env.ConnectScheduler, holds func() error) error {
+// until waits until a condition returns nil. It checks the condition after each change, at most every 5 ms, and fails early when a
+// process has ended. what completes the error "wait for ...".
+func (e *environment) until(ctx context.Context, what string, s *env.ConnectScheduler, condition func() error) error {
 	pause := time.NewTicker(5 * time.Millisecond)
 	defer pause.Stop()
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
 	for {
-		last := holds()
+		last := condition()
 		if last == nil {
 			return nil
 		}
@@ -149,11 +150,11 @@ func (e *environment) until(ctx context.Context, what string, s *env.ConnectSche
 		case <-e.changed:
 			<-pause.C
 		case <-second.C:
-			faults := []error{e.cp.Err(), e.runner.Fault()}
+			failures := []error{e.cp.Err(), e.runner.Err()}
 			if s != nil {
-				faults = append(faults, s.Fault())
+				failures = append(failures, s.Err())
 			}
-			if err := errors.Join(faults...); err != nil {
+			if err := errors.Join(failures...); err != nil {
 				return err
 			}
 		case <-ctx.Done():
@@ -162,7 +163,7 @@ func (e *environment) until(ctx context.Context, what string, s *env.ConnectSche
 	}
 }
 
-// podsReady is nil when so many pods are Ready.
+// podsReady returns nil when at least want pods are Ready.
 func (e *environment) podsReady(want int) error {
 	ready := 0
 	for _, object := range e.pods.GetStore().List() {
@@ -176,7 +177,7 @@ func (e *environment) podsReady(want int) error {
 	return nil
 }
 
-// connectorsReady is nil when so many connectors are Ready with all their tasks.
+// connectorsReady returns nil when at least want connectors are Ready with all tasks.
 func (e *environment) connectorsReady(want, tasks int) error {
 	ready := 0
 	for _, object := range e.connectors.GetStore().List() {
@@ -190,6 +191,7 @@ func (e *environment) connectorsReady(want, tasks int) error {
 	return nil
 }
 
+// isReady reports whether the current generation of a connector is Ready with all tasks.
 func isReady(c *connectv1.KafkaConnector, tasks int) bool {
 	if c.Status.ObservedGeneration != c.Generation || int(c.Status.TasksReady) != tasks || int(c.Status.TasksDesired) != tasks {
 		return false
@@ -202,6 +204,7 @@ func isReady(c *connectv1.KafkaConnector, tasks int) bool {
 	return false
 }
 
+// connector returns a KafkaConnector from the cache, or nil.
 func (e *environment) connector(namespace, name string) *connectv1.KafkaConnector {
 	object, exists, err := e.connectors.GetStore().GetByKey(namespace + "/" + name)
 	if err != nil || !exists {
@@ -210,13 +213,13 @@ func (e *environment) connector(namespace, name string) *connectv1.KafkaConnecto
 	return object.(*connectv1.KafkaConnector)
 }
 
-// uids are the uids of all pods but those of some connectors.
-func (e *environment) uids(but ...string) map[string]string {
+// uids returns the UIDs of all pods except those of the given connectors.
+func (e *environment) uids(except ...string) map[string]string {
 	uids := map[string]string{}
 next:
 	for _, object := range e.pods.GetStore().List() {
 		pod := object.(*corev1.Pod)
-		for _, name := range but {
+		for _, name := range except {
 			if strings.HasPrefix(pod.Name, name+"-") {
 				continue next
 			}

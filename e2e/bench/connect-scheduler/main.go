@@ -1,10 +1,14 @@
-// Command connect-scheduler measures the service of that name on simulated nodes: how long many connectors take to converge,
-// beside a bare client that creates the same objects; what it writes and how much memory and CPU it takes; how quiet it is when
-// nothing happens; what a change touches; and how soon a failure is in the status. It prints numbers and judges none of them.
+// Command connect-scheduler benchmarks connect-scheduler on simulated nodes. It measures:
+//   - the time until many connectors are Ready, in alternating rounds with a bare client that creates the same objects;
+//   - the API writes, memory and CPU of the service;
+//   - the API writes and reconciles of an idle service;
+//   - the effect of one added, changed or deleted connector on all others;
+//   - the latency from a task failure to the status.
+//
+// It prints the results and does not judge them.
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -15,12 +19,13 @@ import (
 	"time"
 
 	"github.com/weir-dev/weir/e2e/internal/env"
+	"github.com/weir-dev/weir/pkg/testkit/bench"
 	"github.com/weir-dev/weir/pkg/testkit/binaries"
 )
 
 const service = "connect-scheduler"
 
-// options are how large it is.
+// options are the sizes of the benchmark.
 type options struct {
 	connectors, tasks, namespaces int
 	rounds, failures              int
@@ -30,16 +35,16 @@ type options struct {
 
 func main() {
 	o := options{}
-	flag.IntVar(&o.connectors, "connectors", 1000, "how many connectors")
-	flag.IntVar(&o.tasks, "tasks", 3, "how many tasks each of them has")
-	flag.IntVar(&o.namespaces, "namespaces", 10, "how many namespaces they are spread over")
-	flag.IntVar(&o.rounds, "rounds", 1, "how often service and bare client take turns, each on a fresh control plane")
-	flag.IntVar(&o.failures, "failures", 100, "how many tasks fail, one after the other")
-	flag.IntVar(&o.workers, "workers", 16, "the service's --workers, and how many connectors the bare client makes at the same time")
-	flag.IntVar(&o.qps, "qps", 1000, "requests a second, of the service and of the bare client")
-	flag.IntVar(&o.burst, "burst", 2000, "requests at once, of the service and of the bare client")
-	flag.DurationVar(&o.idle, "idle", time.Minute, "how long to look on while nothing happens")
-	limit := flag.Duration("timeout", time.Hour, "when to give up")
+	flag.IntVar(&o.connectors, "connectors", 1000, "number of connectors")
+	flag.IntVar(&o.tasks, "tasks", 3, "tasks per connector")
+	flag.IntVar(&o.namespaces, "namespaces", 10, "number of namespaces that the connectors are spread over")
+	flag.IntVar(&o.rounds, "rounds", bench.MinRounds, "alternating rounds of service and bare client, each on a fresh control plane")
+	flag.IntVar(&o.failures, "failures", 100, "number of tasks that fail, one after the other")
+	flag.IntVar(&o.workers, "workers", 16, "--workers of the service, and connectors that the bare client creates in parallel")
+	flag.IntVar(&o.qps, "qps", 1000, "API requests per second of the service and of the bare client")
+	flag.IntVar(&o.burst, "burst", 2000, "burst of API requests of the service and of the bare client")
+	flag.DurationVar(&o.idle, "idle", time.Minute, "duration of the idle measurement")
+	limit := flag.Duration("timeout", 2*time.Hour, "time limit of the benchmark")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
@@ -55,12 +60,18 @@ func main() {
 
 func (o options) validate() error {
 	if min(o.connectors, o.tasks, o.namespaces, o.rounds, o.workers, o.qps, o.burst) < 1 {
-		return errors.New("every size must be at least 1")
+		return errors.New("-connectors, -tasks, -namespaces, -rounds, -workers, -qps and -burst must be at least 1")
 	}
 	return nil
 }
 
+// pods returns the number of pods: one per connector and one per task.
 func (o options) pods() int { return o.connectors * (o.tasks + 1) }
+
+// namespace returns the namespace of a connector.
+func (o options) namespace(connector int) string {
+	return fmt.Sprintf("bench-%02d", connector%o.namespaces)
+}
 
 func run(ctx context.Context, o options) error {
 	if err := o.validate(); err != nil {
@@ -70,40 +81,43 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	env.Say("building %s", service)
+	bench.Logf("building %s", service)
 	if err := env.Build(ctx, root, service); err != nil {
 		return err
 	}
 	if _, err := binaries.Ensure(ctx, os.Stderr); err != nil {
 		return err
 	}
-	var found report
-	err = measure(ctx, o, root, &found)
-	// What was measured before something failed is worth knowing too.
-	if len(found.rounds) > 0 {
-		found.print(os.Stdout, o)
+	var r report
+	err = measure(ctx, o, root, &r)
+	// Completed measurements are printed even after an error.
+	if len(r.service) > 0 {
+		r.print(os.Stdout, o)
 	}
 	return err
 }
 
-func measure(ctx context.Context, o options, root string, found *report) error {
-	var made objects
-	for round := range o.rounds {
-		with, err := withService(ctx, o, root, round == 0, found, &made)
-		if with.converged > 0 {
-			found.rounds = append(found.rounds, [2]side{with})
-		}
-		if err != nil {
-			return fmt.Errorf("with the service: %w", err)
-		}
-		if found.rounds[round][1], err = bare(ctx, o, root, made); err != nil {
-			return fmt.Errorf("with the bare client: %w", err)
-		}
-	}
-	return nil
-}
-
-// ratio is of two durations; 0 where the second is.
-func ratio(a, b time.Duration) float64 {
-	return a.Seconds() / cmp.Or(b.Seconds(), 1)
+// measure runs all rounds. In the first round the service comes first: the bare client creates copies of its objects.
+func measure(ctx context.Context, o options, root string, r *report) error {
+	var created objects
+	return bench.Rounds(o.rounds,
+		func(round int) error {
+			side, err := runService(ctx, o, root, round == 0, r, &created)
+			if side.converged > 0 {
+				r.service = append(r.service, side)
+			}
+			if err != nil {
+				return fmt.Errorf("service: %w", err)
+			}
+			return nil
+		},
+		func(int) error {
+			side, err := runBareClient(ctx, o, root, created)
+			if err != nil {
+				return fmt.Errorf("bare client: %w", err)
+			}
+			r.bare = append(r.bare, side)
+			return nil
+		},
+	)
 }

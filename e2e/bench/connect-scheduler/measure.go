@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -14,37 +13,39 @@ import (
 
 	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/e2e/internal/env"
+	"github.com/weir-dev/weir/pkg/testkit/bench"
 )
 
-// idle looks on while nothing happens.
-func (r *report) idle(ctx context.Context, o options, _ *environment, s *env.ConnectScheduler) error {
-	env.Say("looking on for %s while nothing happens", o.idle)
+// measureIdle counts writes and reconciles while nothing changes.
+func (r *report) measureIdle(ctx context.Context, o options, _ *environment, s *env.ConnectScheduler) error {
+	bench.Logf("measuring an idle service for %s", o.idle)
 	before, err := count(ctx, s)
 	if err != nil {
 		return err
 	}
-	if err := env.Wait(ctx, o.idle); err != nil {
+	if err := bench.Sleep(ctx, o.idle); err != nil {
 		return err
 	}
 	after, err := count(ctx, s)
 	if err != nil {
 		return err
 	}
-	r.quiet = after.since(before)
+	r.idle = after.since(before)
 	return nil
 }
 
-// touched is what a change of one connector took, and how many pods of others it restarted.
-type touched struct {
-	what   string
-	took   time.Duration
+// change is the effect of one change to one connector.
+type change struct {
+	name string
+	took time.Duration
+	// others is the number of restarted pods of other connectors.
 	others int
 	writes float64
 }
 
-// changes adds, changes and deletes one connector among all the others.
-func (r *report) changes(ctx context.Context, o options, e *environment, s *env.ConnectScheduler) error {
-	env.Say("adding, changing and deleting one connector")
+// measureChanges adds, changes and deletes one connector among all others.
+func (r *report) measureChanges(ctx context.Context, o options, e *environment, s *env.ConnectScheduler) error {
+	bench.Logf("adding, changing and deleting one connector")
 	added, changed, deleted := o.connectors, o.connectors/2, o.connectors/3
 	connectors := e.weir.IoV1()
 	for _, step := range []struct {
@@ -55,7 +56,7 @@ func (r *report) changes(ctx context.Context, o options, e *environment, s *env.
 	}{
 		{"add one", added, func() error { return e.create(ctx, o, added) }, func() error {
 			if c := e.connector(o.namespace(added), name(added)); c == nil || !isReady(c, o.tasks) {
-				return errors.New("it is not Ready")
+				return errors.New("the connector is not Ready")
 			}
 			return nil
 		}},
@@ -65,7 +66,7 @@ func (r *report) changes(ctx context.Context, o options, e *environment, s *env.
 			return err
 		}, func() error {
 			if c := e.connector(o.namespace(changed), name(changed)); c == nil || c.Generation < 2 || !isReady(c, o.tasks) {
-				return errors.New("it is not Ready again")
+				return errors.New("the connector is not Ready again")
 			}
 			return nil
 		}},
@@ -73,11 +74,11 @@ func (r *report) changes(ctx context.Context, o options, e *environment, s *env.
 			return connectors.KafkaConnectors(o.namespace(deleted)).Delete(ctx, name(deleted), metav1.DeleteOptions{})
 		}, func() error {
 			if e.connector(o.namespace(deleted), name(deleted)) != nil {
-				return errors.New("it is still there")
+				return errors.New("the connector still exists")
 			}
 			for _, object := range e.pods.GetStore().List() {
 				if pod := object.(*corev1.Pod); pod.Labels[contract.LabelConnector] == name(deleted) {
-					return fmt.Errorf("pod %s is still there", pod.Name)
+					return fmt.Errorf("pod %s still exists", pod.Name)
 				}
 			}
 			return nil
@@ -96,7 +97,7 @@ func (r *report) changes(ctx context.Context, o options, e *environment, s *env.
 			return err
 		}
 		took := time.Since(began)
-		if err := quiet(ctx, s); err != nil {
+		if err := waitUntilIdle(ctx, s); err != nil {
 			return err
 		}
 		after, err := count(ctx, s)
@@ -109,17 +110,17 @@ func (r *report) changes(ctx context.Context, o options, e *environment, s *env.
 				others++
 			}
 		}
-		wrote := after.since(before)
-		env.Say("%s: %v", step.what, wrote.writes)
-		r.touched = append(r.touched, touched{step.what, took, others, wrote.written()})
+		written := after.since(before)
+		bench.Logf("%s: %v", step.what, written.writes)
+		r.changes = append(r.changes, change{step.what, took, others, written.totalWrites()})
 	}
 	return nil
 }
 
-// failures lets tasks fail one after the other, and measures how soon each is in the status.
-func (r *report) failures(ctx context.Context, o options, e *environment, s *env.ConnectScheduler) error {
-	env.Say("letting %d tasks fail", o.failures)
-	why := contract.Termination{Reason: contract.ReasonTaskFailed, Message: "the benchmark wants it so"}
+// measureFailures makes tasks fail one after the other and measures the time until each failure is in the status.
+func (r *report) measureFailures(ctx context.Context, o options, e *environment, s *env.ConnectScheduler) error {
+	bench.Logf("making %d tasks fail", o.failures)
+	cause := contract.Termination{Reason: contract.ReasonTaskFailed, Message: "failed by the benchmark"}
 	for n := range o.failures {
 		i := n * max(1, o.connectors/max(1, o.failures)) % o.connectors
 		if e.connector(o.namespace(i), name(i)) == nil {
@@ -128,20 +129,19 @@ func (r *report) failures(ctx context.Context, o options, e *environment, s *env
 		task := n % o.tasks
 		pod := name(i) + "-tasks-" + strconv.Itoa(task)
 		began := time.Now()
-		if err := env.Fail(ctx, e.kube, o.namespace(i), pod, why); err != nil {
+		if err := env.Fail(ctx, e.kube, o.namespace(i), pod, cause); err != nil {
 			return err
 		}
 		if err := e.until(ctx, "the failure of "+pod, s, func() error {
 			c := e.connector(o.namespace(i), name(i))
 			if c == nil || len(c.Status.Tasks) <= task || c.Status.Tasks[task].State != "Failed" {
-				return errors.New("it is not in the status")
+				return errors.New("the failure is not in the status")
 			}
 			return nil
 		}); err != nil {
 			return err
 		}
-		r.latencies = append(r.latencies, time.Since(began))
+		r.latencies = append(r.latencies, time.Since(began).Seconds())
 	}
-	slices.Sort(r.latencies)
 	return nil
 }

@@ -10,11 +10,10 @@ import (
 	"time"
 )
 
-// ticks a second are what the kernel counts CPU time in, on every platform that Go runs on.
-const ticks = 100
+// ticksPerSecond is the unit of CPU time in /proc (USER_HZ), on every platform that Go supports.
+const ticksPerSecond = 100
 
-// cpu is the CPU time that each program has used whose arguments name a directory: the components of a control plane, and what
-// runs beside it.
+// cpu returns the CPU time of each process whose command line contains dir: the control plane and the programs that use it.
 func cpu(dir string) map[string]time.Duration {
 	used := map[string]time.Duration{}
 	processes, _ := filepath.Glob("/proc/[0-9]*")
@@ -27,7 +26,7 @@ func cpu(dir string) map[string]time.Duration {
 		if err != nil {
 			continue
 		}
-		// The name, in parentheses, may hold anything; the numbers come after it.
+		// The program name, in parentheses, may contain spaces. The numbers follow it.
 		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 		if len(fields) < 13 {
 			continue
@@ -35,12 +34,12 @@ func cpu(dir string) map[string]time.Duration {
 		user, _ := strconv.ParseInt(fields[11], 10, 64)
 		system, _ := strconv.ParseInt(fields[12], 10, 64)
 		program, _, _ := bytes.Cut(arguments, []byte{0})
-		used[filepath.Base(string(program))] += time.Duration(user+system) * time.Second / ticks
+		used[filepath.Base(string(program))] += time.Duration(user+system) * time.Second / ticksPerSecond
 	}
 	return used
 }
 
-// spent is the CPU time used between two looks.
+// spent returns the difference between two results of cpu.
 func spent(before, after map[string]time.Duration) map[string]time.Duration {
 	diff := maps.Clone(after)
 	for program, used := range before {

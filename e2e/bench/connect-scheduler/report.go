@@ -8,112 +8,133 @@ import (
 	"slices"
 	"text/tabwriter"
 	"time"
+
+	"github.com/weir-dev/weir/pkg/testkit/bench"
 )
 
-// side is what one side of the comparison took.
+// side is the result of the service or of the bare client in one round.
 type side struct {
-	// converged is until all is as it should be; podsReady until all pods are Ready.
+	// converged is the time until every connector is Ready. podsReady is the time until all pods are Ready.
 	converged, podsReady time.Duration
 	cpu                  map[string]time.Duration
-	// requests are what all clients asked of the API server.
+	// requests counts the API requests of all clients by verb and resource.
 	requests map[string]float64
 }
 
-// report is all that was measured.
+// report collects all measurements.
 type report struct {
-	rounds            [][2]side
-	converging, quiet counts
+	// service and bare hold one side per round.
+	service, bare    []side
+	converging, idle counts
+	// empty, full and peak are the resident memory of the service in MiB without connectors, with all connectors, and at most.
 	empty, full, peak float64
-	touched           []touched
-	latencies         []time.Duration
+	changes           []change
+	// latencies are the seconds from each task failure to the status.
+	latencies bench.Values
 }
 
+// printer prints rows of tab-separated cells.
+type printer struct{ w *tabwriter.Writer }
+
+func (p printer) row(format string, args ...any) { fmt.Fprintf(p.w, format+"\n", args...) }
+
 func (r *report) print(out io.Writer, o options) {
-	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
-	defer w.Flush()
-	row := func(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
+	p := printer{tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)}
+	defer p.w.Flush()
+	p.row("\n%d connectors with %d tasks each (%d pods) in %d namespaces; %d workers, %d requests per second",
+		o.connectors, o.tasks, o.pods(), o.namespaces, o.workers, o.qps)
+	r.printRounds(p)
+	r.printRequests(p, o)
+	r.printService(p, o)
+}
+
+// printRounds prints every round, then the median and the spread of all rounds.
+func (r *report) printRounds(p printer) {
+	p.row("\nTIME TO CONVERGE\tall connectors Ready\tall pods Ready\tCPU of all processes")
+	for i, s := range r.service {
+		p.row("round %d, %s\t%.1f s\t%.1f s\t%.1f s", i+1, service, s.converged.Seconds(), s.podsReady.Seconds(),
+			total(s.cpu).Seconds())
+		if i < len(r.bare) {
+			b := r.bare[i]
+			p.row("round %d, bare client\t-\t%.1f s\t%.1f s", i+1, b.podsReady.Seconds(), total(b.cpu).Seconds())
+		}
+	}
+	p.row("\nMEDIAN (SMALLEST TO LARGEST)\tall connectors Ready\tall pods Ready\tCPU of all processes")
+	converged, podsReady, cpu := values(r.service)
+	_, barePodsReady, bareCPU := values(r.bare)
+	p.row("%s\t%s s\t%s s\t%s s", service, converged.Summary("%.1f"), podsReady.Summary("%.1f"), cpu.Summary("%.1f"))
+	p.row("bare client\t-\t%s s\t%s s", barePodsReady.Summary("%.1f"), bareCPU.Summary("%.1f"))
+	// The bare client is done when all pods are Ready: both times of the service are compared with that.
+	p.row("ratio of each round\t%s\t%s\t%s", bench.Ratios(converged, barePodsReady).Summary("%.2f"),
+		bench.Ratios(podsReady, barePodsReady).Summary("%.2f"), bench.Ratios(cpu, bareCPU).Summary("%.2f"))
+}
+
+func values(sides []side) (converged, podsReady, cpu bench.Values) {
+	for _, s := range sides {
+		converged = append(converged, s.converged.Seconds())
+		podsReady = append(podsReady, s.podsReady.Seconds())
+		cpu = append(cpu, total(s.cpu).Seconds())
+	}
+	return converged, podsReady, cpu
+}
+
+// printRequests prints the CPU time by process and the API requests by kind, both of round 1.
+func (r *report) printRequests(p printer, o options) {
+	s, b, n := r.service[0], side{}, float64(o.connectors)
+	if len(r.bare) > 0 {
+		b = r.bare[0]
+	}
+	p.row("\nCPU IN ROUND 1\t%s\tbare client", service)
+	for _, program := range sorted(s.cpu) {
+		if max(s.cpu[program], b.cpu[program]) >= time.Second/20 {
+			p.row("%s\t%.1f s\t%.1f s", program, s.cpu[program].Seconds(), b.cpu[program].Seconds())
+		}
+	}
+	p.row("\nAPI REQUESTS OF ALL CLIENTS PER CONNECTOR IN ROUND 1\t%s\tbare client", service)
+	for _, kind := range sorted(s.requests) {
+		if max(s.requests[kind], b.requests[kind]) > n/2 {
+			p.row("%s\t%.2f\t%.2f", kind, s.requests[kind]/n, b.requests[kind]/n)
+		}
+	}
+}
+
+// printService prints what only the service does; it is measured in round 1.
+func (r *report) printService(p printer, o options) {
 	n := float64(o.connectors)
-
-	row("\n%d connectors of %d tasks, %d pods, in %d namespaces; %d workers, %d requests a second\n", o.connectors, o.tasks, o.pods(), o.namespaces, o.workers, o.qps)
-	row("TIME TO CONVERGE\tall Ready\tall pods Ready\tCPU of all processes")
-	var times, costs []float64
-	for i, round := range r.rounds {
-		row("round %d, %s\t%.1f s\t%.1f s\t%.1f s", i+1, service, round[0].converged.Seconds(), round[0].podsReady.Seconds(), total(round[0].cpu).Seconds())
-		if round[1].podsReady == 0 {
-			continue // it did not get that far
-		}
-		row("round %d, bare client\t-\t%.1f s\t%.1f s", i+1, round[1].podsReady.Seconds(), total(round[1].cpu).Seconds())
-		times = append(times, ratio(round[0].converged, round[1].converged))
-		costs = append(costs, ratio(total(round[0].cpu), total(round[1].cpu)))
+	p.row("\nAPI WRITES\tper connector\ttotal")
+	for _, kind := range sorted(r.converging.writes) {
+		p.row("%s\t%.2f\t%.0f", kind, r.converging.writes[kind]/n, r.converging.writes[kind])
 	}
-	if len(times) > 0 {
-		row("ratio (median)\t%.2f\t\t%.2f", median(times), median(costs))
-	}
+	p.row("all\t%.2f\t%.0f", r.converging.totalWrites()/n, r.converging.totalWrites())
+	p.row("reconciles\t%.2f\t%.0f", r.converging.reconciles/n, r.converging.reconciles)
+	p.row("reconciles delayed until the caches had observed own writes\t%.2f\t%.0f", r.converging.waits/n, r.converging.waits)
 
-	row("\nCPU IN ROUND 1\t%s\tbare client", service)
-	first := r.rounds[0]
-	for _, program := range sorted(first[0].cpu) {
-		if max(first[0].cpu[program], first[1].cpu[program]) < time.Second/20 {
-			continue
-		}
-		row("%s\t%.1f s\t%.1f s", program, first[0].cpu[program].Seconds(), first[1].cpu[program].Seconds())
-	}
+	p.row("\nTHE SERVICE")
+	p.row("resident memory with 0 connectors\t%.0f MiB", r.empty)
+	p.row("resident memory with %d connectors\t%.0f MiB (peak %.0f MiB)", o.connectors, r.full, r.peak)
+	p.row("CPU while converging\t%.1f s (%.1f ms per connector)", r.converging.cpu, 1000*r.converging.cpu/n)
 
-	row("\nREQUESTS OF ALL CLIENTS IN ROUND 1, PER CONNECTOR\t%s\tbare client", service)
-	for _, what := range sorted(first[0].requests) {
-		if most := max(first[0].requests[what], first[1].requests[what]); most > n/2 {
-			row("%s\t%.2f\t%.2f", what, first[0].requests[what]/n, first[1].requests[what]/n)
-		}
-	}
+	p.row("\nIDLE FOR %s", o.idle)
+	p.row("API writes\t%.0f (and %.0f lease renewals)", r.idle.totalWrites(), r.idle.renewals)
+	p.row("reconciles\t%.0f", r.idle.reconciles)
+	p.row("CPU\t%.2f s", r.idle.cpu)
 
-	row("\nAPI WRITES\tper connector\tin all")
-	for _, what := range sorted(r.converging.writes) {
-		row("%s\t%.2f\t%.0f", what, r.converging.writes[what]/n, r.converging.writes[what])
-	}
-	row("all\t%.2f\t%.0f", r.converging.written()/n, r.converging.written())
-	row("reconciles\t%.2f\t%.0f", r.converging.reconciles/n, r.converging.reconciles)
-	row("put off until caches had seen own writes\t%.2f\t%.0f", r.converging.waits/n, r.converging.waits)
-
-	row("\nTHE SERVICE ITSELF")
-	row("resident memory with 0 connectors\t%.0f MiB", r.empty)
-	row("resident memory with %d connectors\t%.0f MiB (peak %.0f MiB)", o.connectors, r.full, r.peak)
-	row("CPU while converging\t%.1f s (%.1f ms per connector)", r.converging.cpu, 1000*r.converging.cpu/n)
-
-	row("\nNOTHING HAPPENS FOR %s", o.idle)
-	row("API writes\t%.0f (and %.0f renewals of the lease)", r.quiet.written(), r.quiet.renewals)
-	row("reconciles\t%.0f", r.quiet.reconciles)
-	row("CPU\t%.2f s", r.quiet.cpu)
-
-	row("\nONE OF %d\ttook\tAPI writes\tpods of others restarted", o.connectors)
-	for _, t := range r.touched {
-		row("%s\t%.2f s\t%.0f\t%d", t.what, t.took.Seconds(), t.writes, t.others)
+	p.row("\nONE CONNECTOR OF %d\ttime\tAPI writes\trestarted pods of other connectors", o.connectors)
+	for _, c := range r.changes {
+		p.row("%s\t%.2f s\t%.0f\t%d", c.name, c.took.Seconds(), c.writes, c.others)
 	}
 
 	if len(r.latencies) > 0 {
-		row("\nFROM A TASK'S FAILURE TO THE STATUS\t%d failures", len(r.latencies))
-		row("p50\t%d ms", percentile(r.latencies, 50).Milliseconds())
-		row("p99\t%d ms", percentile(r.latencies, 99).Milliseconds())
-		row("longest\t%d ms", percentile(r.latencies, 100).Milliseconds())
+		p.row("\nTASK FAILURE TO STATUS\t%d failures", len(r.latencies))
+		for _, percentile := range []float64{50, 99, 100} {
+			p.row("p%.0f\t%.0f ms", percentile, 1000*r.latencies.Percentile(percentile))
+		}
 	}
 }
 
-// sorted are the keys of m, the greatest value first.
+// sorted returns the keys of m, the largest value first.
 func sorted[V cmp.Ordered](m map[string]V) []string {
 	return slices.SortedFunc(maps.Keys(m), func(a, b string) int {
 		return cmp.Or(cmp.Compare(m[b], m[a]), cmp.Compare(a, b))
 	})
-}
-
-func median(values []float64) float64 {
-	values = slices.Sorted(slices.Values(values))
-	middle := len(values) / 2
-	if len(values)%2 == 1 {
-		return values[middle]
-	}
-	return (values[middle-1] + values[middle]) / 2
-}
-
-// percentile of sorted durations.
-func percentile(sorted []time.Duration, p int) time.Duration {
-	return sorted[max(0, (len(sorted)*p+99)/100-1)]
 }

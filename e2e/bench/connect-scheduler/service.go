@@ -13,15 +13,18 @@ import (
 	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
 	"github.com/weir-dev/weir/e2e/internal/env"
 	"github.com/weir-dev/weir/pkg/testkit"
+	"github.com/weir-dev/weir/pkg/testkit/bench"
 )
 
-// counts are what the service says of itself.
+// counts is a snapshot of the metrics of the service.
 type counts struct {
-	writes     map[string]float64
-	renewals   float64
-	reconciles float64
-	waits      float64
-	cpu        float64
+	// writes counts API writes by verb and resource, without lease renewals.
+	writes   map[string]float64
+	renewals float64
+	// reconciles includes retries. waits counts reconciles delayed until the caches had observed own writes.
+	reconciles, waits float64
+	// cpu is in seconds.
+	cpu float64
 }
 
 func count(ctx context.Context, s *env.ConnectScheduler) (counts, error) {
@@ -30,20 +33,28 @@ func count(ctx context.Context, s *env.ConnectScheduler) (counts, error) {
 		return counts{}, err
 	}
 	writes, renewals := m.Writes()
-	return counts{writes, renewals, m.Sum("weir_reconciles_total"), m.Sum("weir_reconcile_waits_total"), m.Sum("process_cpu_seconds_total")}, nil
+	return counts{
+		writes: writes, renewals: renewals,
+		reconciles: m.Sum("weir_reconciles_total"), waits: m.Sum("weir_reconcile_waits_total"),
+		cpu: m.Sum("process_cpu_seconds_total"),
+	}, nil
 }
 
+// since returns the difference between two snapshots.
 func (c counts) since(before counts) counts {
-	diff := counts{map[string]float64{}, c.renewals - before.renewals, c.reconciles - before.reconciles, c.waits - before.waits, c.cpu - before.cpu}
-	for what, n := range c.writes {
-		if n -= before.writes[what]; n > 0 {
-			diff.writes[what] = n
+	diff := counts{
+		writes: map[string]float64{}, renewals: c.renewals - before.renewals,
+		reconciles: c.reconciles - before.reconciles, waits: c.waits - before.waits, cpu: c.cpu - before.cpu,
+	}
+	for kind, n := range c.writes {
+		if n -= before.writes[kind]; n > 0 {
+			diff.writes[kind] = n
 		}
 	}
 	return diff
 }
 
-func (c counts) written() float64 {
+func (c counts) totalWrites() float64 {
 	sum := 0.0
 	for _, n := range c.writes {
 		sum += n
@@ -51,9 +62,10 @@ func (c counts) written() float64 {
 	return sum
 }
 
-// withService has connect-scheduler make everything. The first time it also measures what goes beyond the time to converge.
-func withService(ctx context.Context, o options, root string, first bool, found *report, made *objects) (_ side, err error) {
-	e, err := lay(ctx, o, root)
+// runService measures the time to converge with connect-scheduler. In the first round it also takes all other measurements and
+// collects the created objects.
+func runService(ctx context.Context, o options, root string, first bool, r *report, created *objects) (_ side, err error) {
+	e, err := newEnvironment(ctx, o, root)
 	if err != nil {
 		return side{}, err
 	}
@@ -64,86 +76,89 @@ func withService(ctx context.Context, o options, root string, first bool, found 
 		return side{}, err
 	}
 	defer func() { err = errors.Join(err, s.Stop()) }()
-	if err := quiet(ctx, s); err != nil {
+	if err := waitUntilIdle(ctx, s); err != nil {
 		return side{}, err
 	}
-	empty, _ := env.Memory(s.PID())
+	empty, _ := bench.Memory(s.PID())
 	start, err := count(ctx, s)
 	if err != nil {
 		return side{}, err
 	}
-	is, err := converge(ctx, o, e, s)
+	result, err := converge(ctx, o, e, s)
 	if err != nil || !first {
-		return is, err
+		return result, err
 	}
-	found.empty = empty
-	if err := quiet(ctx, s); err != nil {
-		return is, err
+	r.empty = empty
+	if err := waitUntilIdle(ctx, s); err != nil {
+		return result, err
 	}
 	end, err := count(ctx, s)
 	if err != nil {
-		return is, err
+		return result, err
 	}
-	found.converging = end.since(start)
-	found.full, found.peak = env.Memory(s.PID())
-	if *made, err = collect(ctx, e.cp); err != nil {
-		return is, err
+	r.converging = end.since(start)
+	r.full, r.peak = bench.Memory(s.PID())
+	if *created, err = collect(ctx, e.cp); err != nil {
+		return result, err
 	}
-	for _, measure := range []func(context.Context, options, *environment, *env.ConnectScheduler) error{found.idle, found.changes, found.failures} {
+	for _, measure := range []func(context.Context, options, *environment, *env.ConnectScheduler) error{
+		r.measureIdle, r.measureChanges, r.measureFailures,
+	} {
 		if err := measure(ctx, o, e, s); err != nil {
-			return is, err
+			return result, err
 		}
 	}
-	return is, nil
+	return result, nil
 }
 
 // converge creates all KafkaConnectors and waits until all are Ready.
 func converge(ctx context.Context, o options, e *environment, s *env.ConnectScheduler) (side, error) {
-	env.Say("%s gets %d KafkaConnectors of %d tasks", service, o.connectors, o.tasks)
-	is := side{}
-	asked, err := requests(ctx, e.cp)
+	bench.Logf("creating %d KafkaConnectors with %d tasks each for %s", o.connectors, o.tasks, service)
+	result := side{}
+	requestsSince, err := countRequests(ctx, e.cp)
 	if err != nil {
 		return side{}, err
 	}
 	before, began := cpu(e.cp.Dir()), time.Now()
 	creating := make(chan error, 1)
 	go func() {
-		creating <- each(o.workers, o.connectors, func(i int) error { return e.create(ctx, o, i) })
+		creating <- parallel(o.workers, o.connectors, func(i int) error { return e.create(ctx, o, i) })
 	}()
 	if err := e.until(ctx, "all KafkaConnectors to be Ready", s, func() error {
-		if is.podsReady == 0 && e.podsReady(o.pods()) == nil {
-			is.podsReady = time.Since(began)
+		if result.podsReady == 0 && e.podsReady(o.pods()) == nil {
+			result.podsReady = time.Since(began)
 		}
 		return e.connectorsReady(o.connectors, o.tasks)
 	}); err != nil {
-		return side{}, errors.Join(err, ended(creating))
+		return side{}, errors.Join(err, resultSoFar(creating))
 	}
-	is.converged = time.Since(began)
-	is.cpu = spent(before, cpu(e.cp.Dir()))
-	if is.requests, err = asked(); err != nil {
-		return is, err
+	result.converged = time.Since(began)
+	result.cpu = spent(before, cpu(e.cp.Dir()))
+	if result.requests, err = requestsSince(); err != nil {
+		return result, err
 	}
-	return is, <-creating
+	return result, <-creating
 }
 
-// requests begins to count what the API server is asked; what it returns tells how much that was.
-func requests(ctx context.Context, cp *testkit.ControlPlane) (func() (map[string]float64, error), error) {
+// countRequests starts to count API requests. The returned function returns the number of requests since then.
+func countRequests(ctx context.Context, cp *testkit.ControlPlane) (func() (map[string]float64, error), error) {
 	before, err := env.ServerMetrics(ctx, cp)
 	return func() (map[string]float64, error) {
 		after, err := env.ServerMetrics(ctx, cp)
 		if err != nil {
 			return nil, err
 		}
-		asked, had := after.Requests(), before.Requests()
-		for what := range asked {
-			asked[what] -= had[what]
+		requests, earlier := after.Requests(), before.Requests()
+		for kind := range requests {
+			requests[kind] -= earlier[kind]
 		}
-		return asked, nil
+		return requests, nil
 	}, err
 }
 
 func name(i int) string { return fmt.Sprintf("connector-%04d", i) }
 
+// create creates the KafkaConnector number i.
 func (e *environment) create(ctx context.Context, o options, i int) error {
 	workload := &connectv1.WorkloadSpec{Image: "ghcr.io/weir-dev/connect-runner:latest"}
 	_, err := e.weir.IoV1().KafkaConnectors(o.namespace(i)).Create(ctx, &connectv1.KafkaConnector{
@@ -165,24 +180,24 @@ func (e *environment) create(ctx context.Context, o options, i int) error {
 	return nil
 }
 
-// quiet waits until the service has written and reconciled nothing for a while.
-func quiet(ctx context.Context, s *env.ConnectScheduler) error {
+// waitUntilIdle waits until the service has neither written nor reconciled for 3 seconds.
+func waitUntilIdle(ctx context.Context, s *env.ConnectScheduler) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
 	last, err := count(ctx, s)
 	if err != nil {
 		return err
 	}
-	for still := 0; still < 3; {
-		if err := env.Wait(ctx, time.Second); err != nil {
-			return fmt.Errorf("wait for %s to be quiet: %w", service, err)
+	for idle := 0; idle < 3; {
+		if err := bench.Sleep(ctx, time.Second); err != nil {
+			return fmt.Errorf("wait until %s is idle: %w", service, err)
 		}
 		now, err := count(ctx, s)
 		if err != nil {
 			return err
 		}
-		if still++; now.written() != last.written() || now.reconciles != last.reconciles {
-			still = 0
+		if idle++; now.totalWrites() != last.totalWrites() || now.reconciles != last.reconciles {
+			idle = 0
 		}
 		last = now
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/weir-dev/weir/e2e/internal/env"
 	"github.com/weir-dev/weir/pkg/testkit"
+	"github.com/weir-dev/weir/pkg/testkit/bench"
 	"github.com/weir-dev/weir/pkg/testkit/binaries"
 )
 
@@ -120,12 +121,12 @@ func measure(ctx context.Context, o options, start func(context.Context, string)
 	if _, err := stream(ctx, o.rate, 2*time.Second, s, dir, review); err != nil {
 		return err
 	}
-	idle, _ := env.Memory(s.pid())
+	idle, _ := bench.Memory(s.pid())
 	l, err := stream(ctx, o.rate, o.duration, s, dir, review)
 	if err != nil {
 		return err
 	}
-	after, _ := env.Memory(s.pid())
+	after, _ := bench.Memory(s.pid())
 	fmt.Printf("%-16s %9s %9s %9s %9s %8d %7d   ready in %s, resident %.1f MiB, then %.1f MiB\n", s.name,
 		l.quantile(.5), l.quantile(.9), l.quantile(.99), l.quantile(1), len(l.took), l.failed, ready.Round(time.Millisecond), idle, after)
 	return nil

@@ -16,6 +16,7 @@ import (
 	"github.com/weir-dev/weir/e2e/internal/env"
 	"github.com/weir-dev/weir/generated/clientset/versioned"
 	"github.com/weir-dev/weir/pkg/testkit"
+	"github.com/weir-dev/weir/pkg/testkit/bench"
 )
 
 // atOnce is how many objects are made at the same time.
@@ -44,10 +45,10 @@ func many(ctx context.Context, o options, cp *testkit.ControlPlane, root, dir st
 		return err
 	}
 	defer func() { err = errors.Join(err, c.s.stop()) }()
-	if err := env.Wait(ctx, 2*time.Second); err != nil {
+	if err := bench.Sleep(ctx, 2*time.Second); err != nil {
 		return err
 	}
-	c.empty, _ = env.Memory(c.s.pid())
+	c.empty, _ = bench.Memory(c.s.pid())
 
 	fmt.Printf("\n%d policies in %d namespaces, with a pod each\n", o.policies, o.namespaces)
 	fmt.Printf("%-32s %9s %9s %9s %9s %9s %9s   %s\n", "", "took", "CPU", "reconc.", "writes", "MiB", "peak MiB", "MiB, of those without policies")
@@ -55,7 +56,7 @@ func many(ctx context.Context, o options, cp *testkit.ControlPlane, root, dir st
 	if err := c.step(ctx, "until each is observed", c.policies); err != nil {
 		return err
 	}
-	nothing := func(ctx context.Context) error { return env.Wait(ctx, o.idle) }
+	nothing := func(ctx context.Context) error { return bench.Sleep(ctx, o.idle) }
 	if err := c.step(ctx, "nothing happens", nothing); err != nil {
 		return err
 	}
@@ -71,7 +72,7 @@ func many(ctx context.Context, o options, cp *testkit.ControlPlane, root, dir st
 
 // step prints what it costs the service that something happens.
 func (c *crowd) step(ctx context.Context, what string, happens func(context.Context) error) error {
-	env.Say("%s", what)
+	bench.Logf("%s", what)
 	before, err := env.Scrape(ctx, c.s.metrics)
 	if err != nil {
 		return err
@@ -85,7 +86,7 @@ func (c *crowd) step(ctx context.Context, what string, happens func(context.Cont
 	if err != nil {
 		return err
 	}
-	resident, peak := env.Memory(c.s.pid())
+	resident, peak := bench.Memory(c.s.pid())
 	spent := func(name string) float64 { return after.Sum(name) - before.Sum(name) }
 	fmt.Printf("%-32s %8.1fs %8.2fs %9.0f %9.0f %9.1f %9.1f   %.2f\n", what, took.Seconds(), spent("process_cpu_seconds_total"),
 		spent("weir_reconciles_total"), spent("weir_api_writes_total"), resident, peak, resident/max(c.empty, 1))
@@ -98,7 +99,7 @@ func (c *crowd) place(i int) (namespace, name string) {
 
 // pods makes the pods, and waits until all of them run.
 func (c *crowd) pods(ctx context.Context) error {
-	env.Say("making %d pods", c.options.policies)
+	bench.Logf("making %d pods", c.options.policies)
 	if _, err := c.cp.AddNodes(ctx, c.options.policies/100+1); err != nil {
 		return err
 	}

@@ -1,5 +1,4 @@
-// Package env runs Weir's services as their users meet them, as processes beside an embedded control plane. The demonstration
-// and the benchmarks share it.
+// Package env runs Weir's services as local processes against an embedded control plane. The demo and the benchmarks share it.
 package env
 
 import (
@@ -19,10 +18,10 @@ import (
 	"github.com/weir-dev/weir/pkg/testkit"
 )
 
-// Namespace is where the services are installed.
+// Namespace is the namespace that the services are installed in.
 const Namespace = "weir-system"
 
-// Root is the repository's directory: the one above the working directory that holds go.work.
+// Root returns the root directory of the repository: the closest parent of the working directory that contains go.work.
 func Root() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -33,12 +32,12 @@ func Root() (string, error) {
 			return dir, nil
 		}
 		if dir == filepath.Dir(dir) {
-			return "", errors.New("find the repository: no directory above this one holds go.work")
+			return "", errors.New("find the repository: no parent directory contains go.work; run this inside the repository")
 		}
 	}
 }
 
-// Build builds the programs of a service into the repository's bin, as `make build` does.
+// Build builds the commands of a service into bin/, as `make build` does.
 func Build(ctx context.Context, root, service string) error {
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", filepath.Join(root, "bin")+string(filepath.Separator), "./cmd/...")
 	build.Dir = filepath.Join(root, "services", service)
@@ -51,15 +50,15 @@ func Build(ctx context.Context, root, service string) error {
 	return nil
 }
 
-// Base is what a kustomize base holds.
+// Base lists the objects of a kustomize base.
 type Base struct {
-	// Applied is what has been applied.
+	// Applied lists the objects that were applied.
 	Applied []*unstructured.Unstructured
-	// LeftOut is the Deployment and its PodDisruptionBudget: simulated nodes would only pretend to run it.
-	LeftOut []*unstructured.Unstructured
+	// Skipped lists the Deployment and its PodDisruptionBudget: simulated nodes do not run containers.
+	Skipped []*unstructured.Unstructured
 }
 
-// Install applies the kustomize base of a service, all but what would run it: here the service is a process.
+// Install applies the kustomize base of a service, except the Deployment: the service runs as a local process instead.
 func Install(ctx context.Context, cp *testkit.ControlPlane, root, service string) (Base, error) {
 	var base Base
 	manifests, err := cp.Kubectl(ctx, "kustomize", filepath.Join(root, "deploy", service))
@@ -74,7 +73,7 @@ func Install(ctx context.Context, cp *testkit.ControlPlane, root, service string
 	for _, object := range objects {
 		switch object.GetKind() {
 		case "Deployment", "PodDisruptionBudget":
-			base.LeftOut = append(base.LeftOut, object)
+			base.Skipped = append(base.Skipped, object)
 		default:
 			wanted = append(wanted, object)
 		}
@@ -85,7 +84,7 @@ func Install(ctx context.Context, cp *testkit.ControlPlane, root, service string
 	return base, nil
 }
 
-// writeKubeconfig writes what a process needs to connect, readable by its user only.
+// writeKubeconfig writes a kubeconfig for a connection. Only the current user can read the file.
 func writeKubeconfig(path string, connection *rest.Config) error {
 	const name = "weir"
 	config := clientcmdapi.NewConfig()

@@ -13,15 +13,15 @@ import (
 	"github.com/weir-dev/weir/pkg/testkit"
 )
 
-// Metrics is one scrape.
+// Metrics is the result of one scrape, by metric name.
 type Metrics map[string]*dto.MetricFamily
 
-// Metrics scrapes the service.
+// Metrics scrapes the metrics of the service.
 func (s *ConnectScheduler) Metrics(ctx context.Context) (Metrics, error) {
 	return Scrape(ctx, s.address)
 }
 
-// Scrape scrapes the service that listens at an address.
+// Scrape scrapes the metrics of a service at a host:port address.
 func Scrape(ctx context.Context, address string) (Metrics, error) {
 	body, err := get(ctx, address, "/metrics")
 	if err != nil {
@@ -31,7 +31,7 @@ func Scrape(ctx context.Context, address string) (Metrics, error) {
 	return parse(body)
 }
 
-// ServerMetrics scrapes the API server.
+// ServerMetrics scrapes the metrics of the API server.
 func ServerMetrics(ctx context.Context, cp *testkit.ControlPlane) (Metrics, error) {
 	body, err := cp.Client().Discovery().RESTClient().Get().AbsPath("/metrics").Stream(ctx)
 	if err != nil {
@@ -50,16 +50,16 @@ func parse(body io.Reader) (Metrics, error) {
 	return families, nil
 }
 
-// Requests counts what the API server has been asked by all clients, by verb and resource; watches are counted when they end.
+// Requests returns the number of API requests of all clients by verb and resource. The API server counts a watch when it ends.
 func (m Metrics) Requests() map[string]float64 {
 	requests := map[string]float64{}
-	for what, n := range m.By("apiserver_request_total", "verb", "resource", "subresource") {
-		requests[strings.ToLower(strings.TrimSpace(what))] += n
+	for key, n := range m.By("apiserver_request_total", "verb", "resource", "subresource") {
+		requests[strings.ToLower(strings.TrimSpace(key))] += n
 	}
 	return requests
 }
 
-// By sums a counter or gauge by the values of some labels, joined by a space.
+// By sums a counter or gauge over each combination of label values. The keys are the values joined by a space.
 func (m Metrics) By(name string, labels ...string) map[string]float64 {
 	sums := map[string]float64{}
 	for _, metric := range m[name].GetMetric() {
@@ -76,17 +76,17 @@ func (m Metrics) By(name string, labels ...string) map[string]float64 {
 	return sums
 }
 
-// Sum is a counter or gauge over all its labels.
+// Sum returns the sum of a counter or gauge over all labels.
 func (m Metrics) Sum(name string) float64 { return m.By(name)[""] }
 
-// Writes counts what the service has written to the API, by verb and resource; the renewals of its lease are told apart,
-// because they go on however quiet it is.
+// Writes returns the number of API writes of the service by verb and resource. Lease renewals are counted separately, because an
+// idle service renews its lease too.
 func (m Metrics) Writes() (writes map[string]float64, renewals float64) {
 	writes = m.By("weir_api_writes_total", "verb", "resource")
-	for what, n := range writes {
-		if strings.HasSuffix(what, " leases") {
+	for key, n := range writes {
+		if strings.HasSuffix(key, " leases") {
 			renewals += n
-			delete(writes, what)
+			delete(writes, key)
 		}
 	}
 	return writes, renewals

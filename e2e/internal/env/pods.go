@@ -12,28 +12,32 @@ import (
 	"github.com/weir-dev/weir/apis/contract"
 )
 
-// Fail gives a simulated pod the status that a kubelet gives one whose container has ended with an error, and left
-// connect-runner's termination message.
-func Fail(ctx context.Context, kube kubernetes.Interface, namespace, pod string, why contract.Termination) error {
-	message, err := json.Marshal(why)
+// Fail writes the status of a simulated pod as a kubelet does after its container failed with a termination message of
+// connect-runner.
+func Fail(ctx context.Context, kube kubernetes.Interface, namespace, pod string, cause contract.Termination) error {
+	message, err := json.Marshal(cause)
 	if err != nil {
 		return fmt.Errorf("encode the termination message: %w", err)
 	}
 	return update(ctx, kube, namespace, pod, corev1.ConditionFalse, func(c *corev1.ContainerStatus) {
 		c.RestartCount++
-		c.State = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff", Message: "back-off restarting failed container"}}
-		c.LastTerminationState = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, Reason: "Error", Message: string(message)}}
+		c.State = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{
+			Reason: "CrashLoopBackOff", Message: "back-off restarting failed container"}}
+		c.LastTerminationState = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+			ExitCode: 1, Reason: "Error", Message: string(message)}}
 	})
 }
 
-// Recover gives a simulated pod that has failed the status of one that runs again.
+// Recover writes the status of a failed simulated pod as a kubelet does after its container runs again.
 func Recover(ctx context.Context, kube kubernetes.Interface, namespace, pod string) error {
 	return update(ctx, kube, namespace, pod, corev1.ConditionTrue, func(c *corev1.ContainerStatus) {
 		c.State = corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}}
 	})
 }
 
-func update(ctx context.Context, kube kubernetes.Interface, namespace, name string, ready corev1.ConditionStatus, change func(*corev1.ContainerStatus)) error {
+// update changes the first container status of a pod and its Ready conditions.
+func update(ctx context.Context, kube kubernetes.Interface, namespace, name string, ready corev1.ConditionStatus,
+	change func(*corev1.ContainerStatus)) error {
 	pod, err := kube.CoreV1().Pods(namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
 		return fmt.Errorf("read pod %s: %w", name, err)
@@ -55,7 +59,7 @@ func update(ctx context.Context, kube kubernetes.Interface, namespace, name stri
 	return nil
 }
 
-// Ready holds when a pod is Ready and not about to go.
+// Ready reports whether a pod is Ready and not terminating.
 func Ready(pod *corev1.Pod) bool {
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodReady {

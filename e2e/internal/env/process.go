@@ -12,19 +12,19 @@ import (
 	"time"
 )
 
-// stopTimeout is how long a process may take to end in good order.
+// stopTimeout is the time between SIGTERM and SIGKILL.
 const stopTimeout = 15 * time.Second
 
-// Process is a program at work. Its output goes to a file.
+// Process is a running program. Its output goes to a file.
 type Process struct {
-	// Log is the path of its output.
+	// Log is the path of the output file.
 	Log   string
 	cmd   *exec.Cmd
 	ended chan struct{}
 	err   error
 }
 
-// start runs a program with its output in dir. It ends with this process, however that ends.
+// start runs a program and writes its output to a file in dir. On Linux the kernel kills the program when this process dies.
 func start(dir, program string, args ...string) (*Process, error) {
 	name := filepath.Base(program)
 	p := &Process{Log: filepath.Join(dir, name+".log"), cmd: exec.Command(program, args...), ended: make(chan struct{})}
@@ -34,12 +34,12 @@ func start(dir, program string, args ...string) (*Process, error) {
 	}
 	defer log.Close()
 	p.cmd.Stdout, p.cmd.Stderr = log, log
-	// A group of its own: Ctrl-C in the terminal reaches us, and we stop it in good order.
+	// In its own process group it does not receive Ctrl-C from the terminal: Stop ends it gracefully.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	dieWithUs(p.cmd.SysProcAttr)
+	killWithParent(p.cmd.SysProcAttr)
 	started := make(chan error, 1)
 	go func() {
-		// What dieWithUs asks for is tied to the thread that starts the child, so that thread waits for it.
+		// The parent death signal is tied to the thread that starts the child, so this thread must stay alive.
 		runtime.LockOSThread()
 		err := p.cmd.Start()
 		started <- err
@@ -54,24 +54,24 @@ func start(dir, program string, args ...string) (*Process, error) {
 	return p, nil
 }
 
-// PID is the process's number.
+// PID returns the process ID.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Fault is nil while the process runs; then it tells how it ended, with the end of its log.
-func (p *Process) Fault() error {
+// Err returns nil while the process runs. After it has ended, it returns an error with the exit status and the end of the log.
+func (p *Process) Err() error {
 	select {
 	case <-p.ended:
 	default:
 		return nil
 	}
-	how := "exit code 0"
+	status := "exit code 0"
 	if p.err != nil {
-		how = p.err.Error()
+		status = p.err.Error()
 	}
-	return fmt.Errorf("%s ended: %s\n%s", filepath.Base(p.cmd.Path), how, p.Tail(15))
+	return fmt.Errorf("%s ended: %s\n%s", filepath.Base(p.cmd.Path), status, p.Tail(15))
 }
 
-// Tail is the end of the process's log.
+// Tail returns the last lines of the log.
 func (p *Process) Tail(lines int) string {
 	data, err := os.ReadFile(p.Log)
 	if err != nil {
@@ -81,7 +81,7 @@ func (p *Process) Tail(lines int) string {
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
-// Stop ends the process, in good order if it does so in time.
+// Stop sends SIGTERM, and SIGKILL after stopTimeout. It does nothing on a nil Process.
 func (p *Process) Stop() error {
 	if p == nil {
 		return nil
@@ -89,14 +89,14 @@ func (p *Process) Stop() error {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("stop %s: %w", filepath.Base(p.cmd.Path), err)
 	}
-	late := time.NewTimer(stopTimeout)
-	defer late.Stop()
+	timeout := time.NewTimer(stopTimeout)
+	defer timeout.Stop()
 	select {
 	case <-p.ended:
 		return nil
-	case <-late.C:
+	case <-timeout.C:
 	}
 	_ = p.cmd.Process.Kill()
 	<-p.ended
-	return fmt.Errorf("stop %s: still at work after %s, killed", filepath.Base(p.cmd.Path), stopTimeout)
+	return fmt.Errorf("stop %s: still running %s after SIGTERM, killed", filepath.Base(p.cmd.Path), stopTimeout)
 }

@@ -2,5 +2,5 @@ package env
 
 import "syscall"
 
-// dieWithUs has the kernel kill the child when we die without having stopped it.
-func dieWithUs(attributes *syscall.SysProcAttr) { attributes.Pdeathsig = syscall.SIGKILL }
+// killWithParent makes the kernel kill the child when this process dies.
+func killWithParent(attributes *syscall.SysProcAttr) { attributes.Pdeathsig = syscall.SIGKILL }

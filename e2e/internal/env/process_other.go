@@ -4,5 +4,5 @@ package env
 
 import "syscall"
 
-// dieWithUs can do nothing here: after a crash of ours the child has to be ended by hand.
-func dieWithUs(*syscall.SysProcAttr) {}
+// killWithParent does nothing on this platform: after a crash the child keeps running.
+func killWithParent(*syscall.SysProcAttr) {}

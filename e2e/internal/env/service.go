@@ -14,19 +14,19 @@ import (
 	"github.com/weir-dev/weir/pkg/testkit"
 )
 
-// readyTimeout is generous: it is for machines that are busy with something else.
+// readyTimeout is long enough for a busy machine.
 const readyTimeout = time.Minute
 
-// ConnectScheduler is the service of that name at work.
+// ConnectScheduler is a running connect-scheduler process.
 type ConnectScheduler struct {
 	*Process
-	// Kubeconfig is the path of the file it connects by.
+	// Kubeconfig is the path of its kubeconfig.
 	Kubeconfig string
 	address    string
 }
 
-// StartConnectScheduler runs bin/connect-scheduler as its Deployment does, by the ServiceAccount of its kustomize base and so
-// with no other rights, and waits until it is ready.
+// StartConnectScheduler runs bin/connect-scheduler under the ServiceAccount of its kustomize base, with exactly the RBAC rules of
+// that base, and waits until it is ready.
 func StartConnectScheduler(ctx context.Context, cp *testkit.ControlPlane, root string, args ...string) (*ConnectScheduler, error) {
 	const name = "connect-scheduler"
 	account, err := cp.ServiceAccount(ctx, Namespace, name)
@@ -37,7 +37,9 @@ func StartConnectScheduler(ctx context.Context, cp *testkit.ControlPlane, root s
 	if err := writeKubeconfig(s.Kubeconfig, account); err != nil {
 		return nil, err
 	}
-	args = append([]string{"--kubeconfig=" + s.Kubeconfig, "--metrics-address=127.0.0.1:0", "--leader-elect", "--lease-namespace=" + Namespace}, args...)
+	args = append([]string{
+		"--kubeconfig=" + s.Kubeconfig, "--metrics-address=127.0.0.1:0", "--leader-elect", "--lease-namespace=" + Namespace,
+	}, args...)
 	if s.Process, err = start(cp.Dir(), filepath.Join(root, "bin", name), args...); err != nil {
 		return nil, err
 	}
@@ -50,12 +52,12 @@ func StartConnectScheduler(ctx context.Context, cp *testkit.ControlPlane, root s
 }
 
 func (s *ConnectScheduler) ready(ctx context.Context) error {
-	if err := s.Fault(); err != nil {
-		return testkit.Permanent(err)
+	if err := s.Err(); err != nil {
+		return testkit.Final(err)
 	}
 	if s.address == "" {
-		if s.address = s.served(); s.address == "" {
-			return errors.New("it does not serve yet")
+		if s.address = s.listenAddress(); s.address == "" {
+			return errors.New("it does not listen yet")
 		}
 	}
 	body, err := get(ctx, s.address, "/readyz")
@@ -65,12 +67,12 @@ func (s *ConnectScheduler) ready(ctx context.Context) error {
 	return body.Close()
 }
 
-// served finds in the log which free port the service has taken.
-func (s *ConnectScheduler) served() string {
+// listenAddress returns the address that the service has logged, because it picks a free port.
+func (s *ConnectScheduler) listenAddress() string {
 	for line := range strings.Lines(s.Tail(1000)) {
-		var said struct{ Address string }
-		if json.Unmarshal([]byte(line), &said) == nil && said.Address != "" {
-			return said.Address
+		var entry struct{ Address string }
+		if json.Unmarshal([]byte(line), &entry) == nil && entry.Address != "" {
+			return entry.Address
 		}
 	}
 	return ""
@@ -81,18 +83,19 @@ func get(ctx context.Context, address, path string) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer, err := http.DefaultClient.Do(request)
+	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return nil, fmt.Errorf("get %s: %w", path, err)
 	}
-	if answer.StatusCode != http.StatusOK {
-		answer.Body.Close()
-		return nil, fmt.Errorf("get %s: %s", path, answer.Status)
+	if response.StatusCode != http.StatusOK {
+		response.Body.Close()
+		return nil, fmt.Errorf("get %s: %s", path, response.Status)
 	}
-	return answer.Body, nil
+	return response.Body, nil
 }
 
-// StartFakeRunner runs bin/fake-runner, which plays connect-runner's part in the simulated pods.
+// StartFakeRunner runs bin/fake-runner, which publishes task configs for the simulated pods in place of connect-runner.
 func StartFakeRunner(cp *testkit.ControlPlane, root string, args ...string) (*Process, error) {
-	return start(cp.Dir(), filepath.Join(root, "bin", "fake-runner"), append([]string{"--kubeconfig=" + cp.Kubeconfig()}, args...)...)
+	args = append([]string{"--kubeconfig=" + cp.Kubeconfig()}, args...)
+	return start(cp.Dir(), filepath.Join(root, "bin", "fake-runner"), args...)
 }
