@@ -116,8 +116,12 @@ func (d *demo) spin(label string, act func() error) error {
 		case <-ticker.C:
 			spinner := []rune("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
 			if d.screen.tty {
-				d.screen.show([]string{fmt.Sprintf(indent+"%s %s %s", d.screen.paint(cyan, string(spinner[frame%len(spinner)])), label,
-					d.screen.paint(dim, fmt.Sprintf("%.0fs", time.Since(began).Seconds())))})
+				d.screen.show(
+					[]string{
+						fmt.Sprintf(indent+"%s %s %s", d.screen.paint(cyan, string(spinner[frame%len(spinner)])), label,
+							d.screen.paint(dim, fmt.Sprintf("%.0fs", time.Since(began).Seconds()))),
+					},
+				)
 			}
 		}
 	}
@@ -194,11 +198,16 @@ func (d *demo) finish(ctx context.Context) error {
 	d.completed = true
 	if d.exit {
 		d.screen.line("")
-		d.screen.line("All steps succeeded. Run the demo without DEMO_EXIT=1 to keep the control plane running and explore it.")
+		d.screen.line(
+			"All steps succeeded. Run the demo without DEMO_EXIT=1 to keep the control plane running and explore it.",
+		)
 		return nil
 	}
 	d.screen.line("")
-	d.screen.line("%s", d.screen.paint(bold, "Everything keeps running until you press Ctrl-C. Explore it from another terminal:"))
+	d.screen.line(
+		"%s",
+		d.screen.paint(bold, "Everything keeps running until you press Ctrl-C. Explore it from another terminal:"),
+	)
 	d.screen.line("")
 	for _, command := range []string{
 		"export KUBECONFIG=" + d.cp.Kubeconfig(),
@@ -207,7 +216,8 @@ func (d *demo) finish(ctx context.Context) error {
 		"kubectl get kafkaconnectors -o wide",
 		"kubectl get pods -L io.confluent.csid.connect.type -o wide",
 		"kubectl describe kafkaconnector clicks",
-		"kubectl get kafkaconnector clicks -o jsonpath='{range .status.tasks[*]}{.id} {.state} {.configHash}{\"\\n\"}{end}'",
+		"kubectl get kafkaconnector clicks " +
+			"-o jsonpath='{range .status.tasks[*]}{.id} {.state} {.configHash}{\"\\n\"}{end}'",
 		"kubectl annotate kafkaconnector clicks strimzi.io/restart-task=3",
 		`kubectl patch kafkaconnector test --type=merge -p '{"spec":{"state":"stopped"}}'`,
 		"kubectl delete kafkaconnector clicks",

@@ -1,5 +1,5 @@
-// Command demo demonstrates connect-scheduler on an embedded control plane. Every step verifies its result; a failed or late step
-// ends the demo with an error.
+// Command demo demonstrates connect-scheduler on an embedded control plane. Every step verifies its result; a
+// failed or late step ends the demo with an error.
 //
 // DEMO_EXIT=1 ends the demo after the last step. NO_COLOR disables colors.
 package main

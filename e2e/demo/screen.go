@@ -23,8 +23,8 @@ const (
 	cyan   = "36"
 )
 
-// screen prints permanent lines and, on a terminal, a live region below them that is redrawn after changes. On a pipe the region is
-// printed once, by keep.
+// screen prints permanent lines and, on a terminal, a live region below them that is redrawn after changes. On a
+// pipe the region is printed once, by keep.
 type screen struct {
 	out   io.Writer
 	tty   bool
@@ -106,7 +106,8 @@ func (s *screen) keep() {
 	}
 }
 
-// put prints a permanent line above the region. It writes once, to avoid flicker and a partly drawn region after a crash.
+// put prints a permanent line above the region. It writes once, to avoid flicker and a partly drawn region after a
+// crash.
 func (s *screen) put(line string) {
 	var b strings.Builder
 	if s.tty {

@@ -70,7 +70,9 @@ func (d *demo) install(ctx context.Context) error {
 		d.note("created", green, "%s", line)
 	}
 	d.note("skipped", yellow, "%s", strings.Join(byKind(base.Skipped), ", "))
-	d.explain("Simulated nodes run no containers, so connect-scheduler runs as a local process with the same permissions.")
+	d.explain(
+		"Simulated nodes run no containers, so connect-scheduler runs as a local process with the same permissions.",
+	)
 	if err := d.spin("starting connect-scheduler", func() error {
 		d.scheduler, err = env.StartConnectScheduler(ctx, d.cp, d.root)
 		return err
@@ -109,7 +111,9 @@ func (d *demo) checkPermissions(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("make a client: %w", err)
 	}
-	self, err := kube.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+	self, err := kube.AuthenticationV1().
+		SelfSubjectReviews().
+		Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
 	if err != nil {
 		return fmt.Errorf("review the identity of the service: %w", err)
 	}
@@ -129,7 +133,12 @@ func (d *demo) checkPermissions(ctx context.Context) error {
 				return fmt.Errorf("review permission %q of the service: %w", action, err)
 			}
 			if review.Status.Allowed != allowed {
-				return fmt.Errorf("permission %q of the service: allowed is %t, want %t", action, review.Status.Allowed, allowed)
+				return fmt.Errorf(
+					"permission %q of the service: allowed is %t, want %t",
+					action,
+					review.Status.Allowed,
+					allowed,
+				)
 			}
 		}
 	}

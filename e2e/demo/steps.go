@@ -26,8 +26,13 @@ const (
 // play runs all steps.
 func (d *demo) play(ctx context.Context) error {
 	d.screen.line("%s", d.screen.paint(bold, "Weir demo: Kafka Connect without workers"))
-	d.explain("connect-scheduler runs every Kafka Connect connector and every task in its own pod. This demo uses a real")
-	d.explain("Kubernetes %s control plane. The nodes are simulated: no containers run, and a fake runner publishes task", binaries.KubernetesVersion)
+	d.explain(
+		"connect-scheduler runs every Kafka Connect connector and every task in its own pod. This demo uses a real",
+	)
+	d.explain(
+		"Kubernetes %s control plane. The nodes are simulated: no containers run, and a fake runner publishes task",
+		binaries.KubernetesVersion,
+	)
 	d.explain("configs in place of real connectors. make e2e runs real connectors and Kafka brokers on kind.")
 	for _, step := range []struct {
 		title string
@@ -35,15 +40,15 @@ func (d *demo) play(ctx context.Context) error {
 		act   func(context.Context) error
 	}{
 		{"Build connect-scheduler and the fake runner.", buildLimit, d.build},
-		{"Start etcd, kube-apiserver, kube-controller-manager, kube-scheduler and three simulated nodes.", buildLimit, d.startControlPlane},
-		{"Install connect-scheduler and run it with exactly the permissions of its manifests.", 3 * stepLimit, d.install},
+		{"Start a Kubernetes control plane and three simulated nodes.", buildLimit, d.startControlPlane},
+		{"Install connect-scheduler and run it with the permissions of its manifests.", 3 * stepLimit, d.install},
 		{"Apply the csid Connect operator's sample unchanged: a connector with three tasks.", stepLimit, d.applySample},
 		{"Add a connector with 12 tasks.", stepLimit, d.applyClicks},
 		{"Change the config of one of the 12 tasks. Only this task restarts.", stepLimit, d.changeOneTask},
 		{"Make a task fail. The status shows the failure and its cause.", stepLimit, d.failTask},
 		{"The kubelet restarts the container. The status shows the recovery.", stepLimit, d.recoverTask},
 		{"Scale the first connector to five tasks. The three running tasks do not restart.", stepLimit, d.scale},
-		{"Pause the second connector: its tasks stop, the connector pod keeps running. Then resume it.", 2 * stepLimit, d.pauseAndResume},
+		{"Pause the second connector, then resume it.", 2 * stepLimit, d.pauseAndResume},
 	} {
 		if err := d.do(ctx, step.title, step.limit, step.act); err != nil {
 			return err
@@ -72,7 +77,10 @@ func (d *demo) applySample(ctx context.Context) error {
 			return fmt.Errorf("pod %s does not have the labels of the KafkaConnector; it has %v", pod.Name, pod.Labels)
 		}
 	}
-	if want := []string{"test-connector-0", "test-tasks-0", "test-tasks-1", "test-tasks-2"}; !slices.Equal(names, want) {
+	if want := []string{"test-connector-0", "test-tasks-0", "test-tasks-1", "test-tasks-2"}; !slices.Equal(
+		names,
+		want,
+	) {
 		return fmt.Errorf("got pods %q, want %q", names, want)
 	}
 	memory := pods[0].Spec.Containers[0].Resources.Requests[corev1.ResourceMemory]
@@ -139,8 +147,8 @@ func (d *demo) changeOneTask(ctx context.Context) error {
 	return nil
 }
 
-// untilReady waits until a connector is Ready with a number of tasks and has the expected events of this step. It returns the time
-// until Ready.
+// untilReady waits until a connector is Ready with a number of tasks and has the expected events of this step. It
+// returns the time until Ready.
 func (d *demo) untilReady(ctx context.Context, name string, tasks int32, events ...string) (took string, err error) {
 	events = append(events, "AllRunning")
 	err = d.until(ctx, func() error {
@@ -183,8 +191,15 @@ func (d *demo) failTask(ctx context.Context) error {
 	c := d.objects.connectors["clicks"]
 	degraded := conditionOf(c, "Degraded")
 	want := cause.Reason + ": " + cause.Message
-	if got := c.Status.Tasks[3].LastError; got != want || c.Status.TaskSummary != "11/12" || c.Status.State != "Degraded" {
-		return fmt.Errorf("status: got %s %s %q, want Degraded 11/12 %q", c.Status.State, c.Status.TaskSummary, got, want)
+	if got := c.Status.Tasks[3].LastError; got != want || c.Status.TaskSummary != "11/12" ||
+		c.Status.State != "Degraded" {
+		return fmt.Errorf(
+			"status: got %s %s %q, want Degraded 11/12 %q",
+			c.Status.State,
+			c.Status.TaskSummary,
+			got,
+			want,
+		)
 	}
 	d.screen.keep()
 	d.screen.line("")
@@ -219,13 +234,16 @@ func (d *demo) scale(ctx context.Context) error {
 	if restarted := d.objects.restarted("test", before); !slices.Equal(restarted, []string{"test-connector-0"}) {
 		return fmt.Errorf("restarted pods: %q, want only test-connector-0", restarted)
 	}
-	d.done("Five tasks are Ready (%s). test-tasks-0 to test-tasks-2 kept running. An autoscaler can scale the same way.", took)
+	d.done(
+		"Five tasks are Ready (%s). test-tasks-0 to test-tasks-2 kept running. An autoscaler can scale the same way.",
+		took,
+	)
 	return nil
 }
 
 func (d *demo) pauseAndResume(ctx context.Context) error {
 	before := d.objects.uids("clicks")
-	if err := d.kubectl(ctx, "patch", "kafkaconnector", "clicks", "--type=merge", "-p", `{"spec":{"state":"paused"}}`); err != nil {
+	if err := d.setState(ctx, "clicks", "paused"); err != nil {
 		return err
 	}
 	if err := d.until(ctx, func() error {
@@ -247,7 +265,7 @@ func (d *demo) pauseAndResume(ctx context.Context) error {
 		return err
 	}
 	d.began = time.Now()
-	if err := d.kubectl(ctx, "patch", "kafkaconnector", "clicks", "--type=merge", "-p", `{"spec":{"state":"running"}}`); err != nil {
+	if err := d.setState(ctx, "clicks", "running"); err != nil {
 		return err
 	}
 	took, err := d.untilReady(ctx, "clicks", 12, "Scaled")
@@ -256,6 +274,12 @@ func (d *demo) pauseAndResume(ctx context.Context) error {
 	}
 	d.done("All 12 tasks are running again (%s).", took)
 	return nil
+}
+
+// setState patches spec.state of a connector.
+func (d *demo) setState(ctx context.Context, connector, state string) error {
+	patch := `{"spec":{"state":"` + state + `"}}`
+	return d.kubectl(ctx, "patch", "kafkaconnector", connector, "--type=merge", "-p", patch)
 }
 
 // printUsage prints what connect-scheduler used for all steps.
@@ -270,9 +294,13 @@ func (d *demo) printUsage(ctx context.Context) error {
 		total += n
 	}
 	d.screen.line("")
-	d.screen.line("connect-scheduler used %.0f API writes, %.0f reconciles, %.1f s of CPU and %.0f MiB of memory for all steps.",
-		total, metrics.Sum("weir_reconciles_total"), metrics.Sum("process_cpu_seconds_total"),
-		metrics.Sum("process_resident_memory_bytes")/(1<<20))
+	d.screen.line(
+		"connect-scheduler used %.0f API writes, %.0f reconciles, %.1f s of CPU and %.0f MiB of memory for all steps.",
+		total,
+		metrics.Sum("weir_reconciles_total"),
+		metrics.Sum("process_cpu_seconds_total"),
+		metrics.Sum("process_resident_memory_bytes")/(1<<20),
+	)
 	return nil
 }
 

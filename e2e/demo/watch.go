@@ -52,7 +52,11 @@ func watch(ctx context.Context, connection *rest.Config, namespace string) (*obj
 	if err != nil {
 		return nil, fmt.Errorf("make a client: %w", err)
 	}
-	o := &objects{connectors: map[string]*connectv1.KafkaConnector{}, pods: map[string]*corev1.Pod{}, changes: make(chan change)}
+	o := &objects{
+		connectors: map[string]*connectv1.KafkaConnector{},
+		pods:       map[string]*corev1.Pod{},
+		changes:    make(chan change),
+	}
 	core := informers.NewSharedInformerFactoryWithOptions(kube, 0, informers.WithNamespace(namespace))
 	own := externalversions.NewSharedInformerFactoryWithOptions(weir, 0, externalversions.WithNamespace(namespace))
 	for _, informer := range []cache.SharedIndexInformer{
@@ -200,7 +204,12 @@ func (o *objects) ready(name string, tasks int32) error {
 	condition := conditionOf(c, "Ready")
 	switch {
 	case c.Status.ObservedGeneration != c.Generation:
-		return fmt.Errorf("the status of %s is for generation %d, want %d", name, c.Status.ObservedGeneration, c.Generation)
+		return fmt.Errorf(
+			"the status of %s is for generation %d, want %d",
+			name,
+			c.Status.ObservedGeneration,
+			c.Generation,
+		)
 	case condition.Status != metav1.ConditionTrue:
 		return fmt.Errorf("%s is not Ready: %s %s", name, condition.Reason, condition.Message)
 	case c.Status.TasksReady != tasks || c.Status.TasksDesired != tasks:
@@ -226,7 +235,8 @@ func conditionOf(c *connectv1.KafkaConnector, kind string) metav1.Condition {
 // hasEvents returns nil when a connector has events with all reasons since a time.
 func (o *objects) hasEvents(connector string, since time.Time, reasons ...string) error {
 	for _, e := range o.events {
-		if i := slices.Index(reasons, e.Reason); i >= 0 && e.Regarding.Name == connector && !e.EventTime.Time.Before(since) {
+		if i := slices.Index(reasons, e.Reason); i >= 0 && e.Regarding.Name == connector &&
+			!e.EventTime.Time.Before(since) {
 			reasons = slices.Delete(slices.Clone(reasons), i, i+1)
 		}
 	}

@@ -44,7 +44,8 @@ type object struct {
 // objects holds, for each connector, the KafkaConnector followed by the objects that it owns in creation order.
 type objects [][]object
 
-// collect reads the KafkaConnectors and the objects that the service created for them. It removes server-assigned fields.
+// collect reads the KafkaConnectors and the objects that the service created for them. It removes server-assigned
+// fields.
 func collect(ctx context.Context, cp *testkit.ControlPlane) (objects, error) {
 	list, err := cp.Dynamic().Resource(connectors).List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -101,8 +102,8 @@ func create(ctx context.Context, client dynamic.Interface, owned []object) error
 	return nil
 }
 
-// runBareClient creates the same objects with a plain client, including the KafkaConnectors, while no controller acts on them. The
-// client has the same request rate and the same RBAC rules. It waits for the same pods.
+// runBareClient creates the same objects with a plain client, including the KafkaConnectors, while no controller
+// acts on them. The client has the same request rate and the same RBAC rules. It waits for the same pods.
 func runBareClient(ctx context.Context, o options, root string, created objects) (_ side, err error) {
 	e, err := newEnvironment(ctx, o, root)
 	if err != nil {
@@ -123,7 +124,8 @@ func runBareClient(ctx context.Context, o options, root string, created objects)
 	go func() {
 		creating <- parallel(o.workers, len(created), func(i int) error { return create(ctx, client, created[i]) })
 	}()
-	if err := e.until(ctx, "the pods of the bare client", nil, func() error { return e.podsReady(o.pods()) }); err != nil {
+	podsReady := func() error { return e.podsReady(o.pods()) }
+	if err := e.until(ctx, "the pods of the bare client", nil, podsReady); err != nil {
 		return side{}, errors.Join(err, resultSoFar(creating))
 	}
 	took := time.Since(began)
@@ -134,8 +136,8 @@ func runBareClient(ctx context.Context, o options, root string, created objects)
 	return result, <-creating
 }
 
-// bareClient returns a client under the ServiceAccount of the service, which may also create KafkaConnectors. The API server does
-// less work for an administrator: it skips the privilege escalation check for Roles.
+// bareClient returns a client under the ServiceAccount of the service, which may also create KafkaConnectors. The
+// API server does less work for an administrator: it skips the privilege escalation check for Roles.
 func (e *environment) bareClient(ctx context.Context, o options) (dynamic.Interface, error) {
 	_, err := e.cp.ApplyYAML(ctx, "", `
 apiVersion: rbac.authorization.k8s.io/v1
@@ -163,12 +165,16 @@ subjects: [{kind: ServiceAccount, name: `+service+`, namespace: `+env.Namespace+
 	}
 	reviews := e.cp.Client().AuthorizationV1().SubjectAccessReviews()
 	return client, testkit.Poll(ctx, "the permissions of the bare client", func(ctx context.Context) error {
-		review, err := reviews.Create(ctx, &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
-			User: "system:serviceaccount:" + env.Namespace + ":" + service,
-			ResourceAttributes: &authorizationv1.ResourceAttributes{
-				Namespace: o.namespace(0), Verb: "create", Group: connectors.Group, Resource: connectors.Resource,
-			},
-		}}, metav1.CreateOptions{})
+		review, err := reviews.Create(
+			ctx,
+			&authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+				User: "system:serviceaccount:" + env.Namespace + ":" + service,
+				ResourceAttributes: &authorizationv1.ResourceAttributes{
+					Namespace: o.namespace(0), Verb: "create", Group: connectors.Group, Resource: connectors.Resource,
+				},
+			}},
+			metav1.CreateOptions{},
+		)
 		if err == nil && !review.Status.Allowed {
 			err = errors.New(review.Status.Reason)
 		}

@@ -23,8 +23,8 @@ import (
 	"github.com/weir-dev/weir/pkg/testkit"
 )
 
-// environment is a fresh control plane with nodes for all pods, informers and a fake runner. It is the same for the service and the
-// bare client.
+// environment is a fresh control plane with nodes for all pods, informers and a fake runner. It is the same for the
+// service and the bare client.
 type environment struct {
 	cp     *testkit.ControlPlane
 	kube   kubernetes.Interface
@@ -134,8 +134,8 @@ func (e *environment) close() error {
 	return errors.Join(errs...)
 }
 
-// until waits until a condition returns nil. It checks the condition after each change, at most every 5 ms, and fails early when a
-// process has ended. what completes the error "wait for ...".
+// until waits until a condition returns nil. It checks the condition after each change, at most every 5 ms, and
+// fails early when a process has ended. what completes the error "wait for ...".
 func (e *environment) until(ctx context.Context, what string, s *env.ConnectScheduler, condition func() error) error {
 	pause := time.NewTicker(5 * time.Millisecond)
 	defer pause.Stop()
@@ -193,7 +193,8 @@ func (e *environment) connectorsReady(want, tasks int) error {
 
 // isReady reports whether the current generation of a connector is Ready with all tasks.
 func isReady(c *connectv1.KafkaConnector, tasks int) bool {
-	if c.Status.ObservedGeneration != c.Generation || int(c.Status.TasksReady) != tasks || int(c.Status.TasksDesired) != tasks {
+	if c.Status.ObservedGeneration != c.Generation || int(c.Status.TasksReady) != tasks ||
+		int(c.Status.TasksDesired) != tasks {
 		return false
 	}
 	for _, condition := range c.Status.Conditions {

@@ -38,9 +38,19 @@ func main() {
 	flag.IntVar(&o.connectors, "connectors", 1000, "number of connectors")
 	flag.IntVar(&o.tasks, "tasks", 3, "tasks per connector")
 	flag.IntVar(&o.namespaces, "namespaces", 10, "number of namespaces that the connectors are spread over")
-	flag.IntVar(&o.rounds, "rounds", bench.MinRounds, "alternating rounds of service and bare client, each on a fresh control plane")
+	flag.IntVar(
+		&o.rounds,
+		"rounds",
+		bench.MinRounds,
+		"alternating rounds of service and bare client, each on a fresh control plane",
+	)
 	flag.IntVar(&o.failures, "failures", 100, "number of tasks that fail, one after the other")
-	flag.IntVar(&o.workers, "workers", 16, "--workers of the service, and connectors that the bare client creates in parallel")
+	flag.IntVar(
+		&o.workers,
+		"workers",
+		16,
+		"--workers of the service, and connectors that the bare client creates in parallel",
+	)
 	flag.IntVar(&o.qps, "qps", 1000, "API requests per second of the service and of the bare client")
 	flag.IntVar(&o.burst, "burst", 2000, "burst of API requests of the service and of the bare client")
 	flag.DurationVar(&o.idle, "idle", time.Minute, "duration of the idle measurement")

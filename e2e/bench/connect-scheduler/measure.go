@@ -65,7 +65,8 @@ func (r *report) measureChanges(ctx context.Context, o options, e *environment, 
 				[]byte(`{"spec":{"connectorConfig":{"fake.task.0.key":"value"}}}`), metav1.PatchOptions{})
 			return err
 		}, func() error {
-			if c := e.connector(o.namespace(changed), name(changed)); c == nil || c.Generation < 2 || !isReady(c, o.tasks) {
+			c := e.connector(o.namespace(changed), name(changed))
+			if c == nil || c.Generation < 2 || !isReady(c, o.tasks) {
 				return errors.New("the connector is not Ready again")
 			}
 			return nil

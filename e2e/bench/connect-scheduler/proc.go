@@ -13,7 +13,8 @@ import (
 // ticksPerSecond is the unit of CPU time in /proc (USER_HZ), on every platform that Go supports.
 const ticksPerSecond = 100
 
-// cpu returns the CPU time of each process whose command line contains dir: the control plane and the programs that use it.
+// cpu returns the CPU time of each process whose command line contains dir: the control plane and the programs that
+// use it.
 func cpu(dir string) map[string]time.Duration {
 	used := map[string]time.Duration{}
 	processes, _ := filepath.Glob("/proc/[0-9]*")

@@ -26,7 +26,8 @@ type report struct {
 	// service and bare hold one side per round.
 	service, bare    []side
 	converging, idle counts
-	// empty, full and peak are the resident memory of the service in MiB without connectors, with all connectors, and at most.
+	// empty, full and peak are the resident memory of the service in MiB without connectors, with all connectors,
+	// and at most.
 	empty, full, peak float64
 	changes           []change
 	// latencies are the seconds from each task failure to the status.
@@ -107,7 +108,11 @@ func (r *report) printService(p printer, o options) {
 	}
 	p.row("all\t%.2f\t%.0f", r.converging.totalWrites()/n, r.converging.totalWrites())
 	p.row("reconciles\t%.2f\t%.0f", r.converging.reconciles/n, r.converging.reconciles)
-	p.row("reconciles delayed until the caches had observed own writes\t%.2f\t%.0f", r.converging.waits/n, r.converging.waits)
+	p.row(
+		"reconciles delayed until the caches had observed own writes\t%.2f\t%.0f",
+		r.converging.waits/n,
+		r.converging.waits,
+	)
 
 	p.row("\nTHE SERVICE")
 	p.row("resident memory with 0 connectors\t%.0f MiB", r.empty)

@@ -62,9 +62,16 @@ func (c counts) totalWrites() float64 {
 	return sum
 }
 
-// runService measures the time to converge with connect-scheduler. In the first round it also takes all other measurements and
-// collects the created objects.
-func runService(ctx context.Context, o options, root string, first bool, r *report, created *objects) (_ side, err error) {
+// runService measures the time to converge with connect-scheduler. In the first round it also takes all other
+// measurements and collects the created objects.
+func runService(
+	ctx context.Context,
+	o options,
+	root string,
+	first bool,
+	r *report,
+	created *objects,
+) (_ side, err error) {
 	e, err := newEnvironment(ctx, o, root)
 	if err != nil {
 		return side{}, err

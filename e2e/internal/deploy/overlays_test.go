@@ -1,5 +1,5 @@
-// Package deploy shows that an API server takes what deploy/ holds, and that it runs. Each base by itself is the kind suites' and
-// the examples are their services'.
+// Package deploy shows that an API server takes what deploy/ holds, and that it runs. Each base by itself is the
+// kind suites' and the examples are their services'.
 package deploy
 
 import (
@@ -44,20 +44,42 @@ func TestThePodMonitorsGoWithABase(t *testing.T) {
 	cp := controlPlane(t)
 	dir := t.TempDir()
 	require.NoError(t, os.CopyFS(dir, os.DirFS(deploy)))
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte("resources: [connect-scheduler]\ncomponents: [components/pod-monitor]\n"), 0o600))
+	require.NoError(
+		t,
+		os.WriteFile(
+			filepath.Join(dir, "kustomization.yaml"),
+			[]byte("resources: [connect-scheduler]\ncomponents: [components/pod-monitor]\n"),
+			0o600,
+		),
+	)
 	runs(t, cp, dir)
 	monitors, err := cp.Kubectl(t.Context(), "get", "podmonitors", "-n", system, "-o", "name")
 	require.NoError(t, err)
-	assert.Equal(t, "podmonitor.monitoring.coreos.com/weir\npodmonitor.monitoring.coreos.com/weir-connectors\n", monitors)
+	assert.Equal(
+		t,
+		"podmonitor.monitoring.coreos.com/weir\npodmonitor.monitoring.coreos.com/weir-connectors\n",
+		monitors,
+	)
 }
 
 // controlPlane is one that knows the kinds of the Prometheus operator and of cert-manager as those define them.
 func controlPlane(t *testing.T) *testkit.ControlPlane {
 	t.Helper()
 	cp := testkit.New(t)
-	monitors := filepath.Join(module(t, "github.com/prometheus-operator/prometheus-operator@v0.85.0"), "example", "prometheus-operator-crd", "monitoring.coreos.com_podmonitors.yaml")
+	monitors := filepath.Join(
+		module(t, "github.com/prometheus-operator/prometheus-operator@v0.85.0"),
+		"example",
+		"prometheus-operator-crd",
+		"monitoring.coreos.com_podmonitors.yaml",
+	)
 	certificates := filepath.Join(module(t, "github.com/cert-manager/cert-manager@v1.21.2"), "deploy", "crds")
-	_, err := cp.ApplyFiles(t.Context(), "", monitors, filepath.Join(certificates, "cert-manager.io_certificates.yaml"), filepath.Join(certificates, "cert-manager.io_issuers.yaml"))
+	_, err := cp.ApplyFiles(
+		t.Context(),
+		"",
+		monitors,
+		filepath.Join(certificates, "cert-manager.io_certificates.yaml"),
+		filepath.Join(certificates, "cert-manager.io_issuers.yaml"),
+	)
 	require.NoError(t, err)
 	return cp
 }
@@ -87,7 +109,13 @@ func runs(t *testing.T, cp *testkit.ControlPlane, dir string) {
 		}
 		for _, d := range deployments.Items {
 			if d.Status.AvailableReplicas != *d.Spec.Replicas {
-				return fmt.Errorf("deployment %s has %d of %d replicas available: %v", d.Name, d.Status.AvailableReplicas, *d.Spec.Replicas, d.Status.Conditions)
+				return fmt.Errorf(
+					"deployment %s has %d of %d replicas available: %v",
+					d.Name,
+					d.Status.AvailableReplicas,
+					*d.Spec.Replicas,
+					d.Status.Conditions,
+				)
 			}
 		}
 		return nil

@@ -1,4 +1,5 @@
-// Package env runs Weir's services as local processes against an embedded control plane. The demo and the benchmarks share it.
+// Package env runs Weir's services as local processes against an embedded control plane. The demo and the
+// benchmarks share it.
 package env
 
 import (
@@ -21,7 +22,8 @@ import (
 // Namespace is the namespace that the services are installed in.
 const Namespace = "weir-system"
 
-// Root returns the root directory of the repository: the closest parent of the working directory that contains go.work.
+// Root returns the root directory of the repository: the closest parent of the working directory that contains
+// go.work.
 func Root() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -32,14 +34,24 @@ func Root() (string, error) {
 			return dir, nil
 		}
 		if dir == filepath.Dir(dir) {
-			return "", errors.New("find the repository: no parent directory contains go.work; run this inside the repository")
+			return "", errors.New(
+				"find the repository: no parent directory contains go.work; run this inside the repository",
+			)
 		}
 	}
 }
 
 // Build builds the commands of a service into bin/, as `make build` does.
 func Build(ctx context.Context, root, service string) error {
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", filepath.Join(root, "bin")+string(filepath.Separator), "./cmd/...")
+	build := exec.CommandContext(
+		ctx,
+		"go",
+		"build",
+		"-trimpath",
+		"-o",
+		filepath.Join(root, "bin")+string(filepath.Separator),
+		"./cmd/...",
+	)
 	build.Dir = filepath.Join(root, "services", service)
 	build.Env = append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0")
 	var output bytes.Buffer
@@ -58,7 +70,8 @@ type Base struct {
 	Skipped []*unstructured.Unstructured
 }
 
-// Install applies the kustomize base of a service, except the Deployment: the service runs as a local process instead.
+// Install applies the kustomize base of a service, except the Deployment: the service runs as a local process
+// instead.
 func Install(ctx context.Context, cp *testkit.ControlPlane, root, service string) (Base, error) {
 	var base Base
 	manifests, err := cp.Kubectl(ctx, "kustomize", filepath.Join(root, "deploy", service))

@@ -50,7 +50,8 @@ func parse(body io.Reader) (Metrics, error) {
 	return families, nil
 }
 
-// Requests returns the number of API requests of all clients by verb and resource. The API server counts a watch when it ends.
+// Requests returns the number of API requests of all clients by verb and resource. The API server counts a watch
+// when it ends.
 func (m Metrics) Requests() map[string]float64 {
 	requests := map[string]float64{}
 	for key, n := range m.By("apiserver_request_total", "verb", "resource", "subresource") {
@@ -79,8 +80,8 @@ func (m Metrics) By(name string, labels ...string) map[string]float64 {
 // Sum returns the sum of a counter or gauge over all labels.
 func (m Metrics) Sum(name string) float64 { return m.By(name)[""] }
 
-// Writes returns the number of API writes of the service by verb and resource. Lease renewals are counted separately, because an
-// idle service renews its lease too.
+// Writes returns the number of API writes of the service by verb and resource. Lease renewals are counted
+// separately, because an idle service renews its lease too.
 func (m Metrics) Writes() (writes map[string]float64, renewals float64) {
 	writes = m.By("weir_api_writes_total", "verb", "resource")
 	for key, n := range writes {

@@ -12,8 +12,8 @@ import (
 	"github.com/weir-dev/weir/apis/contract"
 )
 
-// Fail writes the status of a simulated pod as a kubelet does after its container failed with a termination message of
-// connect-runner.
+// Fail writes the status of a simulated pod as a kubelet does after its container failed with a termination message
+// of connect-runner.
 func Fail(ctx context.Context, kube kubernetes.Interface, namespace, pod string, cause contract.Termination) error {
 	message, err := json.Marshal(cause)
 	if err != nil {

@@ -6,10 +6,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/weir-dev/weir/pkg/testkit/process"
 )
 
 // stopTimeout is the time between SIGTERM and SIGKILL.
@@ -24,7 +25,7 @@ type Process struct {
 	err   error
 }
 
-// start runs a program and writes its output to a file in dir. On Linux the kernel kills the program when this process dies.
+// start runs a program and writes its output to a file in dir. The kernel kills the program when this process dies.
 func start(dir, program string, args ...string) (*Process, error) {
 	name := filepath.Base(program)
 	p := &Process{Log: filepath.Join(dir, name+".log"), cmd: exec.Command(program, args...), ended: make(chan struct{})}
@@ -35,29 +36,21 @@ func start(dir, program string, args ...string) (*Process, error) {
 	defer log.Close()
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	// In its own process group it does not receive Ctrl-C from the terminal: Stop ends it gracefully.
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	killWithParent(p.cmd.SysProcAttr)
-	started := make(chan error, 1)
-	go func() {
-		// The parent death signal is tied to the thread that starts the child, so this thread must stay alive.
-		runtime.LockOSThread()
-		err := p.cmd.Start()
-		started <- err
-		if err == nil {
-			p.err = p.cmd.Wait()
-			close(p.ended)
-		}
-	}()
-	if err := <-started; err != nil {
+	if err := process.Start(p.cmd); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.ended)
+	}()
 	return p, nil
 }
 
 // PID returns the process ID.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Err returns nil while the process runs. After it has ended, it returns an error with the exit status and the end of the log.
+// Err returns nil while the process runs. After it has ended, it returns an error with the exit status and the end
+// of the log.
 func (p *Process) Err() error {
 	select {
 	case <-p.ended:

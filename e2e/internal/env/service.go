@@ -25,9 +25,14 @@ type ConnectScheduler struct {
 	address    string
 }
 
-// StartConnectScheduler runs bin/connect-scheduler under the ServiceAccount of its kustomize base, with exactly the RBAC rules of
-// that base, and waits until it is ready.
-func StartConnectScheduler(ctx context.Context, cp *testkit.ControlPlane, root string, args ...string) (*ConnectScheduler, error) {
+// StartConnectScheduler runs bin/connect-scheduler under the ServiceAccount of its kustomize base, with exactly the
+// RBAC rules of that base, and waits until it is ready.
+func StartConnectScheduler(
+	ctx context.Context,
+	cp *testkit.ControlPlane,
+	root string,
+	args ...string,
+) (*ConnectScheduler, error) {
 	const name = "connect-scheduler"
 	account, err := cp.ServiceAccount(ctx, Namespace, name)
 	if err != nil {
@@ -38,7 +43,8 @@ func StartConnectScheduler(ctx context.Context, cp *testkit.ControlPlane, root s
 		return nil, err
 	}
 	args = append([]string{
-		"--kubeconfig=" + s.Kubeconfig, "--metrics-address=127.0.0.1:0", "--leader-elect", "--lease-namespace=" + Namespace,
+		"--kubeconfig=" + s.Kubeconfig, "--metrics-address=127.0.0.1:0",
+		"--leader-elect", "--lease-namespace=" + Namespace,
 	}, args...)
 	if s.Process, err = start(cp.Dir(), filepath.Join(root, "bin", name), args...); err != nil {
 		return nil, err
@@ -53,7 +59,7 @@ func StartConnectScheduler(ctx context.Context, cp *testkit.ControlPlane, root s
 
 func (s *ConnectScheduler) ready(ctx context.Context) error {
 	if err := s.Err(); err != nil {
-		return testkit.Final(err)
+		return testkit.Permanent(err)
 	}
 	if s.address == "" {
 		if s.address = s.listenAddress(); s.address == "" {
@@ -94,7 +100,8 @@ func get(ctx context.Context, address, path string) (io.ReadCloser, error) {
 	return response.Body, nil
 }
 
-// StartFakeRunner runs bin/fake-runner, which publishes task configs for the simulated pods in place of connect-runner.
+// StartFakeRunner runs bin/fake-runner, which publishes task configs for the simulated pods in place of
+// connect-runner.
 func StartFakeRunner(cp *testkit.ControlPlane, root string, args ...string) (*Process, error) {
 	args = append([]string{"--kubeconfig=" + cp.Kubeconfig()}, args...)
 	return start(cp.Dir(), filepath.Join(root, "bin", "fake-runner"), args...)

@@ -1,5 +1,5 @@
-// Package bench is the common part of all benchmarks: alternating rounds against a baseline, summaries with the spread of the
-// rounds, and process memory.
+// Package bench is the common part of all benchmarks: alternating rounds against a baseline, summaries with the
+// spread of the rounds, and process memory.
 package bench
 
 import (
@@ -11,11 +11,13 @@ import (
 	"time"
 )
 
-// MinRounds is the number of rounds that a comparison needs at least. Single rounds on a shared machine differ by half.
+// MinRounds is the number of rounds that a comparison needs at least. Single rounds on a shared machine differ by
+// half.
 const MinRounds = 5
 
-// Rounds runs every subject once per round and stops at the first error. Every second round runs the subjects in reverse order,
-// so that a slow drift of the machine, such as a warm page cache, does not favor one of them. round starts at 0.
+// Rounds runs every subject once per round and stops at the first error. Every second round runs the subjects in
+// reverse order, so that a slow drift of the machine, such as a warm page cache, does not favor one of them. round
+// starts at 0.
 func Rounds(n int, subjects ...func(round int) error) error {
 	for round := range n {
 		for i := range subjects {
@@ -47,7 +49,8 @@ func Sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Memory returns the resident set size (VmRSS) of a process and its peak (VmHWM) in MiB. Both are 0 on systems without /proc.
+// Memory returns the resident set size (VmRSS) of a process and its peak (VmHWM) in MiB. Both are 0 on systems
+// without /proc.
 func Memory(pid int) (resident, peak float64) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {

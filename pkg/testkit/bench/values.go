@@ -19,7 +19,8 @@ func Seconds(durations ...time.Duration) Values {
 	return values
 }
 
-// Ratios divides each value by the baseline's value of the same round. It ignores rounds that one of the two did not finish.
+// Ratios divides each value by the baseline's value of the same round. It ignores rounds that one of the two did
+// not finish.
 func Ratios(values, baseline Values) Values {
 	ratios := Values{}
 	for i := range min(len(values), len(baseline)) {
@@ -43,8 +44,8 @@ func (v Values) Median() float64 {
 	return (sorted[middle-1] + sorted[middle]) / 2
 }
 
-// Percentile returns the smallest measured value that is at least as large as p percent of all values (nearest rank). It returns
-// NaN for no values.
+// Percentile returns the smallest measured value that is at least as large as p percent of all values (nearest
+// rank). It returns NaN for no values.
 func (v Values) Percentile(p float64) float64 {
 	if len(v) == 0 {
 		return math.NaN()
@@ -54,8 +55,8 @@ func (v Values) Percentile(p float64) float64 {
 	return sorted[min(max(rank, 1), len(sorted))-1]
 }
 
-// Summary formats the median, the smallest and the largest value and the number of values, such as "1.12 (1.05 to 1.31, n=5)".
-// format is the verb for one value, such as "%.2f".
+// Summary formats the median, the smallest and the largest value and the number of values, such as "1.12 (1.05 to
+// 1.31, n=5)". format is the verb for one value, such as "%.2f".
 func (v Values) Summary(format string) string {
 	if len(v) == 0 {
 		return "no rounds"
