@@ -5,93 +5,79 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// KafkaDrainPolicyStatus is the observed state of a policy.
+// KafkaDrainPolicyStatus is what drain-cleaner sees of a policy.
 type KafkaDrainPolicyStatus struct {
-	// observedGeneration is the generation of the spec that this status reflects.
+	// observedGeneration is the generation of the spec that this status is about.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions: Ready (the policy is in effect), KafkaReachable (the brokers answer; only with bootstrapServers),
-	// Draining (a drain is in progress) and Blocked (a drain is past its deadline or needs intervention).
+	// conditions: Ready (the policy can be acted on), KafkaReachable (where there are bootstrapServers), Draining (a pod is to leave
+	// or has not come back) and Blocked (a drain is past its deadline, or waits for somebody).
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// pods is the number of pods selected by podSelector.
+	// pods is the number of pods that the policy selects.
 	// +optional
 	Pods int32 `json:"pods"`
 
-	// drains lists the drains in progress: pods with a requested eviction, and evicted pods whose replacement is not in
-	// sync yet.
+	// drains that are under way, one for each pod that is to leave or whose replacement is not back in sync.
 	// +optional
 	// +listType=map
 	// +listMapKey=uid
 	Drains []Drain `json:"drains,omitempty"`
 }
 
-// Drain is the drain of one pod.
+// Drain is one pod on its way.
 type Drain struct {
-	// pod is the name of the pod.
+	// pod that is evicted.
 	Pod string `json:"pod"`
-	// uid is the uid of the evicted pod, not of its replacement.
+	// uid of that pod, not of its replacement.
 	UID types.UID `json:"uid"`
-	// node is the node that the pod is drained from.
+	// node that it leaves.
 	// +optional
 	Node string `json:"node,omitempty"`
-	// brokerId is the Kafka node id of the pod, if known.
+	// brokerId is the Kafka node id of the pod, where it could be told.
 	// +optional
 	BrokerID *int32 `json:"brokerId,omitempty"`
-	// phase is Waiting (the eviction is denied until it is safe), Rolling (an operator was asked to roll the pod),
-	// Replacing (the eviction was allowed and the replacement is not in sync yet), Blocked (past its deadline, or needs
-	// intervention) or Observed (mode Observe).
+	// phase: Waiting (denied for now), Rolling (handed to an operator), Replacing (allowed; the replacement is not back in sync),
+	// Blocked (past its deadline, or it cannot go on by itself) or Observed.
 	Phase DrainPhase `json:"phase"`
-	// reason of the last decision in CamelCase; the README of drain-cleaner lists all reasons.
+	// reason in CamelCase: a finding of the README's table.
 	Reason string `json:"reason"`
-	// message describes what the drain waits for.
+	// message says what is waited for.
 	// +optional
 	Message string `json:"message,omitempty"`
-	// blockingPartitions are the first 5 partitions that prevent the eviction, as topic-partition.
+	// blockingPartitions are the first few of the partitions that keep the pod, as topic-partition.
 	// +optional
 	// +listType=atomic
 	BlockingPartitions []string `json:"blockingPartitions,omitempty"`
-	// blockingPartitionCount is the total number of partitions that prevent the eviction.
+	// blockingPartitionCount is how many there are.
 	// +optional
 	BlockingPartitionCount int32 `json:"blockingPartitionCount,omitempty"`
-	// attempts is the number of eviction requests for the pod. It is updated at most every 30 seconds.
+	// attempts is the number of evictions asked for, written at most once in half a minute.
 	// +optional
 	Attempts int32 `json:"attempts,omitempty"`
-	// since is the time of the first eviction request.
+	// since is when the first of them was denied or allowed.
 	Since metav1.Time `json:"since"`
 }
 
-// DrainPhase is the progress of a drain.
+// DrainPhase is how far a drain has come.
 type DrainPhase string
 
-// Phases of a drain.
+// The phases of a drain.
 const (
-	// DrainWaiting: the eviction is denied until it is safe.
+	// DrainWaiting is denied for now.
 	DrainWaiting DrainPhase = "Waiting"
-	// DrainRolling: an operator was asked to roll the pod.
+	// DrainRolling has been handed to an operator.
 	DrainRolling DrainPhase = "Rolling"
-	// DrainReplacing: the eviction was allowed, and the replacement is not in sync yet.
+	// DrainReplacing was allowed, and its replacement is not back in sync yet.
 	DrainReplacing DrainPhase = "Replacing"
-	// DrainBlocked: the drain is past its deadline or needs intervention.
+	// DrainBlocked does not go on by itself.
 	DrainBlocked DrainPhase = "Blocked"
-	// DrainObserved: mode Observe reports the decision and allows the eviction.
+	// DrainObserved is only looked at.
 	DrainObserved DrainPhase = "Observed"
-)
-
-// Condition types of a KafkaDrainPolicy.
-const (
-	// ConditionReady is True while the policy is in effect.
-	ConditionReady = "Ready"
-	// ConditionKafkaReachable is True while the brokers answer; it is absent without bootstrapServers.
-	ConditionKafkaReachable = "KafkaReachable"
-	// ConditionDraining is True while a drain is in progress.
-	ConditionDraining = "Draining"
-	// ConditionBlocked is True while a drain is past its deadline or needs intervention.
-	ConditionBlocked = "Blocked"
 )
 
 // KafkaDrainPolicyList is a list of KafkaDrainPolicies.

@@ -1,11 +1,11 @@
-// Command drain-cleaner keeps node drains from taking Kafka's partitions below their minimum of in-sync replicas.
+// Command drain-cleaner keeps node drains from taking Kafka partitions below their min.insync.replicas.
 package main
 
 import (
 	"os"
 
 	"github.com/weir-dev/weir/pkg/app"
-	"github.com/weir-dev/weir/services/drain-cleaner/internal/service"
+	draincleaner "github.com/weir-dev/weir/services/drain-cleaner/internal/app"
 )
 
-func main() { os.Exit(app.Main(service.Command())) }
+func main() { os.Exit(app.Main(draincleaner.Command())) }

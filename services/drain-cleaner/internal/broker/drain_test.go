@@ -27,7 +27,7 @@ import (
 
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/claims"
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/decide"
-	"github.com/weir-dev/weir/services/drain-cleaner/internal/judge"
+	"github.com/weir-dev/weir/services/drain-cleaner/internal/evaluate"
 	look "github.com/weir-dev/weir/services/drain-cleaner/internal/kafka"
 )
 
@@ -119,7 +119,7 @@ func TestDrainsEachBrokerInTurnAndNoPartitionFeelsIt(t *testing.T) {
 		}
 		return l
 	}}
-	j := &judge.Judge{Sources: world, Kafka: clusters, Claims: held, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+	j := &evaluate.Evaluator{Sources: world, Kafka: clusters, Claims: held, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
 
 	var producer load
 	background.Go(func() { producer.run(ctx, client) })
@@ -190,7 +190,7 @@ func released(ctx context.Context, held *claims.Claims, clusters *look.Clusters,
 	h := holders[0]
 	pod, _ := world.Pod(ctx, h.Namespace, h.Pod, true)
 	cluster, fault := clusters.Query(ctx, policy, time.Now())
-	done, why := decide.Release(h, decide.Seen{Pod: pod, Cluster: cluster, Fault: fault}, patience, time.Now())
+	done, why := decide.Release(h, decide.ReleaseState{Pod: pod, Cluster: cluster, Fault: fault}, patience, time.Now())
 	if !done {
 		return errors.New(why)
 	}

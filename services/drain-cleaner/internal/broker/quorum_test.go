@@ -17,7 +17,7 @@ import (
 	"github.com/weir-dev/weir/pkg/testkit"
 
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/decide"
-	"github.com/weir-dev/weir/services/drain-cleaner/internal/judge"
+	"github.com/weir-dev/weir/services/drain-cleaner/internal/evaluate"
 	look "github.com/weir-dev/weir/services/drain-cleaner/internal/kafka"
 )
 
@@ -56,7 +56,7 @@ func TestKeepsTheMajorityOfControllers(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- clusters.Run(ctx) }()
 	t.Cleanup(func() { cancel(); assert.NoError(t, <-done) })
-	j := &judge.Judge{Sources: world, Kafka: clusters, Claims: noClaims{}, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+	j := &evaluate.Evaluator{Sources: world, Kafka: clusters, Claims: noClaims{}, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
 	// may waits until just these controllers may go, and gives the reasons that keep the others.
 	may := func(what string, wanted ...bool) (reasons [3]decide.Reason) {
 		testkit.Eventually(t, 90*time.Second, func(ctx context.Context) error {
@@ -96,6 +96,6 @@ func TestKeepsTheMajorityOfControllers(t *testing.T) {
 }
 
 // noClaims are held.
-type noClaims struct{ judge.Claims }
+type noClaims struct{ evaluate.Claims }
 
 func (noClaims) Holders(string) []decide.Holder { return nil }

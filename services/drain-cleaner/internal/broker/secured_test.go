@@ -178,7 +178,7 @@ func TestLogsInToBrokersAndSaysWhichSecretTheyRefuse(t *testing.T) {
 			// A broker that has just begun to listen does not answer yet.
 			testkit.Eventually(t, 90*time.Second, func(ctx context.Context) error {
 				cluster, fault := clusters.Query(ctx, policy, time.Now())
-				plan := decide.Status(decide.Situation{Policy: policy, Kafka: cluster != nil, Fault: fault}, time.Now())
+				plan := decide.Status(decide.PolicyState{Policy: policy, Kafka: cluster != nil, Fault: fault}, time.Now())
 				found = *meta.FindStatusCondition(plan.Status.Conditions, drainv1alpha1.ConditionKafkaReachable)
 				if found.Status != status || found.Reason != reason {
 					return fmt.Errorf("%s %s: %s", found.Status, found.Reason, found.Message)

@@ -68,8 +68,8 @@ type Patience struct {
 // DefaultPatience suits Kafka's and Kubernetes' defaults: request-timeout of kube-apiserver 60 s, broker.session.timeout.ms 9 s.
 var DefaultPatience = Patience{Lapse: 90 * time.Second, Settle: 10 * time.Second, Nameless: 5 * time.Minute}
 
-// Seen is what is known of a holder, read after its claim.
-type Seen struct {
+// ReleaseState is what is known of a holder, read after its claim.
+type ReleaseState struct {
 	// PolicyGone: nobody asks for the claim any longer.
 	PolicyGone bool
 	// Pod of the holder's name, whatever its uid; nil where there is none.
@@ -82,7 +82,7 @@ type Seen struct {
 }
 
 // Release tells whether a claim may be given back, or what it waits for.
-func Release(h Holder, seen Seen, p Patience, now time.Time) (done bool, message string) {
+func Release(h Holder, seen ReleaseState, p Patience, now time.Time) (done bool, message string) {
 	switch {
 	case seen.PolicyGone:
 		return true, "its policy is gone"
@@ -103,21 +103,21 @@ func Release(h Holder, seen Seen, p Patience, now time.Time) (done bool, message
 }
 
 // forgotten tells that a broker or connector was taken out of its cluster, so that no replacement will come.
-func forgotten(h Holder, seen Seen) bool {
+func forgotten(h Holder, seen ReleaseState) bool {
 	if h.BrokerID == nil {
 		return seen.Connector == nil
 	}
 	return seen.Cluster != nil && !seen.Cluster.Knows(*h.BrokerID)
 }
 
-func releaseTask(h Holder, seen Seen) (bool, string) {
+func releaseTask(h Holder, seen ReleaseState) (bool, string) {
 	if seen.Connector == nil || seen.Connector.Running(h.Pod) {
 		return true, "its replacement is running"
 	}
 	return false, "its replacement is not running its task"
 }
 
-func releaseBroker(h Holder, seen Seen, p Patience) (bool, string) {
+func releaseBroker(h Holder, seen ReleaseState, p Patience) (bool, string) {
 	if seen.Cluster == nil {
 		return false, seen.Fault.Message
 	}

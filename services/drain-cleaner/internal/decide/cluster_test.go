@@ -215,51 +215,51 @@ func TestClaimIsReleasedWhenTheReplacementIsInSync(t *testing.T) {
 	task := decide.Holder{Pod: "sink-tasks-1", UID: "old", Policy: "p", Since: noon}
 	for name, test := range map[string]struct {
 		holder decide.Holder
-		seen   decide.Seen
+		seen   decide.ReleaseState
 		after  time.Duration
 		done   bool
 	}{
-		"the pod still exists": {seen: decide.Seen{Pod: &oldPod, Cluster: at(0)}, after: time.Minute},
+		"the pod still exists": {seen: decide.ReleaseState{Pod: &oldPod, Cluster: at(0)}, after: time.Minute},
 		"the pod was not evicted": {
-			seen: decide.Seen{Pod: &oldPod, Cluster: at(0)}, after: 2 * time.Minute, done: true,
+			seen: decide.ReleaseState{Pod: &oldPod, Cluster: at(0)}, after: 2 * time.Minute, done: true,
 		},
-		"the pod terminates slowly": {seen: decide.Seen{Pod: &leaving, Cluster: at(0)}, after: time.Hour},
-		"there is no replacement":   {seen: decide.Seen{Cluster: at(time.Minute)}, after: time.Minute},
+		"the pod terminates slowly": {seen: decide.ReleaseState{Pod: &leaving, Cluster: at(0)}, after: time.Hour},
+		"there is no replacement":   {seen: decide.ReleaseState{Cluster: at(time.Minute)}, after: time.Minute},
 		"the broker was removed from the cluster": {
-			seen: decide.Seen{Cluster: gone}, after: time.Minute, done: true,
+			seen: decide.ReleaseState{Cluster: gone}, after: time.Minute, done: true,
 		},
 		"no replacement for a long time and all in sync": {
-			seen: decide.Seen{Cluster: at(time.Hour)}, after: time.Hour, done: true,
+			seen: decide.ReleaseState{Cluster: at(time.Hour)}, after: time.Hour, done: true,
 		},
 		"the replacement is not ready": {
-			seen: decide.Seen{Pod: &unready, Cluster: at(time.Minute)}, after: time.Minute,
+			seen: decide.ReleaseState{Pod: &unready, Cluster: at(time.Minute)}, after: time.Minute,
 		},
 		"the state of Kafka is older than the replacement": {
-			seen: decide.Seen{Pod: &replacement, Cluster: at(time.Minute)}, after: 2 * time.Minute,
+			seen: decide.ReleaseState{Pod: &replacement, Cluster: at(time.Minute)}, after: 2 * time.Minute,
 		},
 		"the replacement just became ready": {
-			seen: decide.Seen{Pod: &replacement, Cluster: at(65 * time.Second)}, after: 2 * time.Minute,
+			seen: decide.ReleaseState{Pod: &replacement, Cluster: at(65 * time.Second)}, after: 2 * time.Minute,
 		},
 		"its partitions lag": {
-			seen: decide.Seen{Pod: &replacement, Cluster: at(2*time.Minute, isr(2, 3))}, after: 2 * time.Minute,
+			seen: decide.ReleaseState{Pod: &replacement, Cluster: at(2*time.Minute, isr(2, 3))}, after: 2 * time.Minute,
 		},
 		"the broker is not registered": {
-			seen: decide.Seen{Pod: &replacement, Cluster: restarting}, after: 2 * time.Minute,
+			seen: decide.ReleaseState{Pod: &replacement, Cluster: restarting}, after: 2 * time.Minute,
 		},
-		"Kafka is unreachable": {seen: decide.Seen{Pod: &replacement}, after: 2 * time.Minute},
+		"Kafka is unreachable": {seen: decide.ReleaseState{Pod: &replacement}, after: 2 * time.Minute},
 		"its partitions are in sync": {
-			seen: decide.Seen{Pod: &replacement, Cluster: at(2 * time.Minute)}, after: 2 * time.Minute, done: true,
+			seen: decide.ReleaseState{Pod: &replacement, Cluster: at(2 * time.Minute)}, after: 2 * time.Minute, done: true,
 		},
 		"its policy was deleted": {
-			seen: decide.Seen{PolicyGone: true, Pod: &oldPod}, done: true,
+			seen: decide.ReleaseState{PolicyGone: true, Pod: &oldPod}, done: true,
 		},
 		"the task does not run in the replacement": {
-			holder: task, seen: decide.Seen{Pod: &replacement, Connector: &decide.Connector{}}, after: time.Minute,
+			holder: task, seen: decide.ReleaseState{Pod: &replacement, Connector: &decide.Connector{}}, after: time.Minute,
 		},
 		"the task runs in the replacement": {holder: task, after: time.Minute, done: true,
-			seen: decide.Seen{Pod: &replacement, Connector: &decide.Connector{
+			seen: decide.ReleaseState{Pod: &replacement, Connector: &decide.Connector{
 				Units: []decide.Unit{{Pod: "sink-tasks-1", State: "Running"}}}}},
-		"the connector was deleted": {holder: task, seen: decide.Seen{}, after: time.Minute, done: true},
+		"the connector was deleted": {holder: task, seen: decide.ReleaseState{}, after: time.Minute, done: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -49,7 +49,7 @@ func connectorFeelsIt(s State, p *drainv1alpha1.KafkaDrainPolicy, _ time.Time) (
 		return next, false
 	}
 	slices.Sort(elsewhere)
-	return deny(TaskAway, fmt.Sprintf("KafkaConnector %s is not whole: %s", s.Connector.Name, list(elsewhere)))
+	return deny(TaskUnavailable, fmt.Sprintf("KafkaConnector %s is not whole: %s", s.Connector.Name, list(elsewhere)))
 }
 
 // Running tells whether the unit that a pod of that name runs does its work.

@@ -176,7 +176,7 @@ func TestFollowsThePolicyOfAPod(t *testing.T) {
 		},
 		"a task waits until the last moved one is back": {
 			state:  decide.State{Policies: policies(policy(drainv1alpha1.ModeDelegate, connect)), Node: cordoned, Connector: tasks("Running", "Starting", "Running")},
-			reason: decide.TaskAway, message: "sink is not whole",
+			reason: decide.TaskUnavailable, message: "sink is not whole",
 		},
 		"a task that does not run itself may go": {
 			state: decide.State{Policies: policies(policy(drainv1alpha1.ModeSelfCheck, connect)), Node: cordoned, Connector: tasks("Failed", "Running"), Claimed: true},

@@ -1,82 +1,53 @@
 package decide
 
-// Reason names a finding. It is what metrics, events and status carry, so its words stay as they are once released.
-type Reason string
+import drainv1alpha1 "github.com/weir-dev/weir/apis/drain/v1alpha1"
 
-// Reasons to allow an eviction.
+// Reason explains a decision.
+type Reason = drainv1alpha1.Reason
+
+// Reasons of decisions.
 const (
-	// NotAnEviction: the review is about something else, or the Eviction cannot be read as policy/v1 or policy/v1beta1.
-	NotAnEviction Reason = "NotAnEviction"
-	// NameMissing: neither the Eviction nor the request names the pod.
-	NameMissing Reason = "NameMissing"
-	// NamespaceMissing: neither the Eviction nor the request names the namespace.
-	NamespaceMissing Reason = "NamespaceMissing"
-	// NamespaceNotWatched: STRIMZI_DRAIN_NAMESPACES leaves the namespace out.
-	NamespaceNotWatched Reason = "NamespaceNotWatched"
-	// PodGone: there is no such pod.
-	PodGone Reason = "PodGone"
-	// NotProtected: no policy selects the pod, and it is none of Strimzi's Kafka or ZooKeeper pods.
-	NotProtected Reason = "NotProtected"
-	// UIDDiffers: the eviction is of an earlier pod of that name; the API server refuses it by itself.
-	UIDDiffers Reason = "UIDDiffers"
-	// PodTerminating: the pod is on its way already.
-	PodTerminating Reason = "PodTerminating"
-	// PodFinished: the pod has succeeded or failed.
-	PodFinished Reason = "PodFinished"
-	// PodPending: the pod does not run yet.
-	PodPending Reason = "PodPending"
-	// Safe: no partition, quorum or connector feels it.
-	Safe Reason = "Safe"
-	// DeadlinePassed: the drain took longer than spec.drainDeadline, and spec.onDeadline is Allow.
-	DeadlinePassed Reason = "DeadlinePassed"
-	// ObservedOnly: the policy's mode is Observe.
-	ObservedOnly Reason = "ObservedOnly"
+	NotAnEviction       = drainv1alpha1.ReasonNotAnEviction
+	NameMissing         = drainv1alpha1.ReasonNameMissing
+	NamespaceMissing    = drainv1alpha1.ReasonNamespaceMissing
+	NamespaceNotWatched = drainv1alpha1.ReasonNamespaceNotWatched
+	PodGone             = drainv1alpha1.ReasonPodGone
+	NotProtected        = drainv1alpha1.ReasonNotProtected
+	UIDDiffers          = drainv1alpha1.ReasonUIDDiffers
+	PodTerminating      = drainv1alpha1.ReasonPodTerminating
+	PodFinished         = drainv1alpha1.ReasonPodFinished
+	PodPending          = drainv1alpha1.ReasonPodPending
+	Safe                = drainv1alpha1.ReasonSafe
+	DeadlinePassed      = drainv1alpha1.ReasonDeadlinePassed
+	ObservedOnly        = drainv1alpha1.ReasonObservedOnly
+	RollRequested       = drainv1alpha1.ReasonRollRequested
+	NodeNotCordoned     = drainv1alpha1.ReasonNodeNotCordoned
+	PodMoved            = drainv1alpha1.ReasonPodMoved
+	PodPinnedToNode     = drainv1alpha1.ReasonPodPinnedToNode
+	PoliciesOverlap     = drainv1alpha1.ReasonPoliciesOverlap
+	OperatorDown        = drainv1alpha1.ReasonOperatorDown
+	KafkaUnreachable    = drainv1alpha1.ReasonKafkaUnreachable
+	KafkaSecretInvalid  = drainv1alpha1.ReasonKafkaSecretInvalid
+	BrokerIDUnknown     = drainv1alpha1.ReasonBrokerIDUnknown
+	BrokerNotInCluster  = drainv1alpha1.ReasonBrokerNotInCluster
+	UnderMinISR         = drainv1alpha1.ReasonUnderMinISR
+	AtMinISR            = drainv1alpha1.ReasonAtMinISR
+	UnderReplicated     = drainv1alpha1.ReasonUnderReplicated
+	QuorumUnknown       = drainv1alpha1.ReasonQuorumUnknown
+	QuorumLeaderless    = drainv1alpha1.ReasonQuorumLeaderless
+	QuorumAtRisk        = drainv1alpha1.ReasonQuorumAtRisk
+	AnotherDrain        = drainv1alpha1.ReasonAnotherDrain
+	ConnectorUnknown    = drainv1alpha1.ReasonConnectorUnknown
+	TaskUnavailable     = drainv1alpha1.ReasonTaskUnavailable
+	LookupFailed        = drainv1alpha1.ReasonLookupFailed
+	PolicyActive        = drainv1alpha1.ReasonPolicyActive
+	KafkaAnswers        = drainv1alpha1.ReasonKafkaAnswers
+	NoDrain             = drainv1alpha1.ReasonNoDrain
+	PodsDraining        = drainv1alpha1.ReasonPodsDraining
+	NothingBlocked      = drainv1alpha1.ReasonNothingBlocked
+	DrainBlocked        = drainv1alpha1.ReasonDrainBlocked
+	Replacing           = drainv1alpha1.ReasonReplacing
 )
 
-// Reasons to deny an eviction for now.
-const (
-	// RollRequested: the pod has been handed to its operator. In legacy mode (STRIMZI_DENY_EVICTION=false) it goes with an allowed eviction.
-	RollRequested Reason = "RollRequested"
-	// NodeNotCordoned: the node takes pods as ever, so nobody drains it.
-	NodeNotCordoned Reason = "NodeNotCordoned"
-	// PodMoved: the pod that was to leave has left, and the one that has its name now is on a node that nobody drains. The answer is
-	// 404, and kubectl drain is content.
-	PodMoved Reason = "PodMoved"
-	// PodPinnedToNode: the pod's volume lives on the node, and spec.localVolumePolicy is Deny.
-	PodPinnedToNode Reason = "PodPinnedToNode"
-	// PoliciesOverlap: more than one policy selects the pod.
-	PoliciesOverlap Reason = "PoliciesOverlap"
-	// OperatorDown: nobody has acted on the annotation for spec.operatorDownAfter, and there are no bootstrapServers to fall back on.
-	OperatorDown Reason = "OperatorDown"
-	// KafkaUnreachable: the brokers did not answer.
-	KafkaUnreachable Reason = "KafkaUnreachable"
-	// KafkaSecretInvalid: a Secret of spec.tls or spec.sasl is missing, may not be read, or does not hold what it should.
-	KafkaSecretInvalid Reason = "KafkaSecretInvalid"
-	// BrokerIDUnknown: the pod's Kafka node id cannot be told.
-	BrokerIDUnknown Reason = "BrokerIDUnknown"
-	// BrokerNotInCluster: the brokers know no node of the pod's id, so these are perhaps the brokers of another cluster.
-	BrokerNotInCluster Reason = "BrokerNotInCluster"
-	// UnderMinISR: a partition of the broker has fewer replicas in sync than min.insync.replicas.
-	UnderMinISR Reason = "UnderMinISR"
-	// AtMinISR: a partition of the broker would have fewer than it needs without the broker.
-	AtMinISR Reason = "AtMinISR"
-	// UnderReplicated: a partition of the broker has a replica that is not in sync.
-	UnderReplicated Reason = "UnderReplicated"
-	// QuorumUnknown: the brokers did not tell the KRaft quorum.
-	QuorumUnknown Reason = "QuorumUnknown"
-	// QuorumLeaderless: the KRaft quorum has no leader.
-	QuorumLeaderless Reason = "QuorumLeaderless"
-	// QuorumAtRisk: without the controller fewer than a majority of the voters would have caught up.
-	QuorumAtRisk Reason = "QuorumAtRisk"
-	// AnotherDrain: as many pods of the cluster as spec.maxConcurrent allows are away, or about to be.
-	AnotherDrain Reason = "AnotherDrain"
-	// ConnectorUnknown: there is no KafkaConnector for the pod, or it has no status.
-	ConnectorUnknown Reason = "ConnectorUnknown"
-	// TaskAway: another pod of the connector is not running.
-	TaskAway Reason = "TaskAway"
-	// LookupFailed: Kubernetes did not answer what had to be known.
-	LookupFailed Reason = "LookupFailed"
-)
-
-// MessageRolledByStrimzi is what Strimzi's Drain Cleaner says.
+// MessageRolledByStrimzi is the message of Strimzi's Drain Cleaner.
 const MessageRolledByStrimzi = "The pod will be rolled by the Strimzi Cluster Operator"

@@ -12,41 +12,23 @@ import (
 	"github.com/weir-dev/weir/pkg/condition"
 )
 
-// Reasons of a policy's conditions, beside those of decisions.
-const (
-	// PolicyActive: the policy is followed.
-	PolicyActive Reason = "PolicyActive"
-	// KafkaAnswers: the brokers answered the last look.
-	KafkaAnswers Reason = "KafkaAnswers"
-	// NoDrain: no pod of the policy is to leave.
-	NoDrain Reason = "NoDrain"
-	// PodsDraining: pods of the policy are to leave, or have not come back.
-	PodsDraining Reason = "PodsDraining"
-	// NothingBlocked: every drain goes on by itself.
-	NothingBlocked Reason = "NothingBlocked"
-	// DrainBlocked: a drain does not go on by itself.
-	DrainBlocked Reason = "DrainBlocked"
-	// Replacing: the pod was allowed to go.
-	Replacing Reason = "Replacing"
-)
-
 // uncordonedFor is how long a pod on a node that nobody drains keeps the record of its drain after the last eviction.
 const uncordonedFor = time.Minute
 
-// Leaving is a pod whose eviction has been asked for, and what would be answered now.
-type Leaving struct {
+// DrainingPod is a pod whose eviction has been asked for, and what would be answered now.
+type DrainingPod struct {
 	Pod *Pod
 	Decision
 }
 
 // Away is a holder of a claim, and what it waits for.
-type Away struct {
+type HolderState struct {
 	Holder
 	WaitsFor string
 }
 
-// Situation is what the status of a policy is made of.
-type Situation struct {
+// PolicyState is what the status of a policy is made of.
+type PolicyState struct {
 	Policy *drainv1alpha1.KafkaDrainPolicy
 	// Pods is how many pods the policy selects.
 	Pods int
@@ -55,33 +37,33 @@ type Situation struct {
 	// Kafka is whether the brokers answered; Fault says why not. Meaningless without bootstrapServers.
 	Kafka bool
 	Fault Fault
-	// Leaving are pods with the record of a drain, Away those that were let go.
-	Leaving []Leaving
-	Away    []Away
+	// DrainingPod are pods with the record of a drain, Holders those that were let go.
+	Draining []DrainingPod
+	Holders  []HolderState
 }
 
 // StatusPlan is what a reconcile of a policy is to do.
 type StatusPlan struct {
 	Status drainv1alpha1.KafkaDrainPolicyStatus
 	// Forget are pods whose drain was given up: the record of it is to go.
-	Forget []*Pod
+	RemoveRecords []*Pod
 }
 
 // Status says what the status of a policy should be.
-func Status(s Situation, now time.Time) StatusPlan {
+func Status(s PolicyState, now time.Time) StatusPlan {
 	var plan StatusPlan
 	plan.Status.ObservedGeneration, plan.Status.Pods = s.Policy.Generation, int32(s.Pods)
-	for _, a := range s.Away {
+	for _, a := range s.Holders {
 		plan.Status.Drains = append(plan.Status.Drains, drainv1alpha1.Drain{
 			Pod: a.Pod, UID: a.UID, Node: a.Node, BrokerID: a.BrokerID, Since: metav1.NewTime(a.First.Truncate(time.Second)),
 			Phase: drainv1alpha1.DrainReplacing, Reason: string(Replacing), Message: a.WaitsFor,
 		})
 	}
-	for _, l := range s.Leaving {
+	for _, l := range s.Draining {
 		switch {
-		case slices.ContainsFunc(s.Away, func(a Away) bool { return a.UID == l.Pod.UID }):
+		case slices.ContainsFunc(s.Holders, func(a HolderState) bool { return a.UID == l.Pod.UID }):
 		case givenUp(l, now):
-			plan.Forget = append(plan.Forget, l.Pod)
+			plan.RemoveRecords = append(plan.RemoveRecords, l.Pod)
 		default:
 			plan.Status.Drains = append(plan.Status.Drains, drain(l))
 		}
@@ -94,12 +76,12 @@ func Status(s Situation, now time.Time) StatusPlan {
 }
 
 // givenUp tells that nobody drains the pod any longer.
-func givenUp(l Leaving, now time.Time) bool {
+func givenUp(l DrainingPod, now time.Time) bool {
 	_, draining := l.Pod.Draining(now)
 	return !draining || (l.Reason == NodeNotCordoned || l.Reason == PodMoved) && now.Sub(l.Pod.DrainLast) > uncordonedFor
 }
 
-func drain(l Leaving) drainv1alpha1.Drain {
+func drain(l DrainingPod) drainv1alpha1.Drain {
 	d := drainv1alpha1.Drain{
 		Pod: l.Pod.Name, UID: l.Pod.UID, Node: l.Pod.Node, BrokerID: l.BrokerID, Phase: phase(l.Decision),
 		Reason: string(l.Reason), Message: l.Message, Attempts: l.Pod.Attempts, Since: metav1.NewTime(l.Pod.DrainSince.Truncate(time.Second)),
@@ -125,7 +107,7 @@ func phase(d Decision) drainv1alpha1.DrainPhase {
 	return drainv1alpha1.DrainWaiting
 }
 
-func conditions(s Situation, drains []drainv1alpha1.Drain) []metav1.Condition {
+func conditions(s PolicyState, drains []drainv1alpha1.Drain) []metav1.Condition {
 	all := []metav1.Condition{ready(s)}
 	if s.Policy.Spec.BootstrapServers != "" {
 		all = append(all, reachable(s))
@@ -148,7 +130,7 @@ func conditions(s Situation, drains []drainv1alpha1.Drain) []metav1.Condition {
 	return append(all, condition.True(drainv1alpha1.ConditionBlocked, string(DrainBlocked), list(blocked)))
 }
 
-func ready(s Situation) metav1.Condition {
+func ready(s PolicyState) metav1.Condition {
 	switch {
 	case len(s.Overlapping) > 0:
 		return condition.False(drainv1alpha1.ConditionReady, string(PoliciesOverlap),
@@ -160,7 +142,7 @@ func ready(s Situation) metav1.Condition {
 }
 
 // reachable keeps the words of a fault that lasts: which broker is named is chance.
-func reachable(s Situation) metav1.Condition {
+func reachable(s PolicyState) metav1.Condition {
 	if s.Kafka {
 		return condition.True(drainv1alpha1.ConditionKafkaReachable, string(KafkaAnswers), "the brokers answer")
 	}

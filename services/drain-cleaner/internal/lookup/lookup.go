@@ -30,9 +30,9 @@ import (
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/decide"
 )
 
-// Rights are what the service may look at. Strimzi's Drain Cleaner is given pods to get and to patch and nothing else, and with
+// Permissions are what the service may look at. Strimzi's Drain Cleaner is given pods to get and to patch and nothing else, and with
 // that much Weir's does what Strimzi's does.
-type Rights struct {
+type Permissions struct {
 	// Pods may be listed and watched, not just read one by one.
 	Pods bool
 	// Nodes may be listed and watched.
@@ -45,9 +45,9 @@ type Rights struct {
 	Missing []string
 }
 
-// AskRights asks the API server what the service may do.
-func AskRights(ctx context.Context, client kubernetes.Interface, namespace string) (Rights, error) {
-	var r Rights
+// ReadPermissions asks the API server what the service may do.
+func ReadPermissions(ctx context.Context, client kubernetes.Interface, namespace string) (Permissions, error) {
+	var r Permissions
 	for _, ask := range []struct {
 		answer *bool
 		what   authorizationv1.ResourceAttributes
@@ -79,13 +79,13 @@ func AskRights(ctx context.Context, client kubernetes.Interface, namespace strin
 
 // Lookup answers from caches, and from the API where it is asked to or a cache has nothing.
 type Lookup struct {
-	kube      kubernetes.Interface
-	weir      versioned.Interface
-	rights    Rights
-	namespace string
+	kube        kubernetes.Interface
+	weir        versioned.Interface
+	permissions Permissions
+	namespace   string
 
-	pods     *pods
-	left     *departures
+	pods     *podCaches
+	left     *recentEvictions
 	nodes    cache.SharedIndexInformer
 	policies cache.SharedIndexInformer
 	lister   drainlisters.KafkaDrainPolicyLister
@@ -93,9 +93,9 @@ type Lookup struct {
 }
 
 // New makes a Lookup for the namespace, or all where it is empty. changed is told of policies whose pods changed.
-func New(kube kubernetes.Interface, weir versioned.Interface, rights Rights, namespace string, now func() time.Time, changed func(cache.ObjectName)) (*Lookup, error) {
-	left := newDepartures(now)
-	l := &Lookup{kube: kube, weir: weir, rights: rights, namespace: namespace, left: left}
+func New(kube kubernetes.Interface, weir versioned.Interface, permissions Permissions, namespace string, now func() time.Time, changed func(cache.ObjectName)) (*Lookup, error) {
+	left := newRecentEvictions(now)
+	l := &Lookup{kube: kube, weir: weir, permissions: permissions, namespace: namespace, left: left}
 	l.pods = newPods(kube, namespace, left, func(pod *corev1.Pod) {
 		// A lister's list cannot fail.
 		all, _ := l.lister.KafkaDrainPolicies(pod.Namespace).List(labels.Everything())
@@ -103,10 +103,10 @@ func New(kube kubernetes.Interface, weir versioned.Interface, rights Rights, nam
 			changed(cache.NewObjectName(policy.Namespace, policy.Name))
 		}
 	})
-	if rights.Nodes {
+	if permissions.Nodes {
 		l.nodes = informers.NewSharedInformerFactoryWithOptions(kube, 0, informers.WithTransform(trimNode)).Core().V1().Nodes().Informer()
 	}
-	if !rights.Policies {
+	if !permissions.Policies {
 		return l, nil
 	}
 	policies := externalversions.NewSharedInformerFactoryWithOptions(weir, 0, externalversions.WithNamespace(namespace)).Drain().V1alpha1().KafkaDrainPolicies()
@@ -127,7 +127,7 @@ func New(kube kubernetes.Interface, weir versioned.Interface, rights Rights, nam
 
 func (l *Lookup) follow() {
 	// Until all policies are known, Run waits for that.
-	if l.rights.Pods && l.policies.HasSynced() {
+	if l.permissions.Pods && l.policies.HasSynced() {
 		l.pods.follow(l.AllPolicies)
 	}
 }
@@ -140,7 +140,7 @@ func (l *Lookup) NodeInformer() cache.SharedIndexInformer { return l.nodes }
 
 // Run fills the caches, and keeps them so until ctx ends.
 func (l *Lookup) Run(ctx context.Context) error {
-	if l.rights.Pods {
+	if l.permissions.Pods {
 		l.pods.start(ctx)
 	}
 	for _, informer := range []cache.SharedIndexInformer{l.nodes, l.policies} {
@@ -163,7 +163,7 @@ func (l *Lookup) Synced(context.Context) error {
 		return errors.New("the caches are not filled yet")
 	case l.nodes != nil && !l.nodes.HasSynced():
 		return errors.New("the cache of nodes is not filled yet")
-	case l.rights.Pods:
+	case l.permissions.Pods:
 		return l.pods.synced()
 	}
 	return nil
@@ -196,7 +196,7 @@ func (l *Lookup) Replaces(pod *decide.Pod) (node string, replaces bool) {
 
 // Policies are those that select the pod, by name.
 func (l *Lookup) Policies(ctx context.Context, pod *decide.Pod, live bool) ([]*drainv1alpha1.KafkaDrainPolicy, error) {
-	if !l.rights.Policies || l.namespace != "" && l.namespace != pod.Namespace {
+	if !l.permissions.Policies || l.namespace != "" && l.namespace != pod.Namespace {
 		return nil, nil
 	}
 	var all []*drainv1alpha1.KafkaDrainPolicy
@@ -272,7 +272,7 @@ func (l *Lookup) Node(ctx context.Context, name string, live bool) (decide.Node,
 	switch {
 	case apierrors.IsNotFound(err):
 		return decide.Node{Name: name, Gone: true}, nil
-	case apierrors.IsForbidden(err) && !l.rights.Nodes:
+	case apierrors.IsForbidden(err) && !l.permissions.Nodes:
 		return decide.Node{Name: name, Hidden: true}, nil
 	case err != nil:
 		return decide.Node{}, fmt.Errorf("read node %s: %w", name, err)
@@ -353,3 +353,15 @@ func (l *Lookup) Secret(ctx context.Context, namespace, name string) (map[string
 }
 
 func itoa(n int32) string { return strconv.Itoa(int(n)) }
+
+// LivePolicy reads a policy from the API server. It returns nil if the policy does not exist.
+func (l *Lookup) LivePolicy(ctx context.Context, namespace, name string) (*drainv1alpha1.KafkaDrainPolicy, error) {
+	policy, err := l.weir.DrainV1alpha1().KafkaDrainPolicies(namespace).Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read policy %s/%s: %w", namespace, name, err)
+	}
+	return policy, nil
+}

@@ -20,10 +20,10 @@ import (
 const most = 32
 
 // pods caches the pods of Strimzi's Kafka resources and those that policies select, and of other pods as few as that takes.
-type pods struct {
+type podCaches struct {
 	client    kubernetes.Interface
 	namespace string
-	left      *departures
+	left      *recentEvictions
 	changed   func(*corev1.Pod)
 
 	mu      sync.RWMutex
@@ -44,19 +44,19 @@ type watch struct {
 }
 
 // newPods makes caches that tell changed of the pods of policies.
-func newPods(client kubernetes.Interface, namespace string, left *departures, changed func(*corev1.Pod)) *pods {
-	return &pods{client: client, namespace: namespace, left: left, changed: changed, of: map[scope]*watch{}}
+func newPods(client kubernetes.Interface, namespace string, left *recentEvictions, changed func(*corev1.Pod)) *podCaches {
+	return &podCaches{client: client, namespace: namespace, left: left, changed: changed, of: map[scope]*watch{}}
 }
 
 // start begins to watch Strimzi's pods; the caches of policies live until ctx ends too.
-func (p *pods) start(ctx context.Context) {
+func (p *podCaches) start(ctx context.Context) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ctx = ctx
 	p.strimzi = p.watch(scope{p.namespace, contract.StrimziKind + "=" + contract.StrimziKindKafka})
 }
 
-func (p *pods) watch(s scope, handlers ...cache.ResourceEventHandler) *watch {
+func (p *podCaches) watch(s scope, handlers ...cache.ResourceEventHandler) *watch {
 	factory := informers.NewSharedInformerFactoryWithOptions(p.client, 0, informers.WithNamespace(s.namespace), informers.WithTransform(trimPod),
 		informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = s.selector }))
 	w := &watch{scope: s, informer: factory.Core().V1().Pods().Informer()}
@@ -71,7 +71,7 @@ func (p *pods) watch(s scope, handlers ...cache.ResourceEventHandler) *watch {
 }
 
 // handler tells of pods as they were and as they are: other policies may select them.
-func (p *pods) handler() cache.ResourceEventHandler {
+func (p *podCaches) handler() cache.ResourceEventHandler {
 	tell := func(object any) {
 		if gone, ok := object.(cache.DeletedFinalStateUnknown); ok {
 			object = gone.Obj
@@ -85,7 +85,7 @@ func (p *pods) handler() cache.ResourceEventHandler {
 
 // scopes are the narrowest that hold the pods of the policies and are not too many: what each policy selects, or their namespaces,
 // or everything.
-func (p *pods) scopes(policies []*drainv1alpha1.KafkaDrainPolicy) map[scope]bool {
+func (p *podCaches) scopes(policies []*drainv1alpha1.KafkaDrainPolicy) map[scope]bool {
 	wanted := map[scope]bool{}
 	for _, policy := range policies {
 		s := scope{namespace: policy.Namespace}
@@ -105,7 +105,7 @@ func (p *pods) scopes(policies []*drainv1alpha1.KafkaDrainPolicy) map[scope]bool
 }
 
 // follow makes the caches be those of the policies; they are listed under the lock, so that the youngest list is followed last.
-func (p *pods) follow(policies func() []*drainv1alpha1.KafkaDrainPolicy) {
+func (p *podCaches) follow(policies func() []*drainv1alpha1.KafkaDrainPolicy) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ctx == nil {
@@ -126,7 +126,7 @@ func (p *pods) follow(policies func() []*drainv1alpha1.KafkaDrainPolicy) {
 }
 
 // get finds a pod in the caches.
-func (p *pods) get(namespace, name string) *corev1.Pod {
+func (p *podCaches) get(namespace, name string) *corev1.Pod {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	key := namespace + "/" + name
@@ -154,7 +154,7 @@ func (w *watch) find(key string) *corev1.Pod {
 }
 
 // selected are the pods of a policy; false until their cache is filled.
-func (p *pods) selected(policy *drainv1alpha1.KafkaDrainPolicy) ([]*corev1.Pod, bool) {
+func (p *podCaches) selected(policy *drainv1alpha1.KafkaDrainPolicy) ([]*corev1.Pod, bool) {
 	selector, err := metav1.LabelSelectorAsSelector(&policy.Spec.PodSelector)
 	if err != nil {
 		return nil, false
@@ -171,7 +171,7 @@ func (p *pods) selected(policy *drainv1alpha1.KafkaDrainPolicy) ([]*corev1.Pod, 
 }
 
 // synced is nil once all caches have been filled; those of policies that come later do not count, the API has their pods.
-func (p *pods) synced() error {
+func (p *podCaches) synced() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.filled {

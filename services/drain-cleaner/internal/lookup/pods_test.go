@@ -77,7 +77,7 @@ func startWatched(t *testing.T, cp *testkit.ControlPlane, namespace string) *wat
 	})
 	kube, err := kubernetes.NewForConfig(connection)
 	require.NoError(t, err)
-	w.Lookup, err = lookup.New(kube, w.weir, lookup.Rights{Pods: true, Policies: true}, namespace, time.Now, func(policy cache.ObjectName) { w.told.Store(policy.String(), true) })
+	w.Lookup, err = lookup.New(kube, w.weir, lookup.Permissions{Pods: true, Policies: true}, namespace, time.Now, func(policy cache.ObjectName) { w.told.Store(policy.String(), true) })
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)

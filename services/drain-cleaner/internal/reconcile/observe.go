@@ -1,4 +1,3 @@
-// Package reconcile keeps the status of policies, and gives claims back once replacements are in sync. One replica runs it.
 package reconcile
 
 import (
@@ -6,98 +5,116 @@ import (
 	"slices"
 	"time"
 
-	coordinationv1 "k8s.io/api/coordination/v1"
-
 	drainv1alpha1 "github.com/weir-dev/weir/apis/drain/v1alpha1"
+
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/claims"
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/decide"
-	"github.com/weir-dev/weir/services/drain-cleaner/internal/judge"
+	"github.com/weir-dev/weir/services/drain-cleaner/internal/evaluate"
 )
 
-// Sources are those of reviews, and what else has to be seen.
-type Sources interface {
-	judge.Sources
-	Policy(namespace, name string) *drainv1alpha1.KafkaDrainPolicy
-	AllPolicies() []*drainv1alpha1.KafkaDrainPolicy
-	Selected(policy *drainv1alpha1.KafkaDrainPolicy) (pods []*decide.Pod, filled bool)
+// Observer gathers the state that both reconcilers decide on.
+type Observer struct {
+	Caches    *Caches
+	Evaluator *evaluate.Evaluator
+	Patience  decide.Patience
 }
 
-// observe gathers what the status of a policy is made of; false where the cache of its pods is not filled yet.
-func (r *Policies) observe(ctx context.Context, policy *drainv1alpha1.KafkaDrainPolicy) (decide.Situation, bool) {
-	s := decide.Situation{Policy: policy}
-	pods, filled := r.Sources.Selected(policy)
-	if !filled {
+// observePolicy gathers the state that the status of a policy is computed from. It returns false while the cache of its
+// pods is not filled.
+func (o *Observer) observePolicy(
+	ctx context.Context, policy *drainv1alpha1.KafkaDrainPolicy,
+) (decide.PolicyState, bool) {
+	s := decide.PolicyState{Policy: policy}
+	pods, synced := o.Caches.Selected(policy)
+	if !synced {
 		return s, false
 	}
 	s.Pods = len(pods)
 	if policy.Spec.BootstrapServers != "" {
 		var cluster *decide.Cluster
-		cluster, s.Fault = r.Judge.Kafka.Query(ctx, policy, time.Time{})
+		cluster, s.Fault = o.Evaluator.Kafka.Query(ctx, policy, time.Time{})
 		s.Kafka = cluster != nil
 	}
-	overlapping := map[string]bool{}
+	s.Overlapping = o.overlapping(ctx, policy, pods)
 	for _, pod := range pods {
-		selecting, err := r.Sources.Policies(ctx, pod, false)
+		if pod.DrainSince.IsZero() {
+			continue
+		}
+		// A dry run neither claims nor annotates.
+		verdict := o.Evaluator.Evict(ctx, decide.Request{
+			Eviction: true, Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, DryRun: true,
+		})
+		if verdict.State.Pod != nil && verdict.State.Pod.UID == pod.UID {
+			s.Draining = append(s.Draining, decide.DrainingPod{Pod: pod, Decision: verdict.Decision})
+		}
+	}
+	s.Holders = o.holders(ctx, policy)
+	return s, true
+}
+
+// overlapping returns the names of the other policies that select one of the pods and act on it.
+func (o *Observer) overlapping(
+	ctx context.Context, policy *drainv1alpha1.KafkaDrainPolicy, pods []*decide.Pod,
+) []string {
+	if policy.Spec.Mode == drainv1alpha1.ModeObserve {
+		return nil
+	}
+	var names []string
+	for _, pod := range pods {
+		selecting, err := o.Caches.Policies(ctx, pod, false)
+		if err != nil {
+			continue
+		}
 		for _, other := range selecting {
-			if err == nil && other.Name != policy.Name && other.Spec.Mode != drainv1alpha1.ModeObserve && policy.Spec.Mode != drainv1alpha1.ModeObserve {
-				overlapping[other.Name] = true
-			}
-		}
-		if !pod.DrainSince.IsZero() {
-			// Asked as a dry run: nothing is claimed, and nothing annotated.
-			verdict := r.Judge.Evict(ctx, decide.Request{Eviction: true, Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, DryRun: true})
-			if verdict.State.Pod != nil && verdict.State.Pod.UID == pod.UID {
-				s.Leaving = append(s.Leaving, decide.Leaving{Pod: pod, Decision: verdict.Decision})
+			if other.Name != policy.Name && other.Spec.Mode != drainv1alpha1.ModeObserve {
+				names = append(names, other.Name)
 			}
 		}
 	}
-	for name := range overlapping {
-		s.Overlapping = append(s.Overlapping, name)
-	}
-	slices.Sort(s.Overlapping)
-	for _, lease := range r.Leases() {
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// holders returns the claims of the policy's pods.
+func (o *Observer) holders(ctx context.Context, policy *drainv1alpha1.KafkaDrainPolicy) []decide.HolderState {
+	var holders []decide.HolderState
+	for _, lease := range o.Caches.AllLeases() {
 		for _, h := range claims.Read(lease) {
 			if h.Namespace != policy.Namespace || h.Policy != policy.Name {
 				continue
 			}
-			_, waitsFor := decide.Release(h, r.see(ctx, h, policy, false), r.Patience, r.Judge.Now())
-			s.Away = append(s.Away, decide.Away{Holder: h, WaitsFor: waitsFor})
+			_, waitsFor := decide.Release(h, o.observeHolder(ctx, h, policy, false), o.Patience, o.Evaluator.Now())
+			holders = append(holders, decide.HolderState{Holder: h, WaitsFor: waitsFor})
 		}
 	}
-	return s, true
+	return holders
 }
 
-// see finds what a holder's release depends on: its pod first, and then Kafka, so that Kafka's word is the younger.
-func (o *Observer) see(ctx context.Context, h decide.Holder, policy *drainv1alpha1.KafkaDrainPolicy, live bool) decide.Seen {
+// observeHolder gathers the state that the release of a claim depends on: first the pod and then Kafka, so that the
+// answer of Kafka is not older than the pod.
+func (o *Observer) observeHolder(
+	ctx context.Context, h decide.Holder, policy *drainv1alpha1.KafkaDrainPolicy, live bool,
+) decide.ReleaseState {
 	if policy == nil {
-		return decide.Seen{PolicyGone: true}
+		return decide.ReleaseState{PolicyGone: true}
 	}
-	var seen decide.Seen
-	pod, err := o.Sources.Pod(ctx, h.Namespace, h.Pod, live)
+	var s decide.ReleaseState
+	pod, err := o.Caches.Pod(ctx, h.Namespace, h.Pod, live)
 	if err != nil {
-		// As long as nobody knows, the pod counts as leaving.
-		return decide.Seen{Pod: &decide.Pod{UID: h.UID, Terminating: true}}
+		// A pod that cannot be read counts as terminating, which keeps the claim.
+		return decide.ReleaseState{Pod: &decide.Pod{UID: h.UID, Terminating: true}}
 	}
-	seen.Pod = pod
+	s.Pod = pod
 	if h.BrokerID == nil {
-		if seen.Connector, err = o.Sources.Connector(ctx, h.Namespace, h.Connector); err != nil {
-			seen.Connector = &decide.Connector{}
+		if s.Connector, err = o.Caches.Connector(ctx, h.Namespace, h.Connector); err != nil {
+			s.Connector = &decide.Connector{}
 		}
-		return seen
+		return s
 	}
 	since := time.Time{}
 	if live {
-		since = o.Judge.Now()
+		since = o.Evaluator.Now()
 	}
-	seen.Cluster, seen.Fault = o.Judge.Kafka.Query(ctx, policy, since)
-	return seen
-}
-
-// Observer is what both reconcilers see with.
-type Observer struct {
-	Sources Sources
-	Judge   *judge.Judge
-	// Leases are the claims that a cache knows of.
-	Leases   func() []*coordinationv1.Lease
-	Patience decide.Patience
+	s.Cluster, s.Fault = o.Evaluator.Kafka.Query(ctx, policy, since)
+	return s
 }

@@ -21,45 +21,45 @@ import (
 	"github.com/weir-dev/weir/pkg/admission"
 	"github.com/weir-dev/weir/pkg/event"
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/decide"
-	"github.com/weir-dev/weir/services/drain-cleaner/internal/judge"
+	"github.com/weir-dev/weir/services/drain-cleaner/internal/evaluate"
 )
 
 // Path is where reviews are sent to, as with Strimzi's Drain Cleaner.
 const Path = "/drainer"
 
 // Judge answers whether a pod may be evicted.
-type Judge interface {
-	Evict(ctx context.Context, r decide.Request) judge.Verdict
+type Evaluator interface {
+	Evict(ctx context.Context, r decide.Request) evaluate.Verdict
 }
 
 // Notes writes on pods what was found.
-type Notes interface {
+type AnnotationQueue interface {
 	Add(pod *decide.Pod, roll, record bool)
 }
 
 // Webhook reviews evictions; New makes it.
 type Webhook struct {
-	judge   Judge
-	notes   Notes
-	events  events.EventRecorder
-	metrics *Metrics
-	now     func() time.Time
-	log     *slog.Logger
-	told    told
+	evaluator   Evaluator
+	annotations AnnotationQueue
+	events      events.EventRecorder
+	metrics     *Metrics
+	now         func() time.Time
+	log         *slog.Logger
+	told        told
 }
 
 // New makes a Webhook.
-func New(j Judge, n Notes, e events.EventRecorder, m *Metrics, now func() time.Time, log *slog.Logger) *Webhook {
-	return &Webhook{judge: j, notes: n, events: e, metrics: m, now: now, log: log, told: told{seen: map[telling]time.Time{}}}
+func New(e Evaluator, q AnnotationQueue, recorder events.EventRecorder, m *Metrics, now func() time.Time, log *slog.Logger) *Webhook {
+	return &Webhook{evaluator: e, annotations: q, events: recorder, metrics: m, now: now, log: log, told: told{seen: map[telling]time.Time{}}}
 }
 
 // Review answers one request.
 func (w *Webhook) Review(ctx context.Context, r admission.Request) admission.Response {
 	began := w.now()
 	request := Read(r)
-	verdict := w.judge.Evict(ctx, request)
+	verdict := w.evaluator.Evict(ctx, request)
 	if pod := verdict.State.Pod; pod != nil {
-		w.notes.Add(pod, verdict.Roll, verdict.Record)
+		w.annotations.Add(pod, verdict.Roll, verdict.Record)
 		if !request.DryRun {
 			w.tell(pod, verdict.Decision)
 		}

@@ -1,4 +1,4 @@
-package service_test
+package integration_test
 
 import (
 	"path/filepath"
@@ -9,18 +9,19 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/weir-dev/weir/pkg/testkit"
+	"github.com/weir-dev/weir/services/drain-cleaner/test/testenv"
 )
 
 func TestTakesEveryExample(t *testing.T) {
 	t.Parallel()
-	h := install(t)
-	files, err := filepath.Glob(filepath.Join("..", "..", "..", "..", "deploy", "examples", "drain-cleaner", "*.yaml"))
+	env := testenv.Install(t)
+	files, err := filepath.Glob(testenv.DeployPath("examples", "drain-cleaner", "*.yaml"))
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml"), func(t *testing.T) {
 			t.Parallel()
-			applied, err := h.ApplyFiles(t.Context(), h.Namespace(t), file)
+			applied, err := env.ApplyFiles(t.Context(), env.Namespace(t), file)
 			require.NoError(t, err)
 			assert.NotEmpty(t, applied)
 		})
@@ -29,8 +30,8 @@ func TestTakesEveryExample(t *testing.T) {
 
 func TestRefusesPoliciesThatCannotWork(t *testing.T) {
 	t.Parallel()
-	h := install(t)
-	ns := h.Namespace(t)
+	env := testenv.Install(t)
+	ns := env.Namespace(t)
 	for name, test := range map[string]struct{ spec, says string }{
 		"self-check without brokers":    {"podSelector: {matchLabels: {a: b}}\n  mode: SelfCheck", "spec.bootstrapServers is required with mode SelfCheck and role broker"},
 		"a selector of everything":      {"podSelector: {}", "spec.podSelector is empty"},
@@ -47,7 +48,7 @@ func TestRefusesPoliciesThatCannotWork(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := h.ApplyYAML(t.Context(), ns, "apiVersion: drain.weir.dev/v1alpha1\nkind: KafkaDrainPolicy\nmetadata:\n  name: p\nspec:\n  "+test.spec)
+			_, err := env.ApplyYAML(t.Context(), ns, "apiVersion: drain.weir.dev/v1alpha1\nkind: KafkaDrainPolicy\nmetadata:\n  name: p\nspec:\n  "+test.spec)
 			assert.ErrorContains(t, err, test.says)
 		})
 	}
@@ -55,9 +56,9 @@ func TestRefusesPoliciesThatCannotWork(t *testing.T) {
 
 func TestRendersEveryVariant(t *testing.T) {
 	t.Parallel()
-	h := install(t)
+	env := testenv.Install(t)
 	for _, variant := range []string{"drain-cleaner-cert-manager", "drain-cleaner-given-secret"} {
-		rendered, err := h.Kubectl(t.Context(), "kustomize", filepath.Join("..", "..", "..", "..", "deploy", "overlays", variant))
+		rendered, err := env.Kubectl(t.Context(), "kustomize", testenv.DeployPath("overlays", variant))
 		require.NoError(t, err)
 		objects, err := testkit.DecodeYAML(rendered)
 		require.NoError(t, err)

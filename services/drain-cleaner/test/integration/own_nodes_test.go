@@ -1,4 +1,4 @@
-package service_test
+package integration_test
 
 import (
 	"context"
@@ -21,6 +21,7 @@ import (
 
 	"github.com/weir-dev/weir/pkg/testkit"
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/config"
+	"github.com/weir-dev/weir/services/drain-cleaner/test/testenv"
 )
 
 const ownPods = "app.kubernetes.io/name=drain-cleaner"
@@ -28,7 +29,7 @@ const ownPods = "app.kubernetes.io/name=drain-cleaner"
 // kubelet runs a replica for each pod of drain-cleaner's Deployment, and ends it when the pod is told to go. As on a node, the pod's
 // process is told at the same moment as everybody else, so that reviews still reach it for a while.
 type kubelet struct {
-	*house
+	*testenv.Env
 	mu      sync.Mutex
 	running map[types.UID]*process
 	faults  []error
@@ -63,7 +64,7 @@ func (k *kubelet) fault(err error) {
 }
 
 func (k *kubelet) look(ctx context.Context) error {
-	pods, err := k.Client().CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: ownPods})
+	pods, err := k.Client().CoreV1().Pods(testenv.Namespace).List(ctx, metav1.ListOptions{LabelSelector: ownPods})
 	if err != nil {
 		return err
 	}
@@ -86,13 +87,13 @@ func (k *kubelet) look(ctx context.Context) error {
 }
 
 func (k *kubelet) start(ctx context.Context, pod *corev1.Pod, p *process) error {
-	address, end, err := k.process(ctx, pod.Name, func(c *config.Config) { c.Linger = 3 * time.Second })
+	address, end, err := k.StartProcess(ctx, pod.Name, func(c *config.Config) { c.Linger = 3 * time.Second })
 	if err != nil {
 		return fmt.Errorf("start %s: %w", pod.Name, err)
 	}
-	ready, cancel := context.WithTimeout(ctx, patience/2)
+	ready, cancel := context.WithTimeout(ctx, testenv.Timeout/2)
 	defer cancel()
-	if err := serves(ready, address); err != nil {
+	if err := testenv.WaitForCertificate(ready, address); err != nil {
 		return errors.Join(err, end())
 	}
 	now := metav1.Now()
@@ -105,20 +106,20 @@ func (k *kubelet) start(ctx context.Context, pod *corev1.Pod, p *process) error 
 	k.mu.Lock()
 	p.address, p.end = address, end
 	k.mu.Unlock()
-	_, err = k.Client().CoreV1().Pods(namespace).UpdateStatus(ctx, pod, metav1.UpdateOptions{})
+	_, err = k.Client().CoreV1().Pods(testenv.Namespace).UpdateStatus(ctx, pod, metav1.UpdateOptions{})
 	return err
 }
 
 func (k *kubelet) stop(ctx context.Context, pod *corev1.Pod, p *process) error {
 	err := p.end()
-	return errors.Join(err, k.Client().CoreV1().Pods(namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{
+	return errors.Join(err, k.Client().CoreV1().Pods(testenv.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{
 		GracePeriodSeconds: new(int64), Preconditions: &metav1.Preconditions{UID: &pod.UID},
 	}))
 }
 
 // route has the balancer follow the Service's endpoints, as kube-proxy does.
 func (k *kubelet) route(ctx context.Context) error {
-	known, err := k.Client().DiscoveryV1().EndpointSlices(namespace).List(ctx, metav1.ListOptions{LabelSelector: "kubernetes.io/service-name=weir-drain-cleaner"})
+	known, err := k.Client().DiscoveryV1().EndpointSlices(testenv.Namespace).List(ctx, metav1.ListOptions{LabelSelector: "kubernetes.io/service-name=weir-drain-cleaner"})
 	if err != nil {
 		return err
 	}
@@ -134,21 +135,21 @@ func (k *kubelet) route(ctx context.Context) error {
 			}
 		}
 	}
-	k.balancer.set(backends)
+	k.Balancer.Set(backends)
 	return nil
 }
 
 // deploy applies what stands in the base's deployment.yaml and service.yaml, for pods that our kubelet looks after.
-func (h *house) deploy(t *testing.T) {
+func deploy(t *testing.T, env *testenv.Env) {
 	t.Helper()
-	objects, err := base(t.Context(), h.ControlPlane)
+	objects, err := testenv.Base(t.Context(), env.ControlPlane)
 	require.NoError(t, err)
 	var wanted []*unstructured.Unstructured
 	for _, o := range objects {
 		switch o.GetKind() {
 		case "Deployment":
 			require.NoError(t, unstructured.SetNestedField(o.Object, "theirs", "spec", "template", "metadata", "annotations", testkit.PauseAnnotation))
-			require.NoError(t, unstructured.SetNestedStringMap(o.Object, map[string]string{"test": label(t)}, "spec", "template", "spec", "nodeSelector"))
+			require.NoError(t, unstructured.SetNestedStringMap(o.Object, map[string]string{"test": testenv.NodeLabel(t)}, "spec", "template", "spec", "nodeSelector"))
 		case "PodDisruptionBudget", "Service":
 		default:
 			continue
@@ -156,16 +157,16 @@ func (h *house) deploy(t *testing.T) {
 		wanted = append(wanted, o)
 	}
 	require.Len(t, wanted, 3)
-	_, err = h.Apply(t.Context(), "", wanted...)
+	_, err = env.Apply(t.Context(), "", wanted...)
 	require.NoError(t, err)
 }
 
 // ownReady waits until two replicas are ready on nodes other than this one, and gives the nodes.
-func (h *house) ownReady(t *testing.T, left string) []string {
+func ownReady(t *testing.T, env *testenv.Env, left string) []string {
 	t.Helper()
 	var nodes []string
-	testkit.Eventually(t, patience, func(ctx context.Context) error {
-		pods, err := h.Client().CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: ownPods})
+	testkit.Eventually(t, testenv.Timeout, func(ctx context.Context) error {
+		pods, err := env.Client().CoreV1().Pods(testenv.Namespace).List(ctx, metav1.ListOptions{LabelSelector: ownPods})
 		if err != nil {
 			return err
 		}
@@ -191,7 +192,7 @@ type stream struct {
 	stop                   func()
 }
 
-func (h *house) stream(t *testing.T, namespace, name string) *stream {
+func startEvictions(t *testing.T, env *testenv.Env, namespace, name string) *stream {
 	t.Helper()
 	s := &stream{}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -199,7 +200,7 @@ func (h *house) stream(t *testing.T, namespace, name string) *stream {
 	for range 4 {
 		all.Go(func() {
 			for ctx.Err() == nil {
-				switch err := h.evict(ctx, namespace, name, ""); {
+				switch err := env.Evict(ctx, namespace, name, ""); {
 				case err == nil:
 					s.passed.Add(1)
 				case apierrors.IsTooManyRequests(err):
@@ -221,47 +222,47 @@ func (h *house) stream(t *testing.T, namespace, name string) *stream {
 // would fail, and with Ignore, where that would get through.
 func TestLetsNothingThroughWhileItsOwnNodesAreDrained(t *testing.T) {
 	t.Parallel()
-	showLogs(t)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	testenv.ShowLogs(t)
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.Timeout)
 	defer cancel()
-	h, err := emptyHouse(ctx, testkit.New(t, testkit.WithNodes(0)))
+	env, err := testenv.NewWithoutReplicas(ctx, testkit.New(t, testkit.WithNodes(0)))
 	require.NoError(t, err)
-	kafkaNode := h.nodes(t, 1)[0]
-	ns := h.Namespace(t)
-	h.statefulSet(t, ns, "my-cluster-kafka", 1, strimziLabels)
+	kafkaNode := env.AddTestNodes(t, 1)[0]
+	ns := env.Namespace(t)
+	env.StatefulSet(t, ns, "my-cluster-kafka", 1, testenv.StrimziLabels)
 	// From now on the node is no longer one of the test's.
-	_, err = h.Kubectl(ctx, "label", "node", kafkaNode, "test-")
+	_, err = env.Kubectl(ctx, "label", "node", kafkaNode, "test-")
 	require.NoError(t, err)
-	h.nodes(t, 3)
+	env.AddTestNodes(t, 3)
 	keeping, stop := context.WithCancel(context.WithoutCancel(ctx))
-	k := &kubelet{house: h, running: map[types.UID]*process{}}
+	k := &kubelet{Env: env, running: map[types.UID]*process{}}
 	kept := make(chan struct{})
 	go func() { defer close(kept); k.keep(keeping) }()
 	end := sync.OnceFunc(func() { stop(); <-kept })
 	t.Cleanup(end)
-	h.deploy(t)
-	require.NoError(t, h.trusted(t.Context()))
-	nodes := h.ownReady(t, "")
+	deploy(t, env)
+	require.NoError(t, env.WaitForCABundle(t.Context()))
+	nodes := ownReady(t, env, "")
 	require.NotEqual(t, nodes[0], nodes[1], "anti-affinity keeps the replicas apart")
-	testkit.Eventually(t, patience, func(ctx context.Context) error {
-		if err := h.evict(ctx, ns, "my-cluster-kafka-0", ""); !apierrors.IsTooManyRequests(err) {
+	testkit.Eventually(t, testenv.Timeout, func(ctx context.Context) error {
+		if err := env.Evict(ctx, ns, "my-cluster-kafka-0", ""); !apierrors.IsTooManyRequests(err) {
 			return fmt.Errorf("not denied yet: %w", errors.Join(err))
 		}
 		return nil
 	})
-	pod := h.pod(t, ns, "my-cluster-kafka-0")
+	pod := env.Pod(t, ns, "my-cluster-kafka-0")
 
 	for _, policy := range []admissionregistrationv1.FailurePolicyType{admissionregistrationv1.Fail, admissionregistrationv1.Ignore} {
 		patch := fmt.Sprintf(`[{"op":"replace","path":"/webhooks/0/failurePolicy","value":%q}]`, policy)
-		_, err := h.Client().AdmissionregistrationV1().ValidatingWebhookConfigurations().Patch(t.Context(), "weir-drain-cleaner", types.JSONPatchType, []byte(patch), metav1.PatchOptions{})
+		_, err := env.Client().AdmissionregistrationV1().ValidatingWebhookConfigurations().Patch(t.Context(), "weir-drain-cleaner", types.JSONPatchType, []byte(patch), metav1.PatchOptions{})
 		require.NoError(t, err)
-		s := h.stream(t, ns, "my-cluster-kafka-0")
-		nodes = h.ownReady(t, "")
+		s := startEvictions(t, env, ns, "my-cluster-kafka-0")
+		nodes = ownReady(t, env, "")
 		for i := range 3 {
 			left := nodes[0]
-			_, err := h.drain(t.Context(), left)
+			_, err := env.Drain(t.Context(), left)
 			require.NoError(t, err, "the drain of a node of its own goes through")
-			nodes = h.ownReady(t, left)
+			nodes = ownReady(t, env, left)
 			t.Logf("drain %d: its replicas have left %s and are ready on %v", i+1, left, nodes)
 			if i == 0 {
 				continue
@@ -269,7 +270,7 @@ func TestLetsNothingThroughWhileItsOwnNodesAreDrained(t *testing.T) {
 			if i == 1 {
 				require.Equal(t, nodes[0], nodes[1], "no other node is left")
 			}
-			_, err = h.Kubectl(t.Context(), "uncordon", "-l", "test="+label(t))
+			_, err = env.Kubectl(t.Context(), "uncordon", "-l", "test="+testenv.NodeLabel(t))
 			require.NoError(t, err)
 		}
 		s.stop()
@@ -280,7 +281,7 @@ func TestLetsNothingThroughWhileItsOwnNodesAreDrained(t *testing.T) {
 		assert.Zero(t, s.passed.Load(), "evictions that got through unasked")
 		assert.Greater(t, s.denied.Load(), int32(500))
 	}
-	assert.Equal(t, pod.UID, h.pod(t, ns, "my-cluster-kafka-0").UID)
+	assert.Equal(t, pod.UID, env.Pod(t, ns, "my-cluster-kafka-0").UID)
 	end()
 	assert.NoError(t, errors.Join(k.faults...))
 }

@@ -1,4 +1,4 @@
-package service_test
+package integration_test
 
 import (
 	"context"
@@ -27,10 +27,8 @@ import (
 	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/pkg/admission"
 	"github.com/weir-dev/weir/pkg/testkit"
+	"github.com/weir-dev/weir/services/drain-cleaner/test/testenv"
 )
-
-// asProgram in the environment has the test's binary be drain-cleaner.
-const asProgram = "DRAIN_CLEANER_TEST_PROGRAM"
 
 // strimzis is what Strimzi's Drain Cleaner is installed with, but for its Deployment: the rights, the certificate's Secret, the webhook.
 const strimzis = `apiVersion: v1
@@ -99,36 +97,36 @@ func TestTakesThePlaceOfStrimzisWithNothingButItsRights(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := &house{ControlPlane: cp}
-			ns := h.Namespace(t)
+			env := &testenv.Env{ControlPlane: cp}
+			ns := env.Namespace(t)
 			webhook, health := freePort(t), freePort(t)
-			program := h.strimzis(t, ns, test.pods, test.more, webhook, health)
+			program := startInPlaceOfStrimzis(t, env, ns, test.pods, test.more, webhook, health)
 
-			h.nodes(t, 1)
-			h.statefulSet(t, ns, "my-cluster-kafka", 1, strimziLabels)
-			h.statefulSet(t, ns, "db", 1, map[string]string{"app": "db"})
-			pod := h.pod(t, ns, "my-cluster-kafka-0")
-			testkit.Eventually(t, patience, func(ctx context.Context) error {
+			env.AddTestNodes(t, 1)
+			env.StatefulSet(t, ns, "my-cluster-kafka", 1, testenv.StrimziLabels)
+			env.StatefulSet(t, ns, "db", 1, map[string]string{"app": "db"})
+			pod := env.Pod(t, ns, "my-cluster-kafka-0")
+			testkit.Eventually(t, testenv.Timeout, func(ctx context.Context) error {
 				if err := program.fault(); err != nil {
 					return testkit.Permanent(err)
 				}
-				err := h.evict(ctx, ns, pod.Name, pod.UID, metav1.DryRunAll)
+				err := env.Evict(ctx, ns, pod.Name, pod.UID, metav1.DryRunAll)
 				if !apierrors.IsTooManyRequests(err) {
 					return fmt.Errorf("not denied: %w", errors.Join(err))
 				}
 				return nil
 			})
-			err := h.evict(t.Context(), ns, pod.Name, pod.UID)
+			err := env.Evict(t.Context(), ns, pod.Name, pod.UID)
 			require.True(t, apierrors.IsTooManyRequests(err), "%v", err)
 			assert.ErrorContains(t, err, "The pod will be rolled by the Strimzi Cluster Operator")
-			testkit.Eventually(t, patience, func(context.Context) error {
-				if h.pod(t, ns, pod.Name).Annotations[contract.ManualRollingUpdate] != "true" {
+			testkit.Eventually(t, testenv.Timeout, func(context.Context) error {
+				if env.Pod(t, ns, pod.Name).Annotations[contract.ManualRollingUpdate] != "true" {
 					return errors.New("the pod is not annotated")
 				}
 				return nil
 			})
-			require.NoError(t, h.evict(t.Context(), ns, "db-0", ""), "a pod that is nobody's")
-			testkit.Eventually(t, patience, func(context.Context) error {
+			require.NoError(t, env.Evict(t.Context(), ns, "db-0", ""), "a pod that is nobody's")
+			testkit.Eventually(t, testenv.Timeout, func(context.Context) error {
 				answer, err := http.Get("http://127.0.0.1:" + health + "/health")
 				if err != nil {
 					return err
@@ -162,28 +160,28 @@ func freePort(t *testing.T) string {
 // program is drain-cleaner in a process of its own.
 type program struct {
 	command *exec.Cmd
-	said    tail
+	said    testenv.Tail
 	ended   chan error
 }
 
 // strimzis installs what Strimzi's does, and starts the program in its place.
-func (h *house) strimzis(t *testing.T, ns, pods, more, webhook, health string) *program {
+func startInPlaceOfStrimzis(t *testing.T, env *testenv.Env, ns, pods, more, webhook, health string) *program {
 	t.Helper()
 	c, err := admission.Rotate(admission.Certificates{}, []string{"localhost"}, nil, admission.Lifetimes{}, time.Now(), rand.Reader)
 	require.NoError(t, err)
 	bundle := base64.StdEncoding.EncodeToString(c.TrustBundle)
-	_, err = h.ApplyYAML(t.Context(), ns, fmt.Sprintf(strimzis, ns, pods, c.Cert, c.Key, webhook, bundle))
+	_, err = env.ApplyYAML(t.Context(), ns, fmt.Sprintf(strimzis, ns, pods, c.Cert, c.Key, webhook, bundle))
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		ctx := context.Background()
-		assert.NoError(t, errors.Join(h.Client().AdmissionregistrationV1().ValidatingWebhookConfigurations().Delete(ctx, ns, metav1.DeleteOptions{}),
-			h.Client().RbacV1().ClusterRoles().Delete(ctx, ns, metav1.DeleteOptions{}), h.Client().RbacV1().ClusterRoleBindings().Delete(ctx, ns, metav1.DeleteOptions{})))
+		assert.NoError(t, errors.Join(env.Client().AdmissionregistrationV1().ValidatingWebhookConfigurations().Delete(ctx, ns, metav1.DeleteOptions{}),
+			env.Client().RbacV1().ClusterRoles().Delete(ctx, ns, metav1.DeleteOptions{}), env.Client().RbacV1().ClusterRoleBindings().Delete(ctx, ns, metav1.DeleteOptions{})))
 	})
 	if more != "" {
-		_, err := h.Client().RbacV1().ClusterRoles().Patch(t.Context(), ns, types.JSONPatchType, []byte(more), metav1.PatchOptions{})
+		_, err := env.Client().RbacV1().ClusterRoles().Patch(t.Context(), ns, types.JSONPatchType, []byte(more), metav1.PatchOptions{})
 		require.NoError(t, err)
 	}
-	account, err := h.ServiceAccount(t.Context(), ns, "strimzi-drain-cleaner")
+	account, err := env.ServiceAccount(t.Context(), ns, "strimzi-drain-cleaner")
 	require.NoError(t, err)
 	config := clientcmdapi.NewConfig()
 	config.Clusters["c"] = &clientcmdapi.Cluster{Server: account.Host, CertificateAuthorityData: account.CAData}
@@ -196,7 +194,7 @@ func (h *house) strimzis(t *testing.T, ns, pods, more, webhook, health string) *
 	p := &program{ended: make(chan error, 1)}
 	// The flags stand for what a pod of its own would not need: ports and a connection of its own.
 	p.command = exec.Command(os.Args[0], "/opt/strimzi/bin/drain_cleaner_run.sh", "--kubeconfig="+kubeconfig, "--webhook-address=127.0.0.1:"+webhook, "--metrics-address=127.0.0.1:"+health, "--linger=0s")
-	p.command.Env = append(os.Environ(), asProgram+"=true", "STRIMZI_DRAIN_KAFKA=true", "STRIMZI_DRAIN_ZOOKEEPER=true", "STRIMZI_DENY_EVICTION=true", "STRIMZI_DRAIN_NAMESPACES=*",
+	p.command.Env = append(os.Environ(), runAsProgram+"=true", "STRIMZI_DRAIN_KAFKA=true", "STRIMZI_DRAIN_ZOOKEEPER=true", "STRIMZI_DENY_EVICTION=true", "STRIMZI_DRAIN_NAMESPACES=*",
 		"STRIMZI_CERTIFICATE_WATCH_ENABLED=true", "STRIMZI_CERTIFICATE_WATCH_NAMESPACE="+ns, "STRIMZI_CERTIFICATE_WATCH_POD_NAME=strimzi-drain-cleaner-0")
 	p.command.Stdout, p.command.Stderr = &p.said, &p.said
 	require.NoError(t, p.command.Start())

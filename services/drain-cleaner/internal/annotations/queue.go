@@ -1,6 +1,6 @@
 // Package notes writes on pods what reviews found out: the annotation that asks an operator for the roll, and since when and how
 // often the pod's eviction has been asked for. It does so after the answer, for a drain asks again soon should a write fail.
-package notes
+package annotations
 
 import (
 	"context"
@@ -31,8 +31,8 @@ const (
 	writers      = 4
 )
 
-// Notes writes; New makes it.
-type Notes struct {
+// Queue writes; New makes it.
+type Queue struct {
 	client  kubernetes.Interface
 	manager string
 	now     func() time.Time
@@ -40,31 +40,31 @@ type Notes struct {
 	// written is told how each roll that was asked for went.
 	written func(ok bool)
 
-	queue chan note
+	queue chan update
 	mu    sync.Mutex
-	pods  map[types.UID]*page
+	pods  map[types.UID]*pendingUpdate
 }
 
-// page is what has been noted of a pod and not written yet.
-type page struct {
+// pendingUpdate is what has been noted of a pod and not written yet.
+type pendingUpdate struct {
 	attempts             int32
 	since                time.Time
 	rolled, recorded     time.Time
 	rollQueued, recQueue bool
 }
 
-type note struct {
+type update struct {
 	pod          decide.Pod
 	roll, record bool
 }
 
-// New makes Notes that write under the field manager.
-func New(client kubernetes.Interface, manager string, now func() time.Time, log *slog.Logger, written func(ok bool)) *Notes {
-	return &Notes{client: client, manager: manager, now: now, log: log, written: written, queue: make(chan note, backlog), pods: map[types.UID]*page{}}
+// New makes Queue that write under the field manager.
+func New(client kubernetes.Interface, manager string, now func() time.Time, log *slog.Logger, written func(ok bool)) *Queue {
+	return &Queue{client: client, manager: manager, now: now, log: log, written: written, queue: make(chan update, backlog), pods: map[types.UID]*pendingUpdate{}}
 }
 
 // Add notes an attempt to evict the pod: roll asks for its operator, record for the attempt to be counted.
-func (n *Notes) Add(pod *decide.Pod, roll, record bool) {
+func (n *Queue) Add(pod *decide.Pod, roll, record bool) {
 	if !roll && !record {
 		return
 	}
@@ -74,7 +74,7 @@ func (n *Notes) Add(pod *decide.Pod, roll, record bool) {
 	p := n.pods[pod.UID]
 	if p == nil {
 		n.forget(now)
-		p = &page{}
+		p = &pendingUpdate{}
 		n.pods[pod.UID] = p
 	}
 	if record {
@@ -85,7 +85,7 @@ func (n *Notes) Add(pod *decide.Pod, roll, record bool) {
 	} else if p.since.IsZero() || now.Sub(p.recorded) > decide.Forgotten {
 		p.since = now
 	}
-	work := note{
+	work := update{
 		pod:    *pod,
 		roll:   roll && !p.rollQueued && now.Sub(p.rolled) >= rollEvery,
 		record: record && !p.recQueue && now.Sub(p.recorded) >= recordEvery,
@@ -101,7 +101,7 @@ func (n *Notes) Add(pod *decide.Pod, roll, record bool) {
 }
 
 // forget drops pods that nobody has asked about for long; the lock is held.
-func (n *Notes) forget(now time.Time) {
+func (n *Queue) forget(now time.Time) {
 	for uid, p := range n.pods {
 		if !p.rollQueued && !p.recQueue && now.Sub(p.recorded) > decide.Forgotten && now.Sub(p.rolled) > decide.Forgotten && now.Sub(p.since) > decide.Forgotten {
 			delete(n.pods, uid)
@@ -110,7 +110,7 @@ func (n *Notes) forget(now time.Time) {
 }
 
 // Run writes until ctx ends, and then what is still waiting.
-func (n *Notes) Run(ctx context.Context) error {
+func (n *Queue) Run(ctx context.Context) error {
 	var all sync.WaitGroup
 	for range writers {
 		all.Go(func() {
@@ -129,7 +129,7 @@ func (n *Notes) Run(ctx context.Context) error {
 	return nil
 }
 
-func (n *Notes) drain(ctx context.Context) {
+func (n *Queue) drain(ctx context.Context) {
 	for {
 		select {
 		case work := <-n.queue:
@@ -140,7 +140,7 @@ func (n *Notes) drain(ctx context.Context) {
 	}
 }
 
-func (n *Notes) write(ctx context.Context, work note) {
+func (n *Queue) write(ctx context.Context, work update) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
 	defer cancel()
 	n.mu.Lock()
@@ -182,7 +182,7 @@ func (n *Notes) write(ctx context.Context, work note) {
 }
 
 // patch changes annotations of just this pod: another one of its name has another uid, and refuses it with a conflict.
-func (n *Notes) patch(work note, since, now time.Time, attempts int32) ([]byte, error) {
+func (n *Queue) patch(work update, since, now time.Time, attempts int32) ([]byte, error) {
 	annotations := map[string]string{}
 	if work.roll {
 		annotations[contract.ManualRollingUpdate] = "true"

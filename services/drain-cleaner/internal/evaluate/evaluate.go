@@ -1,8 +1,8 @@
-// Package judge answers whether a pod may be evicted: it gathers what decide asks for, and has decide decide.
+// Package evaluate answers whether a pod may be evicted: it gathers what decide asks for, and has decide decide.
 //
 // Denials are made from caches. What would let a pod go is looked at in the API first, since a cache may lag; and a pod that goes
 // because Kafka does not feel it goes with a claim, and a look at Kafka that is younger than the claim.
-package judge
+package evaluate
 
 import (
 	"context"
@@ -43,8 +43,8 @@ type Claims interface {
 	Release(ctx context.Context, key string, uid types.UID, since time.Time) error
 }
 
-// Judge answers; all fields are required.
-type Judge struct {
+// Evaluator answers; all fields are required.
+type Evaluator struct {
 	Settings decide.Settings
 	Sources  Sources
 	Kafka    Kafka
@@ -59,9 +59,9 @@ type Verdict struct {
 	State decide.State
 }
 
-// inquiry is the making of one verdict.
-type inquiry struct {
-	*Judge
+// evaluation is the making of one verdict.
+type evaluation struct {
+	*Evaluator
 	state decide.State
 	live  bool
 	// policy and id are those of the claim.
@@ -69,36 +69,36 @@ type inquiry struct {
 }
 
 // Evict answers a request. The answer comes before the end of ctx as far as what is asked heeds it.
-func (j *Judge) Evict(ctx context.Context, request decide.Request) Verdict {
-	q := &inquiry{Judge: j, state: decide.State{Settings: j.Settings, Request: request, Known: map[decide.Need]bool{}}}
+func (e *Evaluator) Evict(ctx context.Context, request decide.Request) Verdict {
+	q := &evaluation{Evaluator: e, state: decide.State{Settings: e.Settings, Request: request, Known: map[decide.Need]bool{}}}
 	for {
-		d := decide.Evict(q.state, j.Now())
+		d := decide.Evict(q.state, e.Now())
 		switch {
-		case d.Need == decide.NeedNothing && d.Allow && !q.live && doubtful[d.Reason], d.Need == decide.NeedClaim && !q.live:
-			q.lookAgain()
+		case d.Need == decide.NeedNothing && d.Allow && !q.live && needsRecheck[d.Reason], d.Need == decide.NeedClaim && !q.live:
+			q.recheckLive()
 		case d.Need == decide.NeedNothing:
 			q.settle(ctx, d)
 			return Verdict{Decision: d, State: q.state}
 		default:
-			q.meet(ctx, d)
+			q.fetch(ctx, d)
 		}
 	}
 }
 
-// doubtful are the reasons to allow that a lagging cache may have given.
-var doubtful = map[decide.Reason]bool{
+// needsRecheck are the reasons to allow that a lagging cache may have given.
+var needsRecheck = map[decide.Reason]bool{
 	decide.NotProtected: true, decide.PodTerminating: true, decide.PodFinished: true, decide.PodPending: true,
 	decide.Safe: true, decide.DeadlinePassed: true,
 }
 
-// lookAgain forgets what caches have said.
-func (q *inquiry) lookAgain() {
+// recheckLive forgets what caches have said.
+func (q *evaluation) recheckLive() {
 	q.live = true
 	q.state = decide.State{Settings: q.state.Settings, Request: q.state.Request, Known: map[decide.Need]bool{}}
 }
 
-// meet finds what the decision needs.
-func (q *inquiry) meet(ctx context.Context, d decide.Decision) {
+// fetch finds what the decision needs.
+func (q *evaluation) fetch(ctx context.Context, d decide.Decision) {
 	s := &q.state
 	s.Known[d.Need] = true
 	s.Failure = ""
@@ -128,14 +128,14 @@ func (q *inquiry) meet(ctx context.Context, d decide.Decision) {
 }
 
 // key of the claims on what the pod belongs to.
-func (q *inquiry) key(d decide.Decision) string {
+func (q *evaluation) key(d decide.Decision) string {
 	if q.state.Cluster != nil {
 		return claims.OfKafka(q.state.Cluster.ID, d.Policy.Spec.ClusterName)
 	}
 	return claims.OfConnector(q.state.Pod.Namespace, q.state.Pod.Labels[contract.LabelConnector])
 }
 
-func (q *inquiry) cluster(d decide.Decision) string {
+func (q *evaluation) cluster(d decide.Decision) string {
 	if q.state.Cluster != nil {
 		return strings.TrimSpace("Kafka cluster " + q.state.Cluster.ID + " " + d.Policy.Spec.ClusterName)
 	}
@@ -143,7 +143,7 @@ func (q *inquiry) cluster(d decide.Decision) string {
 }
 
 // claim takes the claim, and then looks at everything anew that the decision rests on.
-func (q *inquiry) claim(ctx context.Context, d decide.Decision) error {
+func (q *evaluation) claim(ctx context.Context, d decide.Decision) error {
 	s := &q.state
 	want := q.holder(d)
 	holders, claimed, err := q.Claims.Claim(ctx, q.key(d), q.cluster(d), want, int(d.Policy.Spec.MaxConcurrent))
@@ -172,7 +172,7 @@ func (q *inquiry) claim(ctx context.Context, d decide.Decision) error {
 	return err
 }
 
-func (q *inquiry) holder(d decide.Decision) decide.Holder {
+func (q *evaluation) holder(d decide.Decision) decide.Holder {
 	s := q.state
 	h := decide.Holder{Namespace: s.Pod.Namespace, Pod: s.Pod.Name, UID: s.Pod.UID, Node: s.Pod.Node, Policy: d.Policy.Name, Since: q.Now()}
 	if s.Connector != nil {
@@ -187,7 +187,7 @@ func (q *inquiry) holder(d decide.Decision) decide.Holder {
 }
 
 // settle gives a claim back that was taken for nothing, and takes one for a pod that goes because of its deadline.
-func (q *inquiry) settle(ctx context.Context, d decide.Decision) {
+func (q *evaluation) settle(ctx context.Context, d decide.Decision) {
 	if q.state.Request.DryRun {
 		return
 	}

@@ -1,4 +1,4 @@
-package service_test
+package properties_test
 
 import (
 	"context"
@@ -26,13 +26,14 @@ import (
 	"github.com/weir-dev/weir/pkg/testkit/perturb"
 
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/kafka/kafkatest"
+	"github.com/weir-dev/weir/services/drain-cleaner/test/testenv"
 )
 
 // fronts are what the API server calls for each namespace: whatever incarnation of drain-cleaner serves it now.
 type fronts struct {
 	trusted []byte
 	mu      sync.Mutex
-	of      map[string]*balancer
+	of      map[string]*testenv.Balancer
 }
 
 // serving writes the certificate that all of them serve.
@@ -42,7 +43,7 @@ func serving(t *testing.T, dir string) *fronts {
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "tls.crt"), c.Cert, 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "tls.key"), c.Key, 0o600))
-	return &fronts{trusted: c.TrustBundle, of: map[string]*balancer{}}
+	return &fronts{trusted: c.TrustBundle, of: map[string]*testenv.Balancer{}}
 }
 
 // point sends reviews of the namespace to these addresses from now on.
@@ -50,20 +51,20 @@ func (f *fronts) point(namespace string, addresses ...string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if b := f.of[namespace]; b != nil {
-		b.set(addresses)
+		b.Set(addresses)
 	}
 }
 
 // open configures the base's webhook for one namespace, in which there are nodes of its own.
 func (f *fronts) open(ctx context.Context, env perturb.Env) error {
-	b, err := newBalancer()
+	b, err := testenv.NewBalancer()
 	if err != nil {
 		return err
 	}
 	f.mu.Lock()
 	f.of[env.Namespace] = b
 	f.mu.Unlock()
-	objects, err := base(ctx, env.ControlPlane)
+	objects, err := testenv.Base(ctx, env.ControlPlane)
 	if err != nil {
 		return err
 	}
@@ -74,7 +75,7 @@ func (f *fronts) open(ctx context.Context, env perturb.Env) error {
 		o.SetName(env.Namespace)
 		webhooks, _, _ := unstructured.NestedSlice(o.Object, "webhooks")
 		webhooks[0].(map[string]any)["namespaceSelector"] = map[string]any{"matchLabels": map[string]any{corev1.LabelMetadataName: env.Namespace}}
-		if err := errors.Join(unstructured.SetNestedSlice(o.Object, webhooks, "webhooks"), callAt(o, b, f.trusted)); err != nil {
+		if err := errors.Join(unstructured.SetNestedSlice(o.Object, webhooks, "webhooks"), testenv.CallBalancer(o, b, f.trusted)); err != nil {
 			return err
 		}
 		if _, err := env.Apply(ctx, "", o); err != nil {
@@ -87,7 +88,7 @@ func (f *fronts) open(ctx context.Context, env perturb.Env) error {
 
 func (f *fronts) close(ctx context.Context, env perturb.Env) error {
 	f.mu.Lock()
-	err := f.of[env.Namespace].listener.Close()
+	err := f.of[env.Namespace].Close()
 	delete(f.of, env.Namespace)
 	f.mu.Unlock()
 	return errors.Join(err, env.Client().AdmissionregistrationV1().ValidatingWebhookConfigurations().Delete(ctx, env.Namespace, metav1.DeleteOptions{}),
@@ -367,7 +368,7 @@ func drainsDisturbed(t *testing.T, cp *testkit.ControlPlane) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			fake := kafkatest.Start(t, scripted("disturbed"))
+			fake := kafkatest.Start(t, testenv.Script("disturbed"))
 			perturb.Replay(t, cp, perturb.Scenario{
 				Name: name, Subject: reviewing(t), PauseDuration: time.Second,
 				Steps: []perturb.Step{perturb.Apply("the policy", test.policy(fake.Bootstrap())), slowly(brokers(test.brokers)), slowly(test.drain)},

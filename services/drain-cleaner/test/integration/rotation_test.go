@@ -1,4 +1,4 @@
-package service_test
+package integration_test
 
 import (
 	"context"
@@ -15,49 +15,50 @@ import (
 	"github.com/weir-dev/weir/pkg/admission"
 	"github.com/weir-dev/weir/pkg/testkit"
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/config"
+	"github.com/weir-dev/weir/services/drain-cleaner/test/testenv"
 )
 
 // Certificates live for seconds here, so that the authority changes several times while evictions are asked for without a pause,
 // and every replica is replaced, one after the other, as a rollout or the drain of its own node does.
 func TestLetsNothingThroughWhileCertificatesAndReplicasChange(t *testing.T) {
 	t.Parallel()
-	showLogs(t)
+	testenv.ShowLogs(t)
 	brief := func(c *config.Config) {
 		c.Lifetimes = admission.Lifetimes{CA: 16 * time.Second, Serving: 8 * time.Second, Overlap: 2 * time.Second}
 		c.IssueEvery, c.Linger = 200*time.Millisecond, time.Second
 	}
-	h, err := newHouse(testkit.New(t, testkit.WithNodes(0)), brief)
+	env, err := testenv.New(testkit.New(t, testkit.WithNodes(0)), brief)
 	require.NoError(t, err)
-	ns := h.Namespace(t)
-	h.nodes(t, 1)
-	h.statefulSet(t, ns, "my-cluster-kafka", 1, strimziLabels)
-	testkit.Eventually(t, patience, func(ctx context.Context) error {
-		if err := h.evict(ctx, ns, "my-cluster-kafka-0", ""); !apierrors.IsTooManyRequests(err) {
+	ns := env.Namespace(t)
+	env.AddTestNodes(t, 1)
+	env.StatefulSet(t, ns, "my-cluster-kafka", 1, testenv.StrimziLabels)
+	testkit.Eventually(t, testenv.Timeout, func(ctx context.Context) error {
+		if err := env.Evict(ctx, ns, "my-cluster-kafka-0", ""); !apierrors.IsTooManyRequests(err) {
 			return fmt.Errorf("not denied yet: %w", errors.Join(err))
 		}
 		return nil
 	})
-	pod := h.pod(t, ns, "my-cluster-kafka-0")
+	pod := env.Pod(t, ns, "my-cluster-kafka-0")
 	bundles := map[string]bool{}
 
-	s := h.stream(t, ns, "my-cluster-kafka-0")
+	s := startEvictions(t, env, ns, "my-cluster-kafka-0")
 	began := time.Now()
 	for i := 0; time.Since(began) < 30*time.Second; i++ {
-		stop, err := h.replica(t.Context(), fmt.Sprintf("next-%d", i), brief)
+		stop, err := env.StartReplica(t.Context(), fmt.Sprintf("next-%d", i), brief)
 		require.NoError(t, err)
-		require.NoError(t, h.stops[0]())
-		h.stops = append(h.stops[1:], stop)
-		c, err := h.Client().AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(t.Context(), "weir-drain-cleaner", metav1.GetOptions{})
+		require.NoError(t, env.Stops[0]())
+		env.Stops = append(env.Stops[1:], stop)
+		c, err := env.Client().AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(t.Context(), "weir-drain-cleaner", metav1.GetOptions{})
 		require.NoError(t, err)
 		bundles[string(c.Webhooks[0].ClientConfig.CABundle)] = true
 	}
 	s.stop()
-	for _, stop := range h.stops {
+	for _, stop := range env.Stops {
 		assert.NoError(t, stop())
 	}
 	t.Logf("%d evictions were denied, %d let through, %d failed closed; %d bundles of authorities were seen", s.denied.Load(), s.passed.Load(), s.failed.Load(), len(bundles))
 	assert.Zero(t, s.passed.Load(), "evictions that got through unasked")
 	assert.Greater(t, s.denied.Load(), int32(100))
 	assert.GreaterOrEqual(t, len(bundles), 3)
-	assert.Equal(t, pod.UID, h.pod(t, ns, "my-cluster-kafka-0").UID)
+	assert.Equal(t, pod.UID, env.Pod(t, ns, "my-cluster-kafka-0").UID)
 }

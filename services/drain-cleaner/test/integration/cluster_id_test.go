@@ -1,4 +1,4 @@
-package service_test
+package integration_test
 
 import (
 	"context"
@@ -12,36 +12,37 @@ import (
 
 	"github.com/weir-dev/weir/pkg/testkit"
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/kafka/kafkatest"
+	"github.com/weir-dev/weir/services/drain-cleaner/test/testenv"
 )
 
 // Two policies may be about one cluster, so brokers that say the same id count as one cluster until somebody says otherwise.
 func TestClustersOfTheSameIDWaitForEachOtherUntilTheyAreTold(t *testing.T) {
 	t.Parallel()
-	showLogs(t)
-	h := install(t)
-	first, second := h.Namespace(t), h.Namespace(t)
-	h.nodes(t, 3)
+	testenv.ShowLogs(t)
+	env := testenv.Install(t)
+	first, second := env.Namespace(t), env.Namespace(t)
+	env.AddTestNodes(t, 3)
 	for _, ns := range []string{first, second} {
-		h.statefulSet(t, ns, "kafka", 1, kafkaLabels)
+		env.StatefulSet(t, ns, "kafka", 1, testenv.KafkaLabels)
 		// Both were formatted with the id that is in a manifest.
-		fake := kafkatest.Start(t, scripted(first))
-		h.policy(t, ns, selfCheck(fake.Bootstrap()))
-		require.NoError(t, h.cordon(t.Context(), h.pod(t, ns, "kafka-0").Spec.NodeName))
+		fake := kafkatest.Start(t, testenv.Script(first))
+		env.CreatePolicy(t, ns, testenv.SelfCheck(fake.Bootstrap()))
+		require.NoError(t, env.Cordon(t.Context(), env.Pod(t, ns, "kafka-0").Spec.NodeName))
 		if ns == second {
 			break
 		}
-		testkit.Eventually(t, patience, func(ctx context.Context) error { return h.evict(ctx, ns, "kafka-0", "") })
+		testkit.Eventually(t, testenv.Timeout, func(ctx context.Context) error { return env.Evict(ctx, ns, "kafka-0", "") })
 		// Its replacement does not get in sync.
-		fake.Change(isr(1, 2))
+		fake.Change(testenv.InSync(1, 2))
 	}
 
-	pod := h.pod(t, second, "kafka-0")
-	err := h.evict(t.Context(), second, pod.Name, pod.UID)
+	pod := env.Pod(t, second, "kafka-0")
+	err := env.Evict(t.Context(), second, pod.Name, pod.UID)
 	require.True(t, apierrors.IsTooManyRequests(err), "%v", err)
 	assert.ErrorContains(t, err, "AnotherDrain: waiting for "+first+"/kafka-0 to be back in sync, let go by policy "+first+"/kafka, whose brokers have this cluster's id cluster-of-"+first+
 		"; if theirs is another cluster, give one of the policies a spec.clusterName")
 
-	_, err = h.weir.DrainV1alpha1().KafkaDrainPolicies(second).Patch(t.Context(), "kafka", types.MergePatchType, []byte(`{"spec":{"clusterName":"second"}}`), metav1.PatchOptions{})
+	_, err = env.Weir.DrainV1alpha1().KafkaDrainPolicies(second).Patch(t.Context(), "kafka", types.MergePatchType, []byte(`{"spec":{"clusterName":"second"}}`), metav1.PatchOptions{})
 	require.NoError(t, err)
-	testkit.Eventually(t, patience, func(ctx context.Context) error { return h.evict(ctx, second, pod.Name, pod.UID) })
+	testkit.Eventually(t, testenv.Timeout, func(ctx context.Context) error { return env.Evict(ctx, second, pod.Name, pod.UID) })
 }

@@ -1,4 +1,6 @@
-package service_test
+// Package properties_test checks the properties that every controller of Weir has: the end state does not depend on
+// disturbances or on the way that led to it.
+package properties_test
 
 import (
 	"context"
@@ -11,6 +13,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -26,12 +29,15 @@ import (
 	"github.com/weir-dev/weir/pkg/testkit/snapshot"
 	"github.com/weir-dev/weir/pkg/testkit/transition"
 
+	draincleaner "github.com/weir-dev/weir/services/drain-cleaner/internal/app"
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/claims"
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/config"
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/decide"
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/kafka/kafkatest"
-	"github.com/weir-dev/weir/services/drain-cleaner/internal/service"
+	"github.com/weir-dev/weir/services/drain-cleaner/test/testenv"
 )
+
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 var (
 	policiesResource = drainv1alpha1.SchemeGroupVersion.WithResource("kafkadrainpolicies")
@@ -66,7 +72,7 @@ func subjectWith(certificates string, f *fronts) perturb.Subject {
 			o.MetricsAddress, o.Namespace = "", namespace
 			// Reviews are sent from the first moment on, without the grace that readiness gives.
 			defer f.point(namespace)
-			return app.Run(ctx, service.Spec(&c, func(a net.Addr) { f.point(namespace, a.String()) }), o, connection, slog.New(slog.DiscardHandler))
+			return app.Run(ctx, draincleaner.Spec(&c, func(a net.Addr) { f.point(namespace, a.String()) }), o, connection, slog.New(slog.DiscardHandler))
 		},
 		Compare:   snapshot.Namespaced(policiesResource, podsResource, leasesResource),
 		Normalize: []snapshot.Normalizer{snapshot.RemoveField("status", "drains"), withoutTimes, withoutScheduling},
@@ -114,7 +120,7 @@ spec: {containers: [{name: kafka, image: kafka}], terminationGracePeriodSeconds:
 func TestEndsTheSame(t *testing.T) {
 	t.Parallel()
 	cp := testkit.New(t)
-	objects, err := base(t.Context(), cp)
+	objects, err := testenv.Base(t.Context(), cp)
 	require.NoError(t, err)
 	definitions := slices.DeleteFunc(objects, func(o *unstructured.Unstructured) bool { return o.GetKind() != "CustomResourceDefinition" })
 	_, err = cp.Apply(t.Context(), "", definitions...)
@@ -137,7 +143,7 @@ func TestEndsTheSame(t *testing.T) {
 // the status says that nothing is left to do.
 func claimAndRecordDisturbed(t *testing.T, cp *testkit.ControlPlane) {
 	t.Helper()
-	fake := kafkatest.Start(t, scripted("perturbed"))
+	fake := kafkatest.Start(t, testenv.Script("perturbed"))
 	old := time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)
 	record := fmt.Sprintf(`, annotations: {weir.dev/drain: '{"since":%q,"last":%q,"attempts":3}'}`, old, old)
 	perturb.Replay(t, cp, perturb.Scenario{
@@ -146,7 +152,7 @@ func claimAndRecordDisturbed(t *testing.T, cp *testkit.ControlPlane) {
 			perturb.Apply("the policy", policyYAML(fake.Bootstrap())),
 			perturb.Apply("the replacement", fmt.Sprintf(podYAML, record)),
 			{Name: "the claim", Run: func(ctx context.Context, env perturb.Env) error {
-				c := claims.Claims{Leases: env.Client().CoordinationV1().Leases(env.Namespace), Cached: noLease}
+				c := claims.Claims{Leases: env.Client().CoordinationV1().Leases(env.Namespace), Cached: func(string) *coordinationv1.Lease { return nil }}
 				_, claimed, err := c.Claim(ctx, claims.OfKafka("x", ""), "x", decide.Holder{Namespace: env.Namespace, Pod: "kafka-0", UID: "gone", BrokerID: new(int32), Policy: "kafka", Since: time.Now()}, 1)
 				if err == nil && !claimed {
 					err = errors.New("somebody else holds a claim")
@@ -186,13 +192,13 @@ func followed(ctx context.Context, env perturb.Env, pods int) error {
 	if p.Status.Pods != int32(pods) || len(p.Status.Drains) > 0 {
 		return fmt.Errorf("the status is not at rest: %+v", p.Status)
 	}
-	return condition(drainv1alpha1.ConditionDraining, metav1.ConditionFalse, "NoDrain")(p.Status)
+	return testenv.Condition(drainv1alpha1.ConditionDraining, metav1.ConditionFalse, "NoDrain")(p.Status)
 }
 
 // Every change of a policy ends as if the policy had been made so.
 func policyChanged(t *testing.T, cp *testkit.ControlPlane) {
 	t.Helper()
-	fake := kafkatest.Start(t, scripted("changed"))
+	fake := kafkatest.Start(t, testenv.Script("changed"))
 	ready := func(status string) func(*unstructured.Unstructured) error {
 		return func(o *unstructured.Unstructured) error {
 			conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")

@@ -12,26 +12,26 @@ import (
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/decide"
 )
 
-// departures remember whose leaving was asked for, by name: kubectl drain goes on evicting by name, and would have the replacement
+// recentEvictions remember whose leaving was asked for, by name: kubectl drain goes on evicting by name, and would have the replacement
 // rolled on its new node, and the one after that.
-type departures struct {
+type recentEvictions struct {
 	now func() time.Time
 	mu  sync.Mutex
-	of  map[string]departure
+	of  map[string]recentEviction
 }
 
-type departure struct {
+type recentEviction struct {
 	uid  types.UID
 	node string
 	at   time.Time
 }
 
-func newDepartures(now func() time.Time) *departures {
-	return &departures{now: now, of: map[string]departure{}}
+func newRecentEvictions(now func() time.Time) *recentEvictions {
+	return &recentEvictions{now: now, of: map[string]recentEviction{}}
 }
 
 // asked notes that the pod was told to leave, or has left.
-func (d *departures) asked(namespace, name, node string, uid types.UID) {
+func (d *recentEvictions) asked(namespace, name, node string, uid types.UID) {
 	now := d.now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -40,11 +40,11 @@ func (d *departures) asked(namespace, name, node string, uid types.UID) {
 			delete(d.of, key)
 		}
 	}
-	d.of[namespace+"/"+name] = departure{uid: uid, node: node, at: now}
+	d.of[namespace+"/"+name] = recentEviction{uid: uid, node: node, at: now}
 }
 
 // replaced tells whether another pod of that name was told to leave of late, and what node.
-func (d *departures) replaced(namespace, name string, uid types.UID) (node string, replaced bool) {
+func (d *recentEvictions) replaced(namespace, name string, uid types.UID) (node string, replaced bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	left, known := d.of[namespace+"/"+name]
@@ -52,7 +52,7 @@ func (d *departures) replaced(namespace, name string, uid types.UID) (node strin
 }
 
 // handler notes pods that leave with the annotations of a drain: that way every replica knows, whichever was asked.
-func (d *departures) handler() cache.ResourceEventHandler {
+func (d *recentEvictions) handler() cache.ResourceEventHandler {
 	left := func(object any) {
 		if gone, ok := object.(cache.DeletedFinalStateUnknown); ok {
 			object = gone.Obj
