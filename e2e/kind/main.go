@@ -1,4 +1,4 @@
-// Command kind runs the end-to-end suites on a kind cluster that it makes, and tells what each has proved.
+// Command kind creates a kind cluster, runs the end-to-end suites on it and prints the result of every check.
 package main
 
 import (
@@ -26,11 +26,11 @@ import (
 	"github.com/weir-dev/weir/pkg/testkit/binaries"
 )
 
-// services are those whose images the suites use.
+// services lists the services whose images the suites use.
 var services = []string{"connect-scheduler", "connect-runner", "drain-cleaner"}
 
-// ours are the images that go into the cluster; deploy/ names the latest release, which is what was just built.
-var ours = []string{
+// loaded lists the images that are loaded into the cluster. The manifests in deploy/ use the tag latest, which is the tree's build here.
+var loaded = []string{
 	"ghcr.io/weir-dev/connect-scheduler:latest", "ghcr.io/weir-dev/drain-cleaner:latest", "ghcr.io/weir-dev/connect-runner:latest",
 	"weir.local/connect:e2e", "weir.local/plugin:e2e", "weir.local/kafka:e2e", "weir.local/load:e2e",
 }
@@ -38,9 +38,9 @@ var ours = []string{
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	chosen := flag.String("suite", "", "suites to run, separated by commas; all where it is empty")
-	clean := flag.Bool("clean", false, "delete a cluster that was kept, and end")
-	up := flag.Bool("up", false, "make the cluster, load the images, and end; with E2E_KEEP=1")
+	chosen := flag.String("suite", "", "comma-separated names of suites to run; empty runs all")
+	clean := flag.Bool("clean", false, "delete a cluster kept by E2E_KEEP=1 and exit")
+	up := flag.Bool("up", false, "create the cluster, load the images and exit; use with E2E_KEEP=1")
 	flag.Parse()
 	name := os.Getenv("E2E_CLUSTER")
 	if name == "" {
@@ -67,11 +67,11 @@ func run(ctx context.Context, name, chosen string, clean, up bool) error {
 	if clean {
 		return c.Delete()
 	}
-	// Who the suites are is known before there is a cluster: a wrong name shows at once.
+	// An unknown suite name fails before the cluster is created.
 	if _, err := choose(suites.All(nil, nil), chosen); err != nil {
 		return err
 	}
-	say := func(format string, args ...any) {
+	logf := func(format string, args ...any) {
 		fmt.Printf("e2e %6.1fs  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
 	}
 	if err := script(ctx, root, os.Stderr, "scripts/images/docker", "up"); err != nil {
@@ -80,7 +80,7 @@ func run(ctx context.Context, name, chosen string, clean, up bool) error {
 	if err := c.Preflight(ctx); err != nil {
 		return err
 	}
-	say("images")
+	logf("images")
 	if err := images(ctx, root); err != nil {
 		return err
 	}
@@ -92,43 +92,44 @@ func run(ctx context.Context, name, chosen string, clean, up bool) error {
 	if err != nil {
 		return err
 	}
-	say("cluster %s of %s", name, node)
+	logf("cluster %s of %s", name, node)
 	artifacts := filepath.Join(root, "e2e", "artifacts")
 	if err := os.RemoveAll(artifacts); err != nil {
 		return err
 	}
 	if err := c.Create(ctx, node); err != nil {
 		c.Logs(filepath.Join(artifacts, "cluster", "nodes"))
-		fmt.Fprintln(os.Stderr, "e2e: the nodes' logs are in e2e/artifacts/cluster")
+		fmt.Fprintln(os.Stderr, "e2e: the node logs are in e2e/artifacts/cluster")
 		return errors.Join(err, c.Delete())
 	}
-	say("loading images")
-	if err = c.Load(ctx, ours...); err == nil && !up {
-		err = work(ctx, c, programs.Path(binaries.Kubectl), root, artifacts, chosen, say)
+	logf("loading images")
+	if err = c.Load(ctx, loaded...); err == nil && !up {
+		err = runSuites(ctx, c, programs.Path(binaries.Kubectl), root, artifacts, chosen, logf)
 	}
 	err = errors.Join(err, c.Delete())
-	say("done")
+	logf("done")
 	return err
 }
 
-func work(ctx context.Context, c *cluster.Cluster, kubectl, root, artifacts, chosen string, say func(string, ...any)) error {
-	w, err := env.New(c.Kubeconfig(), kubectl, root)
+func runSuites(ctx context.Context, c *cluster.Cluster, kubectl, root, artifacts, chosen string, logf func(string, ...any)) error {
+	e, err := env.New(c.Kubeconfig(), kubectl, root)
 	if err != nil {
 		return err
 	}
-	some, err := choose(suites.All(w, c), chosen)
+	selected, err := choose(suites.All(e, c), chosen)
 	if err != nil {
 		return err
 	}
-	say("suites")
-	return suite.Run(ctx, os.Stdout, some, func(ctx context.Context, s suite.Suite) {
+	logf("suites")
+	return suite.Run(ctx, os.Stdout, selected, func(ctx context.Context, s suite.Suite) {
 		dir := filepath.Join(artifacts, s.Name)
-		w.Dump(ctx, dir)
+		e.Dump(ctx, dir)
 		c.Logs(filepath.Join(dir, "nodes"))
 		fmt.Printf("objects, events and logs are in e2e/artifacts/%s\n", s.Name)
 	})
 }
 
+// choose returns the suites with the given comma-separated names, or all suites for "".
 func choose(all []suite.Suite, names string) ([]suite.Suite, error) {
 	if names == "" {
 		return all, nil
@@ -141,14 +142,14 @@ func choose(all []suite.Suite, names string) ([]suite.Suite, error) {
 	for name := range strings.SplitSeq(names, ",") {
 		i := slices.Index(known, name)
 		if i < 0 {
-			return nil, fmt.Errorf("there is no suite %q; there are: %s", name, strings.Join(known, ", "))
+			return nil, fmt.Errorf("unknown suite %q; the suites are: %s", name, strings.Join(known, ", "))
 		}
 		chosen = append(chosen, all[i])
 	}
 	return chosen, nil
 }
 
-// images builds all images that go into the cluster; E2E_BUILD=false takes those of the services that were built before.
+// images builds all images for the cluster. E2E_BUILD=false uses the existing images of the services.
 func images(ctx context.Context, root string) error {
 	if os.Getenv("E2E_BUILD") != "false" {
 		if err := script(ctx, root, os.Stdout, "scripts/images/build", services...); err != nil {
@@ -156,32 +157,34 @@ func images(ctx context.Context, root string) error {
 		}
 	}
 	for _, service := range services {
-		if err := script(ctx, root, os.Stderr, "docker", "tag", "ghcr.io/weir-dev/"+service+":dev", "ghcr.io/weir-dev/"+service+":latest"); err != nil {
+		image := "ghcr.io/weir-dev/" + service
+		if err := script(ctx, root, os.Stderr, "docker", "tag", image+":dev", image+":latest"); err != nil {
 			return err
 		}
 	}
 	return script(ctx, root, os.Stdout, "e2e/kind/images/build")
 }
 
-// nodeImage is the image of WEIR_NODE_IMAGE, or kind's own, or where that cannot be pulled one that is built here.
+// nodeImage returns WEIR_NODE_IMAGE, or kind's default image, or a locally built image if the default cannot be pulled.
 func nodeImage(ctx context.Context, root string) (string, error) {
 	if image := os.Getenv("WEIR_NODE_IMAGE"); image != "" {
 		return image, nil
 	}
 	quiet := &bytes.Buffer{}
-	if script(ctx, root, quiet, "docker", "image", "inspect", defaults.Image) == nil || script(ctx, root, quiet, "docker", "pull", "-q", defaults.Image) == nil {
+	if script(ctx, root, quiet, "docker", "image", "inspect", defaults.Image) == nil ||
+		script(ctx, root, quiet, "docker", "pull", "-q", defaults.Image) == nil {
 		return defaults.Image, nil
 	}
 	built := exec.CommandContext(ctx, filepath.Join(root, "e2e", "node-image", "build"))
 	built.Stderr = os.Stderr
 	out, err := built.Output()
 	if err != nil {
-		return "", fmt.Errorf("build a node image, because %s cannot be pulled: %w", defaults.Image, err)
+		return "", fmt.Errorf("%s cannot be pulled; build a node image: %w", defaults.Image, err)
 	}
 	return strings.TrimSpace(string(out)), nil
 }
 
-// script runs a program in the root of the repository; both its outputs go to out.
+// script runs a program in the root directory of the repository. A path with a slash is relative to the root.
 func script(ctx context.Context, root string, out io.Writer, name string, args ...string) error {
 	if strings.Contains(name, "/") {
 		name = filepath.Join(root, name)

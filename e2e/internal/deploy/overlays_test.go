@@ -25,7 +25,7 @@ const system = "weir-system"
 
 var deploy = filepath.Join("..", "..", "..", "deploy")
 
-func TestEveryOverlayIsTakenAndRuns(t *testing.T) {
+func TestEveryOverlayAppliesAndBecomesAvailable(t *testing.T) {
 	t.Parallel()
 	overlays, err := filepath.Glob(filepath.Join(deploy, "overlays", "*", "kustomization.yaml"))
 	require.NoError(t, err)
@@ -33,13 +33,13 @@ func TestEveryOverlayIsTakenAndRuns(t *testing.T) {
 	for _, overlay := range overlays {
 		dir := filepath.Dir(overlay)
 		t.Run(filepath.Base(dir), func(t *testing.T) {
-			// Each brings the same namespace, and so needs a control plane of its own.
-			runs(t, controlPlane(t), dir)
+			// All overlays use the same namespace: each needs its own control plane.
+			applyAndWait(t, controlPlane(t), dir)
 		})
 	}
 }
 
-func TestThePodMonitorsGoWithABase(t *testing.T) {
+func TestPodMonitorComponentWorksWithABase(t *testing.T) {
 	t.Parallel()
 	cp := controlPlane(t)
 	dir := t.TempDir()
@@ -52,7 +52,7 @@ func TestThePodMonitorsGoWithABase(t *testing.T) {
 			0o600,
 		),
 	)
-	runs(t, cp, dir)
+	applyAndWait(t, cp, dir)
 	monitors, err := cp.Kubectl(t.Context(), "get", "podmonitors", "-n", system, "-o", "name")
 	require.NoError(t, err)
 	assert.Equal(
@@ -62,7 +62,7 @@ func TestThePodMonitorsGoWithABase(t *testing.T) {
 	)
 }
 
-// controlPlane is one that knows the kinds of the Prometheus operator and of cert-manager as those define them.
+// controlPlane returns a control plane with the CRDs of the Prometheus operator and cert-manager.
 func controlPlane(t *testing.T) *testkit.ControlPlane {
 	t.Helper()
 	cp := testkit.New(t)
@@ -84,7 +84,7 @@ func controlPlane(t *testing.T) *testkit.ControlPlane {
 	return cp
 }
 
-// module downloads a Go module, and says where its files are.
+// module downloads a Go module and returns its directory.
 func module(t *testing.T, version string) string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", version).Output()
@@ -94,8 +94,8 @@ func module(t *testing.T, version string) string {
 	return download.Dir
 }
 
-// runs applies a directory as users do, and waits until all its Deployments have all their replicas.
-func runs(t *testing.T, cp *testkit.ControlPlane, dir string) {
+// applyAndWait applies a directory with kubectl and waits until all Deployments are available.
+func applyAndWait(t *testing.T, cp *testkit.ControlPlane, dir string) {
 	t.Helper()
 	_, err := cp.Kubectl(t.Context(), "apply", "-k", dir)
 	require.NoError(t, err)
@@ -105,7 +105,7 @@ func runs(t *testing.T, cp *testkit.ControlPlane, dir string) {
 			return err
 		}
 		if len(deployments.Items) == 0 {
-			return fmt.Errorf("there is no Deployment in %s", system)
+			return fmt.Errorf("namespace %s has no Deployment", system)
 		}
 		for _, d := range deployments.Items {
 			if d.Status.AvailableReplicas != *d.Spec.Replicas {

@@ -1,4 +1,4 @@
-// Command load runs in a pod of a suite and deals with Kafka for it: it produces numbered records, and counts what a topic holds.
+// Command load is the Kafka client of the suites. It runs in a pod, produces numbered records and counts the records of a topic.
 package main
 
 import (
@@ -20,24 +20,24 @@ import (
 )
 
 type options struct {
-	brokers []string
-	topic   string
-	rate    int
-	parts   int32
-	copies  int16
-	minISR  int
+	brokers    []string
+	topic      string
+	rate       int
+	partitions int32
+	replicas   int16
+	minISR     int
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var o options
-	pflag.StringSliceVar(&o.brokers, "brokers", []string{"kafka:9092"}, "brokers to start from")
-	pflag.StringVar(&o.topic, "topic", "", "topic to count, make or produce to")
-	pflag.IntVar(&o.rate, "rate", 100, "records a second")
-	pflag.Int32Var(&o.parts, "partitions", 3, "partitions of a topic that is made")
-	pflag.Int16Var(&o.copies, "replicas", 1, "replicas of a topic that is made")
-	pflag.IntVar(&o.minISR, "min-isr", 1, "min.insync.replicas of a topic that is made")
+	pflag.StringSliceVar(&o.brokers, "brokers", []string{"kafka:9092"}, "bootstrap brokers")
+	pflag.StringVar(&o.topic, "topic", "", "topic")
+	pflag.IntVar(&o.rate, "rate", 100, "records per second")
+	pflag.Int32Var(&o.partitions, "partitions", 3, "partitions of a new topic")
+	pflag.Int16Var(&o.replicas, "replicas", 1, "replicas of a new topic")
+	pflag.IntVar(&o.minISR, "min-isr", 1, "min.insync.replicas of a new topic")
 	pflag.Parse()
 	if err := run(ctx, pflag.Arg(0), o); err != nil {
 		fmt.Fprintln(os.Stderr, "load:", err)
@@ -45,13 +45,14 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, verb string, o options) error {
-	switch verb {
+// run runs a command. "wait" keeps the pod running for kubectl exec.
+func run(ctx context.Context, command string, o options) error {
+	switch command {
 	case "wait":
 		<-ctx.Done()
 		return nil
 	case "topic":
-		return makeTopic(ctx, o)
+		return createTopic(ctx, o)
 	case "count":
 		return count(ctx, o)
 	case "produce":
@@ -61,25 +62,27 @@ func run(ctx context.Context, verb string, o options) error {
 	case "synced":
 		return synced(ctx, o)
 	default:
-		return fmt.Errorf("%q is none of wait, topic, count, produce, health, synced", verb)
+		return fmt.Errorf("unknown command %q; the commands are wait, topic, count, produce, read, health, synced", command)
 	}
 }
 
-func makeTopic(ctx context.Context, o options) error {
+// createTopic creates a topic unless it exists.
+func createTopic(ctx context.Context, o options) error {
 	client, err := kgo.NewClient(kgo.SeedBrokers(o.brokers...))
 	if err != nil {
 		return err
 	}
 	defer client.Close()
 	minISR := strconv.Itoa(o.minISR)
-	_, err = kadm.NewClient(client).CreateTopic(ctx, o.parts, o.copies, map[string]*string{"min.insync.replicas": &minISR}, o.topic)
+	configs := map[string]*string{"min.insync.replicas": &minISR}
+	_, err = kadm.NewClient(client).CreateTopic(ctx, o.partitions, o.replicas, configs, o.topic)
 	if errors.Is(err, kerr.TopicAlreadyExists) {
 		return nil
 	}
 	return err
 }
 
-// tally is read by the suites: see env.Tally.
+// tally is the output of count. The suites decode it as env.Tally.
 type tally struct {
 	Records  int64            `json:"records"`
 	Distinct int64            `json:"distinct"`
@@ -88,7 +91,7 @@ type tally struct {
 	PerKey   map[string]int64 `json:"perKey"`
 }
 
-// count reads a topic from its beginning to where it ends now. Values are KEY-NUMBER.
+// count reads a topic from the beginning to its current end. Values have the format KEY-NUMBER.
 func count(ctx context.Context, o options) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()

@@ -12,11 +12,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// produce writes p-0, p-1, … with acks=all until it is told to stop, and says each second how many were acknowledged.
+// produce writes p-0, p-1, … with acks=all until the context ends. Each second it prints the number of acknowledged records.
 func produce(ctx context.Context, o options) error {
 	client, err := kgo.NewClient(kgo.SeedBrokers(o.brokers...), kgo.DefaultProduceTopic(o.topic), kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.RecordPartitioner(kgo.RoundRobinPartitioner()), kgo.RecordDeliveryTimeout(2*time.Minute),
-		kgo.UnknownTopicRetries(-1)) // the topic is made while this starts
+		kgo.UnknownTopicRetries(-1)) // the topic is created while this starts
 	if err != nil {
 		return err
 	}
@@ -26,17 +26,17 @@ func produce(ctx context.Context, o options) error {
 	defer tick.Stop()
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
-	say := func() { fmt.Printf("{\"acknowledged\":%d,\"refused\":%d}\n", acknowledged.Load(), refused.Load()) }
+	report := func() { fmt.Printf("{\"acknowledged\":%d,\"refused\":%d}\n", acknowledged.Load(), refused.Load()) }
 	for n := 0; ; {
 		select {
 		case <-ctx.Done():
 			flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
 			defer cancel()
 			err := client.Flush(flush)
-			say()
+			report()
 			return err
 		case <-second.C:
-			say()
+			report()
 		case <-tick.C:
 			client.Produce(context.WithoutCancel(ctx), &kgo.Record{Value: fmt.Appendf(nil, "p-%d", n)}, func(_ *kgo.Record, err error) {
 				if err != nil {
@@ -50,7 +50,8 @@ func produce(ctx context.Context, o options) error {
 	}
 }
 
-// health says once a second how many partitions are without a leader, or have fewer replicas in sync than they need.
+// health prints each second the number of observed partitions without a leader and with fewer in-sync replicas than
+// min.insync.replicas, summed over all observations.
 func health(ctx context.Context, o options) error {
 	client, err := kgo.NewClient(kgo.SeedBrokers(o.brokers...))
 	if err != nil {
@@ -58,13 +59,13 @@ func health(ctx context.Context, o options) error {
 	}
 	defer client.Close()
 	admin := kadm.NewClient(client)
-	var looked, offline, under int
+	var observations, offline, under int
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
 	for {
 		topics, err := admin.ListTopics(ctx, o.topic)
 		if err == nil && len(topics[o.topic].Partitions) > 0 {
-			looked++
+			observations++
 			for _, p := range topics[o.topic].Partitions {
 				if p.Leader < 0 || p.Err != nil {
 					offline++
@@ -74,7 +75,7 @@ func health(ctx context.Context, o options) error {
 				}
 			}
 		}
-		if err := json.NewEncoder(os.Stdout).Encode(map[string]int{"looked": looked, "offline": offline, "underMinISR": under}); err != nil {
+		if err := json.NewEncoder(os.Stdout).Encode(map[string]int{"observations": observations, "offline": offline, "underMinISR": under}); err != nil {
 			return err
 		}
 		select {
@@ -85,7 +86,7 @@ func health(ctx context.Context, o options) error {
 	}
 }
 
-// synced succeeds when every partition of a topic has all its replicas in sync.
+// synced returns nil when all replicas of a topic are in sync.
 func synced(ctx context.Context, o options) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -99,7 +100,7 @@ func synced(ctx context.Context, o options) error {
 		return err
 	}
 	if len(topics[o.topic].Partitions) == 0 {
-		return fmt.Errorf("there is no topic %s", o.topic)
+		return fmt.Errorf("topic %s does not exist", o.topic)
 	}
 	for _, p := range topics[o.topic].Partitions {
 		if p.Err != nil || len(p.ISR) < len(p.Replicas) {

@@ -1,5 +1,5 @@
-// Command routes is the pod network of a node: it writes the CNI configuration for the node's own range of pod addresses, and
-// keeps one route for the range of every other node.
+// Command routes is the pod network of a node. It writes the CNI configuration for the pod CIDR of its node and keeps one route for
+// the pod CIDR of every other node.
 package main
 
 import (
@@ -23,7 +23,8 @@ import (
 const configFile = "/etc/cni/net.d/10-weir.conflist"
 
 const configuration = `{"cniVersion": "1.0.0", "name": "weir", "plugins": [
-  {"type": "ptp", "mtu": 1500, "ipam": {"type": "host-local", "dataDir": "/run/cni-ipam-state", "ranges": [[{"subnet": %q}]], "routes": [{"dst": "0.0.0.0/0"}]}},
+  {"type": "ptp", "mtu": 1500, "ipam": {"type": "host-local", "dataDir": "/run/cni-ipam-state",
+    "ranges": [[{"subnet": %q}]], "routes": [{"dst": "0.0.0.0/0"}]}},
   {"type": "portmap", "capabilities": {"portMappings": true}}
 ]}
 `
@@ -47,12 +48,12 @@ func run(ctx context.Context, self string) error {
 		return err
 	}
 	failed := make(chan error, 1)
-	seen := func(object any) {
+	sync := func(object any) {
 		node, ok := object.(*corev1.Node)
 		if !ok {
 			return
 		}
-		if err := follow(ctx, node, node.Name == self); err != nil {
+		if err := apply(ctx, node, node.Name == self); err != nil {
 			select {
 			case failed <- fmt.Errorf("node %s: %w", node.Name, err):
 			default:
@@ -61,8 +62,8 @@ func run(ctx context.Context, self string) error {
 	}
 	factory := informers.NewSharedInformerFactory(client, 0)
 	_, err = factory.Core().V1().Nodes().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    seen,
-		UpdateFunc: func(_, object any) { seen(object) },
+		AddFunc:    sync,
+		UpdateFunc: func(_, object any) { sync(object) },
 	})
 	if err != nil {
 		return err
@@ -76,14 +77,14 @@ func run(ctx context.Context, self string) error {
 	}
 }
 
-// follow makes the pods of a node reachable from this one.
-func follow(ctx context.Context, node *corev1.Node, own bool) error {
+// apply makes the pods of a node reachable from this node.
+func apply(ctx context.Context, node *corev1.Node, own bool) error {
 	pods, err := netip.ParsePrefix(node.Spec.PodCIDR)
 	if err != nil {
-		return nil //nolint:nilerr // it has no range yet; its next update will have one
+		return nil //nolint:nilerr // no pod CIDR yet: a later update has one
 	}
 	if own {
-		return writeWhole(configFile, fmt.Sprintf(configuration, pods))
+		return writeAtomically(configFile, fmt.Sprintf(configuration, pods))
 	}
 	for _, address := range node.Status.Addresses {
 		if address.Type != corev1.NodeInternalIP {
@@ -98,8 +99,8 @@ func follow(ctx context.Context, node *corev1.Node, own bool) error {
 	return nil
 }
 
-// writeWhole writes a file that nobody sees half written, unless it is there already.
-func writeWhole(name, content string) error {
+// writeAtomically replaces a file by renaming, unless it already has the content.
+func writeAtomically(name, content string) error {
 	if old, err := os.ReadFile(name); err == nil && string(old) == content {
 		return nil
 	}

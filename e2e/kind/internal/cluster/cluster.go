@@ -1,4 +1,4 @@
-// Package cluster is a kind cluster of one control plane and three workers, made for the suites and gone with them.
+// Package cluster creates a kind cluster with one control plane node and three workers, and deletes it after the suites.
 package cluster
 
 import (
@@ -21,7 +21,7 @@ import (
 	"sigs.k8s.io/kind/pkg/cmd"
 )
 
-// Shared is the directory of the host that every node has, at the same path.
+// Shared is the path in every node of a directory of the host that all nodes share.
 const Shared = "/var/weir-shared"
 
 const workers = 3
@@ -29,26 +29,26 @@ const workers = 3
 // Cluster is a kind cluster.
 type Cluster struct {
 	Name string
-	// Dir holds its kubeconfig and the shared directory.
+	// Dir contains the kubeconfig and the shared directory.
 	Dir string
-	// Used is set for a cluster that was kept: what runs there is of images that may since have been built anew.
-	Used bool
+	// Reused is set for a cluster kept from an earlier run. Its pods may run older images.
+	Reused bool
 
 	keep     bool
 	out      io.Writer
 	provider *cluster.Provider
 }
 
-// New describes a cluster that is not there yet; with keep it stays, and one that was kept is used again.
+// New returns a cluster that does not exist yet. With keep, Create reuses an existing cluster and Delete does nothing.
 func New(name, dir string, keep bool, out io.Writer) *Cluster {
 	return &Cluster{Name: name, Dir: dir, keep: keep, out: out,
 		provider: cluster.NewProvider(cluster.ProviderWithDocker(), cluster.ProviderWithLogger(cmd.NewLogger()))}
 }
 
-// Kubeconfig is the path of an administrator's kubeconfig.
+// Kubeconfig returns the path of a cluster-admin kubeconfig.
 func (c *Cluster) Kubeconfig() string { return filepath.Join(c.Dir, "kubeconfig") }
 
-// Create makes the cluster of an image, and waits until its nodes are ready; one that was kept is used as it is.
+// Create creates the cluster from a node image and waits until its nodes are Ready. It uses a kept cluster unchanged.
 func (c *Cluster) Create(ctx context.Context, image string) error {
 	names, err := c.provider.List()
 	if err != nil {
@@ -58,13 +58,13 @@ func (c *Cluster) Create(ctx context.Context, image string) error {
 	if err := os.MkdirAll(shared, 0o777); err != nil {
 		return err
 	}
-	// Whoever the pods run as, they may write there.
-	if err := os.Chmod(shared, 0o1777); err != nil { //nolint:gosec // a directory for tests
+	// Pods of any user ID write to this directory.
+	if err := os.Chmod(shared, 0o1777); err != nil { //nolint:gosec // test data
 		return err
 	}
 	if slices.Contains(names, c.Name) {
 		fmt.Fprintf(c.out, "using the kept cluster %s\n", c.Name)
-		c.Used = true
+		c.Reused = true
 		return c.provider.ExportKubeConfig(c.Name, c.Kubeconfig(), false)
 	}
 	config, err := configuration(ctx, shared)
@@ -80,6 +80,7 @@ func (c *Cluster) Create(ctx context.Context, image string) error {
 	return nil
 }
 
+// configuration returns the kind configuration: the nodes and their shared directory.
 func configuration(ctx context.Context, shared string) (*v1alpha4.Cluster, error) {
 	version, err := docker(ctx, "info", "--format", "{{.CgroupVersion}}")
 	if err != nil {
@@ -87,7 +88,7 @@ func configuration(ctx context.Context, shared string) (*v1alpha4.Cluster, error
 	}
 	config := &v1alpha4.Cluster{TypeMeta: v1alpha4.TypeMeta{Kind: "Cluster", APIVersion: "kind.x-k8s.io/v1alpha4"}}
 	if version == "1" {
-		// The kubelet refuses version 1 by itself since Kubernetes 1.35.
+		// Since Kubernetes 1.35 the kubelet refuses cgroup v1 by default.
 		config.KubeadmConfigPatches = []string{"kind: KubeletConfiguration\nfailCgroupV1: false\n"}
 	}
 	mount := v1alpha4.Mount{HostPath: shared, ContainerPath: Shared}
@@ -99,48 +100,53 @@ func configuration(ctx context.Context, shared string) (*v1alpha4.Cluster, error
 	return config, nil
 }
 
-// explain adds what to do to errors that are known.
+const (
+	portInUse = "another program uses a port of the cluster; stop it or try again (the port is random)"
+	noSystemd = "systemd does not start in the node; Docker needs writable cgroups; see docker logs of the node"
+)
+
+// explain adds advice to known errors of kind.
 func explain(err error) error {
 	text := err.Error()
-	for words, advice := range map[string]string{
-		"port is already allocated":   "another program listens on a port that the cluster needs: stop it, or try again, as the port is chosen anew",
-		"address already in use":      "another program listens on a port that the cluster needs: stop it, or try again, as the port is chosen anew",
-		"no space left on device":     "docker system prune makes room",
-		"Multi-User System":           "the node's systemd does not start: Docker needs cgroups that it may write to; docker logs of the node says more",
-		"CAP_SYS_RESOURCE":            "the daemon lacks a capability: stop it and let scripts/images/docker up start one that does without",
-		"could not find a log line":   "the node's systemd does not start: Docker needs cgroups that it may write to; docker logs of the node says more",
-		"failed to create network":    "Docker may not make networks: it needs iptables and NET_ADMIN",
-		"could not find an available": "Docker has no address range left for a network: docker network prune",
+	for pattern, advice := range map[string]string{
+		"port is already allocated":   portInUse,
+		"address already in use":      portInUse,
+		"no space left on device":     "free disk space, for example with docker system prune",
+		"Multi-User System":           noSystemd,
+		"could not find a log line":   noSystemd,
+		"CAP_SYS_RESOURCE":            "the Docker daemon lacks this capability; stop it and run scripts/images/docker up",
+		"failed to create network":    "the Docker daemon cannot create networks; it needs iptables and NET_ADMIN",
+		"could not find an available": "Docker has no free address range; run docker network prune",
 	} {
-		if strings.Contains(text, words) {
+		if strings.Contains(text, pattern) {
 			return fmt.Errorf("create the cluster: %w (%s)", err, advice)
 		}
 	}
 	return fmt.Errorf("create the cluster: %w", err)
 }
 
-// Delete removes the cluster and what it left on the host, unless it is to be kept.
+// Delete deletes the cluster and its directory on the host. It does nothing if the cluster is kept.
 func (c *Cluster) Delete() error {
 	if c.keep {
-		fmt.Fprintf(c.out, "cluster %s stays: export KUBECONFIG=%s; make e2e-clean deletes it\n", c.Name, c.Kubeconfig())
+		fmt.Fprintf(c.out, "keeping cluster %s: export KUBECONFIG=%s; make e2e-clean deletes it\n", c.Name, c.Kubeconfig())
 		return nil
 	}
 	return errors.Join(c.provider.Delete(c.Name, c.Kubeconfig()), os.RemoveAll(c.Dir))
 }
 
-// SharedDir makes a directory of the host that all nodes have and everybody may write; what it returns is its path in the nodes.
+// SharedDir creates an empty directory that all nodes share and all users can write. It returns the path in the nodes.
 func (c *Cluster) SharedDir(name string) (string, error) {
 	dir := filepath.Join(c.Dir, "shared", name)
 	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o777)); err != nil {
 		return "", err
 	}
-	return path.Join(Shared, name), os.Chmod(dir, 0o1777) //nolint:gosec // whoever the pods run as, they may write there
+	return path.Join(Shared, name), os.Chmod(dir, 0o1777) //nolint:gosec // pods of any user ID write to it
 }
 
-// Logs collects what the nodes have logged; what cannot be had is left out.
+// Logs writes the logs of the nodes to a directory. It ignores errors.
 func (c *Cluster) Logs(dir string) { _ = c.provider.CollectLogs(c.Name, dir) }
 
-// Load brings images of the host's Docker to the workers, all at once so that layers they share go once.
+// Load copies images from the host's Docker to the workers in one archive, so that shared layers are copied once.
 func (c *Cluster) Load(ctx context.Context, images ...string) error {
 	archive := filepath.Join(c.Dir, "images.tar")
 	defer os.Remove(archive)
@@ -171,13 +177,13 @@ func load(node nodes.Node, archive string) error {
 	return nil
 }
 
-// Stop ends a node as a loss of power would.
+// Stop kills a node, as a power failure does.
 func (c *Cluster) Stop(ctx context.Context, node string) error {
 	_, err := docker(ctx, "kill", node)
 	return err
 }
 
-// Start starts a node that was stopped.
+// Start starts a stopped node.
 func (c *Cluster) Start(ctx context.Context, node string) error {
 	_, err := docker(ctx, "start", node)
 	return err

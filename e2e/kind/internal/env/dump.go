@@ -10,10 +10,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// dumped are the kinds that explain a failure; Secrets are left out.
-const dumped = "nodes,persistentvolumes,pods,services,configmaps,persistentvolumeclaims,statefulsets,deployments,daemonsets,jobs,poddisruptionbudgets,leases"
+// dumped lists the kinds that help to explain a failure. Secrets are not dumped.
+const dumped = "nodes,persistentvolumes,pods,services,configmaps,persistentvolumeclaims,statefulsets,deployments,daemonsets," +
+	"jobs,poddisruptionbudgets,leases"
 
-// Dump writes objects, events and the logs of all pods into a directory; what cannot be had is left out.
+// Dump writes objects, events and the logs of all pods to a directory. It ignores errors.
 func (e *Env) Dump(ctx context.Context, dir string) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()

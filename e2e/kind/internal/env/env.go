@@ -1,4 +1,4 @@
-// Package env is what a suite sees of a cluster: clients, kubectl, and a namespace of its own.
+// Package env gives suites access to the cluster: typed clients, kubectl and common wait conditions.
 package env
 
 import (
@@ -24,17 +24,17 @@ import (
 	"github.com/weir-dev/weir/pkg/testkit"
 )
 
-// Env is a cluster as its users see it.
+// Env gives access to a cluster as cluster administrator.
 type Env struct {
 	Kube kubernetes.Interface
 	Weir versioned.Interface
-	// Root is the directory of the repository.
+	// Root is the root directory of the repository.
 	Root       string
 	kubectl    string
 	kubeconfig string
 }
 
-// New makes the clients; kubectl is the path of the program.
+// New creates the clients. kubectl is the path of the program.
 func New(kubeconfig, kubectl, root string) (*Env, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
@@ -52,76 +52,79 @@ func New(kubeconfig, kubectl, root string) (*Env, error) {
 	return &Env{kube, weir, root, kubectl, kubeconfig}, nil
 }
 
-// Kubectl runs kubectl in the root of the repository.
+// Kubectl runs kubectl in the root directory of the repository and returns its standard output.
 func (e *Env) Kubectl(ctx context.Context, args ...string) (string, error) {
-	return e.pipe(ctx, "", args...)
+	return e.kubectlWithInput(ctx, "", args...)
 }
 
 // Apply applies a YAML stream to a namespace.
 func (e *Env) Apply(ctx context.Context, namespace, stream string) error {
-	_, err := e.pipe(ctx, stream, "apply", "--server-side", "-n", namespace, "-f", "-")
+	_, err := e.kubectlWithInput(ctx, stream, "apply", "--server-side", "-n", namespace, "-f", "-")
 	return err
 }
 
-// ApplyFile applies a file of this module's manifests to a namespace, with words replaced.
+// ApplyFile applies a file in e2e/kind/manifests to a namespace. replacements are pairs of placeholder and value.
 func (e *Env) ApplyFile(ctx context.Context, namespace, file string, replacements ...string) error {
 	data, err := os.ReadFile(filepath.Join(e.Root, "e2e", "kind", "manifests", file))
 	if err != nil {
 		return err
 	}
 	if err := e.Apply(ctx, namespace, strings.NewReplacer(replacements...).Replace(string(data))); err != nil {
-		return fmt.Errorf("%s: %w", file, err)
+		return fmt.Errorf("apply %s: %w", file, err)
 	}
 	return nil
 }
 
-func (e *Env) pipe(ctx context.Context, input string, args ...string) (string, error) {
+func (e *Env) kubectlWithInput(ctx context.Context, input string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, e.kubectl, args...)
 	cmd.Dir = e.Root
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+e.kubeconfig)
 	cmd.Stdin = strings.NewReader(input)
-	var out, problem bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &problem
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		return out.String(), fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(problem.String()))
+		return stdout.String(), fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))
 	}
-	return out.String(), nil
+	return stdout.String(), nil
 }
 
-// Namespace makes a namespace anew.
+// Namespace deletes a namespace if it exists and creates it. Pods must meet the Pod Security level baseline.
 func (e *Env) Namespace(ctx context.Context, name string) error {
-	spaces := e.Kube.CoreV1().Namespaces()
-	if err := spaces.Delete(ctx, name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+	namespaces := e.Kube.CoreV1().Namespaces()
+	if err := namespaces.Delete(ctx, name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
 		return err
 	}
-	return Until(ctx, "a fresh namespace "+name, func(ctx context.Context) error {
-		_, err := spaces.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{
-			"pod-security.kubernetes.io/enforce": "baseline"}}}, metav1.CreateOptions{})
+	return Until(ctx, "new namespace "+name, func(ctx context.Context) error {
+		labels := map[string]string{"pod-security.kubernetes.io/enforce": "baseline"}
+		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}
+		_, err := namespaces.Create(ctx, namespace, metav1.CreateOptions{})
 		return err
 	})
 }
 
-// Until waits for a condition, which costs a request, until the context ends.
+// Until calls the condition every 500 ms until it returns nil or the context ends. what completes the error "wait for ...".
 func Until(ctx context.Context, what string, condition func(context.Context) error) error {
 	return testkit.PollEvery(ctx, 500*time.Millisecond, what, condition)
 }
 
-// Available waits until a Deployment has all its replicas.
+// Available waits until all replicas of a Deployment are updated and available.
 func (e *Env) Available(ctx context.Context, namespace, name string) error {
 	return Until(ctx, "deployment "+name, func(ctx context.Context) error {
 		d, err := e.Kube.AppsV1().Deployments(namespace).Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return err
 		}
-		if d.Status.ObservedGeneration != d.Generation || d.Status.UpdatedReplicas != *d.Spec.Replicas || d.Status.AvailableReplicas != *d.Spec.Replicas {
-			return fmt.Errorf("%d of %d replicas are available", d.Status.AvailableReplicas, *d.Spec.Replicas)
+		s, replicas := d.Status, *d.Spec.Replicas
+		if s.ObservedGeneration != d.Generation || s.UpdatedReplicas != replicas || s.AvailableReplicas != replicas {
+			return fmt.Errorf("%d of %d replicas are available", s.AvailableReplicas, replicas)
 		}
 		return nil
 	})
 }
 
-// Connector waits until a KafkaConnector of the current generation satisfies a condition.
-func (e *Env) Connector(ctx context.Context, namespace, name string, holds func(*connectv1.KafkaConnector) error) (*connectv1.KafkaConnector, error) {
+// Connector waits until the status of the current generation of a KafkaConnector meets a condition.
+func (e *Env) Connector(ctx context.Context, namespace, name string,
+	condition func(*connectv1.KafkaConnector) error) (*connectv1.KafkaConnector, error) {
 	var last *connectv1.KafkaConnector
 	err := Until(ctx, "connector "+name, func(ctx context.Context) error {
 		c, err := e.Weir.IoV1().KafkaConnectors(namespace).Get(ctx, name, metav1.GetOptions{})
@@ -129,18 +132,19 @@ func (e *Env) Connector(ctx context.Context, namespace, name string, holds func(
 			return err
 		}
 		if last = c; c.Status.ObservedGeneration != c.Generation {
-			return fmt.Errorf("status is of generation %d, not %d", c.Status.ObservedGeneration, c.Generation)
+			return fmt.Errorf("the status is for generation %d, want %d", c.Status.ObservedGeneration, c.Generation)
 		}
-		return holds(c)
+		return condition(c)
 	})
 	return last, err
 }
 
-// Running holds for a connector that is Ready with so many tasks.
+// Running returns a condition: the connector is Ready with a number of tasks.
 func Running(tasks int32) func(*connectv1.KafkaConnector) error {
 	return func(c *connectv1.KafkaConnector) error {
 		ready := meta.FindStatusCondition(c.Status.Conditions, "Ready")
-		if ready == nil || ready.Status != metav1.ConditionTrue || c.Status.TasksReady != tasks || c.Status.TasksDesired != tasks {
+		isReady := ready != nil && ready.Status == metav1.ConditionTrue
+		if !isReady || c.Status.TasksReady != tasks || c.Status.TasksDesired != tasks {
 			return fmt.Errorf("state %s, tasks %s, want %d: %s", c.Status.State, c.Status.TaskSummary, tasks, message(ready))
 		}
 		return nil
@@ -149,12 +153,12 @@ func Running(tasks int32) func(*connectv1.KafkaConnector) error {
 
 func message(c *metav1.Condition) string {
 	if c == nil {
-		return "there is no condition Ready"
+		return "the condition Ready is not set"
 	}
 	return c.Reason + ": " + c.Message
 }
 
-// Pods are the pods of a connector by name.
+// Pods returns the pods that match a label selector, by name.
 func (e *Env) Pods(ctx context.Context, namespace, selector string) (map[string]corev1.Pod, error) {
 	list, err := e.Kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: selector})
 	if err != nil {
@@ -167,7 +171,7 @@ func (e *Env) Pods(ctx context.Context, namespace, selector string) (map[string]
 	return pods, nil
 }
 
-// WorkingSets are the bytes of memory that each pod cannot give back, by namespace/name, of pods that the kubelets have looked at since.
+// WorkingSets returns the working set of each pod in bytes by namespace/name, from kubelet statistics newer than since.
 func (e *Env) WorkingSets(ctx context.Context, since time.Time) (map[string]int64, error) {
 	nodes, err := e.Kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -175,9 +179,10 @@ func (e *Env) WorkingSets(ctx context.Context, since time.Time) (map[string]int6
 	}
 	sets := map[string]int64{}
 	for _, node := range nodes.Items {
-		data, err := e.Kube.CoreV1().RESTClient().Get().Resource("nodes").Name(node.Name).SubResource("proxy", "stats", "summary").DoRaw(ctx)
+		request := e.Kube.CoreV1().RESTClient().Get().Resource("nodes").Name(node.Name)
+		data, err := request.SubResource("proxy", "stats", "summary").DoRaw(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("ask the kubelet of %s for its statistics: %w", node.Name, err)
+			return nil, fmt.Errorf("get the kubelet statistics of %s: %w", node.Name, err)
 		}
 		var summary struct {
 			Pods []struct {
@@ -189,7 +194,7 @@ func (e *Env) WorkingSets(ctx context.Context, since time.Time) (map[string]int6
 			}
 		}
 		if err := json.Unmarshal(data, &summary); err != nil {
-			return nil, fmt.Errorf("read the statistics of %s: %w", node.Name, err)
+			return nil, fmt.Errorf("decode the kubelet statistics of %s: %w", node.Name, err)
 		}
 		for _, pod := range summary.Pods {
 			if pod.Memory.Time.After(since) && pod.Memory.WorkingSetBytes > 0 {

@@ -6,24 +6,24 @@ import (
 	"fmt"
 )
 
-// Tally is what a topic holds of the records of tasks that count: each writes its id and the next number.
+// Tally summarizes a topic of numbered records: each task writes its ID and the next number.
 type Tally struct {
-	// Records is how many there are.
+	// Records is the number of records, duplicates included.
 	Records int64 `json:"records"`
-	// Distinct is how many differ from each other.
+	// Distinct is the number of different records.
 	Distinct int64 `json:"distinct"`
-	// Missing is how many numbers are left out below the highest of each task.
+	// Missing is the number of gaps below the highest number of each task.
 	Missing int64 `json:"missing"`
 	// Keys is the number of tasks.
 	Keys int `json:"keys"`
-	// PerKey is how many records each task has written.
+	// PerKey is the number of records of each task.
 	PerKey map[string]int64 `json:"perKey"`
 }
 
-// Duplicated is how many records are there once more.
+// Duplicated returns the number of duplicate records.
 func (t Tally) Duplicated() int64 { return t.Records - t.Distinct }
 
-// Count reads a whole topic by means of the pod `load`.
+// Count reads a whole topic in the pod load.
 func (e *Env) Count(ctx context.Context, namespace, topic string) (Tally, error) {
 	out, err := e.Kubectl(ctx, "exec", "-n", namespace, "load", "--", "load", "count", "--topic", topic)
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package observability checks the alert rules and dashboards of deploy/ against each other's language and the services' metrics.
+// Package observability checks that the alert rules and dashboards in deploy/ are valid and use existing metrics.
 package observability
 
 import (
@@ -22,7 +22,7 @@ var root = filepath.Join("..", "..", "..", "..")
 
 var language = parser.NewParser(parser.Options{})
 
-func TestAlertRulesAreWhatPrometheusReads(t *testing.T) {
+func TestPrometheusAcceptsTheAlertRules(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(root, "deploy", "alerts", "*.yaml"))
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
@@ -32,7 +32,7 @@ func TestAlertRulesAreWhatPrometheusReads(t *testing.T) {
 		for _, group := range groups.Groups {
 			for _, rule := range group.Rules {
 				assert.NotEmpty(t, rule.Annotations["summary"], "%s: %s", file, rule.Alert)
-				assert.NotEmpty(t, rule.Annotations["description"], "%s: %s says what to do", file, rule.Alert)
+				assert.NotEmpty(t, rule.Annotations["description"], "%s: %s has no instructions", file, rule.Alert)
 				assert.Contains(t, []string{"warning", "critical"}, rule.Labels["severity"], "%s: %s", file, rule.Alert)
 				metricsExist(t, rule.Alert, rule.Expr)
 			}
@@ -40,7 +40,7 @@ func TestAlertRulesAreWhatPrometheusReads(t *testing.T) {
 	}
 }
 
-func TestDashboardsAskForMetricsThatThereAre(t *testing.T) {
+func TestDashboardsUseExistingMetrics(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(root, "deploy", "dashboards", "*.json"))
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
@@ -71,29 +71,31 @@ func TestDashboardsAskForMetricsThatThereAre(t *testing.T) {
 }
 
 var (
-	ours   = regexp.MustCompile(`\bweir_[a-z_]+`)
-	source = sources()
+	weirMetric = regexp.MustCompile(`\bweir_[a-z_]+`)
+	source     = sources()
 )
 
-// metricsExist looks in the sources of the services for every metric of ours that an expression names.
+// metricsExist checks that the source code of a service contains every Weir metric of an expression.
 func metricsExist(t *testing.T, where, expression string) {
 	t.Helper()
-	for _, name := range ours.FindAllString(expression, -1) {
+	for _, name := range weirMetric.FindAllString(expression, -1) {
 		base := name
 		for _, suffix := range []string{"_bucket", "_count", "_sum"} {
 			base = strings.TrimSuffix(base, suffix)
 		}
-		assert.True(t, strings.Contains(source, `"`+base+`"`) || strings.Contains(source, `"`+name+`"`), "%s: no service has the metric %s", where, name)
+		exists := strings.Contains(source, `"`+base+`"`) || strings.Contains(source, `"`+name+`"`)
+		assert.True(t, exists, "%s: no service has the metric %s", where, name)
 	}
 }
 
-// sources is the text of all that registers metrics.
+// sources returns the source code of all services and of pkg.
 func sources() string {
 	var text strings.Builder
 	for _, dir := range []string{"services", "pkg"} {
 		_ = filepath.WalkDir(filepath.Join(root, dir), func(path string, _ fs.DirEntry, err error) error {
-			shipped := filepath.Ext(path) == ".go" && !strings.HasSuffix(path, "_test.go") || filepath.Ext(path) == ".java" && strings.Contains(path, "/src/main/")
-			if err != nil || !shipped {
+			isGo := filepath.Ext(path) == ".go" && !strings.HasSuffix(path, "_test.go")
+			isJava := filepath.Ext(path) == ".java" && strings.Contains(path, "/src/main/")
+			if err != nil || !isGo && !isJava {
 				return nil
 			}
 			data, err := os.ReadFile(path)

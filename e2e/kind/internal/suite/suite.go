@@ -1,4 +1,4 @@
-// Package suite runs suites one by one and tells what each has proved.
+// Package suite runs test suites one after the other and prints the result of every check.
 package suite
 
 import (
@@ -10,17 +10,17 @@ import (
 	"time"
 )
 
-// Suite shows one promise of Weir on a real cluster.
+// Suite is a sequence of checks on a cluster.
 type Suite struct {
 	Name string
-	// About is what it shows, in a sentence.
-	About string
-	// Run proves it step by step.
-	Run func(context.Context, *Proof) error
+	// Description states in a sentence what the suite verifies.
+	Description string
+	// Run runs the checks. It stops at the first error.
+	Run func(context.Context, *Results) error
 }
 
-// Proof is the table of what a suite has proved so far.
-type Proof struct {
+// Results is the table of the results of a suite.
+type Results struct {
 	suite string
 	out   io.Writer
 	began time.Time
@@ -28,41 +28,44 @@ type Proof struct {
 }
 
 type row struct {
-	claim, seen string
-	took        time.Duration
-	failed      bool
+	check, result string
+	took          time.Duration
+	failed        bool
 }
 
-// errStep marks errors that the table has already.
+// errStep marks errors that are already in the table.
 var errStep = errors.New("a step failed")
 
-// Step proves one claim; what it has seen goes beside the claim. A suite ends at its first error.
-func (p *Proof) Step(ctx context.Context, claim string, limit time.Duration, prove func(context.Context) (seen string, err error)) error {
+// Step runs one check within its time limit. run returns a short result for the table.
+func (r *Results) Step(ctx context.Context, check string, limit time.Duration,
+	run func(context.Context) (result string, err error)) error {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	fmt.Fprintf(p.out, "%s %6.1fs  %s …\n", p.suite, time.Since(p.began).Seconds(), claim)
-	seen, err := prove(ctx)
+	fmt.Fprintf(r.out, "%s %6.1fs  %s …\n", r.suite, time.Since(r.began).Seconds(), check)
+	result, err := run(ctx)
 	took := time.Since(began)
 	if err != nil {
-		p.rows = append(p.rows, row{claim, firstLine(err.Error()), took, true})
-		return fmt.Errorf("%w: %s: %w", errStep, claim, err)
+		r.rows = append(r.rows, row{check, firstLine(err.Error()), took, true})
+		return fmt.Errorf("%w: %s: %w", errStep, check, err)
 	}
-	p.rows = append(p.rows, row{claim, seen, took, false})
+	r.rows = append(r.rows, row{check, result, took, false})
 	return nil
 }
 
-func (p *Proof) table() {
+// print prints the table.
+func (r *Results) print() {
 	width := 0
-	for _, r := range p.rows {
-		width = max(width, len([]rune(r.claim)))
+	for _, line := range r.rows {
+		width = max(width, len([]rune(line.check)))
 	}
-	for _, r := range p.rows {
+	for _, line := range r.rows {
 		mark := "ok  "
-		if r.failed {
+		if line.failed {
 			mark = "FAIL"
 		}
-		fmt.Fprintf(p.out, "  %s %s%s %6.1fs  %s\n", mark, r.claim, strings.Repeat(" ", width-len([]rune(r.claim))), r.took.Seconds(), r.seen)
+		padding := strings.Repeat(" ", width-len([]rune(line.check)))
+		fmt.Fprintf(r.out, "  %s %s%s %6.1fs  %s\n", mark, line.check, padding, line.took.Seconds(), line.result)
 	}
 }
 
@@ -71,20 +74,20 @@ func firstLine(s string) string {
 	return line
 }
 
-// Run runs the suites, one after the other, and prints what each has proved. A suite that fails does not keep the next from running;
-// failed is called for it, to collect what explains it.
+// Run runs the suites one after the other and prints their results. After a failed suite it calls failed, which collects
+// diagnostics, and continues with the next suite.
 func Run(ctx context.Context, out io.Writer, suites []Suite, failed func(context.Context, Suite)) error {
 	var errs []error
-	proofs := make([]*Proof, len(suites))
+	results := make([]*Results, len(suites))
 	for i, s := range suites {
-		proofs[i] = &Proof{suite: s.Name, out: out, began: time.Now()}
-		err := s.Run(ctx, proofs[i])
+		results[i] = &Results{suite: s.Name, out: out, began: time.Now()}
+		err := s.Run(ctx, results[i])
 		if err != nil {
 			errs = append(errs, fmt.Errorf("suite %s: %w", s.Name, err))
 			fmt.Fprintf(out, "%s FAILED: %v\n", s.Name, err)
 			failed(context.WithoutCancel(ctx), s)
 			if !errors.Is(err, errStep) {
-				proofs[i].rows = append(proofs[i].rows, row{"the suite can be set up", firstLine(err.Error()), 0, true})
+				results[i].rows = append(results[i].rows, row{"set up the suite", firstLine(err.Error()), 0, true})
 			}
 		}
 		if ctx.Err() != nil {
@@ -92,11 +95,11 @@ func Run(ctx context.Context, out io.Writer, suites []Suite, failed func(context
 		}
 	}
 	for i, s := range suites {
-		if proofs[i] == nil {
+		if results[i] == nil {
 			continue
 		}
-		fmt.Fprintf(out, "\n%s: %s\n", s.Name, s.About)
-		proofs[i].table()
+		fmt.Fprintf(out, "\n%s: %s\n", s.Name, s.Description)
+		results[i].print()
 	}
 	return errors.Join(errs...)
 }

@@ -18,48 +18,55 @@ import (
 )
 
 const (
-	drainSpace = "e2e-drain"
-	// rolling is how long it may take to drain all workers, one after the other.
-	rolling = 12 * time.Minute
+	drainNamespace = "e2e-drain"
+	// drainLimit is the time limit for draining all workers, one after the other.
+	drainLimit = 12 * time.Minute
 )
 
-func (e *environment) drain(ctx context.Context, p *suite.Proof) error {
+func (e *environment) drain(ctx context.Context, r *suite.Results) error {
 	if err := e.install(ctx, "drain-cleaner", "weir-drain-cleaner"); err != nil {
 		return err
 	}
-	if err := e.threeBrokers(ctx, drainSpace); err != nil {
+	if err := e.threeBrokers(ctx, drainNamespace); err != nil {
 		return err
 	}
-	return steps(ctx, p, []step{
-		{"a second worker cannot be drained while the first one's broker is away", setup, e.secondIsDenied},
-		{"SelfCheck: kubectl drain of every worker in turn, under load with acks=all", rolling, func(ctx context.Context) (string, error) {
-			return e.drainAll(ctx, drainSpace)
-		}},
-		{"Delegate: the same, with a stand-in that rolls annotated pods as Strimzi's operator does", rolling, e.delegated},
-		{"no record was lost, no partition was offline or below min.insync.replicas", patience, func(ctx context.Context) (string, error) {
-			return e.drainTally(ctx, drainSpace)
-		}},
+	return steps(ctx, r, []step{
+		{"a second worker cannot be drained while the broker of the first is not running", setupLimit, e.secondIsDenied},
+		{"SelfCheck: kubectl drain of every worker under load with acks=all", drainLimit, e.selfChecked},
+		{"Delegate: the same with a controller that rolls annotated pods as Strimzi does", drainLimit, e.delegated},
+		{"no record is lost; no partition was offline or below min.insync.replicas", stepLimit, e.noneLost},
 	})
 }
 
-// threeBrokers starts a broker on each worker, with records written to a topic of three replicas, two of which must be in sync.
+func (e *environment) selfChecked(ctx context.Context) (string, error) {
+	return e.drainAll(ctx, drainNamespace)
+}
+
+func (e *environment) noneLost(ctx context.Context) (string, error) {
+	return e.drainTally(ctx, drainNamespace)
+}
+
+// threeBrokers starts a broker on each worker and a producer. The topic has three replicas and min.insync.replicas=2.
 func (e *environment) threeBrokers(ctx context.Context, namespace string) error {
-	ctx, cancel := context.WithTimeout(ctx, setup)
+	ctx, cancel := context.WithTimeout(ctx, setupLimit)
 	defer cancel()
-	if err := e.kafkaOn(ctx, namespace, 3, `affinity:
+	const affinity = `affinity:
         podAntiAffinity:
           requiredDuringSchedulingIgnoredDuringExecution:
           - topologyKey: kubernetes.io/hostname
-            labelSelector: {matchLabels: {app: kafka}}`, "persistentVolumeClaim: {claimName: kafka}", func(ctx context.Context) error {
+            labelSelector: {matchLabels: {app: kafka}}`
+	prepare := func(ctx context.Context) error {
 		if err := e.sharedVolume(ctx, namespace+"-kafka"); err != nil {
 			return err
 		}
 		return e.ApplyFile(ctx, namespace, "brokers.yaml", "CLASS", namespace+"-kafka")
-	}); err != nil {
+	}
+	if err := e.kafkaWith(ctx, namespace, 3, affinity, "persistentVolumeClaim: {claimName: kafka}", prepare); err != nil {
 		return err
 	}
-	if err := env.Until(ctx, "a topic of three replicas", func(ctx context.Context) error {
-		_, err := e.Kubectl(ctx, "exec", "-n", namespace, "load", "--", "load", "topic", "--topic", "drained", "--partitions=6", "--replicas=3", "--min-isr=2")
+	if err := env.Until(ctx, "a topic with three replicas", func(ctx context.Context) error {
+		_, err := e.Kubectl(ctx, "exec", "-n", namespace, "load", "--", "load", "topic",
+			"--topic", "drained", "--partitions=6", "--replicas=3", "--min-isr=2")
 		return err
 	}); err != nil {
 		return err
@@ -70,6 +77,7 @@ func (e *environment) threeBrokers(ctx context.Context, namespace string) error 
 	return e.brokersReady(ctx, namespace)
 }
 
+// brokersReady waits until three brokers are Ready.
 func (e *environment) brokersReady(ctx context.Context, namespace string) error {
 	return env.Until(ctx, "three brokers", func(ctx context.Context) error {
 		pods, err := e.Pods(ctx, namespace, "app=kafka")
@@ -85,14 +93,16 @@ func (e *environment) brokersReady(ctx context.Context, namespace string) error 
 			}
 		}
 		if ready != 3 {
-			return fmt.Errorf("%d are ready", ready)
+			return fmt.Errorf("%d brokers are Ready", ready)
 		}
 		return nil
 	})
 }
 
+// workers returns the names of the worker nodes.
 func (e *environment) workers(ctx context.Context) ([]string, error) {
-	nodes, err := e.Kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{LabelSelector: "!node-role.kubernetes.io/control-plane"})
+	selector := metav1.ListOptions{LabelSelector: "!node-role.kubernetes.io/control-plane"}
+	nodes, err := e.Kube.CoreV1().Nodes().List(ctx, selector)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +118,7 @@ func (e *environment) kubectlDrain(ctx context.Context, node string, limit time.
 	return err
 }
 
-// uncordon lets pods come back, whatever has become of the step.
+// uncordon makes nodes schedulable, also after the step has failed.
 func (e *environment) uncordon(ctx context.Context, nodes ...string) {
 	for _, node := range nodes {
 		_, _ = e.Kubectl(context.WithoutCancel(ctx), "uncordon", node)
@@ -121,33 +131,35 @@ func (e *environment) secondIsDenied(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer e.uncordon(ctx, nodes...)
-	if err := e.kubectlDrain(ctx, nodes[0], patience); err != nil {
+	if err := e.kubectlDrain(ctx, nodes[0], stepLimit); err != nil {
 		return "", err
 	}
 	err = e.kubectlDrain(ctx, nodes[1], 40*time.Second)
 	if err == nil {
-		return "", errors.New("it was drained: two of three replicas are away")
+		return "", errors.New("the second worker was drained although the first broker is not running")
 	}
 	if !strings.Contains(err.Error(), "drain-cleaner.weir.dev") {
-		return "", fmt.Errorf("drain-cleaner had no part in it: %w", err)
+		return "", fmt.Errorf("the drain failed for another reason than a denial by drain-cleaner: %w", err)
 	}
-	// A denial because Kafka could not be asked, for example, would say nothing about replicas.
-	why := ""
+	// Other denials, for example after a failed Kafka request, do not prove anything about replicas.
+	cause := ""
+	accepted := []string{"AtMinISR", "UnderMinISR", "UnderReplicated"}
 	denials := strings.Split(err.Error(), "denied the request: ")[1:]
 	for _, denial := range denials {
-		if reason, _, _ := strings.Cut(denial, ":"); slices.Contains([]string{"AtMinISR", "UnderMinISR", "UnderReplicated"}, reason) {
-			why = denial
+		if reason, _, _ := strings.Cut(denial, ":"); slices.Contains(accepted, reason) {
+			cause = denial
 		}
 	}
-	if why == "" {
-		return "", fmt.Errorf("it was denied %d times, but never for a replica that is away: %w", len(denials), err)
+	if cause == "" {
+		return "", fmt.Errorf("%d denials, none of them because of an unavailable replica: %w", len(denials), err)
 	}
 	e.uncordon(ctx, nodes...)
-	why, _, _ = strings.Cut(why, "\n")
-	return oneLine(why, 110), e.synced(ctx, drainSpace, patience)
+	cause, _, _ = strings.Cut(cause, "\n")
+	return oneLine(cause, 110), e.synced(ctx, drainNamespace, stepLimit)
 }
 
-// drainAll drains each worker; the next one as soon as the drain before is over, its node being back: waiting is drain-cleaner's part.
+// drainAll drains each worker and uncordons it. It does not wait for the brokers between two drains: drain-cleaner must delay the
+// next drain.
 func (e *environment) drainAll(ctx context.Context, namespace string) (string, error) {
 	nodes, err := e.workers(ctx)
 	if err != nil {
@@ -169,7 +181,7 @@ func (e *environment) drainAll(ctx context.Context, namespace string) (string, e
 			return "", err
 		}
 		if now[broker.Name].UID == broker.UID {
-			return "", fmt.Errorf("%s was drained, and %s is still the same pod", node, broker.Name)
+			return "", fmt.Errorf("%s was drained but %s is still the same pod", node, broker.Name)
 		}
 		took = append(took, fmt.Sprintf("%.0f s", time.Since(began).Seconds()))
 		e.uncordon(ctx, node)
@@ -177,7 +189,7 @@ func (e *environment) drainAll(ctx context.Context, namespace string) (string, e
 	return "drained in " + strings.Join(took, ", "), e.brokersReady(ctx, namespace)
 }
 
-// brokerOn waits for the broker that runs on a node: a drain of a node without one would prove nothing.
+// brokerOn waits for a broker on a node. Draining a node without a broker would not prove anything.
 func (e *environment) brokerOn(ctx context.Context, namespace, node string) (corev1.Pod, error) {
 	var found corev1.Pod
 	err := env.Until(ctx, "a broker on "+node, func(ctx context.Context) error {
@@ -191,29 +203,29 @@ func (e *environment) brokerOn(ctx context.Context, namespace, node string) (cor
 				return nil
 			}
 		}
-		return errors.New("there is none")
+		return errors.New("no broker runs on the node")
 	})
 	return found, err
 }
 
-// delegated lets a stand-in delete what drain-cleaner has annotated.
+// delegated drains all workers in mode Delegate. A simulated Strimzi operator rolls the annotated pods.
 func (e *environment) delegated(ctx context.Context) (string, error) {
-	if err := e.ApplyFile(ctx, drainSpace, "delegate.yaml"); err != nil {
+	if err := e.ApplyFile(ctx, drainNamespace, "delegate.yaml"); err != nil {
 		return "", err
 	}
 	ctx, stop := context.WithCancel(ctx)
 	rolled := make(chan int, 1)
-	go func() { rolled <- e.standIn(ctx) }()
-	seen, err := e.drainAll(ctx, drainSpace)
+	go func() { rolled <- e.rollAnnotated(ctx) }()
+	result, err := e.drainAll(ctx, drainNamespace)
 	stop()
 	n := <-rolled
 	if err == nil && n < 3 {
-		err = fmt.Errorf("the stand-in was asked for %d rolls", n)
+		err = fmt.Errorf("%d pods were rolled, want at least 3", n)
 	}
-	return fmt.Sprintf("%s; %d rolls", seen, n), err
+	return fmt.Sprintf("%s; %d pods rolled", result, n), err
 }
 
-// synced waits until all replicas of the topic that is written are in sync: a broker that is ready may still be catching up.
+// synced waits until all replicas of the topic are in sync. A Ready broker may still be catching up.
 func (e *environment) synced(ctx context.Context, namespace string, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -223,24 +235,25 @@ func (e *environment) synced(ctx context.Context, namespace string, limit time.D
 	})
 }
 
-// standIn rolls one annotated pod at a time, as long as all replicas are in sync, until its context ends; it returns how many.
-func (e *environment) standIn(ctx context.Context) int {
+// rollAnnotated deletes annotated pods one at a time while all replicas are in sync, until the context ends. It returns the number
+// of deleted pods.
+func (e *environment) rollAnnotated(ctx context.Context) int {
 	rolls := 0
 	for {
 		err := env.Until(ctx, "an annotated pod", func(ctx context.Context) error {
-			if err := e.synced(ctx, drainSpace, patience); err != nil {
+			if err := e.synced(ctx, drainNamespace, stepLimit); err != nil {
 				return err
 			}
-			pods, err := e.Pods(ctx, drainSpace, "app=kafka")
+			pods, err := e.Pods(ctx, drainNamespace, "app=kafka")
 			if err != nil {
 				return err
 			}
 			for name, pod := range pods {
 				if pod.Annotations[contract.ManualRollingUpdate] == "true" {
-					return e.Kube.CoreV1().Pods(drainSpace).Delete(ctx, name, metav1.DeleteOptions{})
+					return e.Kube.CoreV1().Pods(drainNamespace).Delete(ctx, name, metav1.DeleteOptions{})
 				}
 			}
-			return errors.New("there is none")
+			return errors.New("no pod is annotated")
 		})
 		if err != nil {
 			return rolls
@@ -249,7 +262,7 @@ func (e *environment) standIn(ctx context.Context) int {
 	}
 }
 
-// drainTally ends the producer, and counts what it was promised against what there is.
+// drainTally compares the acknowledged records with the records in the topic, and checks the observed partition health.
 func (e *environment) drainTally(ctx context.Context, namespace string) (string, error) {
 	if err := e.brokersReady(ctx, namespace); err != nil {
 		return "", err
@@ -258,17 +271,17 @@ func (e *environment) drainTally(ctx context.Context, namespace string) (string,
 	if err := e.lastLine(ctx, namespace, "producer", &produced); err != nil {
 		return "", err
 	}
-	var health struct{ Looked, Offline, UnderMinISR int }
+	var health struct{ Observations, Offline, UnderMinISR int }
 	if err := e.lastLine(ctx, namespace, "watcher", &health); err != nil {
 		return "", err
 	}
-	// What was written a moment ago may not be readable yet, and leave a gap; one that stays is a loss.
+	// A record written a moment ago may not be readable yet. A gap that remains is a lost record.
 	var tally env.Tally
 	lost := int64(0)
-	settle, cancel := context.WithTimeout(ctx, patience/2)
+	settle, cancel := context.WithTimeout(ctx, stepLimit/2)
 	defer cancel()
 	_ = env.Until(settle, "the tally", func(ctx context.Context) error {
-		if err := e.synced(ctx, namespace, patience); err != nil {
+		if err := e.synced(ctx, namespace, stepLimit); err != nil {
 			return err
 		}
 		now, err := e.Count(ctx, namespace, "drained")
@@ -277,26 +290,27 @@ func (e *environment) drainTally(ctx context.Context, namespace string) (string,
 		}
 		tally, lost = now, max(now.Missing, produced.Acknowledged-now.Distinct)
 		if lost > 0 {
-			return fmt.Errorf("%d are missing", lost)
+			return fmt.Errorf("%d records are missing", lost)
 		}
 		return nil
 	})
-	seen := fmt.Sprintf("%d acknowledged, %d refused, %d lost, %d duplicated; in %d looks %d partitions offline, %d under min ISR",
-		produced.Acknowledged, produced.Refused, lost, tally.Duplicated(), health.Looked, health.Offline, health.UnderMinISR)
-	if lost > 0 || produced.Refused > 0 || health.Offline > 0 || health.UnderMinISR > 0 || produced.Acknowledged == 0 || health.Looked == 0 || tally.Records == 0 {
-		return "", errors.New(seen)
+	result := fmt.Sprintf("records: %d acknowledged, %d refused, %d lost, %d duplicated; partitions: %d offline, %d under min ISR in %d checks",
+		produced.Acknowledged, produced.Refused, lost, tally.Duplicated(), health.Offline, health.UnderMinISR, health.Observations)
+	bad := lost > 0 || produced.Refused > 0 || health.Offline > 0 || health.UnderMinISR > 0
+	if bad || produced.Acknowledged == 0 || health.Observations == 0 || tally.Records == 0 {
+		return "", errors.New(result)
 	}
-	return seen, nil
+	return result, nil
 }
 
-// lastLine is what a pod has said last.
+// lastLine decodes the last log line of a pod.
 func (e *environment) lastLine(ctx context.Context, namespace, pod string, into any) error {
 	out, err := e.Kubectl(ctx, "logs", "-n", namespace, pod, "--tail=1")
 	if err != nil {
 		return err
 	}
 	if err := json.Unmarshal([]byte(out), into); err != nil {
-		return fmt.Errorf("%s said %q: %w", pod, out, err)
+		return fmt.Errorf("decode the last log line %[2]q of pod %[1]s: %[3]w", pod, out, err)
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-// Package suites holds what is shown on a kind cluster, a file for each suite.
+// Package suites contains the suites for a kind cluster, one file per suite.
 package suites
 
 import (
@@ -19,36 +19,36 @@ import (
 )
 
 const (
-	// system is where the services run.
+	// system is the namespace of the services.
 	system = "weir-system"
-	// patience is how long one thing may take that takes seconds on a machine with nothing else to do.
-	patience = 4 * time.Minute
-	// setup is how long it may take in all to set up what a suite needs.
-	setup = 6 * time.Minute
+	// stepLimit is the time limit of a step that takes seconds on an idle machine.
+	stepLimit = 4 * time.Minute
+	// setupLimit is the time limit for the setup of a suite.
+	setupLimit = 6 * time.Minute
 )
 
-// environment is what all suites work on.
+// environment is the cluster that all suites use.
 type environment struct {
 	*env.Env
 	cluster *cluster.Cluster
 }
 
-// All are the suites in the order in which they run.
-func All(w *env.Env, c *cluster.Cluster) []suite.Suite {
-	e := &environment{w, c}
+// All returns the suites in their order.
+func All(kubernetes *env.Env, c *cluster.Cluster) []suite.Suite {
+	e := &environment{kubernetes, c}
 	all := []suite.Suite{
-		{Name: "smoke", About: "each service works by itself, installed from its own directory of deploy/", Run: e.smoke},
-		{Name: "connect", About: "seed 001: connectors and tasks as pods, each by itself", Run: e.connect},
-		{Name: "storage", About: "seed 000: one volume that connectors and tasks share", Run: e.storage},
-		{Name: "drain", About: "seed 003: node drains that take no partition below its minimum in-sync replicas", Run: e.drain},
-		{Name: "together", About: "all services at once: connectors at work during a rolling drain", Run: e.together},
+		{Name: "smoke", Run: e.smoke, Description: "each service works on its own, installed from its directory in deploy/"},
+		{Name: "connect", Run: e.connect, Description: "Kafka Connect without workers: each connector and each task in its own pod"},
+		{Name: "storage", Run: e.storage, Description: "one volume that connectors and tasks share"},
+		{Name: "drain", Run: e.drain, Description: "no node drain takes a partition below min.insync.replicas"},
+		{Name: "together", Run: e.together, Description: "connectors keep running while all nodes are drained"},
 	}
 	for i, s := range all {
-		all[i].Run = func(ctx context.Context, p *suite.Proof) error {
-			if err := s.Run(ctx, p); err != nil {
+		all[i].Run = func(ctx context.Context, r *suite.Results) error {
+			if err := s.Run(ctx, r); err != nil {
 				return err
 			}
-			// What has been proved makes room; what has failed stays to be looked at.
+			// The namespace of a failed suite is kept for diagnosis.
 			_, err := e.Kubectl(ctx, "delete", "namespace", "e2e-"+s.Name, "--wait=false")
 			return err
 		}
@@ -56,30 +56,31 @@ func All(w *env.Env, c *cluster.Cluster) []suite.Suite {
 	return all
 }
 
-// step is one claim, and how it is proved.
+// step is one check with its time limit. run returns a short result.
 type step struct {
-	claim string
+	check string
 	limit time.Duration
-	prove func(context.Context) (string, error)
+	run   func(context.Context) (string, error)
 }
 
-func steps(ctx context.Context, p *suite.Proof, all []step) error {
+// steps runs steps until the first error.
+func steps(ctx context.Context, r *suite.Results, all []step) error {
 	for _, s := range all {
-		if err := p.Step(ctx, s.claim, s.limit, s.prove); err != nil {
+		if err := r.Step(ctx, s.check, s.limit, s.run); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// install applies a service's directory of deploy/ and waits until its Deployment runs.
+// install applies the directory of a service in deploy/ and waits until its Deployment is available.
 func (e *environment) install(ctx context.Context, service, deployment string) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, stepLimit)
 	defer cancel()
 	if _, err := e.Kubectl(ctx, "apply", "-k", "deploy/"+service); err != nil {
 		return err
 	}
-	if e.cluster.Used {
+	if e.cluster.Reused {
 		if _, err := e.Kubectl(ctx, "rollout", "restart", "-n", system, "deployment/"+deployment); err != nil {
 			return err
 		}
@@ -87,9 +88,9 @@ func (e *environment) install(ctx context.Context, service, deployment string) e
 	return e.Available(ctx, system, deployment)
 }
 
-// sharedVolume makes a volume that pods on all nodes may write, of a storage class that only its claim names.
+// sharedVolume creates a ReadWriteMany volume with its own storage class. Pods on all nodes can use it.
 func (e *environment) sharedVolume(ctx context.Context, class string) error {
-	// One that an earlier run has left is bound to a claim that is gone.
+	// A volume of an earlier run is bound to a deleted claim.
 	if _, err := e.Kubectl(ctx, "delete", "pv", class, "--ignore-not-found"); err != nil {
 		return err
 	}
@@ -100,41 +101,43 @@ func (e *environment) sharedVolume(ctx context.Context, class string) error {
 	return e.ApplyFile(ctx, "default", "shared.yaml", "CLASS", class, "DIRECTORY", dir)
 }
 
-// gone waits until no pod is left of those that are selected.
-func (e *environment) gone(ctx context.Context, namespace, selector string) error {
-	return env.Until(ctx, "the end of all pods", func(ctx context.Context) error {
+// deleted waits until no pod matches a label selector.
+func (e *environment) deleted(ctx context.Context, namespace, selector string) error {
+	return env.Until(ctx, "the deletion of all pods", func(ctx context.Context) error {
 		pods, err := e.Pods(ctx, namespace, selector)
 		if err == nil && len(pods) > 0 {
-			err = fmt.Errorf("there are %d pods", len(pods))
+			err = fmt.Errorf("%d pods exist", len(pods))
 		}
 		return err
 	})
 }
 
-// kafka starts brokers in a fresh namespace, and waits until they answer.
+// kafka starts brokers in a new namespace and waits until they accept requests.
 func (e *environment) kafka(ctx context.Context, namespace string, brokers int, placement, volume string) error {
-	return e.kafkaOn(ctx, namespace, brokers, placement, volume, func(context.Context) error { return nil })
+	return e.kafkaWith(ctx, namespace, brokers, placement, volume, func(context.Context) error { return nil })
 }
 
-// clusterID is an identity that no other Kafka cluster has, as drain-cleaner keeps account by it: 16 bytes in Kafka's notation.
+// clusterID returns a random Kafka cluster ID: 16 bytes in unpadded URL-safe base64. drain-cleaner identifies clusters by this ID.
 func clusterID() string {
 	var id [16]byte
-	_, _ = rand.Read(id[:]) // it never fails
-	// Hexadecimal digits are fit for it, and none of them looks like the beginning of an option.
+	_, _ = rand.Read(id[:]) // never fails
+	// Hexadecimal digits are valid base64 and never start with "-".
 	return hex.EncodeToString(id[:])[:21] + "A"
 }
 
-// kafkaOn is kafka with what the brokers need made first.
-func (e *environment) kafkaOn(ctx context.Context, namespace string, brokers int, placement, volume string, first func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, setup)
+// kafkaWith is kafka with a function that creates prerequisites in the new namespace.
+func (e *environment) kafkaWith(ctx context.Context, namespace string, brokers int, placement, volume string,
+	prepare func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, setupLimit)
 	defer cancel()
 	if err := e.Namespace(ctx, namespace); err != nil {
 		return err
 	}
-	if err := first(ctx); err != nil {
+	if err := prepare(ctx); err != nil {
 		return err
 	}
-	if err := e.ApplyFile(ctx, namespace, "kafka.yaml", "BROKERS", fmt.Sprint(brokers), "IDENTITY", clusterID(), "PLACEMENT", placement, "VOLUME", volume); err != nil {
+	if err := e.ApplyFile(ctx, namespace, "kafka.yaml", "BROKERS", fmt.Sprint(brokers), "IDENTITY", clusterID(),
+		"PLACEMENT", placement, "VOLUME", volume); err != nil {
 		return err
 	}
 	return env.Until(ctx, "the brokers", func(ctx context.Context) error {
@@ -143,14 +146,15 @@ func (e *environment) kafkaOn(ctx context.Context, namespace string, brokers int
 	})
 }
 
-// oneBroker is out of the way of the workers, which suites stop and drain.
+// oneBroker starts a broker on the control plane node. Suites stop and drain only the workers.
 func (e *environment) oneBroker(ctx context.Context, namespace string) error {
 	return e.kafka(ctx, namespace, 1, `tolerations: [{operator: Exists}]
       nodeSelector: {node-role.kubernetes.io/control-plane: ""}`, "emptyDir: {}")
 }
 
-// moving waits until a topic has more records than it had, of so many tasks.
-func (e *environment) moving(ctx context.Context, namespace, topic string, than env.Tally, tasks int) (env.Tally, error) {
+// moving waits until a topic has new records of at least a number of tasks since an earlier tally.
+func (e *environment) moving(ctx context.Context, namespace, topic string, earlier env.Tally,
+	tasks int) (env.Tally, error) {
 	var now env.Tally
 	err := env.Until(ctx, "records in "+topic, func(ctx context.Context) (err error) {
 		if now, err = e.Count(ctx, namespace, topic); err != nil {
@@ -158,46 +162,49 @@ func (e *environment) moving(ctx context.Context, namespace, topic string, than 
 		}
 		more := 0
 		for key, n := range now.PerKey {
-			if n > than.PerKey[key] {
+			if n > earlier.PerKey[key] {
 				more++
 			}
 		}
 		if more < tasks {
-			return fmt.Errorf("%d of %d tasks have written since", more, tasks)
+			return fmt.Errorf("%d of %d tasks have written new records", more, tasks)
 		}
 		return nil
 	})
 	return now, err
 }
 
-// why says what a connector that moves no records is at.
-func (e *environment) why(ctx context.Context, namespace, name string) error {
+// explain returns an error with the state and the last error of a connector without records.
+func (e *environment) explain(ctx context.Context, namespace, name string) error {
 	c, err := e.Weir.IoV1().KafkaConnectors(namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
 		return err
 	}
-	said := ""
+	lastError := ""
 	if c.Status.Connector != nil {
-		said = c.Status.Connector.LastError
+		lastError = c.Status.Connector.LastError
 	}
 	for _, task := range c.Status.Tasks {
-		said = cmp.Or(said, task.LastError)
+		lastError = cmp.Or(lastError, task.LastError)
 	}
-	return fmt.Errorf("connector %s has moved none yet: state %q, tasks %s; last error: %q", name, c.Status.State, c.Status.TaskSummary, said)
+	return fmt.Errorf("connector %s has not written records yet: state %q, tasks %s, last error %q",
+		name, c.Status.State, c.Status.TaskSummary, lastError)
 }
 
-// merge patches a KafkaConnector.
+// merge applies a merge patch to a KafkaConnector.
 func (e *environment) merge(ctx context.Context, namespace, name, patch string) error {
-	_, err := e.Weir.IoV1().KafkaConnectors(namespace).Patch(ctx, name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+	connectors := e.Weir.IoV1().KafkaConnectors(namespace)
+	_, err := connectors.Patch(ctx, name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
 	if err != nil {
 		return fmt.Errorf("patch connector %s: %w", name, err)
 	}
 	return nil
 }
 
+// ofConnector returns the label selector of the pods of a connector.
 func ofConnector(name string) string { return "io.confluent.csid.connect.connector=" + name }
 
-// identities are the UID and the restarts of each pod by its name: they differ for one that was disturbed.
+// identities returns the UID and restart count of each pod by name. They change when a pod is restarted or replaced.
 func (e *environment) identities(ctx context.Context, namespace, selector string) (map[string]string, error) {
 	pods, err := e.Pods(ctx, namespace, selector)
 	if err != nil {
@@ -214,7 +221,7 @@ func (e *environment) identities(ctx context.Context, namespace, selector string
 	return ids, nil
 }
 
-// changed are the names of pods that differ, in a line.
+// changed returns the names of the pods whose identities differ.
 func changed(before, after map[string]string) []string {
 	var names []string
 	for name, id := range before {
@@ -225,6 +232,7 @@ func changed(before, after map[string]string) []string {
 	return names
 }
 
+// oneLine joins a text to one line of at most most bytes.
 func oneLine(s string, most int) string {
 	s = strings.Join(strings.Fields(s), " ")
 	if len(s) > most {

@@ -11,64 +11,66 @@ import (
 	"github.com/weir-dev/weir/e2e/kind/internal/suite"
 )
 
-const togetherSpace = "e2e-together"
+const togetherNamespace = "e2e-together"
 
-func (e *environment) together(ctx context.Context, p *suite.Proof) error {
-	for service, deployment := range map[string]string{"connect-scheduler": "connect-scheduler", "drain-cleaner": "weir-drain-cleaner"} {
+func (e *environment) together(ctx context.Context, r *suite.Results) error {
+	deployments := map[string]string{"connect-scheduler": "connect-scheduler", "drain-cleaner": "weir-drain-cleaner"}
+	for service, deployment := range deployments {
 		if err := e.install(ctx, service, deployment); err != nil {
 			return err
 		}
 	}
-	if err := e.threeBrokers(ctx, togetherSpace); err != nil {
+	if err := e.threeBrokers(ctx, togetherNamespace); err != nil {
 		return err
 	}
-	return steps(ctx, p, []step{
-		{"connectors that share a volume are at work on three brokers", setup, func(ctx context.Context) (string, error) {
-			if err := e.ApplyFile(ctx, togetherSpace, "connect-drain.yaml"); err != nil {
+	return steps(ctx, r, []step{
+		{"connectors that share a volume run on three brokers", setupLimit, func(ctx context.Context) (string, error) {
+			if err := e.ApplyFile(ctx, togetherNamespace, "connect-drain.yaml"); err != nil {
 				return "", err
 			}
-			if err := e.shareVolume(ctx, togetherSpace); err != nil {
+			if err := e.shareVolume(ctx, togetherNamespace); err != nil {
 				return "", err
 			}
-			tally, err := e.moving(ctx, togetherSpace, "archive", env.Tally{}, 2)
-			return fmt.Sprintf("%d records came through topic, file and topic", tally.Records), err
+			tally, err := e.moving(ctx, togetherNamespace, "archive", env.Tally{}, 2)
+			return fmt.Sprintf("%d records passed through topic, file and topic", tally.Records), err
 		}},
-		{"every worker is drained in turn while they work", 2 * rolling, func(ctx context.Context) (string, error) {
-			return e.drainAll(ctx, togetherSpace)
+		{"every worker is drained while the connectors run", 2 * drainLimit, func(ctx context.Context) (string, error) {
+			return e.drainAll(ctx, togetherNamespace)
 		}},
-		{"the connectors lost no record on their way from topic to file", setup, e.fileTally},
-		{"the brokers lost no record, and no partition was offline or below min.insync.replicas", patience, func(ctx context.Context) (string, error) {
-			return e.drainTally(ctx, togetherSpace)
+		{"the connectors lost no record between topic and file", setupLimit, e.fileTally},
+		{"the brokers lost no record; no partition was offline or below min.insync.replicas", stepLimit, func(ctx context.Context) (string, error) {
+			return e.drainTally(ctx, togetherNamespace)
 		}},
 	})
 }
 
-// fileTally ends the source, and waits until the sink has written all there is.
+// fileTally stops the source and waits until the sink has written all records.
 func (e *environment) fileTally(ctx context.Context) (string, error) {
-	for name, tasks := range sharing {
-		if _, err := e.Connector(ctx, togetherSpace, name, env.Running(tasks)); err != nil {
+	for name, tasks := range sharingConnectors {
+		if _, err := e.Connector(ctx, togetherNamespace, name, env.Running(tasks)); err != nil {
 			return "", err
 		}
 	}
-	if err := e.merge(ctx, togetherSpace, "numbers", `{"spec":{"state":"stopped"}}`); err != nil {
+	if err := e.merge(ctx, togetherNamespace, "numbers", `{"spec":{"state":"stopped"}}`); err != nil {
 		return "", err
 	}
-	if err := e.gone(ctx, togetherSpace, ofConnector("numbers")); err != nil {
+	if err := e.deleted(ctx, togetherNamespace, ofConnector("numbers")); err != nil {
 		return "", err
 	}
-	tally, err := e.Count(ctx, togetherSpace, "numbers")
+	tally, err := e.Count(ctx, togetherNamespace, "numbers")
 	if err != nil {
 		return "", err
 	}
 	var lines, distinct int64
 	err = env.Until(ctx, "the sink", func(ctx context.Context) error {
-		out, err := e.Kubectl(ctx, "exec", "-n", togetherSpace, "numbers-to-file-tasks-0", "--", "sh", "-c", "wc -l <"+numbersFile+"; sort -u "+numbersFile+" | wc -l")
+		const count = "wc -l <" + numbersFile + "; sort -u " + numbersFile + " | wc -l"
+		out, err := e.Kubectl(ctx, "exec", "-n", togetherNamespace, "numbers-to-file-tasks-0", "--", "sh", "-c", count)
 		if err != nil {
 			return err
 		}
 		counts := strings.Fields(out)
 		if len(counts) != 2 {
-			return fmt.Errorf("counted %q", out)
+			return fmt.Errorf("unexpected output %q", out)
 		}
 		lines, _ = strconv.ParseInt(counts[0], 10, 64)
 		distinct, _ = strconv.ParseInt(counts[1], 10, 64)
@@ -77,10 +79,10 @@ func (e *environment) fileTally(ctx context.Context) (string, error) {
 		}
 		return nil
 	})
-	seen := fmt.Sprintf("produced %d, delivered %d, lost %d, duplicated %d in the topic and %d in the file",
+	result := fmt.Sprintf("produced %d, delivered %d, lost %d, duplicated %d in the topic and %d in the file",
 		tally.Distinct+tally.Missing, distinct, tally.Distinct+tally.Missing-distinct, tally.Duplicated(), lines-distinct-tally.Duplicated())
 	if err == nil && tally.Missing > 0 {
-		err = errors.New(seen)
+		err = errors.New(result)
 	}
-	return seen, err
+	return result, err
 }
