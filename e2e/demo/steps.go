@@ -62,7 +62,8 @@ func (d *demo) play(ctx context.Context) error {
 
 func (d *demo) applySample(ctx context.Context) error {
 	const examples = "deploy/examples/connect-scheduler/"
-	if err := d.kubectl(ctx, "apply", "-f", examples+"worker-config.yaml", "-f", examples+"csid-sample.yaml"); err != nil {
+	err := d.kubectl(ctx, "apply", "-f", examples+"worker-config.yaml", "-f", examples+"csid-sample.yaml")
+	if err != nil {
 		return err
 	}
 	took, err := d.untilReady(ctx, "test", 3, "Published")

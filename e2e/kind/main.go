@@ -29,9 +29,12 @@ import (
 // services lists the services whose images the suites use.
 var services = []string{"connect-scheduler", "connect-runner", "drain-cleaner"}
 
-// loaded lists the images that are loaded into the cluster. The manifests in deploy/ use the tag latest, which is the tree's build here.
+// loaded lists the images that are loaded into the cluster. The manifests in deploy/ use the tag latest, which is
+// the tree's build here.
 var loaded = []string{
-	"ghcr.io/weir-dev/connect-scheduler:latest", "ghcr.io/weir-dev/drain-cleaner:latest", "ghcr.io/weir-dev/connect-runner:latest",
+	"ghcr.io/weir-dev/connect-scheduler:latest",
+	"ghcr.io/weir-dev/drain-cleaner:latest",
+	"ghcr.io/weir-dev/connect-runner:latest",
 	"weir.local/connect:e2e", "weir.local/plugin:e2e", "weir.local/kafka:e2e", "weir.local/load:e2e",
 }
 
@@ -111,7 +114,13 @@ func run(ctx context.Context, name, chosen string, clean, up bool) error {
 	return err
 }
 
-func runSuites(ctx context.Context, c *cluster.Cluster, kubectl, root, artifacts, chosen string, logf func(string, ...any)) error {
+// runSuites runs the chosen suites and collects diagnostics of failed ones.
+func runSuites(
+	ctx context.Context,
+	c *cluster.Cluster,
+	kubectl, root, artifacts, chosen string,
+	logf func(string, ...any),
+) error {
 	e, err := env.New(c.Kubeconfig(), kubectl, root)
 	if err != nil {
 		return err
@@ -165,7 +174,8 @@ func images(ctx context.Context, root string) error {
 	return script(ctx, root, os.Stdout, "e2e/kind/images/build")
 }
 
-// nodeImage returns WEIR_NODE_IMAGE, or kind's default image, or a locally built image if the default cannot be pulled.
+// nodeImage returns WEIR_NODE_IMAGE, or kind's default image, or a locally built image if the default cannot be
+// pulled.
 func nodeImage(ctx context.Context, root string) (string, error) {
 	if image := os.Getenv("WEIR_NODE_IMAGE"); image != "" {
 		return image, nil

@@ -1,17 +1,17 @@
-# Sourced by the scripts of this directory.
+# Sourced by the scripts that build images.
 # shellcheck shell=bash disable=SC2154
 
-# The modes of files go into images.
+# File modes are part of the images.
 umask 022
 
 die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
 
-# inputs SERVICE lists the files that its image is made of, each with its hash; to be called in the root of the repository.
+# inputs SERVICE prints the input files of an image with their hashes. Run it in the root directory of the repository.
 inputs() {
   find apis generated pkg "services/$1" scripts/images -name target -prune -o -name testdata -prune -o -type f ! -name '*_test.go' -print0 | sort -z | xargs -0 sha256sum
 }
 
-# find_docker finds a docker command that can use BuildKit: the newest need a plugin for that, which may not be there.
+# find_docker sets buildkit to a docker command with BuildKit. Since version 23 it requires the plugin buildx.
 find_docker() {
   local candidate
   while read -r candidate; do
@@ -20,32 +20,32 @@ find_docker() {
       return
     fi
   done < <(type -ap docker)
-  die "the Dockerfiles need BuildKit, which $(command -v docker) lacks: install its plugin docker-buildx"
+  die "$(command -v docker) has no BuildKit, which the Dockerfiles require; install the plugin docker-buildx"
 }
 
 build_image() { DOCKER_BUILDKIT=1 "$buildkit" build "$@"; }
 
-# pullable IMAGE: it is here, or can be had.
+# pullable IMAGE succeeds if the image exists locally or can be pulled.
 pullable() {
   docker image inspect "$1" >/dev/null 2>&1 && return
   [ "${OFFLINE:-}" != true ] && timeout 600 docker pull -q "$1" >/dev/null 2>&1
 }
 
-# base_image static|jre prints the image to build upon: the default, one that was asked for, or one made of Debian packages.
+# base_image static|jre prints the base image: BASE_STATIC or BASE_JRE, the default, or a local build from Debian packages.
 base_image() {
-  local wanted
+  local image
   case $1 in
-  static) wanted=${BASE_STATIC:-gcr.io/distroless/static-debian12:nonroot} ;;
-  jre) wanted=${BASE_JRE:-eclipse-temurin:17-jre} ;;
+  static) image=${BASE_STATIC:-gcr.io/distroless/static-debian12:nonroot} ;;
+  jre) image=${BASE_JRE:-eclipse-temurin:17-jre} ;;
   esac
-  if pullable "$wanted"; then
-    echo "$wanted"
+  if pullable "$image"; then
+    echo "$image"
   else
     "$here/base" "$1"
   fi
 }
 
-# finish_image FROM TO SBOM writes the image anew with the times of its files and of itself at SOURCE_DATE_EPOCH, and lists what is in it.
+# finish_image FROM TO SBOM rewrites an image with all times set to SOURCE_DATE_EPOCH and writes its SBOM.
 finish_image() {
   local dir
   dir=$(mktemp -d)

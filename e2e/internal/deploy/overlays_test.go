@@ -1,5 +1,5 @@
-// Package deploy shows that an API server takes what deploy/ holds, and that it runs. Each base by itself is the
-// kind suites' and the examples are their services'.
+// Package deploy tests the overlays and components of deploy/ on an embedded control plane. The kind suites test each
+// base, the services test their examples.
 package deploy
 
 import (

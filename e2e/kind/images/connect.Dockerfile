@@ -1,4 +1,4 @@
-# connect-runner with plugins, as its users add theirs.
+# connect-runner with additional plugins.
 ARG BASE_IMAGE
 FROM ${BASE_IMAGE}
 COPY plugins /usr/share/java

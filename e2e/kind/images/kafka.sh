@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs the broker of a pod called NAME-<id> in a StatefulSet of REPLICAS pods behind the headless Service NAME; its data go to DATA.
+# Runs the Kafka broker of pod NAME-<id>, in a StatefulSet of REPLICAS pods with headless Service NAME. DATA is the data directory.
 set -eu
 name=${POD_NAME%-*}
 id=${POD_NAME##*-}

@@ -1,3 +1,3 @@
-# A Connect plugin and nothing else, to be mounted as an image volume.
+# A Connect plugin without anything else, to be mounted as an image volume.
 FROM scratch
 COPY testplugin /testplugin

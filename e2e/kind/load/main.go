@@ -1,4 +1,5 @@
-// Command load is the Kafka client of the suites. It runs in a pod, produces numbered records and counts the records of a topic.
+// Command load is the Kafka client of the suites. It runs in a pod, produces numbered records and counts the
+// records of a topic.
 package main
 
 import (
@@ -62,7 +63,10 @@ func run(ctx context.Context, command string, o options) error {
 	case "synced":
 		return synced(ctx, o)
 	default:
-		return fmt.Errorf("unknown command %q; the commands are wait, topic, count, produce, read, health, synced", command)
+		return fmt.Errorf(
+			"unknown command %q; the commands are wait, topic, count, produce, read, health, synced",
+			command,
+		)
 	}
 }
 
@@ -95,8 +99,16 @@ type tally struct {
 func count(ctx context.Context, o options) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	client, err := kgo.NewClient(kgo.SeedBrokers(o.brokers...), kgo.ConsumeTopics(o.topic), kgo.FetchMaxWait(200*time.Millisecond),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(o.brokers...),
+		kgo.ConsumeTopics(o.topic),
+		kgo.FetchMaxWait(200*time.Millisecond),
+		kgo.ConsumeResetOffset(
+			kgo.NewOffset().AtStart(),
+		),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(),
+	)
 	if err != nil {
 		return err
 	}

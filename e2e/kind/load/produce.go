@@ -12,11 +12,17 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// produce writes p-0, p-1, … with acks=all until the context ends. Each second it prints the number of acknowledged records.
+// produce writes p-0, p-1, … with acks=all until the context ends. Each second it prints the number of acknowledged
+// records.
 func produce(ctx context.Context, o options) error {
-	client, err := kgo.NewClient(kgo.SeedBrokers(o.brokers...), kgo.DefaultProduceTopic(o.topic), kgo.RequiredAcks(kgo.AllISRAcks()),
-		kgo.RecordPartitioner(kgo.RoundRobinPartitioner()), kgo.RecordDeliveryTimeout(2*time.Minute),
-		kgo.UnknownTopicRetries(-1)) // the topic is created while this starts
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(o.brokers...),
+		kgo.DefaultProduceTopic(o.topic),
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.RecordPartitioner(kgo.RoundRobinPartitioner()),
+		kgo.RecordDeliveryTimeout(2*time.Minute),
+		kgo.UnknownTopicRetries(-1),
+	) // the topic is created while this starts
 	if err != nil {
 		return err
 	}
@@ -38,13 +44,17 @@ func produce(ctx context.Context, o options) error {
 		case <-second.C:
 			report()
 		case <-tick.C:
-			client.Produce(context.WithoutCancel(ctx), &kgo.Record{Value: fmt.Appendf(nil, "p-%d", n)}, func(_ *kgo.Record, err error) {
-				if err != nil {
-					refused.Add(1)
-				} else {
-					acknowledged.Add(1)
-				}
-			})
+			client.Produce(
+				context.WithoutCancel(ctx),
+				&kgo.Record{Value: fmt.Appendf(nil, "p-%d", n)},
+				func(_ *kgo.Record, err error) {
+					if err != nil {
+						refused.Add(1)
+					} else {
+						acknowledged.Add(1)
+					}
+				},
+			)
 			n++
 		}
 	}
@@ -75,7 +85,8 @@ func health(ctx context.Context, o options) error {
 				}
 			}
 		}
-		if err := json.NewEncoder(os.Stdout).Encode(map[string]int{"observations": observations, "offline": offline, "underMinISR": under}); err != nil {
+		report := map[string]int{"observations": observations, "offline": offline, "underMinISR": under}
+		if err := json.NewEncoder(os.Stdout).Encode(report); err != nil {
 			return err
 		}
 		select {

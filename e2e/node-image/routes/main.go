@@ -1,5 +1,5 @@
-// Command routes is the pod network of a node. It writes the CNI configuration for the pod CIDR of its node and keeps one route for
-// the pod CIDR of every other node.
+// Command routes is the pod network of a node. It writes the CNI configuration for the pod CIDR of its node and
+// keeps one route for the pod CIDR of every other node.
 package main
 
 import (
@@ -90,9 +90,16 @@ func apply(ctx context.Context, node *corev1.Node, own bool) error {
 		if address.Type != corev1.NodeInternalIP {
 			continue
 		}
-		out, err := exec.CommandContext(ctx, "ip", "route", "replace", pods.String(), "via", address.Address).CombinedOutput()
+		out, err := exec.CommandContext(ctx, "ip", "route", "replace", pods.String(), "via", address.Address).
+			CombinedOutput()
 		if err != nil && ctx.Err() == nil {
-			return fmt.Errorf("ip route replace %s via %s: %w: %s", pods, address.Address, err, strings.TrimSpace(string(out)))
+			return fmt.Errorf(
+				"ip route replace %s via %s: %w: %s",
+				pods,
+				address.Address,
+				err,
+				strings.TrimSpace(string(out)),
+			)
 		}
 		return nil
 	}

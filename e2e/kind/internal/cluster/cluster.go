@@ -1,4 +1,5 @@
-// Package cluster creates a kind cluster with one control plane node and three workers, and deletes it after the suites.
+// Package cluster creates a kind cluster with one control plane node and three workers, and deletes it after the
+// suites.
 package cluster
 
 import (
@@ -39,7 +40,8 @@ type Cluster struct {
 	provider *cluster.Provider
 }
 
-// New returns a cluster that does not exist yet. With keep, Create reuses an existing cluster and Delete does nothing.
+// New returns a cluster that does not exist yet. With keep, Create reuses an existing cluster and Delete does
+// nothing.
 func New(name, dir string, keep bool, out io.Writer) *Cluster {
 	return &Cluster{Name: name, Dir: dir, keep: keep, out: out,
 		provider: cluster.NewProvider(cluster.ProviderWithDocker(), cluster.ProviderWithLogger(cmd.NewLogger()))}
@@ -71,9 +73,18 @@ func (c *Cluster) Create(ctx context.Context, image string) error {
 	if err != nil {
 		return err
 	}
-	err = c.provider.Create(c.Name, cluster.CreateWithV1Alpha4Config(config), cluster.CreateWithNodeImage(image),
-		cluster.CreateWithKubeconfigPath(c.Kubeconfig()), cluster.CreateWithWaitForReady(5*time.Minute),
-		cluster.CreateWithDisplayUsage(false), cluster.CreateWithDisplaySalutation(false), cluster.CreateWithRetain(true))
+	err = c.provider.Create(
+		c.Name,
+		cluster.CreateWithV1Alpha4Config(config),
+		cluster.CreateWithNodeImage(image),
+		cluster.CreateWithKubeconfigPath(c.Kubeconfig()),
+		cluster.CreateWithWaitForReady(5*time.Minute),
+		cluster.CreateWithDisplayUsage(
+			false,
+		),
+		cluster.CreateWithDisplaySalutation(false),
+		cluster.CreateWithRetain(true),
+	)
 	if err != nil {
 		return explain(err)
 	}
@@ -94,7 +105,10 @@ func configuration(ctx context.Context, shared string) (*v1alpha4.Cluster, error
 	mount := v1alpha4.Mount{HostPath: shared, ContainerPath: Shared}
 	config.Nodes = []v1alpha4.Node{{Role: v1alpha4.ControlPlaneRole, ExtraMounts: []v1alpha4.Mount{mount}}}
 	for range workers {
-		config.Nodes = append(config.Nodes, v1alpha4.Node{Role: v1alpha4.WorkerRole, ExtraMounts: []v1alpha4.Mount{mount}})
+		config.Nodes = append(
+			config.Nodes,
+			v1alpha4.Node{Role: v1alpha4.WorkerRole, ExtraMounts: []v1alpha4.Mount{mount}},
+		)
 	}
 	v1alpha4.SetDefaultsCluster(config)
 	return config, nil
@@ -114,7 +128,7 @@ func explain(err error) error {
 		"no space left on device":     "free disk space, for example with docker system prune",
 		"Multi-User System":           noSystemd,
 		"could not find a log line":   noSystemd,
-		"CAP_SYS_RESOURCE":            "the Docker daemon lacks this capability; stop it and run scripts/images/docker up",
+		"CAP_SYS_RESOURCE":            "the Docker daemon lacks it; stop the daemon and run scripts/images/docker up",
 		"failed to create network":    "the Docker daemon cannot create networks; it needs iptables and NET_ADMIN",
 		"could not find an available": "Docker has no free address range; run docker network prune",
 	} {
@@ -128,13 +142,19 @@ func explain(err error) error {
 // Delete deletes the cluster and its directory on the host. It does nothing if the cluster is kept.
 func (c *Cluster) Delete() error {
 	if c.keep {
-		fmt.Fprintf(c.out, "keeping cluster %s: export KUBECONFIG=%s; make e2e-clean deletes it\n", c.Name, c.Kubeconfig())
+		fmt.Fprintf(
+			c.out,
+			"keeping cluster %s: export KUBECONFIG=%s; make e2e-clean deletes it\n",
+			c.Name,
+			c.Kubeconfig(),
+		)
 		return nil
 	}
 	return errors.Join(c.provider.Delete(c.Name, c.Kubeconfig()), os.RemoveAll(c.Dir))
 }
 
-// SharedDir creates an empty directory that all nodes share and all users can write. It returns the path in the nodes.
+// SharedDir creates an empty directory that all nodes share and all users can write. It returns the path in the
+// nodes.
 func (c *Cluster) SharedDir(name string) (string, error) {
 	dir := filepath.Join(c.Dir, "shared", name)
 	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o777)); err != nil {

@@ -12,7 +12,8 @@ import (
 	"syscall"
 )
 
-// needed is the disk space in bytes for the node image, the images of the suites and the unpacked images of four nodes.
+// needed is the disk space in bytes for the node image, the images of the suites and the unpacked images of four
+// nodes.
 const needed = 12 << 30
 
 // inotifyInstances is the number of inotify instances that four nodes need.
@@ -29,7 +30,10 @@ func (c *Cluster) checkName() error {
 		return fmt.Errorf("list kind clusters: %w", err)
 	}
 	if slices.Contains(names, c.Name) && !c.keep {
-		return fmt.Errorf("kind cluster %s already exists; E2E_KEEP=1 reuses it, make e2e-clean deletes it, E2E_CLUSTER sets another name", c.Name)
+		return fmt.Errorf(
+			"kind cluster %s exists; E2E_KEEP=1 reuses it, make e2e-clean deletes it, E2E_CLUSTER sets another name",
+			c.Name,
+		)
 	}
 	return nil
 }
@@ -44,7 +48,12 @@ func checkDiskSpace(ctx context.Context) error {
 		return nil //nolint:nilerr // Docker runs in a virtual machine
 	}
 	if free := disk.Bavail * uint64(disk.Bsize); free < needed { //nolint:gosec // block sizes are positive
-		return fmt.Errorf("%d GB are free in %s, %d GB are needed; free disk space, for example with docker system prune", free>>30, dir, needed>>30)
+		return fmt.Errorf(
+			"%d GB are free in %s, %d GB are needed; free disk space, for example with docker system prune",
+			free>>30,
+			dir,
+			needed>>30,
+		)
 	}
 	return nil
 }

@@ -11,7 +11,8 @@ import (
 )
 
 // dumped lists the kinds that help to explain a failure. Secrets are not dumped.
-const dumped = "nodes,persistentvolumes,pods,services,configmaps,persistentvolumeclaims,statefulsets,deployments,daemonsets," +
+const dumped = "nodes,persistentvolumes,pods,services,configmaps,persistentvolumeclaims,statefulsets,deployments," +
+	"daemonsets," +
 	"jobs,poddisruptionbudgets,leases"
 
 // Dump writes objects, events and the logs of all pods to a directory. It ignores errors.
@@ -33,7 +34,8 @@ func (e *Env) Dump(ctx context.Context, dir string) {
 	write("objects.yaml", "get", dumped, "-A", "-o", "yaml")
 	if kinds, err := e.Kubectl(ctx, "api-resources", "--verbs=list", "-o", "name"); err == nil {
 		for kind := range strings.Lines(kinds) {
-			if kind = strings.TrimSpace(kind); strings.HasSuffix(kind, ".io.confluent.csid") || strings.HasSuffix(kind, ".weir.dev") {
+			if kind = strings.TrimSpace(kind); strings.HasSuffix(kind, ".io.confluent.csid") ||
+				strings.HasSuffix(kind, ".weir.dev") {
 				write(kind+".yaml", "get", kind, "-A", "-o", "yaml")
 			}
 		}
@@ -47,7 +49,16 @@ func (e *Env) Dump(ctx context.Context, dir string) {
 		write(name+".txt", "logs", "-n", pod.Namespace, pod.Name, "--all-containers", "--prefix")
 		for _, c := range pod.Status.ContainerStatuses {
 			if c.RestartCount > 0 {
-				write(name+".previous.txt", "logs", "-n", pod.Namespace, pod.Name, "--all-containers", "--prefix", "--previous")
+				write(
+					name+".previous.txt",
+					"logs",
+					"-n",
+					pod.Namespace,
+					pod.Name,
+					"--all-containers",
+					"--prefix",
+					"--previous",
+				)
 				break
 			}
 		}

@@ -83,7 +83,12 @@ func (e *Env) kubectlWithInput(ctx context.Context, input string, args ...string
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		return stdout.String(), fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))
+		return stdout.String(), fmt.Errorf(
+			"kubectl %s: %w: %s",
+			strings.Join(args, " "),
+			err,
+			strings.TrimSpace(stderr.String()),
+		)
 	}
 	return stdout.String(), nil
 }
@@ -102,7 +107,8 @@ func (e *Env) Namespace(ctx context.Context, name string) error {
 	})
 }
 
-// Until calls the condition every 500 ms until it returns nil or the context ends. what completes the error "wait for ...".
+// Until calls the condition every 500 ms until it returns nil or the context ends. what completes the error "wait
+// for ...".
 func Until(ctx context.Context, what string, condition func(context.Context) error) error {
 	return testkit.PollEvery(ctx, 500*time.Millisecond, what, condition)
 }
@@ -145,7 +151,13 @@ func Running(tasks int32) func(*connectv1.KafkaConnector) error {
 		ready := meta.FindStatusCondition(c.Status.Conditions, "Ready")
 		isReady := ready != nil && ready.Status == metav1.ConditionTrue
 		if !isReady || c.Status.TasksReady != tasks || c.Status.TasksDesired != tasks {
-			return fmt.Errorf("state %s, tasks %s, want %d: %s", c.Status.State, c.Status.TaskSummary, tasks, message(ready))
+			return fmt.Errorf(
+				"state %s, tasks %s, want %d: %s",
+				c.Status.State,
+				c.Status.TaskSummary,
+				tasks,
+				message(ready),
+			)
 		}
 		return nil
 	}
@@ -171,7 +183,8 @@ func (e *Env) Pods(ctx context.Context, namespace, selector string) (map[string]
 	return pods, nil
 }
 
-// WorkingSets returns the working set of each pod in bytes by namespace/name, from kubelet statistics newer than since.
+// WorkingSets returns the working set of each pod in bytes by namespace/name, from kubelet statistics newer than
+// since.
 func (e *Env) WorkingSets(ctx context.Context, since time.Time) (map[string]int64, error) {
 	nodes, err := e.Kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {

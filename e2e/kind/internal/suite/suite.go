@@ -74,8 +74,8 @@ func firstLine(s string) string {
 	return line
 }
 
-// Run runs the suites one after the other and prints their results. After a failed suite it calls failed, which collects
-// diagnostics, and continues with the next suite.
+// Run runs the suites one after the other and prints their results. After a failed suite it calls failed, which
+// collects diagnostics, and continues with the next suite.
 func Run(ctx context.Context, out io.Writer, suites []Suite, failed func(context.Context, Suite)) error {
 	var errs []error
 	results := make([]*Results, len(suites))

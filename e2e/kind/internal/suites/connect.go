@@ -61,7 +61,12 @@ func (e *environment) threeTasks(ctx context.Context) (string, error) {
 	if err != nil || len(pods) != 4 {
 		return "", fmt.Errorf("got %d pods, want 4: %w", len(pods), err)
 	}
-	return fmt.Sprintf("%d records of %d tasks; first records of all tasks %.1f s after kubectl apply", tally.Records, tally.Keys, took.Seconds()), nil
+	return fmt.Sprintf(
+		"%d records of %d tasks; first records of all tasks %.1f s after kubectl apply",
+		tally.Records,
+		tally.Keys,
+		took.Seconds(),
+	), nil
 }
 
 // outOfMemory makes a new third task exhaust its heap at record 20. The other two tasks are already past record 20.
@@ -116,7 +121,8 @@ func (e *environment) outOfMemory(ctx context.Context) (string, error) {
 	return fmt.Sprintf("3 of 4 pods kept running; status: %s", oneLine(failed.LastError, 70)), nil
 }
 
-// nodeLost kills a worker. Kubernetes replaces the pods of a StatefulSet only after the node has the out-of-service taint.
+// nodeLost kills a worker. Kubernetes replaces the pods of a StatefulSet only after the node has the out-of-service
+// taint.
 func (e *environment) nodeLost(ctx context.Context) (string, error) {
 	victim, err := e.Kube.CoreV1().Pods(connectNamespace).Get(ctx, counting+"-tasks-0", metav1.GetOptions{})
 	if err != nil {
@@ -153,7 +159,8 @@ func (e *environment) nodeLost(ctx context.Context) (string, error) {
 			if pod.Spec.NodeName != node {
 				continue
 			}
-			if there, ok := now[name]; !ok || there.UID == pod.UID || there.Spec.NodeName == node || there.Spec.NodeName == "" {
+			if there, ok := now[name]; !ok || there.UID == pod.UID || there.Spec.NodeName == node ||
+				there.Spec.NodeName == "" {
 				return fmt.Errorf("%s is not rescheduled", name)
 			}
 			moved++
@@ -240,12 +247,18 @@ func (e *environment) configChange(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%d records, %d missing", after.Records, after.Missing), err
 }
 
+// setTasks runs kubectl scale.
+func (e *environment) setTasks(ctx context.Context, n int) error {
+	_, err := e.Kubectl(ctx, "scale", "-n", connectNamespace, "kafkaconnector/"+counting, fmt.Sprintf("--replicas=%d", n))
+	return err
+}
+
 func (e *environment) scale(ctx context.Context) (string, error) {
 	before, err := e.identities(ctx, connectNamespace, ofConnector(counting)+",io.confluent.csid.connect.type=task")
 	if err != nil {
 		return "", err
 	}
-	if _, err := e.Kubectl(ctx, "scale", "-n", connectNamespace, "kafkaconnector/"+counting, "--replicas=4"); err != nil {
+	if err := e.setTasks(ctx, 4); err != nil {
 		return "", err
 	}
 	if _, err := e.Connector(ctx, connectNamespace, counting, env.Running(4)); err != nil {
@@ -258,7 +271,7 @@ func (e *environment) scale(ctx context.Context) (string, error) {
 	if restarted := changed(before, after); len(restarted) > 0 {
 		return "", fmt.Errorf("restarted pods: %q", restarted)
 	}
-	if _, err := e.Kubectl(ctx, "scale", "-n", connectNamespace, "kafkaconnector/"+counting, "--replicas=3"); err != nil {
+	if err := e.setTasks(ctx, 3); err != nil {
 		return "", err
 	}
 	_, err = e.Connector(ctx, connectNamespace, counting, env.Running(3))
@@ -270,7 +283,8 @@ func (e *environment) pauseAndStop(ctx context.Context) (string, error) {
 		state string
 		pods  int
 	}{{"paused", 1}, {"stopped", 0}, {"running", 4}} {
-		if err := e.merge(ctx, connectNamespace, counting, fmt.Sprintf(`{"spec":{"state":%q}}`, want.state)); err != nil {
+		patch := fmt.Sprintf(`{"spec":{"state":%q}}`, want.state)
+		if err := e.merge(ctx, connectNamespace, counting, patch); err != nil {
 			return "", err
 		}
 		if err := env.Until(ctx, want.state, func(ctx context.Context) error {
@@ -317,7 +331,11 @@ func (e *environment) rejected(ctx context.Context) (string, error) {
 		return "", err
 	}
 	_, sentence, _ := strings.Cut(rejection, "connectorConfig tasks.max")
-	return fmt.Sprintf("API: tasks.max %s; plugin: %s; Ready after the change is reverted", oneLine(sentence, 40), reported), nil
+	return fmt.Sprintf(
+		"API: tasks.max %s; plugin: %s; Ready after the change is reverted",
+		oneLine(sentence, 40),
+		reported,
+	), nil
 }
 
 // nothingLost stops the connector, so that all its records are written, and checks the numbers for gaps.
@@ -367,7 +385,12 @@ func (e *environment) offsets(ctx context.Context) (string, error) {
 		err = fmt.Errorf("the offsets after the reset are %+v, want none", left.Offsets)
 	}
 	first := listed.Offsets[0]
-	return fmt.Sprintf("%d listed, %s at %s; none after the reset", len(listed.Offsets), first.Partition, first.Offset), err
+	return fmt.Sprintf(
+		"%d listed, %s at %s; none after the reset",
+		len(listed.Offsets),
+		first.Partition,
+		first.Offset,
+	), err
 }
 
 // requestOffsets requests an operation on offsets and waits for its result.

@@ -31,7 +31,11 @@ func (e *environment) drain(ctx context.Context, r *suite.Results) error {
 		return err
 	}
 	return steps(ctx, r, []step{
-		{"a second worker cannot be drained while the broker of the first is not running", setupLimit, e.secondIsDenied},
+		{
+			"a second worker cannot be drained while the broker of the first is not running",
+			setupLimit,
+			e.secondIsDenied,
+		},
 		{"SelfCheck: kubectl drain of every worker under load with acks=all", drainLimit, e.selfChecked},
 		{"Delegate: the same with a controller that rolls annotated pods as Strimzi does", drainLimit, e.delegated},
 		{"no record is lost; no partition was offline or below min.insync.replicas", stepLimit, e.noneLost},
@@ -61,7 +65,8 @@ func (e *environment) threeBrokers(ctx context.Context, namespace string) error 
 		}
 		return e.ApplyFile(ctx, namespace, "brokers.yaml", "CLASS", namespace+"-kafka")
 	}
-	if err := e.kafkaWith(ctx, namespace, 3, affinity, "persistentVolumeClaim: {claimName: kafka}", prepare); err != nil {
+	const volume = "persistentVolumeClaim: {claimName: kafka}"
+	if err := e.kafkaWith(ctx, namespace, 3, affinity, volume, prepare); err != nil {
 		return err
 	}
 	if err := env.Until(ctx, "a topic with three replicas", func(ctx context.Context) error {
@@ -114,7 +119,14 @@ func (e *environment) workers(ctx context.Context) ([]string, error) {
 }
 
 func (e *environment) kubectlDrain(ctx context.Context, node string, limit time.Duration) error {
-	_, err := e.Kubectl(ctx, "drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout="+limit.String())
+	_, err := e.Kubectl(
+		ctx,
+		"drain",
+		node,
+		"--ignore-daemonsets",
+		"--delete-emptydir-data",
+		"--timeout="+limit.String(),
+	)
 	return err
 }
 
@@ -158,8 +170,8 @@ func (e *environment) secondIsDenied(ctx context.Context) (string, error) {
 	return oneLine(cause, 110), e.synced(ctx, drainNamespace, stepLimit)
 }
 
-// drainAll drains each worker and uncordons it. It does not wait for the brokers between two drains: drain-cleaner must delay the
-// next drain.
+// drainAll drains each worker and uncordons it. It does not wait for the brokers between two drains: drain-cleaner
+// must delay the next drain.
 func (e *environment) drainAll(ctx context.Context, namespace string) (string, error) {
 	nodes, err := e.workers(ctx)
 	if err != nil {
@@ -235,8 +247,8 @@ func (e *environment) synced(ctx context.Context, namespace string, limit time.D
 	})
 }
 
-// rollAnnotated deletes annotated pods one at a time while all replicas are in sync, until the context ends. It returns the number
-// of deleted pods.
+// rollAnnotated deletes annotated pods one at a time while all replicas are in sync, until the context ends. It
+// returns the number of deleted pods.
 func (e *environment) rollAnnotated(ctx context.Context) int {
 	rolls := 0
 	for {
@@ -262,7 +274,8 @@ func (e *environment) rollAnnotated(ctx context.Context) int {
 	}
 }
 
-// drainTally compares the acknowledged records with the records in the topic, and checks the observed partition health.
+// drainTally compares the acknowledged records with the records in the topic, and checks the observed partition
+// health.
 func (e *environment) drainTally(ctx context.Context, namespace string) (string, error) {
 	if err := e.brokersReady(ctx, namespace); err != nil {
 		return "", err
@@ -294,8 +307,17 @@ func (e *environment) drainTally(ctx context.Context, namespace string) (string,
 		}
 		return nil
 	})
-	result := fmt.Sprintf("records: %d acknowledged, %d refused, %d lost, %d duplicated; partitions: %d offline, %d under min ISR in %d checks",
-		produced.Acknowledged, produced.Refused, lost, tally.Duplicated(), health.Offline, health.UnderMinISR, health.Observations)
+	result := fmt.Sprintf(
+		"records: %d acknowledged, %d refused, %d lost, %d duplicated; "+
+			"partitions: %d offline, %d under min ISR in %d checks",
+		produced.Acknowledged,
+		produced.Refused,
+		lost,
+		tally.Duplicated(),
+		health.Offline,
+		health.UnderMinISR,
+		health.Observations,
+	)
 	bad := lost > 0 || produced.Refused > 0 || health.Offline > 0 || health.UnderMinISR > 0
 	if bad || produced.Acknowledged == 0 || health.Observations == 0 || tally.Records == 0 {
 		return "", errors.New(result)

@@ -22,21 +22,33 @@ const smokeNamespace = "e2e-smoke"
 
 func (e *environment) smoke(ctx context.Context, r *suite.Results) error {
 	return steps(ctx, r, []step{
-		{"kubectl apply -k deploy/connect-scheduler installs a running service", stepLimit, func(ctx context.Context) (string, error) {
-			return "2 replicas available", e.install(ctx, "connect-scheduler", "connect-scheduler")
-		}},
-		{"kubectl apply -k deploy/drain-cleaner installs a running service", stepLimit, func(ctx context.Context) (string, error) {
-			return "2 replicas available", e.install(ctx, "drain-cleaner", "weir-drain-cleaner")
-		}},
+		{
+			"kubectl apply -k deploy/connect-scheduler installs a running service",
+			stepLimit,
+			func(ctx context.Context) (string, error) {
+				return "2 replicas available", e.install(ctx, "connect-scheduler", "connect-scheduler")
+			},
+		},
+		{
+			"kubectl apply -k deploy/drain-cleaner installs a running service",
+			stepLimit,
+			func(ctx context.Context) (string, error) {
+				return "2 replicas available", e.install(ctx, "drain-cleaner", "weir-drain-cleaner")
+			},
+		},
 		{"a Kafka broker runs in the cluster", setupLimit, func(ctx context.Context) (string, error) {
 			return "it creates topics", e.oneBroker(ctx, smokeNamespace)
 		}},
 		{"a connector becomes Ready and moves records", stepLimit, func(ctx context.Context) (string, error) {
 			return e.firstRecord(ctx, smokeNamespace)
 		}},
-		{"drain-cleaner denies the eviction of a broker and requests a rolling restart", stepLimit, func(ctx context.Context) (string, error) {
-			return e.evictionDenied(ctx, smokeNamespace)
-		}},
+		{
+			"drain-cleaner denies the eviction of a broker and requests a rolling restart",
+			stepLimit,
+			func(ctx context.Context) (string, error) {
+				return e.evictionDenied(ctx, smokeNamespace)
+			},
+		},
 		{"idle services use less memory than they request", stepLimit, e.idleMemory},
 	})
 }

@@ -44,9 +44,13 @@ func (e *environment) storage(ctx context.Context, r *suite.Results) error {
 		}},
 		{"a file written in one pod is visible in all other pods", stepLimit, e.fileVisible},
 		{"a task of one connector reads what a task of another connector writes", stepLimit, e.relay},
-		{"the claim and its data survive the KafkaConnect and are adopted again", setupLimit, func(ctx context.Context) (string, error) {
-			return e.adopted(ctx, claim)
-		}},
+		{
+			"the claim and its data survive the KafkaConnect and are adopted again",
+			setupLimit,
+			func(ctx context.Context) (string, error) {
+				return e.adopted(ctx, claim)
+			},
+		},
 	})
 }
 
@@ -76,7 +80,9 @@ func (e *environment) claim(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	claim, err := e.Kube.CoreV1().PersistentVolumeClaims(storageNamespace).Get(ctx, connect.Status.Claim, metav1.GetOptions{})
+	claim, err := e.Kube.CoreV1().
+		PersistentVolumeClaims(storageNamespace).
+		Get(ctx, connect.Status.Claim, metav1.GetOptions{})
 	if err != nil {
 		return "", fmt.Errorf("read claim %q: %w", connect.Status.Claim, err)
 	}
@@ -91,7 +97,17 @@ func (e *environment) fileVisible(ctx context.Context) (string, error) {
 }
 
 func (e *environment) writeSample(ctx context.Context, pod string) error {
-	_, err := e.Kubectl(ctx, "exec", "-n", storageNamespace, pod, "--", "sh", "-c", "echo 'written in "+pod+"' >"+sample)
+	_, err := e.Kubectl(
+		ctx,
+		"exec",
+		"-n",
+		storageNamespace,
+		pod,
+		"--",
+		"sh",
+		"-c",
+		"echo 'written in "+pod+"' >"+sample,
+	)
 	return err
 }
 
@@ -124,18 +140,21 @@ func (e *environment) relay(ctx context.Context) (string, error) {
 
 func (e *environment) adopted(ctx context.Context, before string) (string, error) {
 	for name := range sharingConnectors {
-		if err := e.Weir.IoV1().KafkaConnectors(storageNamespace).Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
+		err := e.Weir.IoV1().KafkaConnectors(storageNamespace).Delete(ctx, name, metav1.DeleteOptions{})
+		if err != nil {
 			return "", err
 		}
 	}
-	if err := e.Weir.IoV1().KafkaConnects(storageNamespace).Delete(ctx, connectName, metav1.DeleteOptions{}); err != nil {
+	err := e.Weir.IoV1().KafkaConnects(storageNamespace).Delete(ctx, connectName, metav1.DeleteOptions{})
+	if err != nil {
 		return "", err
 	}
 	if err := e.deleted(ctx, storageNamespace, allPods); err != nil {
 		return "", err
 	}
 	name, _, _ := strings.Cut(before, " ")
-	if _, err := e.Kube.CoreV1().PersistentVolumeClaims(storageNamespace).Get(ctx, name, metav1.GetOptions{}); apierrors.IsNotFound(err) {
+	_, err = e.Kube.CoreV1().PersistentVolumeClaims(storageNamespace).Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
 		return "", errors.New("the claim was deleted with its owner")
 	}
 	if err := e.shareConnectors(ctx, storageNamespace); err != nil {

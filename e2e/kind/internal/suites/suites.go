@@ -37,8 +37,16 @@ type environment struct {
 func All(kubernetes *env.Env, c *cluster.Cluster) []suite.Suite {
 	e := &environment{kubernetes, c}
 	all := []suite.Suite{
-		{Name: "smoke", Run: e.smoke, Description: "each service works on its own, installed from its directory in deploy/"},
-		{Name: "connect", Run: e.connect, Description: "Kafka Connect without workers: each connector and each task in its own pod"},
+		{
+			Name:        "smoke",
+			Run:         e.smoke,
+			Description: "each service works on its own, installed from its directory in deploy/",
+		},
+		{
+			Name:        "connect",
+			Run:         e.connect,
+			Description: "Kafka Connect without workers: each connector and each task in its own pod",
+		},
 		{Name: "storage", Run: e.storage, Description: "one volume that connectors and tasks share"},
 		{Name: "drain", Run: e.drain, Description: "no node drain takes a partition below min.insync.replicas"},
 		{Name: "together", Run: e.together, Description: "connectors keep running while all nodes are drained"},
@@ -117,7 +125,8 @@ func (e *environment) kafka(ctx context.Context, namespace string, brokers int, 
 	return e.kafkaWith(ctx, namespace, brokers, placement, volume, func(context.Context) error { return nil })
 }
 
-// clusterID returns a random Kafka cluster ID: 16 bytes in unpadded URL-safe base64. drain-cleaner identifies clusters by this ID.
+// clusterID returns a random Kafka cluster ID: 16 bytes in unpadded URL-safe base64. drain-cleaner identifies
+// clusters by this ID.
 func clusterID() string {
 	var id [16]byte
 	_, _ = rand.Read(id[:]) // never fails

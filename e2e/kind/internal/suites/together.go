@@ -38,9 +38,13 @@ func (e *environment) together(ctx context.Context, r *suite.Results) error {
 			return e.drainAll(ctx, togetherNamespace)
 		}},
 		{"the connectors lost no record between topic and file", setupLimit, e.fileTally},
-		{"the brokers lost no record; no partition was offline or below min.insync.replicas", stepLimit, func(ctx context.Context) (string, error) {
-			return e.drainTally(ctx, togetherNamespace)
-		}},
+		{
+			"the brokers lost no record; no partition was offline or below min.insync.replicas",
+			stepLimit,
+			func(ctx context.Context) (string, error) {
+				return e.drainTally(ctx, togetherNamespace)
+			},
+		},
 	})
 }
 
@@ -79,8 +83,14 @@ func (e *environment) fileTally(ctx context.Context) (string, error) {
 		}
 		return nil
 	})
-	result := fmt.Sprintf("produced %d, delivered %d, lost %d, duplicated %d in the topic and %d in the file",
-		tally.Distinct+tally.Missing, distinct, tally.Distinct+tally.Missing-distinct, tally.Duplicated(), lines-distinct-tally.Duplicated())
+	result := fmt.Sprintf(
+		"produced %d, delivered %d, lost %d, duplicated %d in the topic and %d in the file",
+		tally.Distinct+tally.Missing,
+		distinct,
+		tally.Distinct+tally.Missing-distinct,
+		tally.Duplicated(),
+		lines-distinct-tally.Duplicated(),
+	)
 	if err == nil && tally.Missing > 0 {
 		err = errors.New(result)
 	}
