@@ -44,7 +44,7 @@ func (d *demo) play(ctx context.Context) error {
 		{"Install connect-scheduler and run it with the permissions of its manifests.", 3 * stepLimit, d.install},
 		{"Apply the csid Connect operator's sample unchanged: a connector with three tasks.", stepLimit, d.applySample},
 		{"Add a connector with 12 tasks.", stepLimit, d.applyClicks},
-		{"Change the config of one of the 12 tasks. Only this task restarts.", stepLimit, d.changeOneTask},
+		{"Change the config of one of the 12 tasks. No other task restarts.", stepLimit, d.changeOneTask},
 		{"Make a task fail. The status shows the failure and its cause.", stepLimit, d.failTask},
 		{"The kubelet restarts the container. The status shows the recovery.", stepLimit, d.recoverTask},
 		{"Scale the first connector to five tasks. The three running tasks do not restart.", stepLimit, d.scale},
