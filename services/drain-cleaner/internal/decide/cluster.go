@@ -26,6 +26,9 @@ type Partition struct {
 	// Leader is -1 if the partition has no leader.
 	Leader        int32
 	Replicas, ISR []int32
+	// ELR are the eligible leader replicas (KIP-966): replicas outside of the ISR that have all committed records. It is
+	// empty unless the ISR is smaller than MinISR.
+	ELR []int32
 	// MinISR is min.insync.replicas of the topic.
 	MinISR int
 }
@@ -74,30 +77,45 @@ func (c *Cluster) isLive(id int32) bool {
 	return slices.ContainsFunc(c.Brokers, func(b Broker) bool { return b.ID == id })
 }
 
+// isBroker reports whether a node is a live broker or has replicas.
+func (c *Cluster) isBroker(id int32) bool { return c.isLive(id) || len(c.byBroker[id]) > 0 }
+
 // Knows reports whether the node is a live broker, has replicas, or is a member or an observer of the quorum.
 func (c *Cluster) Knows(id int32) bool {
-	return c.isLive(id) || len(c.byBroker[id]) > 0 || c.Quorum.knows(id)
+	return c.isBroker(id) || c.Quorum.knows(id)
 }
 
 // CheckRemoval reports whether a node may be removed while the nodes in away count as unavailable. It checks the
 // partitions and, for a voter, the quorum. It does so for every role, because a combined node is both broker and
 // controller.
 func (c *Cluster) CheckRemoval(id int32, role drainv1alpha1.Role, headroom int, away []int32) Verdict {
-	if !c.Knows(id) {
+	isController := role == drainv1alpha1.RoleController
+	switch {
+	case isController && c.Quorum == nil:
+		return Verdict{Reason: QuorumUnknown,
+			Message: "the brokers do not report the KRaft quorum; grant the Kafka user Describe on the cluster"}
+	case !c.Knows(id):
 		return Verdict{Reason: BrokerNotInCluster, Message: fmt.Sprintf(
 			"the cluster has no node %d; check spec.bootstrapServers and spec.brokerId", id)}
+	case isController && c.isBroker(id):
+		// With a wrong spec.brokerId, a controller pod has the id of a broker. The check of the broker says nothing about the
+		// controller.
+		return Verdict{Reason: BrokerIDUnknown, Message: fmt.Sprintf("node %d is a broker, but spec.role is controller; "+
+			"set spec.brokerId, for example its offset, or use role broker for combined nodes", id)}
 	}
 	if v := c.checkPartitions(id, headroom, away); v.Reason != "" {
 		return v
 	}
-	if role == drainv1alpha1.RoleController && c.Quorum == nil {
-		return Verdict{Reason: QuorumUnknown,
-			Message: "the brokers do not report the KRaft quorum; grant the Kafka user Describe on the cluster"}
-	}
 	return c.Quorum.checkRemoval(id, away)
 }
 
+// RemovalWarning describes an effect of the removal of a node that CheckRemoval allows, or is empty.
+func (c *Cluster) RemovalWarning(id int32) string { return c.Quorum.removalWarning(id) }
+
 func (c *Cluster) checkPartitions(id int32, headroom int, away []int32) Verdict {
+	if !c.hasCommittedData(id) {
+		return Verdict{}
+	}
 	worst, blocking := Reason(""), []string{}
 	for _, i := range c.byBroker[id] {
 		reason := c.partitions[i].checkRemoval(id, headroom, away)
@@ -120,6 +138,16 @@ func (c *Cluster) checkPartitions(id int32, headroom int, away []int32) Verdict 
 	}
 }
 
+// hasCommittedData reports whether a partition may need its replica on the broker: the replica is in the ISR or in the
+// ELR, or no other replica is. Partitions with one replica do not count.
+func (c *Cluster) hasCommittedData(id int32) bool {
+	return slices.ContainsFunc(c.byBroker[id], func(i int) bool {
+		p := c.partitions[i]
+		eligible := len(p.ISR) + len(p.ELR)
+		return len(p.Replicas) > 1 && (eligible == 0 || slices.Contains(p.ISR, id) || slices.Contains(p.ELR, id))
+	})
+}
+
 var severity = map[Reason]int{UnderReplicated: 1, AtMinISR: 2, UnderMinISR: 3}
 
 var partitionMessages = map[Reason]string{
@@ -130,8 +158,7 @@ var partitionMessages = map[Reason]string{
 
 // checkRemoval applies the rules of Strimzi's rolling update. It is stricter: it waits until every replica is in sync.
 func (p Partition) checkRemoval(id int32, headroom int, away []int32) Reason {
-	if len(p.Replicas) <= p.MinISR {
-		// The partition drops below its minimum whenever one of its brokers is removed. Waiting does not help.
+	if len(p.Replicas) <= 1 {
 		return ""
 	}
 	inSync := 0
@@ -143,7 +170,10 @@ func (p Partition) checkRemoval(id int32, headroom int, away []int32) Reason {
 	isInSync := slices.Contains(p.ISR, id) && !slices.Contains(away, id)
 	required := max(p.MinISR, min(p.MinISR+headroom, len(p.Replicas)-1))
 	switch {
-	case inSync < p.MinISR:
+	case inSync == len(p.Replicas) && len(p.Replicas) <= p.MinISR:
+		// The partition drops below its minimum whenever one of its brokers is removed. Waiting does not help any more.
+		return ""
+	case inSync < min(p.MinISR, len(p.Replicas)):
 		return UnderMinISR
 	case isInSync && inSync-1 < required:
 		return AtMinISR

@@ -34,6 +34,13 @@ func replicas(ids ...int32) func(*decide.Partition) {
 	return func(p *decide.Partition) { p.Replicas, p.ISR = ids, ids }
 }
 
+func elr(ids ...int32) func(*decide.Partition) { return func(p *decide.Partition) { p.ELR = ids } }
+
+// twoPartitions returns a cluster with the partitions of both.
+func twoPartitions(a, b *decide.Cluster) *decide.Cluster {
+	return decide.NewCluster("c", a.Brokers, append(a.Partitions(), b.Partitions()...), nil, noon)
+}
+
 func minISR(n int) func(*decide.Partition) { return func(p *decide.Partition) { p.MinISR = n } }
 
 func min1(p *decide.Partition) { p.MinISR = 1 }
@@ -47,15 +54,31 @@ func TestBrokerRemovalDependsOnItsPartitions(t *testing.T) {
 		away     []int32
 		reason   decide.Reason
 	}{
-		"all replicas are in sync":             {cluster: healthy()},
-		"as many replicas as the minimum":      {cluster: cluster(minISR(3))},
-		"single replica":                       {cluster: cluster(replicas(1), min1)},
-		"below the minimum":                    {cluster: cluster(isr(1)), reason: decide.UnderMinISR},
-		"below the minimum without the broker": {cluster: cluster(isr(2)), reason: decide.UnderMinISR},
-		"empty ISR":                            {cluster: cluster(isr()), reason: decide.UnderMinISR},
-		"at the minimum with the broker":       {cluster: cluster(isr(1, 2)), reason: decide.AtMinISR},
-		"at the minimum without the broker": {
-			cluster: cluster(isr(2, 3)), reason: decide.UnderReplicated,
+		"all replicas are in sync":        {cluster: healthy()},
+		"as many replicas as the minimum": {cluster: cluster(minISR(3))},
+		"as many replicas as the minimum and another broker is down": {
+			cluster: cluster(minISR(3), isr(1, 2)), reason: decide.UnderMinISR,
+		},
+		"two replicas, min.insync.replicas 2 and the other broker is down": {
+			cluster: cluster(replicas(1, 2), isr(1)), reason: decide.UnderMinISR,
+		},
+		"two replicas, min.insync.replicas 2 and the other broker was removed": {
+			cluster: cluster(replicas(1, 2)), away: []int32{2}, reason: decide.UnderMinISR,
+		},
+		"single replica":    {cluster: cluster(replicas(1), min1)},
+		"below the minimum": {cluster: cluster(isr(1)), reason: decide.UnderMinISR},
+		"no ISR contains the broker and the partition is below the minimum": {cluster: cluster(isr(2))},
+		"no ISR contains the broker and the partition is at the minimum":    {cluster: cluster(isr(2, 3))},
+		"no ISR contains the broker, but an ELR does": {
+			cluster: cluster(isr(2), elr(1, 3)), reason: decide.UnderMinISR,
+		},
+		"no ISR contains the broker, but its single replica is online": {
+			cluster: twoPartitions(cluster(isr(2, 3)), cluster(replicas(1), min1)),
+		},
+		"empty ISR and ELR":              {cluster: cluster(isr()), reason: decide.UnderMinISR},
+		"at the minimum with the broker": {cluster: cluster(isr(1, 2)), reason: decide.AtMinISR},
+		"at the minimum without the broker, which is in the ISR of another partition": {
+			cluster: twoPartitions(cluster(isr(2, 3)), cluster()), reason: decide.UnderReplicated,
 		},
 		"above the minimum with a missing replica": {
 			cluster: cluster(isr(1, 2), min1), reason: decide.UnderReplicated,
@@ -116,7 +139,9 @@ func TestControllerRemovalRequiresAMajorityOfCaughtUpVoters(t *testing.T) {
 		"one of five lags and one is away": {
 			quorum: quorum(0, 0, 0, 0, time.Minute), away: []int32{2}, reason: decide.QuorumAtRisk,
 		},
-		"two voters": {quorum: quorum(0, 0), reason: decide.QuorumAtRisk},
+		"two voters":                       {quorum: quorum(0, 0)},
+		"two voters and the other lags":    {quorum: quorum(0, time.Minute), reason: decide.QuorumAtRisk},
+		"two voters and the other is away": {quorum: quorum(0, 0), away: []int32{2}, reason: decide.QuorumAtRisk},
 		"no leader": {
 			quorum: &decide.Quorum{Leader: -1, Voters: voters(0, 0, 0)}, reason: decide.QuorumLeaderless,
 		},
@@ -128,10 +153,48 @@ func TestControllerRemovalRequiresAMajorityOfCaughtUpVoters(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := decide.NewCluster("c", brokers(1), nil, test.quorum, noon)
+			c := decide.NewCluster("c", brokers(9), nil, test.quorum, noon)
 			v := c.CheckRemoval(1, drainv1alpha1.RoleController, 0, test.away)
 			assert.Equal(t, test.reason, v.Reason, v.Message)
 		})
+	}
+}
+
+// Controllers are 100 to 102. A policy without spec.brokerId.offset derives 1 from the pod name controller-1.
+func TestControllerRoleRejectsTheIDOfABroker(t *testing.T) {
+	t.Parallel()
+	lagging := &decide.Quorum{Leader: 100, Observers: []int32{0, 1, 103}, Voters: []decide.Voter{
+		{ID: 100, LastCaughtUp: noon}, {ID: 101, LastCaughtUp: noon}, {ID: 102, LastCaughtUp: noon.Add(-time.Minute)},
+	}}
+	down := []decide.Partition{{Topic: "t", Replicas: []int32{0, 2}, ISR: []int32{0}, MinISR: 1}}
+	c := decide.NewCluster("c", brokers(0, 1), down, lagging, noon)
+	for name, test := range map[string]struct {
+		id     int32
+		reason decide.Reason
+	}{
+		"live broker":               {id: 1, reason: decide.BrokerIDUnknown},
+		"broker that is down":       {id: 2, reason: decide.BrokerIDUnknown},
+		"voter":                     {id: 101, reason: decide.QuorumAtRisk},
+		"observer, not a broker":    {id: 103},
+		"neither broker nor member": {id: 104, reason: decide.BrokerNotInCluster},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v := c.CheckRemoval(test.id, drainv1alpha1.RoleController, 0, nil)
+			assert.Equal(t, test.reason, v.Reason, v.Message)
+		})
+	}
+}
+
+func TestRemovalOfAVoterFromATwoVoterQuorumIsReported(t *testing.T) {
+	t.Parallel()
+	unavailable := "cluster metadata is unavailable until controller 1 is back"
+	for count, want := range map[int]string{1: unavailable, 2: unavailable, 3: ""} {
+		quorum := &decide.Quorum{Leader: 1, Voters: voters(make([]time.Duration, count)...)}
+		c := decide.NewCluster("c", brokers(9), nil, quorum, noon)
+		warning := c.RemovalWarning(1)
+		assert.Contains(t, warning, want)
+		assert.Equal(t, want == "", warning == "", "%d voters: %s", count, warning)
 	}
 }
 

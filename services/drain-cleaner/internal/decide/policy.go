@@ -244,6 +244,9 @@ func nothingFeelsIt(s State, p *drainv1alpha1.KafkaDrainPolicy, _ time.Time) (De
 	if s.Cluster != nil && p.Spec.Role != drainv1alpha1.RoleConnect {
 		if id, fault := Identify(p.Spec.BrokerID, s.Pod, s.Cluster); fault.Reason == "" {
 			d.BrokerID = &id
+			if warning := s.Cluster.RemovalWarning(id); warning != "" {
+				d.Message += "; " + warning
+			}
 		}
 	}
 	return d, true

@@ -69,6 +69,10 @@ func (q *Quorum) checkRemoval(id int32, away []int32) Verdict {
 		return Verdict{}
 	}
 	remaining, majority := 0, len(q.Voters)/2+1
+	if len(q.Voters) == 2 {
+		// Two voters never have a majority without one of them. Metadata is unavailable while the voter is replaced.
+		majority = 1
+	}
 	for _, v := range q.Voters {
 		if v.ID != id && !slices.Contains(away, v.ID) && q.hasCaughtUp(v.ID) {
 			remaining++
@@ -77,11 +81,20 @@ func (q *Quorum) checkRemoval(id int32, away []int32) Verdict {
 	if remaining >= majority {
 		return Verdict{}
 	}
+	if len(q.Voters) == 2 {
+		return Verdict{Reason: QuorumAtRisk, Message: fmt.Sprintf(
+			"the other KRaft voter has not caught up or is being replaced; controller %d has the only complete log", id)}
+	}
 	return Verdict{Reason: QuorumAtRisk, Message: fmt.Sprintf(
 		"without controller %d only %d of %d KRaft voters have caught up; the majority is %d",
-		id,
-		remaining,
-		len(q.Voters),
-		majority,
-	)}
+		id, remaining, len(q.Voters), majority)}
+}
+
+// removalWarning reports that the quorum loses its majority until the voter is replaced.
+func (q *Quorum) removalWarning(id int32) string {
+	if !q.isVoter(id) || len(q.Voters) > 2 {
+		return ""
+	}
+	return fmt.Sprintf("cluster metadata is unavailable until controller %d is back: the quorum has only %d voter(s)",
+		id, len(q.Voters))
 }

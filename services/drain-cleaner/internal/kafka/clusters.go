@@ -67,7 +67,8 @@ type connection struct {
 	opened     time.Time
 	used       time.Time
 
-	kraft        *bool
+	// requests are the API keys that the brokers support; nil if not read yet.
+	requests     map[int16]bool
 	fetchTimeout time.Duration
 
 	last    *decide.Cluster
@@ -142,7 +143,7 @@ func (c *connection) close() {
 	if c.client != nil {
 		c.client.Close()
 	}
-	c.client, c.kraft, c.fetchTimeout = nil, nil, 0
+	c.client, c.requests, c.fetchTimeout = nil, nil, 0
 }
 
 // Run closes idle connections, and all connections when ctx ends.

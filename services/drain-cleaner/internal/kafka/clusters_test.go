@@ -96,6 +96,29 @@ func TestQueryReturnsReplicasMinimumsAndQuorum(t *testing.T) {
 	}
 }
 
+func TestQueryReadsTheEligibleLeaderReplicasOfPartitionsBelowTheMinimum(t *testing.T) {
+	t.Parallel()
+	script := three
+	script.Voters = map[int32]int64{0: 1_000_000, 1: 1_000_000, 2: 1_000_000}
+	script.Partitions = []kafkatest.Partition{
+		{Topic: "zoo", Replicas: []int32{0, 1, 2}, ISR: []int32{0}, ELR: []int32{2}, MinISR: 2},
+		{Topic: "carts", Replicas: []int32{0, 1, 2}, ISR: []int32{0}, MinISR: 2},
+		{Topic: "orders", Replicas: []int32{0, 1, 2}, ISR: []int32{0, 2}, MinISR: 2},
+	}
+	fake := kafkatest.Start(t, script)
+	c, p := clusters(t, nil), policy(fake.Bootstrap())
+	cluster, fault := c.Query(t.Context(), p, time.Time{})
+	require.NotNil(t, cluster, fault.Message)
+	check := func(id int32) decide.Reason { return cluster.CheckRemoval(id, drainv1alpha1.RoleBroker, 0, nil).Reason }
+	assert.Empty(t, check(1), "broker 1 is in no ISR and in no ELR")
+	assert.Equal(t, decide.UnderMinISR, check(2), "broker 2 is in the ISR of orders")
+
+	fake.Change(func(s *kafkatest.Script) { s.Partitions[2].ISR = []int32{0, 1} })
+	cluster, fault = c.Query(t.Context(), p, time.Now())
+	require.NotNil(t, cluster, fault.Message)
+	assert.Equal(t, decide.UnderMinISR, check(2), "broker 2 is in no ISR, but in the ELR of zoo")
+}
+
 func TestQuorumIsNilForBrokersWithoutKRaft(t *testing.T) {
 	t.Parallel()
 	script := three

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -37,6 +39,9 @@ func (c *connection) query(ctx context.Context, now func() time.Time) (*decide.C
 	}
 	partitions, err := partitions(metadata.Topics, minimums)
 	if err != nil {
+		return nil, err
+	}
+	if err := c.addELR(ctx, partitions); err != nil {
 		return nil, err
 	}
 	quorum, err := c.quorum(ctx, metadata.Brokers[0].NodeID)
@@ -113,6 +118,62 @@ func minISR(ctx context.Context, client *kgo.Client, topics []kmsg.MetadataRespo
 	return minimums, nil
 }
 
+// addELR reads the eligible leader replicas of partitions whose ISR is below the minimum. Other partitions have none.
+func (c *connection) addELR(ctx context.Context, partitions []decide.Partition) error {
+	below := map[string]int{}
+	request := kmsg.NewPtrDescribeTopicPartitionsRequest()
+	named := map[string]bool{}
+	for i, p := range partitions {
+		if len(p.Replicas) < 2 || len(p.ISR) >= p.MinISR {
+			continue
+		}
+		below[p.String()] = i
+		if !named[p.Topic] {
+			named[p.Topic] = true
+			topic := kmsg.NewDescribeTopicPartitionsRequestTopic()
+			topic.Topic = p.Topic
+			request.Topics = append(request.Topics, topic)
+		}
+	}
+	if len(below) == 0 {
+		return nil
+	}
+	// Brokers before Kafka 3.8 have no eligible leader replicas.
+	if supported, err := c.supports(ctx, kmsg.DescribeTopicPartitions); err != nil || !supported {
+		return err
+	}
+	// Topics are requested in order: the cursor of a response is the first topic that it omits.
+	slices.SortFunc(request.Topics, func(a, b kmsg.DescribeTopicPartitionsRequestTopic) int {
+		return strings.Compare(a.Topic, b.Topic)
+	})
+	for {
+		response, err := request.RequestWith(ctx, c.client)
+		if err != nil {
+			return fmt.Errorf("read eligible leader replicas: %w", err)
+		}
+		for _, topic := range response.Topics {
+			for _, p := range topic.Partitions {
+				if i, ok := below[decide.Partition{Topic: deref(topic.Topic), ID: p.Partition}.String()]; ok {
+					partitions[i].ELR = p.EligibleLeaderReplicas
+				}
+			}
+		}
+		if response.NextCursor == nil {
+			return nil
+		}
+		cursor := kmsg.NewDescribeTopicPartitionsRequestCursor()
+		cursor.Topic, cursor.Partition = response.NextCursor.Topic, response.NextCursor.Partition
+		request.Cursor = &cursor
+	}
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
 func configResource(kind kmsg.ConfigResourceType, name, config string) kmsg.DescribeConfigsRequestResource {
 	r := kmsg.NewDescribeConfigsRequestResource()
 	r.ResourceType, r.ResourceName, r.ConfigNames = kind, name, []string{config}
@@ -131,8 +192,8 @@ func configValue(configs []kmsg.DescribeConfigsResponseResourceConfig, name stri
 // quorum reads the KRaft quorum. It returns nil for clusters without one, and if the user may not describe the cluster:
 // only role controller requires it.
 func (c *connection) quorum(ctx context.Context, anyBroker int32) (*decide.Quorum, error) {
-	kraft, err := c.isKRaft(ctx)
-	if err != nil || !kraft {
+	// Brokers with ZooKeeper do not support DescribeQuorum.
+	if supported, err := c.supports(ctx, kmsg.DescribeQuorum); err != nil || !supported {
 		return nil, err
 	}
 	request := kmsg.NewPtrDescribeQuorumRequest()
@@ -169,23 +230,21 @@ func (c *connection) quorum(ctx context.Context, anyBroker int32) (*decide.Quoru
 	return q, nil
 }
 
-// isKRaft reports whether the brokers support DescribeQuorum. Brokers with ZooKeeper do not.
-func (c *connection) isKRaft(ctx context.Context) (bool, error) {
-	if c.kraft != nil {
-		return *c.kraft, nil
+// supports reports whether the brokers support a request. It reads their API versions once per client.
+func (c *connection) supports(ctx context.Context, key kmsg.Key) (bool, error) {
+	if c.requests == nil {
+		request := kmsg.NewPtrApiVersionsRequest()
+		request.ClientSoftwareName, request.ClientSoftwareVersion = clientID, "1"
+		response, err := request.RequestWith(ctx, c.client)
+		if err != nil {
+			return false, fmt.Errorf("read the API versions: %w", err)
+		}
+		c.requests = map[int16]bool{}
+		for _, k := range response.ApiKeys {
+			c.requests[k.ApiKey] = true
+		}
 	}
-	request := kmsg.NewPtrApiVersionsRequest()
-	request.ClientSoftwareName, request.ClientSoftwareVersion = clientID, "1"
-	response, err := request.RequestWith(ctx, c.client)
-	if err != nil {
-		return false, fmt.Errorf("read the API versions: %w", err)
-	}
-	kraft := false
-	for _, key := range response.ApiKeys {
-		kraft = kraft || key.ApiKey == kmsg.DescribeQuorum.Int16()
-	}
-	c.kraft = &kraft
-	return kraft, nil
+	return c.requests[key.Int16()], nil
 }
 
 // fromMillis returns the zero time for a timestamp that is unknown to the leader.

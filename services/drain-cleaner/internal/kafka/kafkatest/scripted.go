@@ -18,7 +18,9 @@ import (
 type Partition struct {
 	Topic         string
 	Replicas, ISR []int32
-	MinISR        int
+	// ELR are the eligible leader replicas.
+	ELR    []int32
+	MinISR int
 }
 
 // Script is the content of the brokers' responses.
@@ -58,6 +60,7 @@ func Start(t testing.TB, script Script, options ...kfake.Opt) *Cluster {
 	c := &Cluster{Cluster: fake, script: script}
 	c.answer(kmsg.Metadata, c.metadata)
 	c.answer(kmsg.DescribeConfigs, c.configs)
+	c.answer(kmsg.DescribeTopicPartitions, c.elr)
 	c.answer(kmsg.DescribeQuorum, c.quorum)
 	c.answer(kmsg.ApiVersions, c.versions)
 	return c
@@ -136,6 +139,35 @@ func (c *Cluster) configs(request kmsg.Request, s Script) kmsg.Response {
 	return response
 }
 
+// elr describes one topic per response, so that clients have to follow the cursor.
+func (c *Cluster) elr(request kmsg.Request, s Script) kmsg.Response {
+	response := request.ResponseKind().(*kmsg.DescribeTopicPartitionsResponse)
+	describe := request.(*kmsg.DescribeTopicPartitionsRequest)
+	topics, cursor := describe.Topics, describe.Cursor
+	for i, topic := range topics {
+		if cursor != nil && topic.Topic < cursor.Topic {
+			continue
+		}
+		t := kmsg.NewDescribeTopicPartitionsResponseTopic()
+		t.Topic = kmsg.StringPtr(topic.Topic)
+		for _, p := range s.Partitions {
+			if p.Topic == topic.Topic {
+				tp := kmsg.NewDescribeTopicPartitionsResponseTopicPartition()
+				tp.Replicas, tp.ISR, tp.EligibleLeaderReplicas = p.Replicas, p.ISR, p.ELR
+				t.Partitions = append(t.Partitions, tp)
+			}
+		}
+		response.Topics = append(response.Topics, t)
+		if i+1 < len(topics) {
+			next := kmsg.NewDescribeTopicPartitionsResponseNextCursor()
+			next.Topic = topics[i+1].Topic
+			response.NextCursor = &next
+		}
+		break
+	}
+	return response
+}
+
 func (c *Cluster) quorum(request kmsg.Request, s Script) kmsg.Response {
 	response := request.ResponseKind().(*kmsg.DescribeQuorumResponse)
 	t := kmsg.NewDescribeQuorumResponseTopic()
@@ -155,11 +187,12 @@ func (c *Cluster) quorum(request kmsg.Request, s Script) kmsg.Response {
 	return response
 }
 
-// versions adds DescribeQuorum, which kfake does not implement.
+// versions adds DescribeQuorum and DescribeTopicPartitions, which kfake does not implement.
 func (c *Cluster) versions(request kmsg.Request, s Script) kmsg.Response {
 	response := request.ResponseKind().(*kmsg.ApiVersionsResponse)
 	for _, key := range []kmsg.Key{
-		kmsg.Metadata, kmsg.DescribeConfigs, kmsg.ApiVersions, kmsg.DescribeQuorum, kmsg.SASLHandshake, kmsg.SASLAuthenticate,
+		kmsg.Metadata, kmsg.DescribeConfigs, kmsg.ApiVersions, kmsg.DescribeQuorum, kmsg.DescribeTopicPartitions,
+		kmsg.SASLHandshake, kmsg.SASLAuthenticate,
 	} {
 		if key == kmsg.DescribeQuorum && s.Voters == nil {
 			continue
