@@ -31,8 +31,10 @@ type Options struct {
 	Resolver Resolver
 	// MaxAge is the maximum age of a cached result. Default: 2s.
 	MaxAge time.Duration
-	Now    func() time.Time
-	Log    *slog.Logger
+	// MaxResponse is the maximum size of a response in bytes. Default: DefaultMaxResponse.
+	MaxResponse int32
+	Now         func() time.Time
+	Log         *slog.Logger
 	// Observe is called with the duration and the result of each query. Optional.
 	Observe func(policy string, took time.Duration, err error)
 }
@@ -48,6 +50,9 @@ type Clusters struct {
 func New(o Options) *Clusters {
 	if o.MaxAge == 0 {
 		o.MaxAge = 2 * time.Second
+	}
+	if o.MaxResponse == 0 {
+		o.MaxResponse = DefaultMaxResponse
 	}
 	if o.Resolver == nil {
 		o.Resolver = net.DefaultResolver
@@ -100,6 +105,9 @@ func (c *Clusters) Query(
 	}
 	cluster, err := c.query(ctx, connection, p, now)
 	c.options.Observe(p.Namespace+"/"+p.Name, c.options.Now().Sub(now), err)
+	if err != nil && (connection.lastErr == nil || connection.lastErr.Error() != err.Error()) {
+		c.options.Log.Warn("cannot query Kafka", "policy", p.Namespace+"/"+p.Name, "error", err)
+	}
 	connection.last, connection.lastErr, connection.lastAt = cluster, err, now
 	return cluster, fault(err, p.Spec)
 }
@@ -122,7 +130,7 @@ func (c *Clusters) query(
 	}
 	connection.generation, connection.used = p.Generation, now
 	if connection.client == nil {
-		opts, err := clientOptions(ctx, c.options.Secrets, c.options.Resolver, p)
+		opts, err := clientOptions(ctx, c.options, p)
 		if err != nil {
 			return nil, err
 		}

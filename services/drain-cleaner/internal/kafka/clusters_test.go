@@ -147,8 +147,8 @@ func TestFaultNamesTheCauseWithoutSecrets(t *testing.T) {
 		reason  decide.Reason
 		message string
 	}{
-		"closed port":  {policy: policy("127.0.0.1:1"), reason: decide.KafkaUnreachable, message: "refused"},
-		"unknown host": {policy: policy("kafka.invalid:9092"), reason: decide.KafkaUnreachable, message: "kafka.invalid"},
+		"unknown host": {policy: policy("kafka.invalid:9092"), reason: decide.KafkaUnreachable,
+			message: "cannot resolve the host kafka.invalid.n.svc or kafka.invalid of a broker: no such host"},
 		"missing Secret": {policy: policy(secured, login), reason: decide.KafkaSecretInvalid,
 			message: "cannot use Secret user: not found"},
 		"missing key": {policy: policy(secured, login), secrets: secrets{"user": {"username": []byte("drain")}},
@@ -159,7 +159,7 @@ func TestFaultNamesTheCauseWithoutSecrets(t *testing.T) {
 			secrets: secrets{"tls": {"tls.crt": []byte(password), "tls.key": []byte(password)}},
 			message: "cannot use Secret tls: parse tls.crt and tls.key"},
 		"TLS to a plaintext listener": {policy: policy(plaintext, func(s *spec) { s.TLS = &drainv1alpha1.TLS{} }),
-			reason: decide.KafkaUnreachable, message: "query the brokers"},
+			reason: decide.KafkaUnreachable, message: "no Kafka broker answers at"},
 		"no permission to describe topics": {policy: policy(kafkatest.Start(t, forbidden).Bootstrap()),
 			reason: decide.KafkaUnreachable, message: "TOPIC_AUTHORIZATION_FAILED"},
 	} {

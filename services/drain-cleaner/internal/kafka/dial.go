@@ -3,11 +3,15 @@ package kafka
 import (
 	"context"
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"strings"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Resolver resolves host names.
@@ -22,6 +26,8 @@ type dialer struct {
 	namespace string
 	// tls is nil for plaintext connections.
 	tls *tls.Config
+	// hasCA is true if the policy names the CA of the brokers. Then a verified peer is a trusted peer.
+	hasCA bool
 }
 
 func (d dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
@@ -41,17 +47,64 @@ func (d dialer) dial(ctx context.Context, network, address string) (net.Conn, er
 	if err != nil || d.tls == nil {
 		return conn, err
 	}
+	verified := false
 	config := d.tls.Clone()
 	if config.ServerName == "" {
 		// Certificates are issued for the name as configured, not for the resolved name.
 		config.ServerName = host
 	}
+	config.VerifyConnection = func(tls.ConnectionState) error { verified = true; return nil }
 	secured := tls.Client(conn, config)
 	if err := secured.HandshakeContext(ctx); err != nil {
 		_ = conn.Close()
-		return nil, fmt.Errorf("TLS handshake with %s: %w", address, err)
+		err = fmt.Errorf("TLS handshake with %s: %w", address, err)
+		if verified && d.hasCA || isCertificateError(err) && speaksKafka(ctx, network, hosts, port) {
+			return nil, trustedPeerError{err}
+		}
+		return nil, err
+	}
+	if d.hasCA {
+		return trustedConn{secured}, nil
 	}
 	return secured, nil
+}
+
+// trustedConn is a connection to a trusted peer. With TLS 1.3 the peer rejects the client certificate after the
+// handshake.
+type trustedConn struct{ net.Conn }
+
+func (c trustedConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	var alert *net.OpError
+	if errors.As(err, &alert) && alert.Op == "remote error" {
+		err = trustedPeerError{err}
+	}
+	return n, err
+}
+
+// speaksKafka reports whether a peer answers a Kafka request over TLS. It does not verify the peer's certificate, and
+// sends no credentials and no client certificate.
+func speaksKafka(ctx context.Context, network string, hosts []string, port string) bool {
+	conn, err := connect(ctx, network, hosts, port)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = conn.SetDeadline(deadline)
+	}
+	secured := tls.Client(conn, &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true})
+	if err := secured.HandshakeContext(ctx); err != nil {
+		return false
+	}
+	const correlation = 20260101
+	request := kmsg.NewPtrApiVersionsRequest()
+	if _, err := secured.Write(kmsg.NewRequestFormatter().AppendRequest(nil, request, correlation)); err != nil {
+		return false
+	}
+	var head [8]byte // size and correlation id
+	_, err = io.ReadFull(secured, head[:])
+	return err == nil && binary.BigEndian.Uint32(head[4:]) == correlation
 }
 
 // isShortName reports whether a pod's resolver would complete the name with the pod's namespace: the name of a Service,
@@ -72,7 +125,10 @@ func (d dialer) lookup(ctx context.Context, host string) ([]string, error) {
 		return addresses, err
 	}
 	if addresses, err = d.resolver.LookupHost(ctx, host); err != nil {
-		return nil, fmt.Errorf("%w; %s does not exist either", err, full)
+		if errors.As(err, &failed) && failed.IsNotFound {
+			return nil, &net.DNSError{Err: "no such host", Name: full + " or " + host, IsNotFound: true}
+		}
+		return nil, err
 	}
 	return addresses, nil
 }

@@ -2,7 +2,6 @@ package kafka_test
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net"
 	"strings"
@@ -57,10 +56,10 @@ func TestShortNamesResolveInThePolicysNamespaceFirst(t *testing.T) {
 			lookups: []string{"kafka.other.n.svc", "kafka.other"}},
 		"host outside of the cluster": {bootstrap: "broker", known: map[string]error{"broker": nil},
 			lookups: []string{"broker.n.svc", "broker"}},
-		"unknown name": {bootstrap: "kafka", message: "lookup kafka: no such host; kafka.n.svc does not exist either",
+		"unknown name": {bootstrap: "kafka", message: "cannot resolve the host kafka.n.svc or kafka of a broker: no such host",
 			lookups: []string{"kafka.n.svc", "kafka"}},
 		"resolver failure": {bootstrap: "kafka", lookups: []string{"kafka.n.svc"}, message: "server misbehaving",
-			known: map[string]error{"kafka.n.svc": errors.New("server misbehaving"), "kafka": nil}},
+			known: map[string]error{"kafka.n.svc": &net.DNSError{Err: "server misbehaving", Name: "kafka.n.svc"}, "kafka": nil}},
 		"IP address": {bootstrap: "127.0.0.1", lookups: []string{}},
 	} {
 		t.Run(name, func(t *testing.T) {

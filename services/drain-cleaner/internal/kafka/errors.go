@@ -13,40 +13,72 @@ import (
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/decide"
 )
 
-// fault converts an error to a message for users. Errors of franz-go contain host names and broker responses, but no
-// secrets.
+// errSecret marks an error that is caused by a Secret of the policy. Errors that wrap it never contain values of the
+// Secret.
+var errSecret = errors.New("cannot use Secret")
+
+// errResponse marks a response of Kafka that cannot be used.
+var errResponse = errors.New("unexpected response")
+
+// trustedPeerError is an error of a connection to a peer that is known to be a broker of the policy: it speaks the
+// Kafka protocol, or its certificate is signed by the CA of the policy.
+type trustedPeerError struct{ error }
+
+func (e trustedPeerError) Unwrap() error { return e.error }
+
+// fault converts an error to a message for the status of the policy. Users who can write policies must not learn from
+// it which ports are open or which servers listen on them. Therefore the details of network and TLS errors are in the
+// message only for trusted peers, and otherwise only in the log. No error contains values of Secrets.
 func fault(err error, spec drainv1alpha1.KafkaDrainPolicySpec) decide.Fault {
-	if err == nil {
+	var trusted trustedPeerError
+	var dns *net.DNSError
+	var kafka *kerr.Error
+	switch {
+	case err == nil:
 		return decide.Fault{}
-	}
-	if errors.Is(err, errSecret) {
+	case errors.Is(err, errSecret):
 		return decide.Fault{Reason: decide.KafkaSecretInvalid, Message: err.Error()}
+	case spec.SASL != nil && errors.Is(err, kerr.SaslAuthenticationFailed):
+		return decide.Fault{Reason: decide.KafkaSecretInvalid,
+			Message: fmt.Sprintf("the brokers reject the username and password of Secret %s", spec.SASL.Secret)}
+	case errors.As(err, &trusted):
+		if message := rejectedCertificate(err, spec.TLS); message != "" {
+			return decide.Fault{Reason: decide.KafkaSecretInvalid, Message: message}
+		}
+		return decide.Fault{Reason: decide.KafkaUnreachable, Message: "connect to the brokers: " + trusted.Error()}
+	case errors.As(err, &dns):
+		return decide.Fault{Reason: decide.KafkaUnreachable,
+			Message: fmt.Sprintf("cannot resolve the host %s of a broker: %s", dns.Name, dns.Err)}
+	case errors.As(err, &kafka), errors.Is(err, errResponse):
+		return decide.Fault{Reason: decide.KafkaUnreachable, Message: "query the brokers: " + err.Error()}
 	}
-	if cause := rejectedSecret(err, spec); cause != "" {
-		return decide.Fault{Reason: decide.KafkaSecretInvalid, Message: cause + ": " + err.Error()}
-	}
-	return decide.Fault{Reason: decide.KafkaUnreachable, Message: "query the brokers: " + err.Error()}
+	return decide.Fault{Reason: decide.KafkaUnreachable, Message: fmt.Sprintf("no Kafka broker answers at %s; "+
+		"check spec.bootstrapServers, spec.tls, the advertised listeners and network policies. "+
+		"The log of drain-cleaner has the cause", spec.BootstrapServers)}
 }
 
-// rejectedSecret describes the credentials that the brokers reject, or the CA that did not sign the brokers'
-// certificates. It is empty for other errors.
-func rejectedSecret(err error, spec drainv1alpha1.KafkaDrainPolicySpec) string {
-	var verification *tls.CertificateVerificationError
+// rejectedCertificate describes a rejected certificate: that of the brokers or that of the client. It is empty for
+// other errors.
+func rejectedCertificate(err error, spec *drainv1alpha1.TLS) string {
 	var authority x509.UnknownAuthorityError
 	var alert *net.OpError
+	isAlert := errors.As(err, &alert) && alert.Op == "remote error"
 	switch {
-	case spec.SASL != nil && errors.Is(err, kerr.SaslAuthenticationFailed):
-		return fmt.Sprintf("the brokers reject the username and password of Secret %s", spec.SASL.Secret)
-	case spec.TLS == nil:
+	case spec == nil || spec.CASecret == nil:
 		return ""
-	case spec.TLS.CASecret != nil && errors.As(err, &verification) && errors.As(err, &authority):
-		return fmt.Sprintf("the brokers' certificate is not signed by a CA in key %s of Secret %s",
-			caKey(spec.TLS.CASecret), spec.TLS.CASecret.Name)
-	// A TLS alert from the brokers during the handshake: they require another client certificate, or one at all.
-	case errors.As(err, &alert) && alert.Op == "remote error" && spec.TLS.ClientSecret != "":
-		return fmt.Sprintf("the brokers reject the certificate in key tls.crt of Secret %s", spec.TLS.ClientSecret)
-	case errors.As(err, &alert) && alert.Op == "remote error":
+	case errors.As(err, &authority):
+		return fmt.Sprintf("the brokers' certificate is not signed by a CA in key %s of Secret %s: %s",
+			caKey(spec.CASecret), spec.CASecret.Name, authority.Error())
+	case isAlert && spec.ClientSecret != "":
+		return fmt.Sprintf("the brokers reject the certificate in key tls.crt of Secret %s: %s", spec.ClientSecret, alert.Err)
+	case isAlert:
 		return "the brokers require a client certificate; set spec.tls.clientSecret"
 	}
 	return ""
+}
+
+// isCertificateError reports whether the verification of the brokers' certificate failed.
+func isCertificateError(err error) bool {
+	var verification *tls.CertificateVerificationError
+	return errors.As(err, &verification)
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -24,38 +23,39 @@ type Secrets interface {
 	Secret(ctx context.Context, namespace, name string) (map[string][]byte, error)
 }
 
-// errSecret marks an error that is caused by a Secret of the policy. Errors that wrap it never contain values of the
-// Secret.
-var errSecret = errors.New("cannot use Secret")
-
 const (
 	// clientID is the Kafka client id.
 	clientID = "weir-drain-cleaner"
 	// requestTimeout limits one request to one broker. A review must be answered within seconds.
 	requestTimeout = 2 * time.Second
+	// DefaultMaxResponse is the default of Options.MaxResponse: enough for about 90,000 partitions with three replicas.
+	DefaultMaxResponse = 4 << 20
 )
 
 // clientOptions returns the client options for a policy.
 func clientOptions(
-	ctx context.Context, secrets Secrets, resolver Resolver, p *drainv1alpha1.KafkaDrainPolicy,
+	ctx context.Context, o Options, p *drainv1alpha1.KafkaDrainPolicy,
 ) ([]kgo.Opt, error) {
-	d := dialer{resolver: resolver, namespace: p.Namespace}
+	d := dialer{resolver: o.Resolver, namespace: p.Namespace, hasCA: p.Spec.TLS != nil && p.Spec.TLS.CASecret != nil}
 	opts := []kgo.Opt{
 		kgo.ClientID(clientID),
 		kgo.SeedBrokers(parseServers(p.Spec.BootstrapServers)...),
 		kgo.RequestTimeoutOverhead(requestTimeout),
 		kgo.RetryTimeout(requestTimeout),
 		kgo.ConnIdleTimeout(time.Minute),
+		// A policy can name any host. The limit keeps the size that the host announces from exhausting the memory.
+		kgo.BrokerMaxReadBytes(o.MaxResponse),
+		kgo.FetchMaxBytes(min(o.MaxResponse, 1<<20)),
 	}
 	if p.Spec.TLS != nil {
 		var err error
-		if d.tls, err = tlsConfig(ctx, secrets, p.Namespace, p.Spec.TLS); err != nil {
+		if d.tls, err = tlsConfig(ctx, o.Secrets, p.Namespace, p.Spec.TLS); err != nil {
 			return nil, err
 		}
 	}
 	opts = append(opts, kgo.Dialer(d.dial))
 	if p.Spec.SASL != nil {
-		mechanism, err := saslMechanism(ctx, secrets, p.Namespace, p.Spec.SASL)
+		mechanism, err := saslMechanism(ctx, o.Secrets, p.Namespace, p.Spec.SASL)
 		if err != nil {
 			return nil, err
 		}

@@ -31,7 +31,7 @@ func (c *connection) query(ctx context.Context, now func() time.Time) (*decide.C
 		return nil, fmt.Errorf("read metadata: %w", err)
 	}
 	if len(metadata.Brokers) == 0 {
-		return nil, errors.New("read metadata: the response lists no brokers")
+		return nil, fmt.Errorf("read metadata: %w: no brokers", errResponse)
 	}
 	minimums, err := minISR(ctx, c.client, metadata.Topics)
 	if err != nil {
@@ -111,7 +111,8 @@ func minISR(ctx context.Context, client *kgo.Client, topics []kmsg.MetadataRespo
 		value := configValue(resource.Configs, minISRConfig)
 		minimum, err := strconv.Atoi(value)
 		if err != nil {
-			return nil, fmt.Errorf("read %s of topic %s: %q is not a number", minISRConfig, resource.ResourceName, value)
+			return nil, fmt.Errorf("read %s of topic %s: %w: %.20q is not a number",
+				minISRConfig, resource.ResourceName, errResponse, value)
 		}
 		minimums[resource.ResourceName] = minimum
 	}
@@ -211,7 +212,7 @@ func (c *connection) quorum(ctx context.Context, anyBroker int32) (*decide.Quoru
 	case err != nil:
 		return nil, fmt.Errorf("read the KRaft quorum: %w", err)
 	case len(response.Topics) != 1 || len(response.Topics[0].Partitions) != 1:
-		return nil, fmt.Errorf("read the KRaft quorum: the response does not describe partition 0 of %s", metadataTopic)
+		return nil, fmt.Errorf("read the KRaft quorum: %w: not partition 0 of %s", errResponse, metadataTopic)
 	}
 	p := response.Topics[0].Partitions[0]
 	switch err := kerr.ErrorForCode(p.ErrorCode); {
