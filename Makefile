@@ -15,6 +15,7 @@ CHECKS := $(shell scripts/verify --list) language layout
 
 SERVICE ?=
 SUITE ?=
+VERSION ?=
 FUZZTIME ?= 20s
 # Many packages start a control plane of their own. Two packages are tested at a time.
 TESTFLAGS ?= -p 2 -timeout 20m
@@ -100,6 +101,10 @@ dev: ## run the suite on a kind cluster, redeploy on each change and follow the 
 	@e2e/kind/dev
 
 ##@ Release
+
+.PHONY: release
+release: ## write the manifests of a release to dist/ [VERSION=v0.1.0]
+	@scripts/release '$(VERSION)'
 
 .PHONY: images
 images: ## build the container images; write SBOMs to dist/sbom [SERVICE=x]

@@ -99,6 +99,12 @@ func applyAndWait(t *testing.T, cp *testkit.ControlPlane, dir string) {
 	t.Helper()
 	_, err := cp.Kubectl(t.Context(), "apply", "-k", dir)
 	require.NoError(t, err)
+	waitForDeployments(t, cp)
+}
+
+// waitForDeployments waits until all replicas of all Deployments are available.
+func waitForDeployments(t *testing.T, cp *testkit.ControlPlane) {
+	t.Helper()
 	testkit.Eventually(t, time.Minute, func(ctx context.Context) error {
 		deployments, err := cp.Client().AppsV1().Deployments(system).List(ctx, metav1.ListOptions{})
 		if err != nil {
