@@ -17,12 +17,26 @@ const (
 const (
 	// LabelConnector holds the name of the KafkaConnector.
 	LabelConnector = "io.confluent.csid.connect.connector"
-	// LabelType is TypeConnector or TypeTask, or TypeErrand for a pod that is there to answer one question.
+	// LabelType is TypeConnector, TypeTask or TypeOneShot.
 	LabelType = "io.confluent.csid.connect.type"
 
 	TypeConnector = "connector"
 	TypeTask      = "task"
-	TypeErrand    = "errand"
+	// TypeOneShot is the type of a pod that runs one operation of connect-runner and ends; see LabelOneShot.
+	TypeOneShot = "one-shot"
+)
+
+// LabelOneShot on a one-shot pod is the operation that the pod runs. Its container has the same name.
+// Writer: connect-scheduler. Readers: connect-scheduler, users.
+const (
+	LabelOneShot = "weir.dev/one-shot"
+
+	// OneShotValidate validates a new connectorConfig with the connector plugin.
+	OneShotValidate = "validate"
+	// OneShotFence fences the producers of the previous tasks of an exactly-once source.
+	OneShotFence = "fence"
+	// OneShotOffsets lists, alters or resets the connector's offsets.
+	OneShotOffsets = "offsets"
 )
 
 // ManualRollingUpdate on a pod asks for the pod to be replaced in good order (Strimzi's annotation); its value is "true".

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
 	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/e2e/internal/env"
 	"github.com/weir-dev/weir/pkg/testkit/binaries"
@@ -179,7 +180,7 @@ func (d *demo) failTask(ctx context.Context) error {
 	if err := d.until(ctx, func() error {
 		c := d.objects.connectors["clicks"]
 		task := c.Status.Tasks[3]
-		if task.State != "Failed" || conditionOf(c, "Degraded").Status != metav1.ConditionTrue {
+		if task.State != connectv1.PodFailed || conditionOf(c, connectv1.ConditionDegraded).Status != metav1.ConditionTrue {
 			return fmt.Errorf("task 3 is %s and the connector is %s", task.State, c.Status.State)
 		}
 		if latency == 0 {
@@ -190,10 +191,10 @@ func (d *demo) failTask(ctx context.Context) error {
 		return err
 	}
 	c := d.objects.connectors["clicks"]
-	degraded := conditionOf(c, "Degraded")
+	degraded := conditionOf(c, connectv1.ConditionDegraded)
 	want := cause.Reason + ": " + cause.Message
 	if got := c.Status.Tasks[3].LastError; got != want || c.Status.TaskSummary != "11/12" ||
-		c.Status.State != "Degraded" {
+		c.Status.State != connectv1.PhaseDegraded {
 		return fmt.Errorf(
 			"status: got %s %s %q, want Degraded 11/12 %q",
 			c.Status.State,
@@ -248,7 +249,7 @@ func (d *demo) pauseAndResume(ctx context.Context) error {
 		return err
 	}
 	if err := d.until(ctx, func() error {
-		if c := d.objects.connectors["clicks"]; c.Status.State != "Paused" {
+		if c := d.objects.connectors["clicks"]; c.Status.State != connectv1.PhasePaused {
 			return fmt.Errorf("the connector is %s, want Paused", c.Status.State)
 		}
 		if pods := d.objects.podsOf("clicks"); len(pods) != 1 || before[pods[0].Name] != string(pods[0].UID) {

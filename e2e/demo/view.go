@@ -112,10 +112,11 @@ func (d *demo) table() []string {
 }
 
 func (d *demo) stateOf(c *connectv1.KafkaConnector) string {
-	colors := map[string]string{
-		"Running": green, "Pending": yellow, "Degraded": red, "Failed": red, "Paused": cyan, "Stopped": cyan,
+	colors := map[connectv1.ConnectorPhase]string{
+		connectv1.PhaseRunning: green, connectv1.PhasePending: yellow, connectv1.PhaseDegraded: red,
+		connectv1.PhaseFailed: red, connectv1.PhasePaused: cyan, connectv1.PhaseStopped: cyan,
 	}
-	return d.screen.paint(cmp.Or(colors[c.Status.State], dim), c.Status.State)
+	return d.screen.paint(cmp.Or(colors[c.Status.State], dim), string(c.Status.State))
 }
 
 func age(object metav1.Object) string {

@@ -167,7 +167,7 @@ type KafkaConnectorStatus struct {
 
 	// state in one word: Pending, Running, Degraded, Failed, Paused or Stopped.
 	// +optional
-	State string `json:"state,omitempty"`
+	State ConnectorPhase `json:"state,omitempty"`
 
 	// connector is the connector's own pod.
 	// +optional
@@ -207,7 +207,7 @@ type KafkaConnectorStatus struct {
 // ConnectorStatus is the state of the connector's pod.
 type ConnectorStatus struct {
 	// state: Pending, Starting, Running, Failed, Stopping or Absent.
-	State string `json:"state"`
+	State PodState `json:"state"`
 	// pod that runs it.
 	// +optional
 	Pod string `json:"pod,omitempty"`
@@ -227,7 +227,7 @@ type TaskStatus struct {
 	// id of the task, from 0.
 	ID int32 `json:"id"`
 	// state: Pending, Starting, Running, Failed, Stopping or Absent.
-	State string `json:"state"`
+	State PodState `json:"state"`
 	// pod that runs it.
 	// +optional
 	Pod string `json:"pod,omitempty"`
@@ -253,7 +253,7 @@ type OffsetsStatus struct {
 	// operation: list, alter or reset.
 	Operation string `json:"operation"`
 	// state: Done, Failed or Refused.
-	State string `json:"state"`
+	State OffsetsState `json:"state"`
 	// message says what was done, or why not.
 	// +optional
 	Message string `json:"message,omitempty"`

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
 	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/e2e/internal/env"
 	"github.com/weir-dev/weir/pkg/testkit/bench"
@@ -135,7 +136,7 @@ func (r *report) measureFailures(ctx context.Context, o options, e *environment,
 		}
 		if err := e.until(ctx, "the failure of "+pod, s, func() error {
 			c := e.connector(o.namespace(i), name(i))
-			if c == nil || len(c.Status.Tasks) <= task || c.Status.Tasks[task].State != "Failed" {
+			if c == nil || len(c.Status.Tasks) <= task || c.Status.Tasks[task].State != connectv1.PodFailed {
 				return errors.New("the failure is not in the status")
 			}
 			return nil

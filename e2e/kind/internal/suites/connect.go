@@ -407,7 +407,7 @@ func (e *environment) requestOffsets(ctx context.Context, operation string) (*co
 		switch offsets := c.Status.Offsets; {
 		case offsets == nil || before.Status.Offsets != nil && offsets.ID == before.Status.Offsets.ID:
 			return fmt.Errorf("the status has no result of the request to %s offsets", operation)
-		case offsets.State != "Done":
+		case offsets.State != connectv1.OffsetsDone:
 			return fmt.Errorf("%s of offsets: %s: %s", operation, offsets.State, offsets.Message)
 		}
 		if _, found := c.Annotations[contract.ConnectorOffsets]; found {

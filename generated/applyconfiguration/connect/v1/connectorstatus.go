@@ -4,13 +4,17 @@
 
 package v1
 
+import (
+	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
+)
+
 // ConnectorStatusApplyConfiguration represents a declarative configuration of the ConnectorStatus type for use
 // with apply.
 //
 // ConnectorStatus is the state of the connector's pod.
 type ConnectorStatusApplyConfiguration struct {
 	// state: Pending, Starting, Running, Failed, Stopping or Absent.
-	State *string `json:"state,omitempty"`
+	State *connectv1.PodState `json:"state,omitempty"`
 	// pod that runs it.
 	Pod *string `json:"pod,omitempty"`
 	// node that the pod is on.
@@ -30,7 +34,7 @@ func ConnectorStatus() *ConnectorStatusApplyConfiguration {
 // WithState sets the State field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the State field is set to the value of the last call.
-func (b *ConnectorStatusApplyConfiguration) WithState(value string) *ConnectorStatusApplyConfiguration {
+func (b *ConnectorStatusApplyConfiguration) WithState(value connectv1.PodState) *ConnectorStatusApplyConfiguration {
 	b.State = &value
 	return b
 }

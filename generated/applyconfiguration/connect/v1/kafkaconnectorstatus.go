@@ -5,6 +5,7 @@
 package v1
 
 import (
+	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
 	metav1 "k8s.io/client-go/applyconfigurations/meta/v1"
 )
 
@@ -18,7 +19,7 @@ type KafkaConnectorStatusApplyConfiguration struct {
 	// conditions: Ready, TaskConfigsPublished, Degraded, Paused, ConfigValid, and StorageReady where there is a volume.
 	Conditions []metav1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// state in one word: Pending, Running, Degraded, Failed, Paused or Stopped.
-	State *string `json:"state,omitempty"`
+	State *connectv1.ConnectorPhase `json:"state,omitempty"`
 	// connector is the connector's own pod.
 	Connector *ConnectorStatusApplyConfiguration `json:"connector,omitempty"`
 	// tasks, one for each task that the connector asked for or that still runs.
@@ -67,7 +68,7 @@ func (b *KafkaConnectorStatusApplyConfiguration) WithConditions(values ...*metav
 // WithState sets the State field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the State field is set to the value of the last call.
-func (b *KafkaConnectorStatusApplyConfiguration) WithState(value string) *KafkaConnectorStatusApplyConfiguration {
+func (b *KafkaConnectorStatusApplyConfiguration) WithState(value connectv1.ConnectorPhase) *KafkaConnectorStatusApplyConfiguration {
 	b.State = &value
 	return b
 }

@@ -5,6 +5,7 @@
 package v1
 
 import (
+	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -16,7 +17,7 @@ type OffsetsStatusApplyConfiguration struct {
 	// operation: list, alter or reset.
 	Operation *string `json:"operation,omitempty"`
 	// state: Done, Failed or Refused.
-	State *string `json:"state,omitempty"`
+	State *connectv1.OffsetsState `json:"state,omitempty"`
 	// message says what was done, or why not.
 	Message *string `json:"message,omitempty"`
 	// time at which the outcome was known.
@@ -44,7 +45,7 @@ func (b *OffsetsStatusApplyConfiguration) WithOperation(value string) *OffsetsSt
 // WithState sets the State field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the State field is set to the value of the last call.
-func (b *OffsetsStatusApplyConfiguration) WithState(value string) *OffsetsStatusApplyConfiguration {
+func (b *OffsetsStatusApplyConfiguration) WithState(value connectv1.OffsetsState) *OffsetsStatusApplyConfiguration {
 	b.State = &value
 	return b
 }

@@ -5,6 +5,7 @@
 package v1
 
 import (
+	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -16,7 +17,7 @@ type TaskStatusApplyConfiguration struct {
 	// id of the task, from 0.
 	ID *int32 `json:"id,omitempty"`
 	// state: Pending, Starting, Running, Failed, Stopping or Absent.
-	State *string `json:"state,omitempty"`
+	State *connectv1.PodState `json:"state,omitempty"`
 	// pod that runs it.
 	Pod *string `json:"pod,omitempty"`
 	// node that the pod is on.
@@ -48,7 +49,7 @@ func (b *TaskStatusApplyConfiguration) WithID(value int32) *TaskStatusApplyConfi
 // WithState sets the State field in the declarative configuration to the given value
 // and returns the receiver, so that objects can be built by chaining "With" function invocations.
 // If called multiple times, the State field is set to the value of the last call.
-func (b *TaskStatusApplyConfiguration) WithState(value string) *TaskStatusApplyConfiguration {
+func (b *TaskStatusApplyConfiguration) WithState(value connectv1.PodState) *TaskStatusApplyConfiguration {
 	b.State = &value
 	return b
 }

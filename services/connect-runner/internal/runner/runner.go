@@ -112,7 +112,7 @@ func (r *Runner) runJVM(ctx context.Context, runnerConfig contract.RunnerConfig,
 	process, err := jvm.Start(jvm.Command{
 		Java:   r.Config.Java,
 		Lib:    r.Config.Lib,
-		Args:   slices.Concat(jvm.HeapArgs(limit), r.errandArgs(), runnerConfig.JVMOptions),
+		Args:   slices.Concat(jvm.HeapArgs(limit), r.oneShotArgs(), runnerConfig.JVMOptions),
 		Stdout: r.Stdout,
 		Stderr: r.Stderr,
 	}, r.settings(runnerConfig, installed))
@@ -154,8 +154,8 @@ func (r *Runner) runJVM(ctx context.Context, runnerConfig contract.RunnerConfig,
 	return r.judge(e, end, jvm.OOMKills(cgroupRoot, cgroupSelf) > kills)
 }
 
-// errandArgs: what ends by itself within seconds does not live to see what the JVM's second compiler would do for it.
-func (r *Runner) errandArgs() []string {
+// oneShotArgs limits the JVM to its first compiler in modes that end within seconds: optimized code would not pay off.
+func (r *Runner) oneShotArgs() []string {
 	if r.Config.Mode == config.ModeValidate || r.Config.Mode == config.ModeOffsets {
 		return []string{"-XX:TieredStopAtLevel=1"}
 	}

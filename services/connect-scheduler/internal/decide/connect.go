@@ -44,9 +44,9 @@ func Connect(s ConnectState) (ConnectPlan, error) {
 		return plan, nil
 	}
 	plan.Status = connectv1.KafkaConnectStatus{ObservedGeneration: k.Generation, Connectors: int32(s.Connectors)} //nolint:gosec // a count of objects
-	ready := condition.True(ConditionReady, ReasonConnectAvailable, fmt.Sprintf("%d connectors refer to it", s.Connectors))
+	ready := condition.True(connectv1.ConditionReady, connectv1.ReasonAvailable, fmt.Sprintf("%d connectors refer to it", s.Connectors))
 	if s.Connectors == 0 {
-		ready = condition.True(ConditionReady, ReasonNoConnectors, "no KafkaConnector refers to it yet")
+		ready = condition.True(connectv1.ConditionReady, connectv1.ReasonNoConnectors, "no KafkaConnector refers to it yet")
 	}
 	conditions := []metav1.Condition{ready}
 	if storage := k.Spec.Storage; storage != nil {
@@ -61,7 +61,7 @@ func Connect(s ConnectState) (ConnectPlan, error) {
 		}
 		stored := owner.storageReady(s.Claim, s.ClaimTrouble)
 		if stored.Status != metav1.ConditionTrue {
-			conditions[0] = condition.False(ConditionReady, stored.Reason, stored.Message)
+			conditions[0] = condition.False(connectv1.ConditionReady, stored.Reason, stored.Message)
 		}
 		conditions = append(conditions, stored)
 	}
@@ -72,7 +72,7 @@ func Connect(s ConnectState) (ConnectPlan, error) {
 // Fail tells of a write that failed in the status.
 func (p *ConnectPlan) Fail(s ConnectState, f Failure) {
 	for i, c := range p.Status.Conditions {
-		failed := condition.False(c.Type, ReasonApplyRejected, f.Error())
+		failed := condition.False(c.Type, connectv1.ReasonApplyRejected, f.Error())
 		p.Status.Conditions[i] = condition.Merge(p.before.Conditions, []metav1.Condition{failed}, s.Connect.Generation, s.Now)[0]
 	}
 }

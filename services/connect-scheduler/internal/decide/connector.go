@@ -32,10 +32,10 @@ type Plan struct {
 	Budgets         []*policyv1ac.PodDisruptionBudgetApplyConfiguration
 	Services        []*corev1ac.ServiceApplyConfiguration
 	StatefulSets    []*appsv1ac.StatefulSetApplyConfiguration
-	// Errands are pods that are sent to ask or to do something once.
-	Errands []*corev1ac.PodApplyConfiguration
-	// Returned are errands' pods whose answers have been taken in.
-	Returned []*corev1.Pod
+	// OneShots are pods that run one operation of connect-runner and end.
+	OneShots []*corev1ac.PodApplyConfiguration
+	// FinishedOneShots are one-shot pods that are no longer needed.
+	FinishedOneShots []*corev1.Pod
 	// Unwanted are Services that the spec no longer asks for.
 	Unwanted []*corev1.Service
 	// Mark are pods to be marked for a restart that an annotation on the KafkaConnector asks for.
@@ -134,7 +134,7 @@ func (p *Plan) pursue(s State, e effective, set *taskSet) (rolling int, err erro
 		}
 	}
 	if waits := p.fence(s, e, *set); waits != nil {
-		set.condition = condition.False(ConditionTaskConfigsPublished, waits.reason, waits.message)
+		set.condition = condition.False(connectv1.ConditionTaskConfigsPublished, waits.reason, waits.message)
 		set.hashes, e.tasksRun = running(s), false
 	}
 	connector, tasks := connectorSet(s, e), tasksSet(s, e, set.hashes)
@@ -224,8 +224,8 @@ func (f Failure) Unwrap() error { return f.Err }
 func (p *Plan) Fail(s State, f Failure) {
 	p.creates = false
 	for i, c := range p.Status.Conditions {
-		if c.Type == ConditionReady || c.Type == ConditionStorageReady && f.Kind == "PersistentVolumeClaim" {
-			failed := condition.False(c.Type, ReasonApplyRejected, f.Error())
+		if c.Type == connectv1.ConditionReady || c.Type == connectv1.ConditionStorageReady && f.Kind == "PersistentVolumeClaim" {
+			failed := condition.False(c.Type, connectv1.ReasonApplyRejected, f.Error())
 			p.Status.Conditions[i] = condition.Merge(p.before.Conditions, []metav1.Condition{failed}, s.Connector.Generation, s.Now)[0]
 		}
 	}
@@ -240,7 +240,7 @@ func (p *Plan) StatusChanged() bool {
 func (p *Plan) Events() []event.Event {
 	var told []event.Event
 	for _, r := range p.Restarts {
-		told = append(told, event.Normal(ReasonRestarting, "Restart", fmt.Sprintf("restarting pod %s: %s", r.Pod.Name, r.Why)))
+		told = append(told, event.Normal(connectv1.ReasonRestarting, "Restart", fmt.Sprintf("restarting pod %s: %s", r.Pod.Name, r.Why)))
 	}
 	if p.StatusChanged() {
 		told = append(told, news(p.before, p.Status)...)
@@ -251,5 +251,5 @@ func (p *Plan) Events() []event.Event {
 // Empty tells whether there is nothing to write but, perhaps, the status.
 func (p *Plan) Empty() bool {
 	return len(p.ServiceAccounts)+len(p.Roles)+len(p.RoleBindings)+len(p.Secrets)+len(p.ConfigMaps)+len(p.Claims)+len(p.Budgets)+
-		len(p.Services)+len(p.StatefulSets)+len(p.Errands)+len(p.Returned)+len(p.Unwanted)+len(p.Mark)+len(p.Done)+len(p.Restarts) == 0
+		len(p.Services)+len(p.StatefulSets)+len(p.OneShots)+len(p.FinishedOneShots)+len(p.Unwanted)+len(p.Mark)+len(p.Done)+len(p.Restarts) == 0
 }

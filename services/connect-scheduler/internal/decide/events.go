@@ -14,19 +14,19 @@ import (
 func news(before, after connectv1.KafkaConnectorStatus) []event.Event {
 	var told []event.Event
 	if failedAnew(podOf(before.Connector), podOf(after.Connector)) {
-		told = append(told, event.Warning(ReasonConnectorFailed, "Observe", "the connector failed: "+after.Connector.LastError))
+		told = append(told, event.Warning(connectv1.ReasonConnectorFailed, "Observe", "the connector failed: "+after.Connector.LastError))
 	}
 	for _, task := range after.Tasks {
 		was := taskOf(before, task.ID)
 		switch is := (pod{task.State, task.Pod, task.LastError, task.Restarts}); {
 		case failedAnew(was, is):
-			told = append(told, event.Warning(ReasonTaskFailed, "Observe", fmt.Sprintf("task %d failed: %s", task.ID, task.LastError)))
-		case was.state == PodFailed && task.State == PodRunning:
-			told = append(told, event.Normal(ReasonTaskRecovered, "Observe", fmt.Sprintf("task %d runs again", task.ID)))
+			told = append(told, event.Warning(connectv1.ReasonTaskFailed, "Observe", fmt.Sprintf("task %d failed: %s", task.ID, task.LastError)))
+		case was.state == connectv1.PodFailed && task.State == connectv1.PodRunning:
+			told = append(told, event.Normal(connectv1.ReasonTaskRecovered, "Observe", fmt.Sprintf("task %d runs again", task.ID)))
 		}
 	}
 	if before.TasksDesired != after.TasksDesired && !firstPublished(before, after) {
-		told = append(told, event.Normal(ReasonScaled, "Scale", fmt.Sprintf("tasks: %d, before %d", after.TasksDesired, before.TasksDesired)))
+		told = append(told, event.Normal(connectv1.ReasonScaled, "Scale", fmt.Sprintf("tasks: %d, before %d", after.TasksDesired, before.TasksDesired)))
 	}
 	if o := after.Offsets; o != nil && (before.Offsets == nil || !before.Offsets.Time.Equal(&o.Time) || before.Offsets.ID != o.ID) {
 		told = append(told, offsetsEvent(o))
@@ -36,22 +36,23 @@ func news(before, after connectv1.KafkaConnectorStatus) []event.Event {
 
 // firstPublished holds when the event of the publication says already how many tasks there are.
 func firstPublished(before, after connectv1.KafkaConnectorStatus) bool {
-	return before.TasksDesired == 0 && meta.IsStatusConditionTrue(after.Conditions, ConditionTaskConfigsPublished) &&
-		!meta.IsStatusConditionTrue(before.Conditions, ConditionTaskConfigsPublished)
+	return before.TasksDesired == 0 && meta.IsStatusConditionTrue(after.Conditions, connectv1.ConditionTaskConfigsPublished) &&
+		!meta.IsStatusConditionTrue(before.Conditions, connectv1.ConditionTaskConfigsPublished)
 }
 
 func offsetsEvent(o *connectv1.OffsetsStatus) event.Event {
 	note := fmt.Sprintf("offsets %s: %s: %s", o.Operation, o.State, o.Message)
-	if o.State == OffsetsDone {
-		return event.Normal(ReasonOffsets, "Offsets", note)
+	if o.State == connectv1.OffsetsDone {
+		return event.Normal(connectv1.ReasonOffsets, "Offsets", note)
 	}
-	return event.Warning(ReasonOffsets, "Offsets", note)
+	return event.Warning(connectv1.ReasonOffsets, "Offsets", note)
 }
 
 // pod is what tells whether a connector or task has failed again.
 type pod struct {
-	state, name, lastError string
-	restarts               int32
+	state           connectv1.PodState
+	name, lastError string
+	restarts        int32
 }
 
 func podOf(c *connectv1.ConnectorStatus) pod {
@@ -72,7 +73,7 @@ func taskOf(status connectv1.KafkaConnectorStatus, id int32) pod {
 
 // failedAnew holds when a pod has failed since it was last looked at, even if it is back already.
 func failedAnew(was, is pod) bool {
-	return is.state == PodFailed && was.state != PodFailed || is.lastError != "" && is.name == was.name && is.restarts > was.restarts && is.state != PodPending
+	return is.state == connectv1.PodFailed && was.state != connectv1.PodFailed || is.lastError != "" && is.name == was.name && is.restarts > was.restarts && is.state != connectv1.PodPending
 }
 
 // turned are the events of conditions that have changed their status or their reason.
@@ -84,19 +85,19 @@ func turned(before, after []metav1.Condition) []event.Event {
 			continue
 		}
 		switch {
-		case c.Type == ConditionConfigValid && c.Status == metav1.ConditionFalse && c.Reason != ReasonFormerObjects:
+		case c.Type == connectv1.ConditionConfigValid && c.Status == metav1.ConditionFalse && c.Reason != connectv1.ReasonWaitingForDeletion:
 			told = append(told, event.Warning(c.Reason, "Validate", c.Message))
-		case c.Type == ConditionTaskConfigsPublished && c.Status == metav1.ConditionTrue:
+		case c.Type == connectv1.ConditionTaskConfigsPublished && c.Status == metav1.ConditionTrue:
 			told = append(told, event.Normal(c.Reason, "Publish", "the connector published "+c.Message))
-		case c.Type == ConditionTaskConfigsPublished && c.Reason != ReasonNotPublishedYet && c.Reason != ReasonOutdated:
+		case c.Type == connectv1.ConditionTaskConfigsPublished && c.Reason != connectv1.ReasonNotPublishedYet && c.Reason != connectv1.ReasonTaskConfigsOutdated:
 			told = append(told, event.Warning(c.Reason, "Publish", c.Message))
-		case c.Type == ConditionReady && c.Status == metav1.ConditionTrue:
+		case c.Type == connectv1.ConditionReady && c.Status == metav1.ConditionTrue:
 			told = append(told, event.Normal(c.Reason, "Observe", c.Message))
-		case c.Type == ConditionReady && c.Reason == ReasonApplyRejected:
+		case c.Type == connectv1.ConditionReady && c.Reason == connectv1.ReasonApplyRejected:
 			told = append(told, event.Warning(c.Reason, "Apply", c.Message))
-		case c.Type == ConditionStorageReady && c.Status == metav1.ConditionFalse && c.Reason != ReasonClaimPending:
+		case c.Type == connectv1.ConditionStorageReady && c.Status == metav1.ConditionFalse && c.Reason != connectv1.ReasonClaimPending:
 			told = append(told, event.Warning(c.Reason, "Provision", c.Message))
-		case c.Type == ConditionStorageReady && c.Status == metav1.ConditionTrue:
+		case c.Type == connectv1.ConditionStorageReady && c.Status == metav1.ConditionTrue:
 			told = append(told, event.Normal(c.Reason, "Provision", c.Message))
 		}
 	}

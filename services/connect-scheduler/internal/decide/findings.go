@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
 	"github.com/weir-dev/weir/apis/contract"
 )
 
@@ -46,13 +47,13 @@ func firstFinding(s State, e effective) *finding {
 
 func connectDoesNotExist(s State, _ effective) *finding {
 	if ref := s.Connector.Spec.ConnectRef; ref != nil && s.Connect == nil {
-		return &finding{ReasonConnectNotFound, fmt.Sprintf("spec.connectRef.name %q: there is no such KafkaConnect in namespace %s; create it, or remove connectRef", ref.Name, s.Connector.Namespace)}
+		return &finding{connectv1.ReasonConnectNotFound, fmt.Sprintf("spec.connectRef.name %q: there is no such KafkaConnect in namespace %s; create it, or remove connectRef", ref.Name, s.Connector.Namespace)}
 	}
 	return nil
 }
 
 func imageIsMissing(_ State, e effective) *finding {
-	missing := &finding{ReasonImageMissing, "spec.%s.image is empty, and the KafkaConnect of connectRef has none either; name the image that runs connect-runner"}
+	missing := &finding{connectv1.ReasonImageMissing, "spec.%s.image is empty, and the KafkaConnect of connectRef has none either; name the image that runs connect-runner"}
 	switch {
 	case e.connector.Image == "":
 		missing.message = fmt.Sprintf(missing.message, "connector")
@@ -66,14 +67,14 @@ func imageIsMissing(_ State, e effective) *finding {
 
 func workerSecretIsNotNamed(_ State, e effective) *finding {
 	if e.workerSecret == "" {
-		return &finding{ReasonWorkerSecretNotNamed, "spec.workerConfigSecret.name is empty, and the KafkaConnect of connectRef has none either; name the Secret that holds worker.properties"}
+		return &finding{connectv1.ReasonWorkerSecretNotSet, "spec.workerConfigSecret.name is empty, and the KafkaConnect of connectRef has none either; name the Secret that holds worker.properties"}
 	}
 	return nil
 }
 
 func workerSecretDoesNotExist(s State, e effective) *finding {
 	if s.Worker == nil {
-		return &finding{ReasonWorkerSecretNotFound, fmt.Sprintf("spec.workerConfigSecret.name %q: there is no such Secret in namespace %s; create it with the key worker.properties", e.workerSecret, s.Connector.Namespace)}
+		return &finding{connectv1.ReasonWorkerSecretNotFound, fmt.Sprintf("spec.workerConfigSecret.name %q: there is no such Secret in namespace %s; create it with the key worker.properties", e.workerSecret, s.Connector.Namespace)}
 	}
 	return nil
 }
@@ -83,7 +84,7 @@ const workerKey = "worker.properties"
 
 func workerSecretLacksItsKey(s State, e effective) *finding {
 	if _, ok := s.Worker.Keys[workerKey]; !ok {
-		return &finding{ReasonWorkerKeyMissing, fmt.Sprintf("spec.workerConfigSecret.name %q: the Secret has no key %s; put the worker's configuration there", e.workerSecret, workerKey)}
+		return &finding{connectv1.ReasonWorkerKeyMissing, fmt.Sprintf("spec.workerConfigSecret.name %q: the Secret has no key %s; put the worker's configuration there", e.workerSecret, workerKey)}
 	}
 	return nil
 }
@@ -99,12 +100,12 @@ func templateUsesReservedName(_ State, e effective) *finding {
 	} {
 		for _, v := range t.env {
 			if slices.Contains(reservedEnv, v.Name) {
-				return &finding{ReasonReservedName, fmt.Sprintf("%s.container.env (or the one for all pods): %s is set by Weir; choose another name", t.field, v.Name)}
+				return &finding{connectv1.ReasonReservedName, fmt.Sprintf("%s.container.env (or the one for all pods): %s is set by Weir; choose another name", t.field, v.Name)}
 			}
 		}
 		for _, v := range t.volumes {
 			if strings.HasPrefix(v.Name, volumePrefix) {
-				return &finding{ReasonReservedName, fmt.Sprintf("%s.pod.volumes (or the one for all pods): names that begin with %s belong to Weir, as %s does; choose another name", t.field, volumePrefix, v.Name)}
+				return &finding{connectv1.ReasonReservedName, fmt.Sprintf("%s.pod.volumes (or the one for all pods): names that begin with %s belong to Weir, as %s does; choose another name", t.field, volumePrefix, v.Name)}
 			}
 		}
 	}
@@ -121,7 +122,7 @@ func volumeHidesOtherFiles(_ State, e effective) *finding {
 	}
 	if e.storage != nil {
 		if hides, by := conflict(e.storage.MountPath, taken); by != "" {
-			return &finding{ReasonMountPathTaken, fmt.Sprintf("storage.mountPath %q: %s is used %s; choose a directory of its own, for example /mnt/shared", e.storage.MountPath, hides, by)}
+			return &finding{connectv1.ReasonMountPathConflict, fmt.Sprintf("storage.mountPath %q: %s is used %s; choose a directory of its own, for example /mnt/shared", e.storage.MountPath, hides, by)}
 		}
 		taken[path.Clean(e.storage.MountPath)] = "by the shared volume (storage.mountPath)"
 	}
@@ -131,7 +132,7 @@ func volumeHidesOtherFiles(_ State, e effective) *finding {
 	}{{"spec.template.connector", e.connectorTemplate.Container.VolumeMounts}, {"spec.template.task", e.taskTemplate.Container.VolumeMounts}} {
 		for _, m := range t.mounts {
 			if hides, by := conflict(m.MountPath, taken); by != "" {
-				return &finding{ReasonMountPathTaken, fmt.Sprintf("%s.container.volumeMounts (or the one for all pods): mountPath %q: %s is used %s; choose another directory", t.field, m.MountPath, hides, by)}
+				return &finding{connectv1.ReasonMountPathConflict, fmt.Sprintf("%s.container.volumeMounts (or the one for all pods): mountPath %q: %s is used %s; choose another directory", t.field, m.MountPath, hides, by)}
 			}
 		}
 	}
@@ -171,7 +172,7 @@ func nameIsTaken(s State, e effective) *finding {
 			continue
 		}
 		if s.belongs(m.object) == foreign {
-			return &finding{ReasonNameTaken, fmt.Sprintf("%s %s belongs to somebody else, and the connector needs one of that name; rename or delete it, or give the connector another name", m.kind, m.object.GetName())}
+			return &finding{connectv1.ReasonNameConflict, fmt.Sprintf("%s %s belongs to somebody else, and the connector needs one of that name; rename or delete it, or give the connector another name", m.kind, m.object.GetName())}
 		}
 	}
 	return nil
@@ -180,7 +181,7 @@ func nameIsTaken(s State, e effective) *finding {
 func formerObjectsAreStillThere(s State, _ effective) *finding {
 	for _, m := range s.Live.made() {
 		if b := s.belongs(m.object); b == formers || b == ours && m.object.GetDeletionTimestamp() != nil {
-			return &finding{ReasonFormerObjects, fmt.Sprintf("waiting until %s %s of the former connector of this name is deleted", m.kind, m.object.GetName())}
+			return &finding{connectv1.ReasonWaitingForDeletion, fmt.Sprintf("waiting until %s %s of the former connector of this name is deleted", m.kind, m.object.GetName())}
 		}
 	}
 	return nil

@@ -116,10 +116,10 @@ func (s *sim) carryOut(plan Plan) {
 	for _, want := range plan.Services {
 		put(s, core.Services(ns), append(plan.Services[:0:0], want), s.service(*want.Name))
 	}
-	for _, errand := range plan.Errands {
-		s.state.Pods = append(s.state.Pods, s.answered(*errand.Name, errand.Annotations[annotationErrand]))
+	for _, pod := range plan.OneShots {
+		s.state.Pods = append(s.state.Pods, s.answered(*pod.Name, pod.Labels[contract.LabelOneShot], pod.Annotations[annotationRequest]))
 	}
-	for _, pod := range plan.Returned {
+	for _, pod := range plan.FinishedOneShots {
 		s.remove(pod.Name)
 	}
 	for _, service := range plan.Unwanted {
@@ -148,7 +148,7 @@ func (s *sim) carryOut(plan Plan) {
 }
 
 // answered is an errand's pod that has come back; what it says is s.says.
-func (s *sim) answered(name, key string) *corev1.Pod {
+func (s *sim) answered(name, operation, key string) *corev1.Pod {
 	s.made++
 	said := s.says
 	if said == nil {
@@ -159,8 +159,8 @@ func (s *sim) answered(name, key string) *corev1.Pod {
 		phase = corev1.PodFailed
 	}
 	return &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(fmt.Sprintf("errand-%d", s.made)), Labels: map[string]string{contract.LabelType: contract.TypeErrand}, Annotations: map[string]string{annotationErrand: key}, CreationTimestamp: metav1.NewTime(noon)},
-		Status:     corev1.PodStatus{Phase: phase, ContainerStatuses: []corev1.ContainerStatus{{Name: contract.TypeErrand, State: corev1.ContainerState{Terminated: said}}}},
+		ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(fmt.Sprintf("one-shot-%d", s.made)), Labels: map[string]string{contract.LabelType: contract.TypeOneShot, contract.LabelOneShot: operation}, Annotations: map[string]string{annotationRequest: key}, CreationTimestamp: metav1.NewTime(noon)},
+		Status:     corev1.PodStatus{Phase: phase, ContainerStatuses: []corev1.ContainerStatus{{Name: operation, State: corev1.ContainerState{Terminated: said}}}},
 	}
 }
 
@@ -244,7 +244,7 @@ func runningSim(t testing.TB, c *connectv1.KafkaConnector, hashes ...string) *si
 	s.settle()
 	s.state.TaskConfigs = publishedBy(c, hashes...)
 	s.settle()
-	require.Equal(t, StateRunning, s.state.Connector.Status.State)
+	require.Equal(t, connectv1.PhaseRunning, s.state.Connector.Status.State)
 	return s
 }
 

@@ -49,7 +49,7 @@ func goldenFile(name string) string { return "../../testdata/golden/" + name + "
 
 func TestTheObjectsOfSeed001(t *testing.T) {
 	t.Parallel()
-	testkit.Golden(t, goldenFile("seed-001"), planned(t, State{Connector: seed()}, "aaaa", "bbbb", "cccc")...)
+	testkit.Golden(t, goldenFile("csid-sample"), planned(t, State{Connector: seed()}, "aaaa", "bbbb", "cccc")...)
 }
 
 func TestTheObjectsOfEveryOption(t *testing.T) {
@@ -112,7 +112,7 @@ func TestTheObjectsOfSeed000(t *testing.T) {
 	plan, err := Connect(ConnectState{Connect: odf(), Connectors: 1, Now: noon})
 	require.NoError(t, err)
 	objects := add(nil, plan.Claims)
-	testkit.Golden(t, goldenFile("seed-000"), append(objects, planned(t, State{Connector: referring("orders"), Connect: odf()}, "aaaa")...)...)
+	testkit.Golden(t, goldenFile("strimzi-proposal-112"), append(objects, planned(t, State{Connector: referring("orders"), Connect: odf()}, "aaaa")...)...)
 }
 
 func TestWithoutStoragePodsAreAsTheyWereToTheByte(t *testing.T) {

@@ -27,7 +27,7 @@ func ClaimName(owner string) string { return "data-" + owner + "-connect" }
 // Owners are the names that an object's name may have been derived from.
 func Owners(object string) []string {
 	var owners []string
-	for _, suffix := range []string{"-connector", "-tasks", "-tasks-headless", "-" + errandValidate} {
+	for _, suffix := range []string{"-connector", "-tasks", "-tasks-headless", "-" + contract.OneShotValidate} {
 		if owner, ok := strings.CutSuffix(object, suffix); ok && owner != "" {
 			owners = append(owners, owner)
 		}

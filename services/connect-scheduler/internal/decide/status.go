@@ -32,7 +32,7 @@ func status(s State, e effective, invalid *finding, set taskSet, restarts int) c
 	told.Restarts = told.Connector.Restarts
 	for _, t := range told.Tasks {
 		told.Restarts += t.Restarts
-		if t.State == PodRunning && t.ID < desired {
+		if t.State == connectv1.PodRunning && t.ID < desired {
 			told.TasksReady++
 		}
 	}
@@ -44,7 +44,7 @@ func status(s State, e effective, invalid *finding, set taskSet, restarts int) c
 
 func connectorStatus(pod *corev1.Pod) *connectv1.ConnectorStatus {
 	if pod == nil {
-		return &connectv1.ConnectorStatus{State: PodAbsent}
+		return &connectv1.ConnectorStatus{State: connectv1.PodAbsent}
 	}
 	state, lastError := podState(pod)
 	return &connectv1.ConnectorStatus{State: state, Pod: pod.Name, Node: pod.Spec.NodeName, Restarts: restartsOf(pod), LastError: lastError}
@@ -61,7 +61,7 @@ func taskStatuses(s State, pods map[int]*corev1.Pod, desired int) []connectv1.Ta
 		if pod == nil && id >= desired {
 			continue
 		}
-		task := connectv1.TaskStatus{ID: int32(id), State: PodAbsent} //nolint:gosec // bounded by tasks.max
+		task := connectv1.TaskStatus{ID: int32(id), State: connectv1.PodAbsent} //nolint:gosec // bounded by tasks.max
 		if pod != nil {
 			task.State, task.LastError = podState(pod)
 			task.Pod, task.Node, task.Restarts, task.ConfigHash = pod.Name, pod.Spec.NodeName, restartsOf(pod), taskHashOf(pod)
@@ -84,22 +84,22 @@ func since(s State, task connectv1.TaskStatus) *metav1.Time {
 }
 
 // podState is the state of a pod in one word, and what was wrong with it last.
-func podState(pod *corev1.Pod) (state, lastError string) {
+func podState(pod *corev1.Pod) (state connectv1.PodState, lastError string) {
 	lastError = troubleOf(pod)
 	main := mainContainer(pod)
 	switch {
 	case pod.DeletionTimestamp != nil:
-		return PodStopping, lastError
+		return connectv1.PodStopping, lastError
 	case isReady(pod):
-		return PodRunning, lastError
+		return connectv1.PodRunning, lastError
 	case pod.Status.Phase == corev1.PodFailed, main.State.Terminated != nil && main.State.Terminated.ExitCode != 0:
-		return PodFailed, lastError
+		return connectv1.PodFailed, lastError
 	case main.State.Waiting != nil && main.LastTerminationState.Terminated != nil:
-		return PodFailed, lastError
+		return connectv1.PodFailed, lastError
 	case main.State.Running != nil:
-		return PodStarting, lastError
+		return connectv1.PodStarting, lastError
 	}
-	return PodPending, lastError
+	return connectv1.PodPending, lastError
 }
 
 // troubleOf is what a pod's container said when it last ended with an error, or why it cannot start.
@@ -142,8 +142,12 @@ func cut(message string) string {
 }
 
 func mainContainer(pod *corev1.Pod) corev1.ContainerStatus {
+	name := pod.Labels[contract.LabelType]
+	if name == contract.TypeOneShot {
+		name = pod.Labels[contract.LabelOneShot]
+	}
 	for _, c := range pod.Status.ContainerStatuses {
-		if c.Name == pod.Labels[contract.LabelType] {
+		if c.Name == name {
 			return c
 		}
 	}
@@ -152,27 +156,27 @@ func mainContainer(pod *corev1.Pod) corev1.ContainerStatus {
 
 func restartsOf(pod *corev1.Pod) int32 { return mainContainer(pod).RestartCount }
 
-func stateWord(s State, set taskSet, told connectv1.KafkaConnectorStatus) string {
+func stateWord(s State, set taskSet, told connectv1.KafkaConnectorStatus) connectv1.ConnectorPhase {
 	failed := failedTasks(told)
 	switch {
 	case s.Connector.Spec.State == connectv1.StateStopped:
-		return StateStopped
+		return connectv1.PhaseStopped
 	case s.Connector.Spec.State == connectv1.StatePaused:
-		return StatePaused
-	case told.Connector.State == PodFailed && told.TasksReady == 0, len(failed) > 0 && len(failed) == int(told.TasksDesired):
-		return StateFailed
-	case told.Connector.State == PodFailed, len(failed) > 0:
-		return StateDegraded
-	case set.condition.Reason == ReasonNotPublishedYet:
-		return StatePending
-	case told.Connector.State == PodRunning && told.TasksReady == told.TasksDesired && len(told.Tasks) == int(told.TasksDesired):
-		return StateRunning
+		return connectv1.PhasePaused
+	case told.Connector.State == connectv1.PodFailed && told.TasksReady == 0, len(failed) > 0 && len(failed) == int(told.TasksDesired):
+		return connectv1.PhaseFailed
+	case told.Connector.State == connectv1.PodFailed, len(failed) > 0:
+		return connectv1.PhaseDegraded
+	case set.condition.Reason == connectv1.ReasonNotPublishedYet:
+		return connectv1.PhasePending
+	case told.Connector.State == connectv1.PodRunning && told.TasksReady == told.TasksDesired && len(told.Tasks) == int(told.TasksDesired):
+		return connectv1.PhaseRunning
 	}
-	return StatePending
+	return connectv1.PhasePending
 }
 
 func failedTasks(told connectv1.KafkaConnectorStatus) []connectv1.TaskStatus {
-	return slices.DeleteFunc(slices.Clone(told.Tasks), func(t connectv1.TaskStatus) bool { return t.State != PodFailed })
+	return slices.DeleteFunc(slices.Clone(told.Tasks), func(t connectv1.TaskStatus) bool { return t.State != connectv1.PodFailed })
 }
 
 func conditions(s State, e effective, invalid *finding, set taskSet, told connectv1.KafkaConnectorStatus, restarts int) []metav1.Condition {
@@ -190,19 +194,19 @@ func conditions(s State, e effective, invalid *finding, set taskSet, told connec
 }
 
 func valid(invalid *finding) metav1.Condition {
-	if invalid != nil && invalid.reason == ReasonValidating {
-		return condition.Unknown(ConditionConfigValid, invalid.reason, invalid.message)
+	if invalid != nil && invalid.reason == connectv1.ReasonValidating {
+		return condition.Unknown(connectv1.ConditionConfigValid, invalid.reason, invalid.message)
 	}
 	if invalid != nil {
-		return condition.False(ConditionConfigValid, invalid.reason, invalid.message)
+		return condition.False(connectv1.ConditionConfigValid, invalid.reason, invalid.message)
 	}
-	return condition.True(ConditionConfigValid, ReasonAccepted, "the spec and what it refers to can be used")
+	return condition.True(connectv1.ConditionConfigValid, connectv1.ReasonAccepted, "the spec and what it refers to can be used")
 }
 
 // publishedCondition lets a connector that could not publish say why itself.
 func publishedCondition(set taskSet, told connectv1.KafkaConnectorStatus) metav1.Condition {
 	if reason, message, _ := strings.Cut(told.Connector.LastError, ": "); set.condition.Status != metav1.ConditionTrue && reason == contract.ReasonTaskConfigsTooLarge {
-		return condition.False(ConditionTaskConfigsPublished, ReasonTaskConfigsTooLarge, message)
+		return condition.False(connectv1.ConditionTaskConfigsPublished, connectv1.ReasonTaskConfigsTooLarge, message)
 	}
 	return set.condition
 }
@@ -210,12 +214,12 @@ func publishedCondition(set taskSet, told connectv1.KafkaConnectorStatus) metav1
 func degraded(told connectv1.KafkaConnectorStatus) metav1.Condition {
 	failed := failedTasks(told)
 	switch {
-	case told.Connector.State == PodFailed:
-		return condition.True(ConditionDegraded, ReasonConnectorFailed, "the connector failed: "+told.Connector.LastError)
+	case told.Connector.State == connectv1.PodFailed:
+		return condition.True(connectv1.ConditionDegraded, connectv1.ReasonConnectorFailed, "the connector failed: "+told.Connector.LastError)
 	case len(failed) > 0:
-		return condition.True(ConditionDegraded, ReasonTasksFailed, describe(failed))
+		return condition.True(connectv1.ConditionDegraded, connectv1.ReasonTasksFailed, describe(failed))
 	}
-	return condition.False(ConditionDegraded, ReasonNothingFailed, "")
+	return condition.False(connectv1.ConditionDegraded, connectv1.ReasonNoFailures, "")
 }
 
 // describe names failed tasks, and what the first of them said.
@@ -234,50 +238,52 @@ func describe(failed []connectv1.TaskStatus) string {
 func paused(state connectv1.ConnectorState) metav1.Condition {
 	switch state {
 	case connectv1.StatePaused:
-		return condition.True(ConditionPaused, ReasonPaused, "spec.state is paused: no tasks run")
+		return condition.True(connectv1.ConditionPaused, connectv1.ReasonPaused, "spec.state is paused: no tasks run")
 	case connectv1.StateStopped:
-		return condition.True(ConditionPaused, ReasonStopped, "spec.state is stopped: neither the connector nor its tasks run")
+		return condition.True(connectv1.ConditionPaused, connectv1.ReasonStopped, "spec.state is stopped: neither the connector nor its tasks run")
 	}
-	return condition.False(ConditionPaused, ReasonRunning, "")
+	return condition.False(connectv1.ConditionPaused, connectv1.ReasonRunning, "")
 }
 
 func ready(invalid *finding, set taskSet, told connectv1.KafkaConnectorStatus, restarts int) metav1.Condition {
-	not := func(reason, message string) metav1.Condition { return condition.False(ConditionReady, reason, message) }
+	not := func(reason, message string) metav1.Condition {
+		return condition.False(connectv1.ConditionReady, reason, message)
+	}
 	degraded := degraded(told)
 	switch {
 	case invalid != nil:
 		return not(invalid.reason, invalid.message)
 	case degraded.Status == metav1.ConditionTrue:
 		return not(degraded.Reason, degraded.Message)
-	case told.State == StateStopped || told.State == StatePaused:
+	case told.State == connectv1.PhaseStopped || told.State == connectv1.PhasePaused:
 		return quiet(told)
-	case told.Connector.State != PodRunning:
-		return not(ReasonStarting, strings.TrimSuffix("the connector's pod is "+strings.ToLower(told.Connector.State)+": "+told.Connector.LastError, ": "))
+	case told.Connector.State != connectv1.PodRunning:
+		return not(connectv1.ReasonStarting, strings.TrimSuffix("the connector's pod is "+strings.ToLower(string(told.Connector.State))+": "+told.Connector.LastError, ": "))
 	case set.condition.Status != metav1.ConditionTrue:
 		return not(set.condition.Reason, set.condition.Message)
 	case restarts > 0:
-		return not(ReasonRolling, "pods with a former configuration are being replaced")
-	case told.State != StateRunning:
-		return not(ReasonStarting, fmt.Sprintf("%s tasks are ready", told.TaskSummary)+firstTrouble(told))
+		return not(connectv1.ReasonRolling, "pods with a former configuration are being replaced")
+	case told.State != connectv1.PhaseRunning:
+		return not(connectv1.ReasonStarting, fmt.Sprintf("%s tasks are ready", told.TaskSummary)+firstTrouble(told))
 	}
-	return condition.True(ConditionReady, ReasonAllRunning, fmt.Sprintf("%s tasks are ready", told.TaskSummary))
+	return condition.True(connectv1.ConditionReady, connectv1.ReasonAllRunning, fmt.Sprintf("%s tasks are ready", told.TaskSummary))
 }
 
 // quiet is whether a connector that should rest does.
 func quiet(told connectv1.KafkaConnectorStatus) metav1.Condition {
 	running := len(told.Tasks)
-	if told.State == StateStopped && told.Connector.State != PodAbsent {
+	if told.State == connectv1.PhaseStopped && told.Connector.State != connectv1.PodAbsent {
 		running++
 	}
 	if running > 0 {
-		return condition.False(ConditionReady, ReasonStarting, fmt.Sprintf("%d pods are still there to be stopped", running))
+		return condition.False(connectv1.ConditionReady, connectv1.ReasonStarting, fmt.Sprintf("%d pods are still there to be stopped", running))
 	}
-	return condition.True(ConditionReady, told.State, "as spec.state asks for")
+	return condition.True(connectv1.ConditionReady, string(told.State), "as spec.state asks for")
 }
 
 func firstTrouble(told connectv1.KafkaConnectorStatus) string {
 	for _, t := range told.Tasks {
-		if t.State != PodRunning && t.LastError != "" {
+		if t.State != connectv1.PodRunning && t.LastError != "" {
 			return fmt.Sprintf("; task %d: %s", t.ID, t.LastError)
 		}
 	}

@@ -25,56 +25,56 @@ func TestPodState(t *testing.T) {
 	for name, test := range map[string]struct {
 		container corev1.ContainerStatus
 		change    func(*corev1.Pod)
-		state     string
+		state     connectv1.PodState
 		lastError string
 	}{
-		"runs when it is ready":             {change: func(p *corev1.Pod) { *p = *readyPod("test-tasks", 0, "task") }, state: PodRunning},
-		"starts until it is ready":          {container: corev1.ContainerStatus{State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}, state: PodStarting},
-		"is pending while nothing is known": {state: PodPending},
+		"runs when it is ready":             {change: func(p *corev1.Pod) { *p = *readyPod("test-tasks", 0, "task") }, state: connectv1.PodRunning},
+		"starts until it is ready":          {container: corev1.ContainerStatus{State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}, state: connectv1.PodStarting},
+		"is pending while nothing is known": {state: connectv1.PodPending},
 		"is stopping once it is deleted": {
-			change: func(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: noon} }, state: PodStopping,
+			change: func(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: noon} }, state: connectv1.PodStopping,
 		},
 		"has failed in its own words": {
 			container: corev1.ContainerStatus{State: waiting("CrashLoopBackOff", "back-off"), LastTerminationState: ended(1, "Error", `{"reason":"TaskFailed","message":"table orders does not exist"}`)},
-			state:     PodFailed, lastError: "TaskFailed: table orders does not exist",
+			state:     connectv1.PodFailed, lastError: "TaskFailed: table orders does not exist",
 		},
 		"has failed without a word": {
-			container: corev1.ContainerStatus{State: ended(3, "Error", "")}, state: PodFailed, lastError: "Error: exit code 3",
+			container: corev1.ContainerStatus{State: ended(3, "Error", "")}, state: connectv1.PodFailed, lastError: "Error: exit code 3",
 		},
 		"was killed for its memory": {
 			container: corev1.ContainerStatus{State: waiting("CrashLoopBackOff", "back-off"), LastTerminationState: ended(137, "OOMKilled", "")},
-			state:     PodFailed, lastError: "OOMKilled: exit code 137",
+			state:     connectv1.PodFailed, lastError: "OOMKilled: exit code 137",
 		},
 		"keeps the last error while it starts again": {
 			container: corev1.ContainerStatus{State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}, LastTerminationState: ended(1, "Error", `{"reason":"KafkaUnreachable","message":"no broker answered"}`)},
-			state:     PodStarting, lastError: "KafkaUnreachable: no broker answered",
+			state:     connectv1.PodStarting, lastError: "KafkaUnreachable: no broker answered",
 		},
 		"cannot pull its image": {
 			container: corev1.ContainerStatus{State: waiting("ImagePullBackOff", `Back-off pulling image "nowhere/x:1"`)},
-			state:     PodPending, lastError: `ImagePullBackOff: Back-off pulling image "nowhere/x:1"`,
+			state:     connectv1.PodPending, lastError: `ImagePullBackOff: Back-off pulling image "nowhere/x:1"`,
 		},
 		"finds no node": {
 			change: func(p *corev1.Pod) {
 				p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable", Message: "0/3 nodes are available: 3 Insufficient memory."}}
 			},
-			state: PodPending, lastError: "Unschedulable: 0/3 nodes are available: 3 Insufficient memory.",
+			state: connectv1.PodPending, lastError: "Unschedulable: 0/3 nodes are available: 3 Insufficient memory.",
 		},
 		"has a node, whatever was said of one before it": {
 			change: func(p *corev1.Pod) {
 				*p = *readyPod("test-tasks", 0, "task")
 				p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "SchedulerError", Message: "pods \"test-tasks-0\" not found"})
 			},
-			state: PodRunning,
+			state: connectv1.PodRunning,
 		},
 		"was evicted": {
 			change: func(p *corev1.Pod) {
 				p.Status.Phase, p.Status.Reason, p.Status.Message = corev1.PodFailed, "Evicted", "The node was low on resource: memory."
 			},
-			state: PodFailed, lastError: "Evicted: The node was low on resource: memory.",
+			state: connectv1.PodFailed, lastError: "Evicted: The node was low on resource: memory.",
 		},
 		"says it on one line, and not too long": {
 			container: corev1.ContainerStatus{State: ended(1, "Error", `{"reason":"TaskFailed","message":"a\n\tb `+strings.Repeat("x", 5000)+`"}`)},
-			state:     PodFailed, lastError: "TaskFailed: a b " + strings.Repeat("x", 1024-3-len("TaskFailed: a b ")) + "...",
+			state:     connectv1.PodFailed, lastError: "TaskFailed: a b " + strings.Repeat("x", 1024-3-len("TaskFailed: a b ")) + "...",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -97,22 +97,22 @@ func TestStatesOfAConnector(t *testing.T) {
 	broken := `{"reason":"TaskFailed","message":"table orders does not exist"}`
 	for name, test := range map[string]struct {
 		change   func(*sim)
-		state    string
+		state    connectv1.ConnectorPhase
 		ready    string
 		message  string
 		degraded string
 	}{
-		"is running when all is":       {change: func(*sim) {}, state: StateRunning, ready: ReasonAllRunning, message: "3/3 tasks are ready", degraded: ReasonNothingFailed},
-		"is degraded by a failed task": {change: func(s *sim) { fail(s.task(1), broken, 4) }, state: StateDegraded, ready: ReasonTasksFailed, message: "task 1 failed: TaskFailed: table orders does not exist", degraded: ReasonTasksFailed},
+		"is running when all is":       {change: func(*sim) {}, state: connectv1.PhaseRunning, ready: connectv1.ReasonAllRunning, message: "3/3 tasks are ready", degraded: connectv1.ReasonNoFailures},
+		"is degraded by a failed task": {change: func(s *sim) { fail(s.task(1), broken, 4) }, state: connectv1.PhaseDegraded, ready: connectv1.ReasonTasksFailed, message: "task 1 failed: TaskFailed: table orders does not exist", degraded: connectv1.ReasonTasksFailed},
 		"has failed when all tasks have": {change: func(s *sim) {
 			for id := range 3 {
 				fail(s.task(id), broken, 4)
 			}
-		}, state: StateFailed, ready: ReasonTasksFailed, message: "tasks 0, 1, 2 failed: TaskFailed: table orders does not exist", degraded: ReasonTasksFailed},
+		}, state: connectv1.PhaseFailed, ready: connectv1.ReasonTasksFailed, message: "tasks 0, 1, 2 failed: TaskFailed: table orders does not exist", degraded: connectv1.ReasonTasksFailed},
 		"is degraded by a failed connector whose tasks go on": {change: func(s *sim) {
 			fail(podsOf(s.state.Pods, contract.TypeConnector)[0], `{"reason":"ConnectorFailed","message":"no such host"}`, 2)
-		}, state: StateDegraded, ready: ReasonConnectorFailed, message: "the connector failed: ConnectorFailed: no such host", degraded: ReasonConnectorFailed},
-		"is pending while a task is missing": {change: func(s *sim) { s.remove("test-tasks-2") }, state: StatePending, ready: ReasonStarting, message: "2/3 tasks are ready", degraded: ReasonNothingFailed},
+		}, state: connectv1.PhaseDegraded, ready: connectv1.ReasonConnectorFailed, message: "the connector failed: ConnectorFailed: no such host", degraded: connectv1.ReasonConnectorFailed},
+		"is pending while a task is missing": {change: func(s *sim) { s.remove("test-tasks-2") }, state: connectv1.PhasePending, ready: connectv1.ReasonStarting, message: "2/3 tasks are ready", degraded: connectv1.ReasonNoFailures},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -120,10 +120,10 @@ func TestStatesOfAConnector(t *testing.T) {
 			test.change(s)
 			status := s.step().Status
 			require.Equal(t, test.state, status.State)
-			ready := toldOf(t, status.Conditions, ConditionReady)
+			ready := toldOf(t, status.Conditions, connectv1.ConditionReady)
 			require.Equal(t, test.ready, ready.Reason)
 			require.Equal(t, test.message, ready.Message)
-			require.Equal(t, test.degraded, toldOf(t, status.Conditions, ConditionDegraded).Reason)
+			require.Equal(t, test.degraded, toldOf(t, status.Conditions, connectv1.ConditionDegraded).Reason)
 		})
 	}
 }
@@ -133,19 +133,19 @@ func (s *sim) task(id int) *corev1.Pod { return podsOf(s.state.Pods, contract.Ty
 func TestPausedKeepsTheConnectorAndStoppedKeepsNothing(t *testing.T) {
 	t.Parallel()
 	for state, want := range map[connectv1.ConnectorState]struct {
-		word string
+		word connectv1.ConnectorPhase
 		pods int
-	}{connectv1.StatePaused: {StatePaused, 1}, connectv1.StateStopped: {StateStopped, 0}} {
+	}{connectv1.StatePaused: {connectv1.PhasePaused, 1}, connectv1.StateStopped: {connectv1.PhaseStopped, 0}} {
 		s := runningSim(t, seed(), hashes(3)...)
 		s.state.Connector.Spec.State = state
 		plan := s.step()
-		require.Equal(t, "Starting", toldOf(t, plan.Status.Conditions, ConditionReady).Reason, "pods are still there")
+		require.Equal(t, "Starting", toldOf(t, plan.Status.Conditions, connectv1.ConditionReady).Reason, "pods are still there")
 		s.runPods()
 		s.settle()
 		require.Equal(t, want.word, s.state.Connector.Status.State)
 		require.Len(t, s.state.Pods, want.pods)
-		require.Equal(t, want.word, toldOf(t, s.state.Connector.Status.Conditions, ConditionPaused).Reason)
-		require.Equal(t, metav1.ConditionTrue, toldOf(t, s.state.Connector.Status.Conditions, ConditionReady).Status)
+		require.EqualValues(t, want.word, toldOf(t, s.state.Connector.Status.Conditions, connectv1.ConditionPaused).Reason)
+		require.Equal(t, metav1.ConditionTrue, toldOf(t, s.state.Connector.Status.Conditions, connectv1.ConditionReady).Status)
 
 		s.state.Connector.Spec.State = connectv1.StateRunning
 		s.settle()

@@ -177,38 +177,38 @@ func (o claimOwner) claim(live *corev1.PersistentVolumeClaim) *corev1ac.Persiste
 func (o claimOwner) storageReady(live *corev1.PersistentVolumeClaim, trouble string) metav1.Condition {
 	name := claimName(o.name, o.storage)
 	not := func(reason, format string, args ...any) metav1.Condition {
-		return condition.False(ConditionStorageReady, reason, fmt.Sprintf(format, args...))
+		return condition.False(connectv1.ConditionStorageReady, reason, fmt.Sprintf(format, args...))
 	}
 	switch {
 	case live == nil && o.storage.ExistingClaim != "":
-		return not(ReasonClaimNotFound, "storage.existingClaim %q: there is no such PersistentVolumeClaim in namespace %s; create it", name, o.namespace)
+		return not(connectv1.ReasonClaimNotFound, "storage.existingClaim %q: there is no such PersistentVolumeClaim in namespace %s; create it", name, o.namespace)
 	case live == nil:
-		return not(ReasonClaimPending, "claim %s is being made", name)
+		return not(connectv1.ReasonClaimPending, "claim %s is being made", name)
 	case o.taken(live):
-		return not(ReasonClaimTaken, "PersistentVolumeClaim %s belongs to somebody else; rename or delete it, or name it in storage.existingClaim to use it", name)
+		return not(connectv1.ReasonClaimConflict, "PersistentVolumeClaim %s belongs to somebody else; rename or delete it, or name it in storage.existingClaim to use it", name)
 	case live.DeletionTimestamp != nil:
-		return not(ReasonClaimTerminating, "claim %s is being deleted", name)
+		return not(connectv1.ReasonClaimTerminating, "claim %s is being deleted", name)
 	case live.Status.Phase == corev1.ClaimLost:
-		return not(ReasonClaimLost, "claim %s has lost its volume %s", name, live.Spec.VolumeName)
+		return not(connectv1.ReasonClaimLost, "claim %s has lost its volume %s", name, live.Spec.VolumeName)
 	case live.Status.Phase != corev1.ClaimBound && trouble != "":
-		return not(ReasonProvisioning, "claim %s: %s", name, trouble)
+		return not(connectv1.ReasonProvisioningFailed, "claim %s: %s", name, trouble)
 	case live.Status.Phase != corev1.ClaimBound:
-		return not(ReasonClaimPending, "claim %s is not bound yet", name)
+		return not(connectv1.ReasonClaimPending, "claim %s is not bound yet", name)
 	}
 	if differs := o.differs(live); differs != "" {
-		return not(ReasonClaimDiffers, "claim %s is left as it is, although %s; nothing of its data is touched", name, differs)
+		return not(connectv1.ReasonClaimDiffers, "claim %s is left as it is, although %s; nothing of its data is touched", name, differs)
 	}
 	if has, wants := live.Status.Capacity[corev1.ResourceStorage], live.Spec.Resources.Requests[corev1.ResourceStorage]; has.Cmp(wants) < 0 {
 		message := fmt.Sprintf("claim %s grows from %s to %s", name, has.String(), wants.String())
 		if trouble != "" {
 			message += ": " + trouble
 		}
-		return condition.False(ConditionStorageReady, ReasonClaimResizing, message)
+		return condition.False(connectv1.ConditionStorageReady, connectv1.ReasonClaimResizing, message)
 	}
 	if accessMode(o.storage) == corev1.ReadWriteOnce {
-		return condition.True(ConditionStorageReady, ReasonOneNode, fmt.Sprintf("claim %s is bound; with accessMode ReadWriteOnce all pods are kept on one node", name))
+		return condition.True(connectv1.ConditionStorageReady, connectv1.ReasonBoundToOneNode, fmt.Sprintf("claim %s is bound; with accessMode ReadWriteOnce all pods are kept on one node", name))
 	}
-	return condition.True(ConditionStorageReady, ReasonBound, fmt.Sprintf("claim %s is bound to %s", name, live.Spec.VolumeName))
+	return condition.True(connectv1.ConditionStorageReady, connectv1.ReasonBound, fmt.Sprintf("claim %s is bound to %s", name, live.Spec.VolumeName))
 }
 
 // differs says how a claim is other than the spec asks for, in ways that cannot be mended on the claim.

@@ -39,20 +39,20 @@ func TestTheClaimOfAKafkaConnect(t *testing.T) {
 	}{
 		"is made": {
 			claim:  func(*corev1.PersistentVolumeClaim) *corev1.PersistentVolumeClaim { return nil },
-			writes: 1, reason: ReasonClaimPending, message: "claim data-odf-connect-cluster-connect is being made",
+			writes: 1, reason: connectv1.ReasonClaimPending, message: "claim data-odf-connect-cluster-connect is being made",
 		},
-		"is left alone once it is bound": {reason: ReasonBound, message: "claim data-odf-connect-cluster-connect is bound to pvc-1"},
+		"is left alone once it is bound": {reason: connectv1.ReasonBound, message: "claim data-odf-connect-cluster-connect is bound to pvc-1"},
 		"tells its provisioner's trouble": {
 			claim: func(c *corev1.PersistentVolumeClaim) *corev1.PersistentVolumeClaim {
 				c.Status.Phase = corev1.ClaimPending
 				return c
 			},
 			trouble: `storageclass.storage.k8s.io "rook-cephfs" not found`,
-			reason:  ReasonProvisioning, message: `claim data-odf-connect-cluster-connect: storageclass.storage.k8s.io "rook-cephfs" not found`,
+			reason:  connectv1.ReasonProvisioningFailed, message: `claim data-odf-connect-cluster-connect: storageclass.storage.k8s.io "rook-cephfs" not found`,
 		},
 		"grows": {
 			spec:   func(s *connectv1.StorageSpec) { s.Size = "3Gi" },
-			writes: 1, reason: ReasonBound, message: "claim data-odf-connect-cluster-connect is bound to pvc-1",
+			writes: 1, reason: connectv1.ReasonBound, message: "claim data-odf-connect-cluster-connect is bound to pvc-1",
 		},
 		"shows that it grows": {
 			spec: func(s *connectv1.StorageSpec) { s.Size = "3Gi" },
@@ -60,33 +60,33 @@ func TestTheClaimOfAKafkaConnect(t *testing.T) {
 				c.Spec.Resources.Requests[corev1.ResourceStorage] = resource.MustParse("3Gi")
 				return c
 			},
-			reason: ReasonClaimResizing, message: "claim data-odf-connect-cluster-connect grows from 1Gi to 3Gi",
+			reason: connectv1.ReasonClaimResizing, message: "claim data-odf-connect-cluster-connect grows from 1Gi to 3Gi",
 		},
 		"does not shrink": {
 			spec:   func(s *connectv1.StorageSpec) { s.Size = "512Mi" },
-			reason: ReasonClaimDiffers, message: "claim data-odf-connect-cluster-connect is left as it is, although storage.size asks for 512Mi and it has 1Gi, and a volume cannot shrink; nothing of its data is touched",
+			reason: connectv1.ReasonClaimDiffers, message: "claim data-odf-connect-cluster-connect is left as it is, although storage.size asks for 512Mi and it has 1Gi, and a volume cannot shrink; nothing of its data is touched",
 		},
 		"keeps its class": {
 			spec:   func(s *connectv1.StorageSpec) { s.Class = "fast" },
-			reason: ReasonClaimDiffers, message: `claim data-odf-connect-cluster-connect is left as it is, although storage.class asks for "fast" and it has "rook-cephfs"; nothing of its data is touched`,
+			reason: connectv1.ReasonClaimDiffers, message: `claim data-odf-connect-cluster-connect is left as it is, although storage.class asks for "fast" and it has "rook-cephfs"; nothing of its data is touched`,
 		},
 		"keeps its access mode": {
 			spec:   func(s *connectv1.StorageSpec) { s.AccessMode = corev1.ReadOnlyMany },
-			reason: ReasonClaimDiffers, message: "claim data-odf-connect-cluster-connect is left as it is, although storage.accessMode asks for ReadOnlyMany and it has ReadWriteMany; nothing of its data is touched",
+			reason: connectv1.ReasonClaimDiffers, message: "claim data-odf-connect-cluster-connect is left as it is, although storage.accessMode asks for ReadOnlyMany and it has ReadWriteMany; nothing of its data is touched",
 		},
 		"is not taken from somebody else": {
 			claim: func(c *corev1.PersistentVolumeClaim) *corev1.PersistentVolumeClaim {
 				c.Labels = map[string]string{"app": "theirs"}
 				return c
 			},
-			reason: ReasonClaimTaken, message: "PersistentVolumeClaim data-odf-connect-cluster-connect belongs to somebody else; rename or delete it, or name it in storage.existingClaim to use it",
+			reason: connectv1.ReasonClaimConflict, message: "PersistentVolumeClaim data-odf-connect-cluster-connect belongs to somebody else; rename or delete it, or name it in storage.existingClaim to use it",
 		},
 		"is not taken from a KafkaConnector of the same name": {
 			claim: func(c *corev1.PersistentVolumeClaim) *corev1.PersistentVolumeClaim {
 				c.Labels[labelClaimKind] = "KafkaConnector"
 				return c
 			},
-			reason: ReasonClaimTaken, message: "PersistentVolumeClaim data-odf-connect-cluster-connect belongs to somebody else; rename or delete it, or name it in storage.existingClaim to use it",
+			reason: connectv1.ReasonClaimConflict, message: "PersistentVolumeClaim data-odf-connect-cluster-connect belongs to somebody else; rename or delete it, or name it in storage.existingClaim to use it",
 		},
 		"that exists already is used as it is": {
 			spec: func(s *connectv1.StorageSpec) { *s = connectv1.StorageSpec{ExistingClaim: "theirs"} },
@@ -94,23 +94,23 @@ func TestTheClaimOfAKafkaConnect(t *testing.T) {
 				c.Labels, c.Name = nil, "theirs"
 				return c
 			},
-			reason: ReasonBound, message: "claim theirs is bound to pvc-1",
+			reason: connectv1.ReasonBound, message: "claim theirs is bound to pvc-1",
 		},
 		"that should exist already is named": {
 			spec:   func(s *connectv1.StorageSpec) { *s = connectv1.StorageSpec{ExistingClaim: "theirs"} },
 			claim:  func(*corev1.PersistentVolumeClaim) *corev1.PersistentVolumeClaim { return nil },
-			reason: ReasonClaimNotFound, message: `storage.existingClaim "theirs": there is no such PersistentVolumeClaim in namespace kafka-connect-poc; create it`,
+			reason: connectv1.ReasonClaimNotFound, message: `storage.existingClaim "theirs": there is no such PersistentVolumeClaim in namespace kafka-connect-poc; create it`,
 		},
 		"has lost its volume": {
 			claim: func(c *corev1.PersistentVolumeClaim) *corev1.PersistentVolumeClaim {
 				c.Status.Phase = corev1.ClaimLost
 				return c
 			},
-			reason: ReasonClaimLost, message: "claim data-odf-connect-cluster-connect has lost its volume pvc-1",
+			reason: connectv1.ReasonClaimLost, message: "claim data-odf-connect-cluster-connect has lost its volume pvc-1",
 		},
 		"is owned once it may be deleted": {
 			spec:   func(s *connectv1.StorageSpec) { s.DeleteClaim = true },
-			writes: 1, reason: ReasonBound, message: "claim data-odf-connect-cluster-connect is bound to pvc-1",
+			writes: 1, reason: connectv1.ReasonBound, message: "claim data-odf-connect-cluster-connect is bound to pvc-1",
 		},
 		"that a former owner takes along is waited for": {
 			claim: func(c *corev1.PersistentVolumeClaim) *corev1.PersistentVolumeClaim {
@@ -118,7 +118,7 @@ func TestTheClaimOfAKafkaConnect(t *testing.T) {
 				c.DeletionTimestamp = &metav1.Time{Time: noon}
 				return c
 			},
-			reason: ReasonClaimTerminating, message: "claim data-odf-connect-cluster-connect is being deleted",
+			reason: connectv1.ReasonClaimTerminating, message: "claim data-odf-connect-cluster-connect is being deleted",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -133,7 +133,7 @@ func TestTheClaimOfAKafkaConnect(t *testing.T) {
 			plan, err := Connect(ConnectState{Connect: connect, Claim: claim, ClaimTrouble: test.trouble, Now: noon})
 			require.NoError(t, err)
 			require.Len(t, plan.Claims, test.writes)
-			told := toldOf(t, plan.Status.Conditions, ConditionStorageReady)
+			told := toldOf(t, plan.Status.Conditions, connectv1.ConditionStorageReady)
 			require.Equal(t, test.message, told.Message)
 			require.Equal(t, test.reason, told.Reason)
 		})
@@ -156,7 +156,7 @@ func TestPodsDoNotMountAClaimOfSomebodyElse(t *testing.T) {
 	plan, err := Connector(State{Connector: referring("orders"), Connect: odf(), Worker: workerFacts(), Claim: claim, Now: noon})
 	require.NoError(t, err)
 	require.True(t, plan.Empty())
-	require.Equal(t, ReasonClaimTaken, toldOf(t, plan.Status.Conditions, ConditionReady).Reason)
+	require.Equal(t, connectv1.ReasonClaimConflict, toldOf(t, plan.Status.Conditions, connectv1.ConditionReady).Reason)
 }
 
 func TestAReadOnlyVolumeIsMountedReadOnly(t *testing.T) {

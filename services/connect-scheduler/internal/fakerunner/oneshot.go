@@ -13,7 +13,7 @@ import (
 )
 
 // oneShots are the operations that connect-scheduler runs in one-shot pods.
-var oneShots = []string{"validate", "fence", "offsets"}
+var oneShots = []string{contract.OneShotValidate, contract.OneShotFence, contract.OneShotOffsets}
 
 // exitConfigInvalid is connect-runner's exit code for a configuration that the plugin rejects.
 const exitConfigInvalid = 10
@@ -25,7 +25,7 @@ func (r *runner) finishOneShot(ctx context.Context, key controller.Key, operatio
 		return nil //nolint:nilerr // the pod's next event starts a reconcile
 	}
 	switch operation {
-	case "validate":
+	case contract.OneShotValidate:
 		config, err := r.readConfig(ctx, key.Namespace, pod.Name)
 		if apierrors.IsNotFound(err) {
 			return err // the kubelet waits for the Secret too
@@ -38,7 +38,7 @@ func (r *runner) finishOneShot(ctx context.Context, key controller.Key, operatio
 			return r.finish(ctx, pod, exitConfigInvalid, contract.ValidationResult{Errors: rejected})
 		}
 		return r.finish(ctx, pod, 0, contract.ValidationResult{Errors: map[string][]string{}})
-	case "offsets":
+	case contract.OneShotOffsets:
 		offset := contract.ConnectorOffset{
 			Partition: json.RawMessage(`{"filename":"/a"}`), Offset: json.RawMessage(`{"position":42}`),
 		}

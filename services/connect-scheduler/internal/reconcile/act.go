@@ -86,8 +86,8 @@ func (a actor) write(ctx context.Context, s *decide.State, plan *decide.Plan) er
 	applyAll(&w, "PodDisruptionBudget", a.kube.PolicyV1().PodDisruptionBudgets(namespace), plan.Budgets)
 	applyAll(&w, "Service", core.Services(namespace), plan.Services)
 	applyAll(&w, "StatefulSet", a.kube.AppsV1().StatefulSets(namespace), plan.StatefulSets)
-	applyAll(&w, "Pod", core.Pods(namespace), plan.Errands)
-	for _, pod := range plan.Returned {
+	applyAll(&w, "Pod", core.Pods(namespace), plan.OneShots)
+	for _, pod := range plan.FinishedOneShots {
 		deleteOne(&w, "Pod", core.Pods(namespace), pod)
 	}
 	for _, service := range plan.Unwanted {

@@ -29,9 +29,9 @@ func (g gauges) Collect(to chan<- prometheus.Metric) {
 	connectors, tasks := map[place]int{}, map[place]int{}
 	all, _ := g.connectorLister.List(labels.Everything())
 	for _, c := range all {
-		connectors[place{c.Namespace, c.Status.State}]++
+		connectors[place{c.Namespace, string(c.Status.State)}]++
 		for _, t := range c.Status.Tasks {
-			tasks[place{c.Namespace, t.State}]++
+			tasks[place{c.Namespace, string(t.State)}]++
 		}
 	}
 	for p, n := range connectors {

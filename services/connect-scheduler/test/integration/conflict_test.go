@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
 	"github.com/weir-dev/weir/services/connect-scheduler/test/testenv"
 )
 
@@ -47,7 +48,7 @@ func TestForeignObjectIsKeptAndItsDeletionStartsTheConnector(t *testing.T) {
 			env.ApplyWorkerConfig()
 			env.Apply(manifest)
 			env.Apply(testenv.Manifest("test", 1))
-			c := env.WaitCondition("test", "ConfigValid", metav1.ConditionFalse, "NameTaken")
+			c := env.WaitCondition("test", "ConfigValid", metav1.ConditionFalse, connectv1.ReasonNameConflict)
 			require.Contains(t, c.Message, kind+" test-")
 			name := strings.Fields(c.Message)[1]
 			require.NotContains(t, env.Kubectl("get", kind, name, "-o", "yaml"), "connect-scheduler")

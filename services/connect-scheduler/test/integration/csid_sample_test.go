@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
 	"github.com/weir-dev/weir/services/connect-scheduler/test/testenv"
 )
 
@@ -18,7 +19,7 @@ func TestCsidSampleRunsAConnectorAndThreeTasks(t *testing.T) {
 	env.Apply(testenv.Example("csid-sample.yaml"))
 
 	c := env.WaitReady("test", 3)
-	require.Equal(t, "Running", c.Status.State)
+	require.Equal(t, connectv1.PhaseRunning, c.Status.State)
 	require.Equal(t, "3/3", c.Status.TaskSummary)
 	for _, name := range []string{"test-connector-0", "test-tasks-0", "test-tasks-1", "test-tasks-2"} {
 		pod := env.Pod(name)

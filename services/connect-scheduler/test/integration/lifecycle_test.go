@@ -9,6 +9,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
 	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/services/connect-scheduler/test/testenv"
 )
@@ -93,10 +94,10 @@ func TestFailedTaskAndItsRecoveryAreReported(t *testing.T) {
 	env.StartConnector("test", 3)
 	env.FailPod("test-tasks-1", contract.ReasonTaskFailed, "table orders does not exist")
 	c := env.WaitTasks("test", "2/3")
-	require.Equal(t, "Failed", c.Status.Tasks[1].State)
+	require.Equal(t, connectv1.PodFailed, c.Status.Tasks[1].State)
 	require.Equal(t, "TaskFailed: table orders does not exist", c.Status.Tasks[1].LastError)
 	require.EqualValues(t, 1, c.Status.Restarts)
-	require.Equal(t, "Degraded", c.Status.State)
+	require.Equal(t, connectv1.PhaseDegraded, c.Status.State)
 	env.WaitEvent("TaskFailed", "task 1 failed: TaskFailed: table orders does not exist")
 
 	env.RecoverPod("test-tasks-1")

@@ -60,7 +60,7 @@ func TestOffsetsOfARunningConnectorAreNotReset(t *testing.T) {
 	env.StartConnector("test", 1)
 	env.Annotate("kctr/test", "strimzi.io/connector-offsets=reset")
 	env.WaitFor("test", func(c *connectv1.KafkaConnector) error {
-		if c.Status.Offsets == nil || c.Status.Offsets.State != "Refused" {
+		if c.Status.Offsets == nil || c.Status.Offsets.State != connectv1.OffsetsRefused {
 			return fmt.Errorf("offsets: %+v", c.Status.Offsets)
 		}
 		return nil

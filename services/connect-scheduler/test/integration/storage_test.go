@@ -225,7 +225,7 @@ metadata: {name: data-test-connect}
 spec: {accessModes: [ReadWriteMany], resources: {requests: {storage: 1Gi}}}
 `)
 	env.Apply(withStorage(1, "size: 1Gi"))
-	env.WaitCondition("test", "ConfigValid", metav1.ConditionFalse, "ClaimTaken")
+	env.WaitCondition("test", "ConfigValid", metav1.ConditionFalse, connectv1.ReasonClaimConflict)
 	require.Empty(t, env.PodUIDs())
 	env.Apply(withStorage(1, "existingClaim: data-test-connect, mountPath: /mnt/shared"))
 	env.WaitFor("test", func(c *connectv1.KafkaConnector) error {

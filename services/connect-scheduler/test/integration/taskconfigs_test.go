@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
 	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/services/connect-scheduler/test/testenv"
 )
@@ -94,6 +95,6 @@ func TestTaskConfigsThatAnotherClientChangedAreNotUsed(t *testing.T) {
 	before := env.PodUIDs()
 	env.Kubectl("patch", "secret", "test-tasks", "--type=merge", "-p",
 		`{"stringData":{"task-0.json":"{\"connector\":{\"connector.class\":\"Evil\"},\"task\":{}}"}}`)
-	env.WaitCondition("test", "TaskConfigsPublished", metav1.ConditionFalse, "Torn")
+	env.WaitCondition("test", "TaskConfigsPublished", metav1.ConditionFalse, connectv1.ReasonTaskConfigsInconsistent)
 	require.Empty(t, env.Restarted(before))
 }

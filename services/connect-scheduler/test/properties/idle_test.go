@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
 	"github.com/weir-dev/weir/generated/clientset/versioned"
 	"github.com/weir-dev/weir/pkg/testkit"
 	"github.com/weir-dev/weir/pkg/testkit/transport"
@@ -51,7 +52,7 @@ func TestTwoHundredIdleConnectorsCauseNoWriteAndNoReconcileInAMinute(t *testing.
 		}
 		running := 0
 		for _, c := range list.Items {
-			if c.Status.State == "Running" {
+			if c.Status.State == connectv1.PhaseRunning {
 				running++
 			}
 		}

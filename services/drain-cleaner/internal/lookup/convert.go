@@ -106,10 +106,10 @@ func Node(node *corev1.Node) decide.Node {
 func connector(c *connectv1.KafkaConnector) *decide.Connector {
 	found := &decide.Connector{Namespace: c.Namespace, Name: c.Name}
 	if own := c.Status.Connector; own != nil {
-		found.Units = append(found.Units, decide.Unit{Name: "the connector", Pod: own.Pod, State: own.State})
+		found.Units = append(found.Units, decide.Unit{Name: "the connector", Pod: own.Pod, State: string(own.State)})
 	}
 	for _, task := range c.Status.Tasks {
-		found.Units = append(found.Units, decide.Unit{Name: "task " + itoa(task.ID), Pod: task.Pod, State: task.State})
+		found.Units = append(found.Units, decide.Unit{Name: "task " + itoa(task.ID), Pod: task.Pod, State: string(task.State)})
 	}
 	return found
 }

@@ -25,7 +25,7 @@ func reportTasks(t *testing.T, env *testenv.Env, namespace string, states ...str
 	require.NoError(t, err)
 	c.Status.Tasks = nil
 	for id, state := range states {
-		c.Status.Tasks = append(c.Status.Tasks, connectv1.TaskStatus{ID: int32(id), State: state, Pod: []string{"orders-tasks-0", "orders-tasks-1"}[id]})
+		c.Status.Tasks = append(c.Status.Tasks, connectv1.TaskStatus{ID: int32(id), State: connectv1.PodState(state), Pod: []string{"orders-tasks-0", "orders-tasks-1"}[id]})
 	}
 	_, err = connectors.UpdateStatus(t.Context(), c, metav1.UpdateOptions{})
 	require.NoError(t, err)

@@ -123,7 +123,7 @@ class PodHerder extends AbstractHerder {
     @Override
     public HerderRequest restartConnector(long delayMs, String connName, Callback<Void> cb) {
         if (events == null) {
-            // An errand, which ends before anything expires.
+            // A one-shot pod, which ends before anything expires.
             return () -> { };
         }
         ScheduledFuture<?> future = reloads.schedule(events::reload, delayMs, TimeUnit.MILLISECONDS);

@@ -21,19 +21,15 @@ import (
 // there for one question, which its annotation identifies, and is deleted when the answer has been taken in.
 
 const (
-	errandValidate = "validate"
-	errandFence    = "fence"
-	errandOffsets  = "offsets"
-
-	// annotationErrand on an errand's pod identifies what it was asked.
-	annotationErrand = "weir.dev/errand"
+	// annotationRequest on a one-shot pod identifies the request that the pod was created for.
+	annotationRequest = "weir.dev/one-shot-request"
 
 	volumeCandidate = volumePrefix + "candidate"
 	candidateDir    = "/etc/weir/candidate"
 )
 
 // errand is what a pod is sent for.
-type errand struct {
+type oneShot struct {
 	name string
 	key  string
 	args []string
@@ -43,18 +39,18 @@ type errand struct {
 	offsets string
 }
 
-// ErrandName is the name of an errand's pod, and of the Secret that it takes along.
-func ErrandName(connector, errand string) string { return connector + "-" + errand }
+// OneShotName is the name of an errand's pod, and of the Secret that it takes along.
+func OneShotName(connector, errand string) string { return connector + "-" + errand }
 
 // CandidateName is the name of the Secret with the configuration that is being validated.
-func CandidateName(connector string) string { return ErrandName(connector, errandValidate) }
+func CandidateName(connector string) string { return OneShotName(connector, contract.OneShotValidate) }
 
 // pod of the errand: the connector's own, but that it runs once, answers nobody and has no token.
-func (a errand) pod(s State, e effective) *corev1ac.PodApplyConfiguration {
+func (a oneShot) pod(s State, e effective) *corev1ac.PodApplyConfiguration {
 	connector, _ := e.kinds(s.Connector.Name)
 	spec := podSpec(s, e, connector)
 	container := &spec.Containers[0]
-	container.WithName(contract.TypeErrand)
+	container.WithName(a.name)
 	container.Args = a.args
 	container.StartupProbe, container.LivenessProbe, container.ReadinessProbe, container.Ports = nil, nil, nil, nil
 	spec.WithRestartPolicy(corev1.RestartPolicyNever).WithAutomountServiceAccountToken(false)
@@ -67,9 +63,10 @@ func (a errand) pod(s State, e effective) *corev1ac.PodApplyConfiguration {
 		spec.WithVolumes(corev1ac.Volume().WithName(volumeCandidate).WithConfigMap(corev1ac.ConfigMapVolumeSource().WithName(a.offsets)))
 		container.WithVolumeMounts(corev1ac.VolumeMount().WithName(volumeCandidate).WithMountPath(candidateDir).WithReadOnly(true))
 	}
-	return corev1ac.Pod(ErrandName(s.Connector.Name, a.name), s.Connector.Namespace).
-		WithLabels(labelsOf(s.Connector, contract.TypeErrand)).
-		WithAnnotations(map[string]string{annotationErrand: a.key}).
+	return corev1ac.Pod(OneShotName(s.Connector.Name, a.name), s.Connector.Namespace).
+		WithLabels(labelsOf(s.Connector, contract.TypeOneShot)).
+		WithLabels(map[string]string{contract.LabelOneShot: a.name}).
+		WithAnnotations(map[string]string{annotationRequest: a.key}).
 		WithOwnerReferences(ownerReference("KafkaConnector", s.Connector.Name, s.Connector.UID)).
 		WithSpec(spec)
 }
@@ -81,14 +78,14 @@ type answer struct {
 }
 
 // send makes sure that the errand's pod is under way, and returns its answer once there is one.
-func (p *Plan) send(s State, e effective, a errand) *answer {
-	pod := errandPod(s, a.name)
+func (p *Plan) send(s State, e effective, a oneShot) *answer {
+	pod := oneShotPod(s, a.name)
 	switch {
 	case pod == nil:
-		p.Errands = append(p.Errands, a.pod(s, e))
+		p.OneShots = append(p.OneShots, a.pod(s, e))
 	case pod.DeletionTimestamp != nil:
-	case pod.Annotations[annotationErrand] != a.key:
-		p.Returned = append(p.Returned, pod)
+	case pod.Annotations[annotationRequest] != a.key:
+		p.FinishedOneShots = append(p.FinishedOneShots, pod)
 	default:
 		return answerOf(pod)
 	}
@@ -97,14 +94,14 @@ func (p *Plan) send(s State, e effective, a errand) *answer {
 
 // recall ends an errand that nobody waits for any more.
 func (p *Plan) recall(s State, name string) {
-	if pod := errandPod(s, name); pod != nil && pod.DeletionTimestamp == nil {
-		p.Returned = append(p.Returned, pod)
+	if pod := oneShotPod(s, name); pod != nil && pod.DeletionTimestamp == nil {
+		p.FinishedOneShots = append(p.FinishedOneShots, pod)
 	}
 }
 
-func errandPod(s State, name string) *corev1.Pod {
+func oneShotPod(s State, name string) *corev1.Pod {
 	for _, pod := range s.Pods {
-		if pod.Labels[contract.LabelType] == contract.TypeErrand && pod.Name == ErrandName(s.Connector.Name, name) {
+		if pod.Labels[contract.LabelType] == contract.TypeOneShot && pod.Name == OneShotName(s.Connector.Name, name) {
 			return pod
 		}
 	}
@@ -133,13 +130,13 @@ func (p *Plan) validate(s State, e effective) *finding {
 	live := s.Live.ConnectorSet
 	key := e.candidateKey()
 	if live == nil || live.Annotations[annotationAccepted] == "" || live.Annotations[annotationAccepted] == key || e.connectorReplicas == 0 {
-		p.recall(s, errandValidate)
+		p.recall(s, contract.OneShotValidate)
 		return nil
 	}
-	ask := errand{name: errandValidate, key: key, candidate: true, args: []string{"validate",
+	ask := oneShot{name: contract.OneShotValidate, key: key, candidate: true, args: []string{"validate",
 		"--connector-config", path.Join(candidateDir, path.Base(contract.ConnectorConfigFile)), "--runner-config", path.Join(candidateDir, path.Base(contract.RunnerConfigFile))}}
 	said := p.send(s, e, ask)
-	if pod := errandPod(s, errandValidate); pod != nil && pod.DeletionTimestamp == nil && pod.Annotations[annotationErrand] == key {
+	if pod := oneShotPod(s, contract.OneShotValidate); pod != nil && pod.DeletionTimestamp == nil && pod.Annotations[annotationRequest] == key {
 		if found := p.takeAlong(s, e, pod); found != nil {
 			return found
 		}
@@ -147,19 +144,19 @@ func (p *Plan) validate(s State, e effective) *finding {
 	switch {
 	case said == nil:
 		waiting := "asking the plugin whether it accepts the new connectorConfig; what runs goes on with the former one"
-		if pod := errandPod(s, errandValidate); pod != nil {
+		if pod := oneShotPod(s, contract.OneShotValidate); pod != nil {
 			if trouble := troubleOf(pod); trouble != "" {
 				waiting += ": " + trouble
 			}
 		}
-		return &finding{ReasonValidating, waiting}
+		return &finding{connectv1.ReasonValidating, waiting}
 	case said.exitCode == 0:
 		return nil
 	case said.termination.Reason == contract.ReasonConfigInvalid:
-		return &finding{ReasonConfigRejected, rejection(said.termination)}
+		return &finding{connectv1.ReasonConfigRejected, rejection(said.termination)}
 	}
-	return &finding{ReasonValidationFailed, fmt.Sprintf("the plugin could not be asked about the new connectorConfig, and what runs goes on with the former one: %s: %s; delete pod %s to try again",
-		said.termination.Reason, said.termination.Message, ErrandName(s.Connector.Name, errandValidate))}
+	return &finding{connectv1.ReasonValidationFailed, fmt.Sprintf("the plugin could not be asked about the new connectorConfig, and what runs goes on with the former one: %s: %s; delete pod %s to try again",
+		said.termination.Reason, said.termination.Message, OneShotName(s.Connector.Name, contract.OneShotValidate))}
 }
 
 // takeAlong writes the Secret with the candidate. It belongs to the errand's pod and goes with it.
@@ -171,13 +168,13 @@ func (p *Plan) takeAlong(s State, e effective, pod *corev1.Pod) *finding {
 		case owner != nil && owner.UID == pod.UID:
 			return nil
 		case live.Labels[contract.LabelManagedBy] == Manager:
-			return &finding{ReasonValidating, fmt.Sprintf("waiting until Secret %s of a former validation is deleted", live.Name)}
+			return &finding{connectv1.ReasonValidating, fmt.Sprintf("waiting until Secret %s of a former validation is deleted", live.Name)}
 		}
-		return &finding{ReasonNameTaken, fmt.Sprintf("Secret %s belongs to somebody else, and a Secret of that name is needed to validate connectorConfig; rename or delete it", live.Name)}
+		return &finding{connectv1.ReasonNameConflict, fmt.Sprintf("Secret %s belongs to somebody else, and a Secret of that name is needed to validate connectorConfig; rename or delete it", live.Name)}
 	}
 	connector, _ := e.kinds(s.Connector.Name)
 	p.Secrets = append(p.Secrets, corev1ac.Secret(CandidateName(s.Connector.Name), s.Connector.Namespace).
-		WithLabels(labelsOf(s.Connector, contract.TypeErrand)).
+		WithLabels(labelsOf(s.Connector, contract.TypeOneShot)).
 		WithOwnerReferences(metav1ac.OwnerReference().WithAPIVersion("v1").WithKind("Pod").WithName(pod.Name).WithUID(pod.UID).WithController(true)).
 		WithData(map[string][]byte{
 			path.Base(contract.ConnectorConfigFile): encode(e.connectorConfig),
@@ -205,20 +202,20 @@ func rejection(said contract.Termination) string {
 func (p *Plan) fence(s State, e effective, set taskSet) *finding {
 	former := running(s)
 	if !set.exactlyOnce || slices.Equal(former, set.hashes) || len(former) == 0 {
-		p.recall(s, errandFence)
+		p.recall(s, contract.OneShotFence)
 		return nil
 	}
 	if left := len(podsOf(s.Pods, contract.TypeTask)); left > 0 {
-		return &finding{ReasonFencing, fmt.Sprintf("exactly once: %d former tasks are being stopped before the new ones start", left)}
+		return &finding{connectv1.ReasonFencing, fmt.Sprintf("exactly once: %d former tasks are being stopped before the new ones start", left)}
 	}
 	key := contract.TaskConfigsHash(set.hashes)
-	said := p.send(s, e, errand{name: errandFence, key: key, args: []string{"offsets", "fence", "--fence-tasks", fmt.Sprint(max(len(former), len(set.hashes)))}})
+	said := p.send(s, e, oneShot{name: contract.OneShotFence, key: key, args: []string{"offsets", "fence", "--fence-tasks", fmt.Sprint(max(len(former), len(set.hashes)))}})
 	switch {
 	case said == nil:
-		return &finding{ReasonFencing, "exactly once: the producers of the former tasks are being fenced off"}
+		return &finding{connectv1.ReasonFencing, "exactly once: the producers of the former tasks are being fenced off"}
 	case said.exitCode != 0:
-		return &finding{ReasonFencingFailed, fmt.Sprintf("exactly once: the producers of the former tasks could not be fenced off: %s: %s; delete pod %s to try again",
-			said.termination.Reason, said.termination.Message, ErrandName(s.Connector.Name, errandFence))}
+		return &finding{connectv1.ReasonFencingFailed, fmt.Sprintf("exactly once: the producers of the former tasks could not be fenced off: %s: %s; delete pod %s to try again",
+			said.termination.Reason, said.termination.Message, OneShotName(s.Connector.Name, contract.OneShotFence))}
 	}
 	return nil
 }
@@ -226,21 +223,21 @@ func (p *Plan) fence(s State, e effective, set taskSet) *finding {
 // offsets does what the annotation strimzi.io/connector-offsets asks for, and returns what is to be told of it.
 func (p *Plan) offsets(s State, e effective) *connectv1.OffsetsStatus {
 	told := s.Connector.Status.Offsets
-	if pod := errandPod(s, errandOffsets); pod != nil {
+	if pod := oneShotPod(s, contract.OneShotOffsets); pod != nil {
 		if said := answerOf(pod); said != nil && (told == nil || told.ID != string(pod.UID)) {
 			told = offsetsTold(s, pod, said)
 		}
 	}
 	wanted, asked := s.Connector.Annotations[contract.ConnectorOffsets]
 	if !asked {
-		p.recall(s, errandOffsets)
+		p.recall(s, contract.OneShotOffsets)
 		return told
 	}
 	if refusal := refuseOffsets(s, wanted); refusal != "" {
 		p.Done = append(p.Done, contract.ConnectorOffsets)
-		return &connectv1.OffsetsStatus{Operation: wanted, State: OffsetsRefused, Message: refusal, Time: now(s)}
+		return &connectv1.OffsetsStatus{Operation: wanted, State: connectv1.OffsetsRefused, Message: refusal, Time: now(s)}
 	}
-	ask := errand{name: errandOffsets, key: wanted, args: []string{"offsets", wanted}}
+	ask := oneShot{name: contract.OneShotOffsets, key: wanted, args: []string{"offsets", wanted}}
 	if wanted == contract.OffsetsAlter {
 		ask.offsets = s.Connector.Spec.AlterOffsets.FromConfigMap.Name
 		ask.args = append(ask.args, "--offsets", path.Join(candidateDir, offsetsKey))
@@ -268,9 +265,9 @@ func refuseOffsets(s State, wanted string) string {
 }
 
 func offsetsTold(s State, pod *corev1.Pod, said *answer) *connectv1.OffsetsStatus {
-	told := &connectv1.OffsetsStatus{ID: string(pod.UID), Operation: pod.Annotations[annotationErrand], State: OffsetsDone, Message: said.termination.Message, Time: now(s)}
+	told := &connectv1.OffsetsStatus{ID: string(pod.UID), Operation: pod.Annotations[annotationRequest], State: connectv1.OffsetsDone, Message: said.termination.Message, Time: now(s)}
 	if said.exitCode != 0 {
-		told.State, told.Message = OffsetsFailed, said.termination.Reason+": "+said.termination.Message
+		told.State, told.Message = connectv1.OffsetsFailed, said.termination.Reason+": "+said.termination.Message
 		return told
 	}
 	var result contract.OffsetsResult
