@@ -114,12 +114,16 @@ images: ## build the container images; write SBOMs to dist/sbom [SERVICE=x]
 e2e: ## run the end-to-end suites on kind; E2E_KEEP=1 keeps the cluster [SUITE=smoke|connect|storage|…]
 	@cd e2e && go build -o ../bin/e2e ./kind && exec ../bin/e2e -suite='$(SUITE)'
 
+.PHONY: cluster
+cluster: ## create a kind cluster with the images of this tree loaded, without running suites; e2e-clean deletes it
+	@cd e2e && go build -o ../bin/e2e ./kind && E2E_KEEP=1 exec ../bin/e2e -up
+
 .PHONY: e2e-clean
 e2e-clean: ## delete the cluster that E2E_KEEP=1 kept
 	@cd e2e && go build -o ../bin/e2e ./kind && exec ../bin/e2e -clean
 
 .PHONY: bench
-bench: $(filter $(CHOSEN:%=bench-%),$(BENCHES)) ## run the benchmarks [SERVICE=x]
+bench: $(filter $(CHOSEN:%=bench-%),$(BENCHES)) ## run the benchmarks [SERVICE=x] [BENCHFLAGS=-help]
 	$(if $(filter $(CHOSEN:%=bench-%),$(BENCHES)),,$(call missing,$(or $(CHOSEN),the suite) has no benchmark))
 
 # Targets of one module. services/<name>/service.mk may add prerequisites to build-<name> and test-<name>, and may define
@@ -139,7 +143,7 @@ $(LIBRARIES:%=test-library-%): test-library-%: controlplane
 
 .PHONY: $(E2E_BENCHES)
 $(E2E_BENCHES): bench-%: controlplane
-	cd e2e && go run ./bench/$*
+	cd e2e && go run ./bench/$* $(BENCHFLAGS)
 
 # Builds the programs of the control plane before the tests start, so that the build does not count against their timeouts.
 .PHONY: controlplane

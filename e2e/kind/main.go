@@ -44,15 +44,29 @@ func main() {
 	chosen := flag.String("suite", "", "comma-separated names of suites to run; empty runs all")
 	clean := flag.Bool("clean", false, "delete a cluster kept by E2E_KEEP=1 and exit")
 	up := flag.Bool("up", false, "create the cluster, load the images and exit; use with E2E_KEEP=1")
+	kubeconfig := flag.Bool("kubeconfig", false, "print the path of the kubeconfig of the cluster and exit")
 	flag.Parse()
 	name := os.Getenv("E2E_CLUSTER")
 	if name == "" {
 		name = "weir-e2e"
 	}
+	if *kubeconfig {
+		fmt.Println(newCluster(name, false).Kubeconfig())
+		return
+	}
 	if err := run(ctx, name, *chosen, *clean, *up); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
 		os.Exit(1)
 	}
+}
+
+// newCluster returns the cluster with its directory below the user's cache directory, or below /tmp without a home directory.
+func newCluster(name string, keep bool) *cluster.Cluster {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		cache = os.TempDir()
+	}
+	return cluster.New(name, filepath.Join(cache, "weir", "e2e", name), keep, os.Stdout)
 }
 
 func run(ctx context.Context, name, chosen string, clean, up bool) error {
@@ -61,12 +75,7 @@ func run(ctx context.Context, name, chosen string, clean, up bool) error {
 	if err != nil {
 		return err
 	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return err
-	}
-	keep := os.Getenv("E2E_KEEP") != "" && !clean
-	c := cluster.New(name, filepath.Join(cache, "weir", "e2e", name), keep, os.Stdout)
+	c := newCluster(name, os.Getenv("E2E_KEEP") != "" && !clean)
 	if clean {
 		return c.Delete()
 	}

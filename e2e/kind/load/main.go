@@ -26,6 +26,8 @@ type options struct {
 	rate       int
 	partitions int32
 	replicas   int16
+	count      int
+	timeout    time.Duration
 	minISR     int
 }
 
@@ -39,6 +41,8 @@ func main() {
 	pflag.Int32Var(&o.partitions, "partitions", 3, "partitions of a new topic")
 	pflag.Int16Var(&o.replicas, "replicas", 1, "replicas of a new topic")
 	pflag.IntVar(&o.minISR, "min-isr", 1, "min.insync.replicas of a new topic")
+	pflag.IntVar(&o.count, "count", 10, "number of records to read")
+	pflag.DurationVar(&o.timeout, "timeout", time.Minute, "time limit for reading")
 	pflag.Parse()
 	if err := run(ctx, pflag.Arg(0), o); err != nil {
 		fmt.Fprintln(os.Stderr, "load:", err)
@@ -56,6 +60,8 @@ func run(ctx context.Context, command string, o options) error {
 		return createTopic(ctx, o)
 	case "count":
 		return count(ctx, o)
+	case "read":
+		return read(ctx, o, os.Stdout)
 	case "produce":
 		return produce(ctx, o)
 	case "health":

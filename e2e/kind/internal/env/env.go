@@ -52,6 +52,9 @@ func New(kubeconfig, kubectl, root string) (*Env, error) {
 	return &Env{kube, weir, root, kubectl, kubeconfig}, nil
 }
 
+// KubectlPath returns the path of the kubectl program.
+func (e *Env) KubectlPath() string { return e.kubectl }
+
 // Kubectl runs kubectl in the root directory of the repository and returns its standard output.
 func (e *Env) Kubectl(ctx context.Context, args ...string) (string, error) {
 	return e.kubectlWithInput(ctx, "", args...)

@@ -18,7 +18,11 @@ import (
 	"github.com/weir-dev/weir/pkg/testkit"
 )
 
-const smokeNamespace = "e2e-smoke"
+const (
+	smokeNamespace = "e2e-smoke"
+	// docsLimit is the time limit for all documented commands, image builds included.
+	docsLimit = 30 * time.Minute
+)
 
 func (e *environment) smoke(ctx context.Context, r *suite.Results) error {
 	return steps(ctx, r, []step{
@@ -50,6 +54,7 @@ func (e *environment) smoke(ctx context.Context, r *suite.Results) error {
 			},
 		},
 		{"idle services use less memory than they request", stepLimit, e.idleMemory},
+		{"the commands of the documentation work", docsLimit, e.documentation},
 	})
 }
 
