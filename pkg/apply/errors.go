@@ -1,10 +1,14 @@
 package apply
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // IsRejected reports whether the API server understood a write and refused it: the object is invalid, too large or
@@ -43,6 +47,21 @@ func IgnoreNotFound(err error) error {
 // IsNamespaceTerminating reports whether a create failed because the namespace is being deleted. Retries are useless.
 func IsNamespaceTerminating(err error) bool {
 	return apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)
+}
+
+// anotherObject returns a Conflict if err says that a write would change the UID of an object, because another object has
+// its name. The API server reports that as an invalid change of an immutable field.
+func anotherObject(err error) error {
+	status := (*apierrors.StatusError)(nil)
+	if !apierrors.IsInvalid(err) || !errors.As(err, &status) || status.ErrStatus.Details == nil {
+		return err
+	}
+	details := status.ErrStatus.Details
+	if !slices.ContainsFunc(details.Causes, func(c metav1.StatusCause) bool { return c.Field == "metadata.uid" }) {
+		return err
+	}
+	return apierrors.NewConflict(schema.GroupResource{Group: details.Group, Resource: details.Kind}, details.Name,
+		errors.New("another object has this name"))
 }
 
 // WriteError is a failed write of one object.

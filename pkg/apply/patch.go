@@ -58,6 +58,7 @@ func MergePatch[O metav1.Object](
 		data,
 		metav1.PatchOptions{FieldManager: manager},
 	)
+	err = anotherObject(err)
 	if err == nil {
 		observer(ctx).Wrote(patched)
 	}

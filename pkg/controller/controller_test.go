@@ -26,13 +26,20 @@ func (r reconcile) Reconcile(ctx context.Context, key controller.Key) (controlle
 	return r(ctx, key)
 }
 
-// start runs a controller over the ConfigMaps of a fake API, and returns what counts its outcomes.
-func start(t *testing.T, client *fake.Clientset, r reconcile) (outcomes func(string) int, stop func()) {
+// start runs a controller of ConfigMaps with a fake API. results returns the number of reconciles with a result.
+func start(t *testing.T, client *fake.Clientset, r reconcile) (results func(string) int, stop func()) {
 	t.Helper()
 	registry := prometheus.NewRegistry()
-	c := controller.New("test", r, controller.Options{Log: slog.New(slog.DiscardHandler), Metrics: registry, Backoff: time.Millisecond})
+	c := controller.New(
+		"test",
+		r,
+		controller.Options{Log: slog.New(slog.DiscardHandler), Metrics: registry, Backoff: time.Millisecond},
+	)
 	factory := informers.NewSharedInformerFactory(client, 0)
-	require.NoError(t, controller.Watch(c, factory.Core().V1().ConfigMaps().Informer(), controller.Self[*corev1.ConfigMap]))
+	require.NoError(
+		t,
+		controller.Watch(c, factory.Core().V1().ConfigMaps().Informer(), controller.Self[*corev1.ConfigMap]),
+	)
 	ctx, cancel := context.WithCancel(context.Background())
 	factory.Start(ctx.Done())
 	ended := make(chan error, 1)
@@ -43,19 +50,20 @@ func start(t *testing.T, client *fake.Clientset, r reconcile) (outcomes func(str
 		case err := <-ended:
 			require.NoError(t, err)
 		case <-time.After(10 * time.Second):
-			t.Fatal("the controller did not end")
+			t.Fatal("the controller did not return")
 		}
 		ended <- nil
 		factory.Shutdown()
 	}
 	t.Cleanup(stop)
-	return func(outcome string) int {
+	return func(result string) int {
 		families, err := registry.Gather()
 		require.NoError(t, err)
 		for _, family := range families {
 			for _, m := range family.Metric {
 				for _, l := range m.Label {
-					if family.GetName() == "weir_reconciles_total" && l.GetName() == "outcome" && l.GetValue() == outcome {
+					if family.GetName() == "weir_reconciles_total" && l.GetName() == "result" &&
+						l.GetValue() == result {
 						return int(m.Counter.GetValue())
 					}
 				}
@@ -74,7 +82,7 @@ func eventually(t *testing.T, holds func() bool) {
 	require.Eventually(t, holds, 10*time.Second, 2*time.Millisecond)
 }
 
-func TestReconcilesWhatIsThereAtTheStartAndWhatComesLater(t *testing.T) {
+func TestExistingAddedAndDeletedObjectsAreReconciled(t *testing.T) {
 	t.Parallel()
 	client, seen := fake.NewClientset(configMap("first")), make(chan controller.Key, 10)
 	start(t, client, func(_ context.Context, key controller.Key) (controller.Result, error) {
@@ -82,90 +90,154 @@ func TestReconcilesWhatIsThereAtTheStartAndWhatComesLater(t *testing.T) {
 		return controller.Result{}, nil
 	})
 	require.Equal(t, controller.Key{Namespace: "default", Name: "first"}, <-seen)
-	_, err := client.CoreV1().ConfigMaps("default").Create(context.Background(), configMap("second"), metav1.CreateOptions{})
+	_, err := client.CoreV1().
+		ConfigMaps("default").
+		Create(context.Background(), configMap("second"), metav1.CreateOptions{})
 	require.NoError(t, err)
 	require.Equal(t, controller.Key{Namespace: "default", Name: "second"}, <-seen)
-	require.NoError(t, client.CoreV1().ConfigMaps("default").Delete(context.Background(), "second", metav1.DeleteOptions{}))
+	require.NoError(
+		t,
+		client.CoreV1().ConfigMaps("default").Delete(context.Background(), "second", metav1.DeleteOptions{}),
+	)
 	require.Equal(t, controller.Key{Namespace: "default", Name: "second"}, <-seen)
 }
 
-func TestTriesAgainAfterAnError(t *testing.T) {
+func TestErrorsAreRetried(t *testing.T) {
 	t.Parallel()
 	var tries atomic.Int32
-	outcomes, _ := start(t, fake.NewClientset(configMap("a")), func(context.Context, controller.Key) (controller.Result, error) {
-		if tries.Add(1) < 3 {
-			return controller.Result{}, errors.New("not yet")
-		}
-		return controller.Result{}, nil
-	})
-	eventually(t, func() bool { return outcomes("done") == 1 })
-	require.Equal(t, 2, outcomes("failed"))
+	results, _ := start(
+		t,
+		fake.NewClientset(configMap("a")),
+		func(context.Context, controller.Key) (controller.Result, error) {
+			if tries.Add(1) < 3 {
+				return controller.Result{}, errors.New("not yet")
+			}
+			return controller.Result{}, nil
+		},
+	)
+	eventually(t, func() bool { return results("success") == 1 })
+	require.Equal(t, 2, results("error"))
 }
 
-func TestDoesNotTryAgainAfterATerminalError(t *testing.T) {
+func TestTerminalErrorsAreNotRetried(t *testing.T) {
 	t.Parallel()
 	client := fake.NewClientset(configMap("a"))
-	outcomes, _ := start(t, client, func(_ context.Context, key controller.Key) (controller.Result, error) {
+	results, _ := start(t, client, func(_ context.Context, key controller.Key) (controller.Result, error) {
 		if key.Name == "a" {
-			return controller.Result{}, controller.Terminal(errors.New("the spec is wrong"))
+			return controller.Result{}, controller.Terminal(errors.New("invalid spec"))
 		}
 		return controller.Result{}, nil
 	})
-	eventually(t, func() bool { return outcomes("terminal") == 1 })
+	eventually(t, func() bool { return results("terminal_error") == 1 })
 	_, err := client.CoreV1().ConfigMaps("default").Create(context.Background(), configMap("b"), metav1.CreateOptions{})
 	require.NoError(t, err)
-	eventually(t, func() bool { return outcomes("done") == 1 })
-	require.Equal(t, 1, outcomes("terminal"), "the queue has moved on without another try")
+	eventually(t, func() bool { return results("success") == 1 })
+	require.Equal(t, 1, results("terminal_error"), "the key was not retried")
 }
 
-func TestComesBackWhenAsked(t *testing.T) {
+func TestRequeueAfterStartsAnotherReconcile(t *testing.T) {
 	t.Parallel()
 	var runs atomic.Int32
-	outcomes, _ := start(t, fake.NewClientset(configMap("a")), func(context.Context, controller.Key) (controller.Result, error) {
-		if runs.Add(1) == 1 {
-			return controller.Result{RequeueAfter: time.Millisecond}, nil
-		}
-		return controller.Result{}, nil
-	})
-	eventually(t, func() bool { return outcomes("done") == 1 })
-	require.Equal(t, 1, outcomes("again"))
+	results, _ := start(
+		t,
+		fake.NewClientset(configMap("a")),
+		func(context.Context, controller.Key) (controller.Result, error) {
+			if runs.Add(1) == 1 {
+				return controller.Result{RequeueAfter: time.Millisecond}, nil
+			}
+			return controller.Result{}, nil
+		},
+	)
+	eventually(t, func() bool { return results("success") == 1 })
+	require.Equal(t, 1, results("requeue_after"))
 }
 
-func TestRunEndsOnlyWhenTheReconcileUnderWayHasEnded(t *testing.T) {
+func TestRequeueAfterLimitsTheBackoffOfAnError(t *testing.T) {
+	t.Parallel()
+	for name, err := range map[string]error{
+		"error": errors.New("unavailable"), "terminal_error": controller.Terminal(errors.New("invalid spec")),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var runs atomic.Int32
+			registry := prometheus.NewRegistry()
+			c := controller.New("test", reconcile(func(context.Context, controller.Key) (controller.Result, error) {
+				if runs.Add(1) == 1 {
+					return controller.Result{RequeueAfter: time.Millisecond}, err
+				}
+				return controller.Result{}, nil
+			}), controller.Options{
+				Log: slog.New(slog.DiscardHandler), Metrics: registry, Backoff: time.Hour, MaxBackoff: time.Hour,
+			})
+			c.Enqueue(controller.Key{Name: "a"})
+			ctx, cancel := context.WithCancel(context.Background())
+			done := make(chan error, 1)
+			go func() { done <- c.Run(ctx) }()
+			eventually(t, func() bool { return runs.Load() == 2 })
+			cancel()
+			require.NoError(t, <-done)
+		})
+	}
+}
+
+func TestSyncedNamesTheCachesThatAreNotSynced(t *testing.T) {
+	t.Parallel()
+	c := controller.New("test", reconcile(nil), controller.Options{Metrics: prometheus.NewRegistry()})
+	factory := informers.NewSharedInformerFactory(fake.NewClientset(), 0)
+	require.NoError(
+		t,
+		controller.Watch(c, factory.Core().V1().ConfigMaps().Informer(), controller.Self[*corev1.ConfigMap]),
+	)
+	require.NoError(t, controller.Watch(c, factory.Core().V1().Secrets().Informer(), controller.Self[*corev1.Secret]))
+	require.EqualError(t, c.Synced(t.Context()), "caches are not synced: ConfigMap, Secret")
+	factory.Start(t.Context().Done())
+	eventually(t, func() bool { return c.Synced(t.Context()) == nil })
+}
+
+func TestRunReturnsAfterRunningReconciles(t *testing.T) {
 	t.Parallel()
 	begun, finish := make(chan struct{}), make(chan struct{})
 	var finished atomic.Bool
-	_, stop := start(t, fake.NewClientset(configMap("a")), func(ctx context.Context, _ controller.Key) (controller.Result, error) {
-		close(begun)
-		<-finish
-		finished.Store(ctx.Err() == nil)
-		return controller.Result{}, nil
-	})
+	_, stop := start(
+		t,
+		fake.NewClientset(configMap("a")),
+		func(ctx context.Context, _ controller.Key) (controller.Result, error) {
+			close(begun)
+			<-finish
+			finished.Store(ctx.Err() == nil)
+			return controller.Result{}, nil
+		},
+	)
 	<-begun
 	stopped := make(chan struct{})
 	go func() { stop(); close(stopped) }()
 	select {
 	case <-stopped:
-		t.Fatal("the controller ended in the middle of a reconcile")
+		t.Fatal("the controller returned during a reconcile")
 	case <-time.After(20 * time.Millisecond):
 	}
 	close(finish)
 	<-stopped
-	require.True(t, finished.Load(), "the reconcile under way keeps a live context")
+	require.True(t, finished.Load(), "the context of a running reconcile does not end with the controller")
 }
 
-func TestABurstOfChangesCostsOneReconcile(t *testing.T) {
+func TestDebounceMergesABurstOfChanges(t *testing.T) {
 	t.Parallel()
 	var runs atomic.Int32
 	c := controller.New("test", reconcile(func(context.Context, controller.Key) (controller.Result, error) {
 		runs.Add(1)
 		return controller.Result{}, nil
-	}), controller.Options{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Debounce: 200 * time.Millisecond})
+	}), controller.Options{
+		Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Debounce: 200 * time.Millisecond,
+	})
 	client := fake.NewClientset()
 	factory := informers.NewSharedInformerFactory(client, 0)
-	require.NoError(t, controller.Watch(c, factory.Core().V1().ConfigMaps().Informer(), func(*corev1.ConfigMap) []controller.Key {
-		return []controller.Key{{Namespace: "default", Name: "one for all"}}
-	}))
+	require.NoError(
+		t,
+		controller.Watch(c, factory.Core().V1().ConfigMaps().Informer(), func(*corev1.ConfigMap) []controller.Key {
+			return []controller.Key{{Namespace: "default", Name: "all"}}
+		}),
+	)
 	ctx, cancel := context.WithCancel(context.Background())
 	factory.Start(ctx.Done())
 	ended := make(chan error, 1)
@@ -182,34 +254,44 @@ func TestABurstOfChangesCostsOneReconcile(t *testing.T) {
 	factory.Shutdown()
 }
 
-func TestAnUpdateOfNoInterestCostsNoReconcile(t *testing.T) {
+func TestIgnoredUpdatesAreNotReconciled(t *testing.T) {
 	t.Parallel()
-	was := func() *appsv1.StatefulSet {
-		return &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Name: "a", UID: "a", Generation: 1, Labels: map[string]string{"a": "b"}}}
+	old := func() *appsv1.StatefulSet {
+		return &appsv1.StatefulSet{
+			ObjectMeta: metav1.ObjectMeta{Name: "a", UID: "a", Generation: 1, Labels: map[string]string{"a": "b"}},
+		}
 	}
 	for name, test := range map[string]struct {
-		change func(*appsv1.StatefulSet)
-		alone  bool
+		change  func(*appsv1.StatefulSet)
+		ignored bool
 	}{
-		"the status is":                 {func(s *appsv1.StatefulSet) { s.Status.Replicas = 1 }, true},
-		"the managers are":              {func(s *appsv1.StatefulSet) { s.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "x"}} }, true},
-		"a spec is not":                 {func(s *appsv1.StatefulSet) { s.Generation = 2 }, false},
-		"a label is not":                {func(s *appsv1.StatefulSet) { s.Labels["a"] = "c" }, false},
-		"an annotation is not":          {func(s *appsv1.StatefulSet) { s.Annotations = map[string]string{"a": "b"} }, false},
-		"an owner is not":               {func(s *appsv1.StatefulSet) { s.OwnerReferences = []metav1.OwnerReference{{Name: "x"}} }, false},
-		"a deletion is not":             {func(s *appsv1.StatefulSet) { s.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)} }, false},
-		"another of its name not":       {func(s *appsv1.StatefulSet) { s.UID = "b" }, false},
-		"what has no generation is not": {func(s *appsv1.StatefulSet) { s.Generation = 0 }, false},
+		"a changed status is ignored": {func(s *appsv1.StatefulSet) { s.Status.Replicas = 1 }, true},
+		"changed managed fields are ignored": {func(s *appsv1.StatefulSet) {
+			s.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "x"}}
+		}, true},
+		"a changed spec is not ignored":  {func(s *appsv1.StatefulSet) { s.Generation = 2 }, false},
+		"a changed label is not ignored": {func(s *appsv1.StatefulSet) { s.Labels["a"] = "c" }, false},
+		"a changed annotation is not ignored": {func(s *appsv1.StatefulSet) {
+			s.Annotations = map[string]string{"a": "b"}
+		}, false},
+		"a changed owner is not ignored": {func(s *appsv1.StatefulSet) {
+			s.OwnerReferences = []metav1.OwnerReference{{Name: "x"}}
+		}, false},
+		"a deletion is not ignored": {func(s *appsv1.StatefulSet) {
+			s.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)}
+		}, false},
+		"another object with the name is not ignored": {func(s *appsv1.StatefulSet) { s.UID = "b" }, false},
+		"an object without generation is not ignored": {func(s *appsv1.StatefulSet) { s.Generation = 0 }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			is := was()
-			test.change(is)
-			require.Equal(t, test.alone, controller.StatusOnly(was(), is))
+			updated := old()
+			test.change(updated)
+			require.Equal(t, test.ignored, controller.StatusOnly(old(), updated))
 		})
 	}
 
-	set := was()
+	set := old()
 	client := fake.NewClientset(set)
 	done := make(chan string, 10)
 	c := controller.New("test", reconcile(func(_ context.Context, key controller.Key) (controller.Result, error) {
@@ -217,28 +299,42 @@ func TestAnUpdateOfNoInterestCostsNoReconcile(t *testing.T) {
 		return controller.Result{}, nil
 	}), controller.Options{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Workers: 1})
 	factory := informers.NewSharedInformerFactory(client, 0)
-	require.NoError(t, controller.Watch(c, factory.Apps().V1().StatefulSets().Informer(), controller.Self[*appsv1.StatefulSet], controller.StatusOnly))
+	require.NoError(
+		t,
+		controller.Watch(
+			c,
+			factory.Apps().V1().StatefulSets().Informer(),
+			controller.Self[*appsv1.StatefulSet],
+			controller.StatusOnly,
+		),
+	)
 	factory.Start(t.Context().Done())
 	go func() { _ = c.Run(t.Context()) }()
 	require.Equal(t, "a", <-done)
 	set.ResourceVersion, set.Status.Replicas = "2", 1
 	_, err := client.AppsV1().StatefulSets("").UpdateStatus(t.Context(), set, metav1.UpdateOptions{})
 	require.NoError(t, err)
-	_, err = client.AppsV1().StatefulSets("").Create(t.Context(), &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Name: "b"}}, metav1.CreateOptions{})
+	_, err = client.AppsV1().
+		StatefulSets("").
+		Create(t.Context(), &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Name: "b"}}, metav1.CreateOptions{})
 	require.NoError(t, err)
-	require.Equal(t, "b", <-done, "a change of the status costs none")
+	require.Equal(t, "b", <-done, "an update of the status is not reconciled")
 	set.ResourceVersion, set.Generation = "3", 2
 	_, err = client.AppsV1().StatefulSets("").Update(t.Context(), set, metav1.UpdateOptions{})
 	require.NoError(t, err)
 	require.Equal(t, "a", <-done)
 }
 
-func TestMapsByLabel(t *testing.T) {
+func TestFromLabelReturnsTheNameInTheLabel(t *testing.T) {
 	t.Parallel()
 	object := configMap("a")
 	require.Empty(t, controller.FromLabel[*corev1.ConfigMap]("owner")(object))
 	object.Labels = map[string]string{"owner": "b"}
-	require.Equal(t, []controller.Key{{Namespace: "default", Name: "b"}}, controller.FromLabel[*corev1.ConfigMap]("owner")(object))
+	require.Equal(
+		t,
+		[]controller.Key{{Namespace: "default", Name: "b"}},
+		controller.FromLabel[*corev1.ConfigMap]("owner")(object),
+	)
 }
 
 func TestMetricsPassPrometheusLint(t *testing.T) {

@@ -5,21 +5,20 @@ import (
 	"sync"
 	"time"
 
-	"k8s.io/apimachinery/pkg/types"
-
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/client-go/tools/cache"
 )
 
-// A key whose caches lag is looked at again when the event of its own write arrives; these bound the check that
-// goes on beside, for the case that the event maps to no key.
+// The event of the controller's own write usually requeues a deferred key. These are the delays of the additional
+// check, for events that map to no key.
 const (
-	firstWait = 20 * time.Millisecond
-	maxWait   = 2 * time.Second
+	minDelay = 20 * time.Millisecond
+	maxDelay = 2 * time.Second
 )
 
-// writes remembers, for each key, what its last reconciles wrote until the caches have seen it.
+// writes records the writes of the last reconciles of each key until the caches have observed them.
 type writes struct {
 	mu      sync.Mutex
 	stores  map[reflect.Type]cache.Store
@@ -27,11 +26,11 @@ type writes struct {
 }
 
 type pending struct {
-	// versions are the newest resource version written of each type.
+	// versions is the newest resource version written, by type.
 	versions map[reflect.Type]string
-	// deleted are the objects deleted, by type and cache key.
+	// deleted is the UIDs of deleted objects, by type and cache key.
 	deleted map[deletedObject]types.UID
-	waited  time.Duration
+	delay   time.Duration
 }
 
 type deletedObject struct {
@@ -45,7 +44,7 @@ func newWrites() *writes {
 
 func (w *writes) track(kind reflect.Type, store cache.Store) { w.stores[kind] = store }
 
-// wait returns 0 when the caches have seen all writes of key, else how long to wait before looking again.
+// wait returns 0 if the caches have observed all writes for key, or the delay until the next check.
 func (w *writes) wait(key Key) time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -54,40 +53,41 @@ func (w *writes) wait(key Key) time.Duration {
 		return 0
 	}
 	for kind, written := range p.versions {
-		if !seen(w.stores[kind].LastStoreSyncResourceVersion(), written) {
-			return p.backOff()
+		if !observed(w.stores[kind].LastStoreSyncResourceVersion(), written) {
+			return p.nextDelay()
 		}
 	}
 	for object, uid := range p.deleted {
-		if stillThere(w.stores[object.kind], object.key, uid) {
-			return p.backOff()
+		if exists(w.stores[object.kind], object.key, uid) {
+			return p.nextDelay()
 		}
 	}
 	delete(w.pending, key)
 	return 0
 }
 
-func (p *pending) backOff() time.Duration {
-	p.waited = min(max(2*p.waited, firstWait), maxWait)
-	return p.waited
+func (p *pending) nextDelay() time.Duration {
+	p.delay = min(max(2*p.delay, minDelay), maxDelay)
+	return p.delay
 }
 
-func seen(cached, written string) bool {
+func observed(cached, written string) bool {
 	order, err := resourceversion.CompareResourceVersion(cached, written)
-	// Versions that cannot be compared, as those of an API server that is not Kubernetes' own, are not waited for.
+	// Versions of an aggregated API server may not be comparable. They are not waited for.
 	return err != nil && cached != "" || err == nil && order >= 0
 }
 
-func stillThere(store cache.Store, key string, uid types.UID) bool {
-	item, exists, err := store.GetByKey(key)
-	if err != nil || !exists {
+// exists reports whether the cache still holds the object, and not as one that is being deleted.
+func exists(store cache.Store, key string, uid types.UID) bool {
+	item, found, err := store.GetByKey(key)
+	if err != nil || !found {
 		return false
 	}
 	object, ok := item.(metav1.Object)
 	return ok && object.GetUID() == uid && object.GetDeletionTimestamp() == nil
 }
 
-// of returns the observer of the writes that are made for key.
+// of returns the observer of writes for key.
 func (w *writes) of(key Key) *keyWrites { return &keyWrites{writes: w, key: key} }
 
 type keyWrites struct {
@@ -97,7 +97,7 @@ type keyWrites struct {
 
 func (k *keyWrites) Wrote(object metav1.Object) {
 	k.record(object, func(p *pending, kind reflect.Type) {
-		if before, ok := p.versions[kind]; !ok || !seen(before, object.GetResourceVersion()) {
+		if before, ok := p.versions[kind]; !ok || !observed(before, object.GetResourceVersion()) {
 			p.versions[kind] = object.GetResourceVersion()
 		}
 	})

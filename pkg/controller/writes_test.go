@@ -11,7 +11,9 @@ import (
 )
 
 func at(version string) *corev1.ConfigMap {
-	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "a", UID: "u", ResourceVersion: version}}
+	return &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "a", UID: "u", ResourceVersion: version},
+	}
 }
 
 func tracked(t *testing.T, version string) (*writes, cache.Store) {
@@ -23,34 +25,34 @@ func tracked(t *testing.T, version string) (*writes, cache.Store) {
 	return w, store
 }
 
-func TestWaitsUntilTheCacheHasSeenTheLastWrite(t *testing.T) {
+func TestReconcileIsDeferredUntilTheCacheHasObservedTheLastWrite(t *testing.T) {
 	t.Parallel()
 	w, store := tracked(t, "5")
 	key := Key{Namespace: "n", Name: "owner"}
-	require.Zero(t, w.wait(key), "nothing written, nothing to wait for")
+	require.Zero(t, w.wait(key), "no write is pending")
 	w.of(key).Wrote(at("9"))
 	w.of(key).Wrote(at("7"))
-	require.Equal(t, firstWait, w.wait(key))
-	require.Equal(t, 2*firstWait, w.wait(key), "the second look comes later than the first")
-	require.Zero(t, w.wait(Key{Namespace: "n", Name: "other"}), "another key is not held up")
+	require.Equal(t, minDelay, w.wait(key))
+	require.Equal(t, 2*minDelay, w.wait(key), "the delay doubles")
+	require.Zero(t, w.wait(Key{Namespace: "n", Name: "other"}), "another key is not deferred")
 	require.NoError(t, store.Update(at("8")))
-	require.NotZero(t, w.wait(key), "the newest write counts")
+	require.NotZero(t, w.wait(key), "the newest write is pending")
 	require.NoError(t, store.Update(at("10")))
 	require.Zero(t, w.wait(key))
-	require.Empty(t, w.pending, "nothing is kept for a key that is up to date")
+	require.Empty(t, w.pending, "the entry of a key without pending writes is removed")
 }
 
-func TestWaitsUntilTheCacheHasSeenADelete(t *testing.T) {
+func TestReconcileIsDeferredUntilTheCacheHasObservedADelete(t *testing.T) {
 	t.Parallel()
 	key := Key{Namespace: "n", Name: "owner"}
 	for name, see := range map[string]func(cache.Store) error{
-		"by the object being gone": func(s cache.Store) error { return s.Delete(at("6")) },
-		"by the object being on its way out": func(s cache.Store) error {
-			leaving := at("6")
-			leaving.DeletionTimestamp = &metav1.Time{}
-			return s.Update(leaving)
+		"the object is gone": func(s cache.Store) error { return s.Delete(at("6")) },
+		"the object is terminating": func(s cache.Store) error {
+			terminating := at("6")
+			terminating.DeletionTimestamp = &metav1.Time{}
+			return s.Update(terminating)
 		},
-		"by another object having its name": func(s cache.Store) error {
+		"another object has the name": func(s cache.Store) error {
 			other := at("6")
 			other.UID = "v"
 			return s.Update(other)
@@ -67,7 +69,7 @@ func TestWaitsUntilTheCacheHasSeenADelete(t *testing.T) {
 	}
 }
 
-func TestDoesNotWaitForWhatNoWatchDelivers(t *testing.T) {
+func TestReconcileIsNotDeferredForTypesWithoutAWatch(t *testing.T) {
 	t.Parallel()
 	w, _ := tracked(t, "5")
 	key := Key{Namespace: "n", Name: "owner"}

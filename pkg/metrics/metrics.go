@@ -1,116 +1,84 @@
-// Package metrics holds the Prometheus metrics that every service has: those of its controllers, and the count of
-// what it writes to the API.
+// Package metrics contains the Prometheus metrics of every service: the Go runtime and process, client-go's workqueues
+// and requests under their standard names (workqueue_*, rest_client_*), the results of reconciles, and the writes to
+// the Kubernetes API.
 package metrics
 
 import (
-	"net/http"
-	"strconv"
-	"strings"
-	"time"
+	"errors"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promauto"
-	"k8s.io/client-go/rest"
 )
 
-// NewRegistry makes a registry with the metrics of the Go runtime and of the process.
+// NewRegistry returns a registry with the metrics of the Go runtime, the process, and client-go's requests. client-go
+// has one set of request metrics per process, so all registries of a process report the same rest_client_* values.
 func NewRegistry() *prometheus.Registry {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector())
+	registry.MustRegister(
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		collectors.NewBuildInfoCollector(),
+	)
+	registry.MustRegister(restClientCollectors()...)
 	return registry
 }
 
-// Controller are the metrics of one controller.
+// Results of a reconcile: the values of the label result of weir_reconciles_total.
+const (
+	// ResultSuccess means that the key waits for the next change.
+	ResultSuccess = "success"
+	// ResultRequeueAfter means that the reconciler asked for another reconcile after a delay.
+	ResultRequeueAfter = "requeue_after"
+	// ResultError means that the reconcile failed and is retried with backoff.
+	ResultError = "error"
+	// ResultTerminalError means that the reconcile failed and is not retried until the object changes.
+	ResultTerminalError = "terminal_error"
+)
+
+// Controller holds the metrics of one controller that client-go's workqueue metrics do not cover.
 type Controller struct {
 	reconciles *prometheus.CounterVec
-	duration   *prometheus.HistogramVec
-	waits      prometheus.Counter
+	deferred   prometheus.Counter
 }
 
-// NewController registers the metrics of the controller called name; depth tells how many keys wait.
-func NewController(r prometheus.Registerer, name string, depth func() int) *Controller {
-	r = prometheus.WrapRegistererWith(prometheus.Labels{"controller": name}, r)
-	make := promauto.With(r)
-	make.NewGaugeFunc(prometheus.GaugeOpts{Name: "weir_queue_depth", Help: "Keys that wait to be reconciled."},
-		func() float64 { return float64(depth()) })
-	return &Controller{
-		reconciles: make.NewCounterVec(prometheus.CounterOpts{Name: "weir_reconciles_total", Help: "Reconciles by outcome: done, again, failed or terminal."}, []string{"outcome"}),
-		duration: make.NewHistogramVec(prometheus.HistogramOpts{Name: "weir_reconcile_duration_seconds", Help: "Time that a reconcile took, by outcome.",
-			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}}, []string{"outcome"}),
-		waits: make.NewCounter(prometheus.CounterOpts{Name: "weir_reconcile_waits_total", Help: "Reconciles put off because the caches had not yet seen the key's last writes."}),
+// NewController registers the metrics of a controller. name is the value of the label controller. It should also be the
+// name of the controller's workqueue.
+func NewController(r prometheus.Registerer, name string) *Controller {
+	factory := promauto.With(prometheus.WrapRegistererWith(prometheus.Labels{"controller": name}, r))
+	c := &Controller{
+		reconciles: factory.NewCounterVec(prometheus.CounterOpts{
+			Name: "weir_reconciles_total",
+			Help: "Reconciles by result: success, requeue_after, error or terminal_error.",
+		}, []string{"result"}),
+		deferred: factory.NewCounter(prometheus.CounterOpts{
+			Name: "weir_reconciles_deferred_total",
+			Help: "Reconciles deferred until the caches observe the last writes for the key.",
+		}),
 	}
+	for _, result := range []string{ResultSuccess, ResultRequeueAfter, ResultError, ResultTerminalError} {
+		c.reconciles.WithLabelValues(result)
+	}
+	return c
 }
 
 // Reconciled counts one reconcile.
-func (c *Controller) Reconciled(outcome string, took time.Duration) {
-	c.reconciles.WithLabelValues(outcome).Inc()
-	c.duration.WithLabelValues(outcome).Observe(took.Seconds())
-}
+func (c *Controller) Reconciled(result string) { c.reconciles.WithLabelValues(result).Inc() }
 
-// Waited counts one reconcile that was put off.
-func (c *Controller) Deferred() { c.waits.Inc() }
+// Deferred counts one deferred reconcile.
+func (c *Controller) Deferred() { c.deferred.Inc() }
 
-// CountWrites returns a copy of config whose client counts every request that changes something, by verb, resource and status code.
-func CountWrites(config *rest.Config, r prometheus.Registerer) *rest.Config {
-	writes := promauto.With(r).NewCounterVec(prometheus.CounterOpts{
-		Name: "weir_api_writes_total", Help: "Requests to the Kubernetes API that change something, by verb, resource and HTTP status code (0: no answer)."},
-		[]string{"verb", "resource", "code"})
-	counted := rest.CopyConfig(config)
-	counted.Wrap(func(next http.RoundTripper) http.RoundTripper {
-		return roundTripper(func(request *http.Request) (*http.Response, error) {
-			response, err := next.RoundTrip(request)
-			if verb := writeVerb(request); verb != "" {
-				code := 0
-				if response != nil {
-					code = response.StatusCode
-				}
-				writes.WithLabelValues(verb, Resource(request.URL.Path), strconv.Itoa(code)).Inc()
-			}
-			return response, err
-		})
-	})
-	return counted
-}
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
-
-func writeVerb(request *http.Request) string {
-	switch request.Method {
-	case http.MethodPost:
-		return "create"
-	case http.MethodPut:
-		return "update"
-	case http.MethodDelete:
-		return "delete"
-	case http.MethodPatch:
-		if strings.HasPrefix(request.Header.Get("Content-Type"), "application/apply-patch") {
-			return "apply"
+// registered registers the collector, or returns the equal collector that was registered before: the controllers of a
+// registry share their workqueue metrics.
+func registered[C prometheus.Collector](r prometheus.Registerer, collector C) C {
+	err := r.Register(collector)
+	if already := (prometheus.AlreadyRegisteredError{}); errors.As(err, &already) {
+		if existing, ok := already.ExistingCollector.(C); ok {
+			return existing
 		}
-		return "patch"
 	}
-	return ""
-}
-
-// Resource tells which resource a path of the Kubernetes API is about, with its subresource, for example statefulsets or
-// kafkaconnectors/status; paths of no resource give "other".
-func Resource(path string) string {
-	parts := strings.Split(strings.Trim(path, "/"), "/")
-	switch {
-	case len(parts) > 2 && parts[0] == "api":
-		parts = parts[2:]
-	case len(parts) > 3 && parts[0] == "apis":
-		parts = parts[3:]
-	default:
-		return "other"
+	if err != nil {
+		// A metric with the same name and other labels is a programming error, as in promauto.
+		panic(err)
 	}
-	if len(parts) > 2 && parts[0] == "namespaces" {
-		parts = parts[2:]
-	}
-	if len(parts) > 2 {
-		return parts[0] + "/" + parts[2]
-	}
-	return parts[0]
+	return collector
 }

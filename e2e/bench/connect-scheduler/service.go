@@ -35,7 +35,7 @@ func count(ctx context.Context, s *env.ConnectScheduler) (counts, error) {
 	writes, renewals := m.Writes()
 	return counts{
 		writes: writes, renewals: renewals,
-		reconciles: m.Sum("weir_reconciles_total"), waits: m.Sum("weir_reconcile_waits_total"),
+		reconciles: m.Sum("weir_reconciles_total"), waits: m.Sum("weir_reconciles_deferred_total"),
 		cpu: m.Sum("process_cpu_seconds_total"),
 	}, nil
 }

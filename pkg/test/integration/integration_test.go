@@ -1,0 +1,10 @@
+// Package integration tests the kit against a real API server.
+package integration
+
+import (
+	"testing"
+
+	"github.com/weir-dev/weir/pkg/testkit"
+)
+
+func TestMain(m *testing.M) { testkit.Main(m) }
