@@ -103,7 +103,7 @@ func startService(root string, cp *testkit.ControlPlane) func(context.Context, s
 			return nil, err
 		}
 		command := exec.Command(program(root), "--kubeconfig="+cp.Kubeconfig(), "--certificate-source=files", "--certificate-dir="+dir,
-			"--webhook-address="+address, "--metrics-address="+health, "--linger=0s", "--log-level=warn")
+			"--webhook-address="+address, "--metrics-address="+health, "--shutdown-delay=0s", "--log-level=warn")
 		// As the base has it.
 		command.Env = append(os.Environ(), "GOMEMLIMIT=96MiB")
 		s := &subject{name: service, url: "https://localhost:" + port(address) + "/drainer", metrics: health, command: command}

@@ -37,7 +37,7 @@ func (e *environment) smoke(ctx context.Context, r *suite.Results) error {
 			"kubectl apply -k deploy/drain-cleaner installs a running service",
 			stepLimit,
 			func(ctx context.Context) (string, error) {
-				return "2 replicas available", e.install(ctx, "drain-cleaner", "weir-drain-cleaner")
+				return "2 replicas available", e.install(ctx, "drain-cleaner", "drain-cleaner")
 			},
 		},
 		{"a Kafka broker runs in the cluster", setupLimit, func(ctx context.Context) (string, error) {

@@ -14,7 +14,7 @@ import (
 const togetherNamespace = "e2e-together"
 
 func (e *environment) together(ctx context.Context, r *suite.Results) error {
-	deployments := map[string]string{"connect-scheduler": "connect-scheduler", "drain-cleaner": "weir-drain-cleaner"}
+	deployments := map[string]string{"connect-scheduler": "connect-scheduler", "drain-cleaner": "drain-cleaner"}
 	for service, deployment := range deployments {
 		if err := e.install(ctx, service, deployment); err != nil {
 			return err

@@ -13,8 +13,6 @@ import (
 
 	drainv1alpha1 "github.com/weir-dev/weir/apis/drain/v1alpha1"
 	"github.com/weir-dev/weir/pkg/app"
-
-	"github.com/weir-dev/weir/services/drain-cleaner/internal/config"
 )
 
 // Name of the service, its binary, its field manager and its lease.
@@ -32,7 +30,7 @@ the same meaning here. A KafkaDrainPolicy that selects a pod takes precedence ov
 
 // Command returns the root command.
 func Command() *cobra.Command {
-	c := config.FromEnv(os.Getenv)
+	c := FromEnv(os.Getenv)
 	command := app.Command(Spec(&c, nil))
 	command.Args = func(_ *cobra.Command, args []string) error {
 		if len(args) == 0 || len(args) == 1 && args[0] == strimziStartCommand {
@@ -45,7 +43,7 @@ func Command() *cobra.Command {
 
 // Spec describes the service for pkg/app. listening is called with the address that reviews are served on. It may be
 // nil.
-func Spec(c *config.Config, listening func(net.Addr)) app.Spec {
+func Spec(c *Config, listening func(net.Addr)) app.Spec {
 	kinds := runtime.NewScheme()
 	// AddToScheme cannot fail for a new scheme.
 	_ = scheme.AddToScheme(kinds)

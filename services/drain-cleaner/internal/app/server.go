@@ -11,7 +11,6 @@ import (
 	"github.com/weir-dev/weir/pkg/admission"
 	"github.com/weir-dev/weir/pkg/app"
 
-	"github.com/weir-dev/weir/services/drain-cleaner/internal/config"
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/webhook"
 )
 
@@ -26,7 +25,7 @@ func (s *service) server(w *webhook.Webhook, metrics *webhook.Metrics) (app.Runn
 		Log: s.env.Log, OnReject: metrics.Refused,
 	}))
 	server := &admission.Server{
-		Address: s.config.WebhookAddress, Handler: mux, CertStore: &s.certs, ShutdownDelay: s.config.Linger,
+		Address: s.config.WebhookAddress, Handler: mux, CertStore: &s.certs, ShutdownDelay: s.config.ShutdownDelay,
 		Log: s.env.Log, OnListen: s.listening,
 	}
 	if s.config.ClientCAFile != "" {
@@ -55,16 +54,17 @@ func (s *service) certificates() (load app.Runnable, issue []app.Runnable) {
 		CertStore: &s.certs, Log: s.env.Log,
 	}
 	switch c.CertificateSource {
-	case config.CertificateFiles:
+	case CertificateFiles:
 		return files.Run, nil
-	case config.CertificateSecret:
+	case CertificateSecret:
 		// If the Secret is mounted too, the certificate is there before the API server answers.
 		_, _ = files.Load()
 		return secret.Run, nil
 	}
 	issuer := &admission.Issuer{
 		Client: s.env.Client, FieldManager: Name, Namespace: c.SecretNamespace, Secret: c.SecretName,
-		WebhookConfiguration: c.WebhookConfiguration, DNSNames: c.Names(), Lifetimes: c.Lifetimes, Interval: c.IssueEvery,
+		WebhookConfiguration: c.WebhookConfiguration, DNSNames: c.CertificateNames(),
+		Lifetimes: c.Lifetimes, Interval: c.IssueEvery,
 		Labels: map[string]string{
 			contract.LabelPartOf: contract.PartOf, contract.LabelName: Name, contract.LabelManagedBy: Name,
 		},

@@ -22,7 +22,6 @@ import (
 
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/annotations"
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/claims"
-	"github.com/weir-dev/weir/services/drain-cleaner/internal/config"
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/evaluate"
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/kafka"
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/lookup"
@@ -32,7 +31,7 @@ import (
 
 // service holds what the tasks of a process share.
 type service struct {
-	config    *config.Config
+	config    *Config
 	env       app.Env
 	listening func(net.Addr)
 
@@ -53,7 +52,8 @@ func (s *service) plan(ctx context.Context) (app.Components, error) {
 	}
 	metrics := webhook.NewMetrics(s.env.Metrics, s.certs.NotAfter)
 	clusters := kafka.New(kafka.Options{
-		Secrets: s.lookup, MaxAge: s.config.SnapshotAge, Now: s.env.Now, Log: s.env.Log, Observe: metrics.KafkaQueried,
+		Secrets: s.lookup, MaxAge: s.config.SnapshotAge, MaxResponse: s.config.MaxKafkaResponse,
+		Now: s.env.Now, Log: s.env.Log, Observe: metrics.KafkaQueried,
 	})
 	evaluator := &evaluate.Evaluator{
 		Settings: s.config.Settings, Sources: s.lookup, Kafka: clusters, Claims: s.claims,

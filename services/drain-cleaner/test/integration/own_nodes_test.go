@@ -20,7 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/weir-dev/weir/pkg/testkit"
-	"github.com/weir-dev/weir/services/drain-cleaner/internal/config"
+	draincleaner "github.com/weir-dev/weir/services/drain-cleaner/internal/app"
 	"github.com/weir-dev/weir/services/drain-cleaner/test/testenv"
 )
 
@@ -87,7 +87,7 @@ func (k *kubelet) look(ctx context.Context) error {
 }
 
 func (k *kubelet) start(ctx context.Context, pod *corev1.Pod, p *process) error {
-	address, end, err := k.StartProcess(ctx, pod.Name, func(c *config.Config) { c.Linger = 3 * time.Second })
+	address, end, err := k.StartProcess(ctx, pod.Name, func(c *draincleaner.Config) { c.ShutdownDelay = 3 * time.Second })
 	if err != nil {
 		return fmt.Errorf("start %s: %w", pod.Name, err)
 	}
@@ -119,7 +119,7 @@ func (k *kubelet) stop(ctx context.Context, pod *corev1.Pod, p *process) error {
 
 // route has the balancer follow the Service's endpoints, as kube-proxy does.
 func (k *kubelet) route(ctx context.Context) error {
-	known, err := k.Client().DiscoveryV1().EndpointSlices(testenv.Namespace).List(ctx, metav1.ListOptions{LabelSelector: "kubernetes.io/service-name=weir-drain-cleaner"})
+	known, err := k.Client().DiscoveryV1().EndpointSlices(testenv.Namespace).List(ctx, metav1.ListOptions{LabelSelector: "kubernetes.io/service-name=drain-cleaner"})
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 
 	"github.com/weir-dev/weir/pkg/admission"
 	"github.com/weir-dev/weir/pkg/testkit"
-	"github.com/weir-dev/weir/services/drain-cleaner/internal/config"
+	draincleaner "github.com/weir-dev/weir/services/drain-cleaner/internal/app"
 	"github.com/weir-dev/weir/services/drain-cleaner/test/testenv"
 )
 
@@ -23,9 +23,9 @@ import (
 func TestLetsNothingThroughWhileCertificatesAndReplicasChange(t *testing.T) {
 	t.Parallel()
 	testenv.ShowLogs(t)
-	brief := func(c *config.Config) {
+	brief := func(c *draincleaner.Config) {
 		c.Lifetimes = admission.Lifetimes{CA: 16 * time.Second, Serving: 8 * time.Second, Overlap: 2 * time.Second}
-		c.IssueEvery, c.Linger = 200*time.Millisecond, time.Second
+		c.IssueEvery, c.ShutdownDelay = 200*time.Millisecond, time.Second
 	}
 	env, err := testenv.New(testkit.New(t, testkit.WithNodes(0)), brief)
 	require.NoError(t, err)

@@ -31,7 +31,6 @@ import (
 
 	draincleaner "github.com/weir-dev/weir/services/drain-cleaner/internal/app"
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/claims"
-	"github.com/weir-dev/weir/services/drain-cleaner/internal/config"
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/decide"
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/kafka/kafkatest"
 	"github.com/weir-dev/weir/services/drain-cleaner/test/testenv"
@@ -65,8 +64,8 @@ func reviewing(t *testing.T) perturb.Subject {
 func subjectWith(certificates string, f *fronts) perturb.Subject {
 	return perturb.Subject{
 		Service: func(ctx context.Context, connection *rest.Config, namespace string) error {
-			c := config.FromEnv(func(string) string { return "" })
-			c.WebhookAddress, c.CertificateSource, c.CertificateDir, c.Namespace, c.Linger = "127.0.0.1:0", config.CertificateFiles, certificates, namespace, 0
+			c := draincleaner.FromEnv(func(string) string { return "" })
+			c.WebhookAddress, c.CertificateSource, c.CertificateDir, c.Namespace, c.ShutdownDelay = "127.0.0.1:0", draincleaner.CertificateFiles, certificates, namespace, 0
 			c.Patience = decide.Patience{Lapse: 2 * time.Second, Settle: 10 * time.Millisecond, Nameless: 2 * time.Second}
 			o := app.DefaultOptions()
 			o.MetricsAddress, o.Namespace = "", namespace

@@ -25,7 +25,6 @@ import (
 	"github.com/weir-dev/weir/pkg/testkit/binaries"
 
 	draincleaner "github.com/weir-dev/weir/services/drain-cleaner/internal/app"
-	"github.com/weir-dev/weir/services/drain-cleaner/internal/config"
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/decide"
 )
 
@@ -67,7 +66,7 @@ func Install(t *testing.T) *Env {
 }
 
 // New installs two replicas on the control plane and waits until the API server trusts their certificate.
-func New(cp *testkit.ControlPlane, change ...func(*config.Config)) (*Env, error) {
+func New(cp *testkit.ControlPlane, change ...func(*draincleaner.Config)) (*Env, error) {
 	// The timeout bounds the installation only: the replicas run longer.
 	ctx, cancel := context.WithTimeout(context.Background(), Timeout)
 	defer cancel()
@@ -98,7 +97,7 @@ func NewWithoutReplicas(ctx context.Context, cp *testkit.ControlPlane) (*Env, er
 	if err := e.applyBase(ctx); err != nil {
 		return nil, err
 	}
-	if e.account, err = cp.ServiceAccount(ctx, Namespace, "weir-drain-cleaner"); err != nil {
+	if e.account, err = cp.ServiceAccount(ctx, Namespace, "drain-cleaner"); err != nil {
 		return nil, err
 	}
 	e.Weir, err = versioned.NewForConfig(cp.RESTConfig())
@@ -170,7 +169,7 @@ func CallBalancer(configuration *unstructured.Unstructured, b *Balancer, caBundl
 
 // StartReplica starts a replica and adds it to the balancer. Stop removes it and waits for its end.
 func (e *Env) StartReplica(
-	ctx context.Context, name string, change ...func(*config.Config),
+	ctx context.Context, name string, change ...func(*draincleaner.Config),
 ) (stop func() error, err error) {
 	address, end, err := e.StartProcess(ctx, name, change...)
 	if err != nil {
@@ -187,12 +186,12 @@ func (e *Env) StartReplica(
 
 // StartProcess starts a replica and returns the address that it serves reviews on. End stops it and waits for its end.
 func (e *Env) StartProcess(
-	ctx context.Context, name string, change ...func(*config.Config),
+	ctx context.Context, name string, change ...func(*draincleaner.Config),
 ) (address string, end func() error, err error) {
-	c := config.FromEnv(func(string) string { return "" })
+	c := draincleaner.FromEnv(func(string) string { return "" })
 	// The certificate has to be valid for localhost, by which the API server calls the balancer.
-	c.WebhookAddress, c.ServiceName, c.SecretName = "127.0.0.1:0", "localhost", "weir-drain-cleaner-tls"
-	c.Linger = 200 * time.Millisecond
+	c.WebhookAddress, c.ServiceName, c.SecretName = "127.0.0.1:0", "localhost", "drain-cleaner-tls"
+	c.ShutdownDelay = 200 * time.Millisecond
 	c.Patience = decide.Patience{Lapse: 20 * time.Second, Settle: time.Second, Nameless: time.Minute}
 	c.ProbeEvery = 300 * time.Millisecond
 	for _, f := range change {
