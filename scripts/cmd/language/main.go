@@ -18,7 +18,7 @@ import (
 // skipped matches files that this command does not check: its own list and tests, text of others (licenses, checksums),
 // and generated Go code, whose words come from apis/.
 var skipped = regexp.MustCompile(
-	`^scripts/cmd/language/|^scripts/verify-self-test$|^LICENSE$|(^|/)go\.(sum|mod)$|/zz_generated\.|` +
+	`^scripts/cmd/language/|^scripts/verify-self-test$|^LICENSE$|(^|[/.])go\.(sum|mod)(\.txt)?$|/zz_generated\.|` +
 		`^generated/.*\.go$|(^|/)testdata/fuzz/`,
 )
 
