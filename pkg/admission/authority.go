@@ -16,13 +16,13 @@ import (
 	"time"
 )
 
-// Lifetimes of an authority. The zero value of each field stands for its default.
+// Lifetimes of certificates. The zero value of a field means its default.
 type Lifetimes struct {
-	// Authority is how long a certificate authority is valid; 1 year. The next one is made when half of that is over.
+	// CA is the lifetime of a certificate authority; the default is 1 year. The next CA is created after half of it.
 	CA time.Duration
-	// Serving is how long a serving certificate is valid; 90 days. The next one is made when two thirds of that are over.
+	// Serving is the lifetime of a serving certificate; the default is 90 days. It is renewed after two thirds of it.
 	Serving time.Duration
-	// Overlap is how long clients have to trust the next authority before a certificate of it is served; 5 minutes.
+	// Overlap is how long clients trust the next CA before it signs the serving certificate; the default is 5 minutes.
 	Overlap time.Duration
 }
 
@@ -38,28 +38,35 @@ func (l Lifetimes) withDefaults() Lifetimes {
 	return l
 }
 
-// Certificates are an authority's: what its Secret holds, all in PEM.
+// Certificates are the contents of the certificate Secret, in PEM.
 type Certificates struct {
-	// CA and CAKey sign.
+	// CA and CAKey sign the serving certificate.
 	CA, CAKey []byte
-	// NextCA and NextCAKey will sign once clients have had the time to trust them.
+	// NextCA and NextCAKey replace CA and CAKey when clients have trusted them for Lifetimes.Overlap.
 	NextCA, NextCAKey []byte
-	// NextSince is when they were made.
+	// NextCreatedAt is the creation time of NextCA.
 	NextCreatedAt time.Time
-	// Trusted is what clients are to trust: CA, NextCA, and those before them until they expire.
+	// TrustBundle is the CAs that clients must trust: CA, NextCA, and earlier CAs until they expire.
 	TrustBundle []byte
-	// Cert and Key are served.
+	// Cert and Key are the serving certificate and its key.
 	Cert, Key []byte
 }
 
-// Next says what the certificates should be now: pure but for the randomness that it is given. published is what the clients trust
-// at present: an authority that is not in it never signs a certificate that is served, unless there is no other.
-// It returns c itself where nothing is to change.
-func Rotate(c Certificates, names []string, published []byte, l Lifetimes, now time.Time, random io.Reader) (Certificates, error) {
+// Rotate returns the certificates that are due now. It is pure except for random. published is the bundle that clients
+// trust now: a CA that is not in it does not sign the serving certificate, unless there is no other CA. Rotate returns
+// c if nothing changes.
+func Rotate(
+	c Certificates,
+	names []string,
+	published []byte,
+	l Lifetimes,
+	now time.Time,
+	random io.Reader,
+) (Certificates, error) {
 	l = l.withDefaults()
 	ca, err := parseSigner(c.CA, c.CAKey)
 	if err != nil || !now.Before(ca.certificate.NotAfter) {
-		return start(c, names, l, now, random)
+		return bootstrap(c, names, l, now, random)
 	}
 	if len(c.NextCA) > 0 {
 		next, err := parseSigner(c.NextCA, c.NextCAKey)
@@ -77,38 +84,44 @@ func Rotate(c Certificates, names []string, published []byte, l Lifetimes, now t
 		}
 		c.NextCreatedAt = now
 	}
-	c.TrustBundle = trusted(c, now)
-	if served, err := parseServing(c.Cert, c.Key); err == nil && elapsed(served, now) < 2.0/3 && served.CheckSignatureFrom(ca.certificate) == nil && sameNames(served, names) {
+	c.TrustBundle = trustBundle(c, now)
+	if served, err := parseServing(c.Cert, c.Key); err == nil && elapsed(served, now) < 2.0/3 &&
+		served.CheckSignatureFrom(ca.certificate) == nil &&
+		sameNames(served, names) {
 		return c, nil
 	}
 	c.Cert, c.Key, err = ca.issue(names, min(l.Serving, ca.certificate.NotAfter.Sub(now)), now, random)
 	return c, err
 }
 
-// start begins anew; what was trusted stays so, for what is served elsewhere for a moment yet.
-func start(c Certificates, names []string, l Lifetimes, now time.Time, random io.Reader) (Certificates, error) {
+// bootstrap creates a new CA. The trusted CAs stay trusted, because other replicas may still serve their certificates.
+func bootstrap(c Certificates, names []string, l Lifetimes, now time.Time, random io.Reader) (Certificates, error) {
 	ca, cert, key, err := newAuthority(l.CA, now, random)
 	if err != nil {
 		return c, err
 	}
 	fresh := Certificates{CA: cert, CAKey: key, TrustBundle: c.TrustBundle}
-	fresh.TrustBundle = trusted(fresh, now)
+	fresh.TrustBundle = trustBundle(fresh, now)
 	fresh.Cert, fresh.Key, err = ca.issue(names, l.Serving, now, random)
 	return fresh, err
 }
 
-// Equal tells whether nothing differs.
+// Equal reports whether c and o are the same.
 func (c Certificates) Equal(o Certificates) bool {
-	return bytes.Equal(c.CA, o.CA) && bytes.Equal(c.CAKey, o.CAKey) && bytes.Equal(c.NextCA, o.NextCA) && bytes.Equal(c.NextCAKey, o.NextCAKey) &&
-		c.NextCreatedAt.Equal(o.NextCreatedAt) && bytes.Equal(c.TrustBundle, o.TrustBundle) && bytes.Equal(c.Cert, o.Cert) && bytes.Equal(c.Key, o.Key)
+	return bytes.Equal(c.CA, o.CA) && bytes.Equal(c.CAKey, o.CAKey) &&
+		bytes.Equal(c.NextCA, o.NextCA) && bytes.Equal(c.NextCAKey, o.NextCAKey) &&
+		c.NextCreatedAt.Equal(o.NextCreatedAt) && bytes.Equal(c.TrustBundle, o.TrustBundle) &&
+		bytes.Equal(c.Cert, o.Cert) &&
+		bytes.Equal(c.Key, o.Key)
 }
 
-// trusted is CA, NextCA and what was trusted before, each once and none expired.
-func trusted(c Certificates, now time.Time) []byte {
+// trustBundle returns CA, NextCA and the CAs trusted before, without duplicates and expired ones.
+func trustBundle(c Certificates, now time.Time) []byte {
 	var all []byte
 	var seen [][]byte
 	for _, certificate := range parseAll(slices.Concat(c.CA, c.NextCA, c.TrustBundle)) {
-		if !now.Before(certificate.NotAfter) || slices.ContainsFunc(seen, func(raw []byte) bool { return bytes.Equal(raw, certificate.Raw) }) {
+		if !now.Before(certificate.NotAfter) ||
+			slices.ContainsFunc(seen, func(raw []byte) bool { return bytes.Equal(raw, certificate.Raw) }) {
 			continue
 		}
 		seen = append(seen, certificate.Raw)
@@ -117,7 +130,7 @@ func trusted(c Certificates, now time.Time) []byte {
 	return all
 }
 
-// elapsed is the part of a certificate's lifetime that is over.
+// elapsed returns the fraction of the lifetime that has passed.
 func elapsed(c *x509.Certificate, now time.Time) float64 {
 	return float64(now.Sub(c.NotBefore)) / float64(c.NotAfter.Sub(c.NotBefore))
 }
@@ -137,7 +150,7 @@ type signer struct {
 
 func newAuthority(lifetime time.Duration, now time.Time, random io.Reader) (s signer, cert, key []byte, err error) {
 	if s.key, err = ecdsa.GenerateKey(elliptic.P256(), random); err != nil {
-		return s, nil, nil, fmt.Errorf("make the key of an authority: %w", err)
+		return s, nil, nil, fmt.Errorf("generate the key of a CA: %w", err)
 	}
 	template, err := template("weir-admission-ca", lifetime, now, random)
 	if err != nil {
@@ -147,26 +160,33 @@ func newAuthority(lifetime time.Duration, now time.Time, random io.Reader) (s si
 	template.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
 	der, err := x509.CreateCertificate(random, template, template, s.key.Public(), s.key)
 	if err != nil {
-		return s, nil, nil, fmt.Errorf("sign an authority: %w", err)
+		return s, nil, nil, fmt.Errorf("sign a CA certificate: %w", err)
 	}
 	if s.certificate, err = x509.ParseCertificate(der); err != nil {
-		return s, nil, nil, fmt.Errorf("read an authority: %w", err)
+		return s, nil, nil, fmt.Errorf("parse a CA certificate: %w", err)
 	}
 	key, err = encodeKey(s.key)
 	return s, encodePEM("CERTIFICATE", der), key, err
 }
 
-func (s signer) issue(names []string, lifetime time.Duration, now time.Time, random io.Reader) (cert, key []byte, err error) {
+func (s signer) issue(
+	names []string,
+	lifetime time.Duration,
+	now time.Time,
+	random io.Reader,
+) (cert, key []byte, err error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), random)
 	if err != nil {
-		return nil, nil, fmt.Errorf("make the key of a serving certificate: %w", err)
+		return nil, nil, fmt.Errorf("generate the key of a serving certificate: %w", err)
 	}
 	template, err := template(names[0], lifetime, now, random)
 	if err != nil {
 		return nil, nil, err
 	}
 	template.DNSNames = names
-	template.KeyUsage, template.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	template.KeyUsage, template.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{
+		x509.ExtKeyUsageServerAuth,
+	}
 	der, err := x509.CreateCertificate(random, template, s.certificate, private.Public(), s.key)
 	if err != nil {
 		return nil, nil, fmt.Errorf("sign a serving certificate: %w", err)
@@ -175,16 +195,16 @@ func (s signer) issue(names []string, lifetime time.Duration, now time.Time, ran
 	return encodePEM("CERTIFICATE", der), key, err
 }
 
-// clockSkew is how far the clocks of clients may be behind.
+// clockSkew is how far the clocks of clients may lag behind.
 const clockSkew = 5 * time.Minute
 
 func template(name string, lifetime time.Duration, now time.Time, random io.Reader) (*x509.Certificate, error) {
 	serial := make([]byte, 16)
 	if _, err := io.ReadFull(random, serial); err != nil {
-		return nil, fmt.Errorf("make a serial number: %w", err)
+		return nil, fmt.Errorf("generate a serial number: %w", err)
 	}
 	serial[0] &= 0x7f
-	// Common names have at most 64 characters.
+	// A common name has at most 64 characters.
 	return &x509.Certificate{
 		SerialNumber: new(big.Int).SetBytes(serial),
 		Subject:      pkix.Name{CommonName: name[:min(len(name), 64)]},
@@ -202,14 +222,14 @@ func parseSigner(cert, key []byte) (signer, error) {
 	}
 	block, _ := pem.Decode(key)
 	if block == nil {
-		return signer{}, errors.New("no key")
+		return signer{}, errors.New("no private key")
 	}
 	private, err := x509.ParseECPrivateKey(block.Bytes)
 	if err != nil {
-		return signer{}, fmt.Errorf("read the key of an authority: %w", err)
+		return signer{}, fmt.Errorf("parse the key of a CA: %w", err)
 	}
 	if !private.PublicKey.Equal(certificates[0].PublicKey) {
-		return signer{}, errors.New("the key of an authority is another's")
+		return signer{}, errors.New("the key does not belong to the CA certificate")
 	}
 	return signer{certificate: certificates[0], key: private}, nil
 }
@@ -217,12 +237,12 @@ func parseSigner(cert, key []byte) (signer, error) {
 func parseServing(cert, key []byte) (*x509.Certificate, error) {
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
-		return nil, fmt.Errorf("read the serving certificate: %w", err)
+		return nil, fmt.Errorf("parse the serving certificate: %w", err)
 	}
 	return pair.Leaf, nil
 }
 
-// parseAll leaves out what is no certificate.
+// parseAll returns the certificates of a bundle and skips everything else.
 func parseAll(bundle []byte) []*x509.Certificate {
 	var all []*x509.Certificate
 	for {

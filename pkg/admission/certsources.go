@@ -8,39 +8,39 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Files keeps the certificate of two files in use, for example those of a mounted Secret.
+// CertFiles loads the serving certificate from two files, for example of a mounted Secret, and reloads it after
+// changes.
 type CertFiles struct {
-	// Cert and Key are the paths.
+	// Cert and Key are the paths of the PEM files.
 	Cert, Key string
-	// Every is the time between looks; 2 s where 0.
+	// Interval is the time between reads; the default is 2 s.
 	Interval  time.Duration
 	CertStore *CertStore
 	Log       *slog.Logger
 }
 
-// Run looks until ctx ends. What cannot be used is logged, and the certificate in use stays.
+// Run reads the files until ctx ends. Invalid files are logged, and the current certificate stays in use.
 func (f *CertFiles) Run(ctx context.Context) error {
 	every := f.Interval
 	if every == 0 {
 		every = 2 * time.Second
 	}
-	told := ""
+	logged := ""
 	for ctx.Err() == nil {
 		changed, err := f.Load()
 		switch {
-		case err != nil && err.Error() != told:
-			told = err.Error()
-			f.Log.Error("the certificate cannot be used", "error", err)
+		case err != nil && err.Error() != logged:
+			logged = err.Error()
+			f.Log.Error("cannot load the serving certificate", "error", err)
 		case err == nil:
-			told = ""
+			logged = ""
 		}
 		if changed {
 			f.Log.Info("serving certificate loaded", "file", f.Cert, "notAfter", f.CertStore.NotAfter())
@@ -50,7 +50,7 @@ func (f *CertFiles) Run(ctx context.Context) error {
 	return nil
 }
 
-// Load looks once.
+// Load reads the files once and reports whether the certificate changed.
 func (f *CertFiles) Load() (changed bool, err error) {
 	cert, err := os.ReadFile(f.Cert)
 	if err != nil {
@@ -63,19 +63,20 @@ func (f *CertFiles) Load() (changed bool, err error) {
 	return f.CertStore.Update(cert, key)
 }
 
-// Secret keeps the certificate of a Secret in use. It watches that one Secret, and needs get, list and watch of it alone.
+// CertSecret loads the serving certificate from a Secret and follows its changes. It needs the rights get, list and
+// watch for that Secret only.
 type CertSecret struct {
 	Client          kubernetes.Interface
 	Namespace, Name string
-	// CertKey and KeyKey are the Secret's keys; tls.crt and tls.key where empty.
+	// CertKey and KeyKey are keys of the Secret's data; the defaults are tls.crt and tls.key.
 	CertKey, KeyKey string
 	CertStore       *CertStore
 	Log             *slog.Logger
-	// Changed is told of each certificate that is taken; optional.
+	// OnChange is called after each change of the certificate; optional.
 	OnChange func()
 }
 
-// Run watches until ctx ends. A Secret that is deleted or cannot be used leaves the certificate in use as it is.
+// Run watches the Secret until ctx ends. If it is deleted or invalid, the current certificate stays in use.
 func (s *CertSecret) Run(ctx context.Context) error {
 	factory := informers.NewSharedInformerFactoryWithOptions(s.Client, 0, informers.WithNamespace(s.Namespace),
 		informers.WithTweakListOptions(func(o *metav1.ListOptions) {
@@ -83,10 +84,11 @@ func (s *CertSecret) Run(ctx context.Context) error {
 		}))
 	informer := factory.Core().V1().Secrets().Informer()
 	if _, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    s.take,
-		UpdateFunc: func(_, after any) { s.take(after) },
+		AddFunc:    s.load,
+		UpdateFunc: func(_, after any) { s.load(after) },
 		DeleteFunc: func(any) {
-			s.Log.Warn("the Secret of the serving certificate is gone; the certificate stays in use", "secret", s.Namespace+"/"+s.Name)
+			s.Log.Warn("the Secret of the serving certificate was deleted; the current certificate stays in use",
+				"secret", s.Namespace+"/"+s.Name)
 		},
 	}); err != nil {
 		return fmt.Errorf("watch secret %s/%s: %w", s.Namespace, s.Name, err)
@@ -95,7 +97,7 @@ func (s *CertSecret) Run(ctx context.Context) error {
 	return nil
 }
 
-func (s *CertSecret) take(object any) {
+func (s *CertSecret) load(object any) {
 	secret, ok := object.(*corev1.Secret)
 	if !ok {
 		return
@@ -109,7 +111,7 @@ func (s *CertSecret) take(object any) {
 	}
 	changed, err := s.CertStore.Update(secret.Data[certKey], secret.Data[keyKey])
 	if err != nil {
-		s.Log.Error("the certificate cannot be used", "secret", s.Namespace+"/"+s.Name, "error", err)
+		s.Log.Error("cannot load the serving certificate", "secret", s.Namespace+"/"+s.Name, "error", err)
 		return
 	}
 	if changed {

@@ -14,33 +14,33 @@ import (
 
 // Defaults of Options.
 const (
-	// DefaultMaxBody is more than any object that the API server stores, with its old version beside it.
+	// DefaultMaxBodyBytes is more than a review of the largest object in etcd, with its old version.
 	DefaultMaxBodyBytes = 4 << 20
-	// DefaultDeadline is less than the 10 s that the API server waits by default.
+	// DefaultDeadline is less than the default timeout of the API server, which is 10 s.
 	DefaultDeadline = 8 * time.Second
 )
 
-// ErrLate is given to Fallback when the review did not end in time.
-var ErrDeadlineExceeded = errors.New("the review took too long")
+// ErrDeadlineExceeded is passed to Fallback if the review did not return in time.
+var ErrDeadlineExceeded = errors.New("the review exceeded its deadline")
 
-// Options of a handler; Review and Fallback are required.
+// Options configure a handler. Review and Fallback are required.
 type Options struct {
 	Review Review
-	// Fallback answers where Review does not: it ran late (ErrLate), or panicked.
+	// Fallback returns the response if Review panicked or did not return in time (ErrDeadlineExceeded).
 	Fallback func(Request, error) Response
-	// MaxBody is the largest body that is read, in bytes; DefaultMaxBody where 0.
+	// MaxBodyBytes limits the size of a request; the default is DefaultMaxBodyBytes.
 	MaxBodyBytes int64
-	// Deadline is the longest that an answer may take; DefaultDeadline where 0. The API server's own, which it sends along, less a
-	// tenth for the way back, counts where it is shorter.
+	// Deadline limits the time until the response; the default is DefaultDeadline. The timeout that the API server
+	// sends, reduced by a tenth for the response, applies if it is shorter.
 	Deadline time.Duration
-	// Log gets what is refused; nothing where nil.
+	// Log receives invalid requests; optional.
 	Log *slog.Logger
-	// Refused counts bodies that are no review, by HTTP status; optional.
+	// OnReject is called with the HTTP status of each invalid request; optional.
 	OnReject func(status int)
 }
 
-// Handler answers AdmissionReviews that are POSTed to it. What is no review gets an HTTP error, and so leaves the API server to its
-// failurePolicy.
+// Handler returns an HTTP handler of AdmissionReviews. It responds to invalid requests with an HTTP error, so that the
+// API server applies its failurePolicy.
 func Handler(o Options) http.Handler {
 	if o.MaxBodyBytes == 0 {
 		o.MaxBodyBytes = DefaultMaxBodyBytes
@@ -65,23 +65,26 @@ func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.OnReject(status)
-	h.Log.Warn("refused what is no admission review", "status", status, "error", err, "from", r.RemoteAddr)
+	h.Log.Warn("rejected an invalid admission review", "status", status, "error", err, "from", r.RemoteAddr)
 	http.Error(w, err.Error(), status)
 }
 
-// serve writes the answer, or returns why there is none.
+// serve writes the response, or returns an HTTP status and an error.
 func (h handler) serve(w http.ResponseWriter, r *http.Request) (status int, err error) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		return http.StatusMethodNotAllowed, fmt.Errorf("method %s is not POST", r.Method)
 	}
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return http.StatusUnsupportedMediaType, fmt.Errorf("content type %.64q is not application/json", r.Header.Get("Content-Type"))
+		return http.StatusUnsupportedMediaType, fmt.Errorf(
+			"content type %.64q is not application/json",
+			r.Header.Get("Content-Type"),
+		)
 	}
-	began := time.Now()
+	start := time.Now()
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, h.MaxBodyBytes))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return http.StatusRequestEntityTooLarge, fmt.Errorf("the body is larger than %d bytes", h.MaxBodyBytes)
+		return http.StatusRequestEntityTooLarge, fmt.Errorf("the body exceeds %d bytes", h.MaxBodyBytes)
 	}
 	if err != nil {
 		return http.StatusBadRequest, fmt.Errorf("read the body: %w", err)
@@ -90,41 +93,51 @@ func (h handler) serve(w http.ResponseWriter, r *http.Request) (status int, err 
 	if err != nil {
 		return http.StatusBadRequest, err
 	}
-	answer, err := encode(apiVersion, request.UID, h.review(r.Context(), request, began.Add(h.deadline(r))))
+	response, err := encode(apiVersion, request.UID, h.review(r.Context(), request, start.Add(h.deadline(r))))
 	if err != nil {
 		return http.StatusInternalServerError, err
 	}
 	w.Header().Set("Content-Type", "application/json")
-	// A client that is gone has no use for an error.
-	_, _ = w.Write(answer)
+	// The error is ignored: the client has closed the connection.
+	_, _ = w.Write(response)
 	return 0, nil
 }
 
-// deadline is how long the answer may take.
+// deadline returns the time until the response must be written.
 func (h handler) deadline(r *http.Request) time.Duration {
-	asked, err := time.ParseDuration(r.URL.Query().Get("timeout"))
-	if err != nil || asked <= 0 {
+	timeout, err := time.ParseDuration(r.URL.Query().Get("timeout"))
+	if err != nil || timeout <= 0 {
 		return h.Deadline
 	}
-	return min(h.Deadline, asked-asked/10)
+	return min(h.Deadline, timeout-timeout/10)
 }
 
-// review answers by the deadline even where Review does not heed it.
+// review returns a response by the deadline even if Review ignores its context.
 func (h handler) review(ctx context.Context, request Request, deadline time.Time) Response {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	answered := make(chan Response, 1)
+	responses := make(chan Response, 1)
 	go func() {
 		defer func() {
-			if cause := recover(); cause != nil {
-				h.Log.Error("the review panicked", "cause", cause, "namespace", request.Namespace, "name", request.Name, "stack", string(debug.Stack()))
-				answered <- h.Fallback(request, fmt.Errorf("the review panicked: %v", cause))
+			if reason := recover(); reason != nil {
+				h.Log.Error(
+					"the review panicked",
+					"reason",
+					reason,
+					"namespace",
+					request.Namespace,
+					"name",
+					request.Name,
+					"stack",
+					string(debug.Stack()),
+				)
+				responses <- h.Fallback(request, fmt.Errorf("the review panicked: %v", reason))
 			}
 		}()
-		answered <- h.Review(ctx, request)
+		responses <- h.Review(ctx, request)
 	}()
 	select {
-	case response := <-answered:
+	case response := <-responses:
 		return response
 	case <-ctx.Done():
 		return h.Fallback(request, ErrDeadlineExceeded)

@@ -19,7 +19,7 @@ import (
 	"github.com/weir-dev/weir/pkg/apply"
 )
 
-// Keys of an authority's Secret, beside tls.crt and tls.key.
+// Keys of the certificate Secret besides tls.crt and tls.key.
 const (
 	keyCA        = "ca.crt"
 	keyCAKey     = "ca.key"
@@ -27,57 +27,58 @@ const (
 	keyNextCAKey = "next-ca.key"
 	keyTrusted   = "trusted.crt"
 
-	// annotationNextSince is when the next authority was made.
+	// annotationNextSince is the creation time of the next CA.
 	annotationNextSince = "weir.dev/next-ca-since"
 )
 
-// Issuer keeps an authority's certificates in a Secret, and what clients are to trust in a ValidatingWebhookConfiguration.
-// One replica at a time runs it; all of them serve what the Secret holds.
+// Issuer creates and rotates the certificates of a webhook. It stores them in a Secret and writes the CAs that the API
+// server must trust into a ValidatingWebhookConfiguration. Only the leader runs it; all replicas serve the certificate
+// in the Secret.
 type Issuer struct {
 	Client kubernetes.Interface
-	// Manager is the field manager of what it writes.
+	// FieldManager is the field manager of its writes.
 	FieldManager string
-	// Namespace and Secret hold the certificates.
+	// Namespace and Secret name the certificate Secret.
 	Namespace, Secret string
 	// Labels of the Secret.
 	Labels map[string]string
-	// Configuration is the ValidatingWebhookConfiguration whose webhooks get the caBundle; none where empty.
+	// WebhookConfiguration is the ValidatingWebhookConfiguration whose webhooks get the caBundle; empty for none.
 	WebhookConfiguration string
-	// Names that the serving certificate is for: <service>.<namespace>.svc first.
+	// DNSNames of the serving certificate; the first is <service>.<namespace>.svc.
 	DNSNames  []string
 	Lifetimes Lifetimes
-	// Every is the time between looks; 30 s where 0.
+	// Interval is the time between two calls of Sync; the default is 30 s.
 	Interval time.Duration
 	Now      func() time.Time
 	Log      *slog.Logger
 }
 
-// Run looks after the certificates until ctx ends. An error is logged, and tried again soon.
+// Run calls Sync until ctx ends. Errors are logged and retried after at most 1 s.
 func (i *Issuer) Run(ctx context.Context) error {
-	every := i.Interval
-	if every == 0 {
-		every = 30 * time.Second
+	interval := i.Interval
+	if interval == 0 {
+		interval = 30 * time.Second
 	}
 	for ctx.Err() == nil {
-		pause := every
+		delay := interval
 		if err := i.Sync(ctx); err != nil && ctx.Err() == nil {
-			i.Log.Error("certificates are not in order, and will be looked at again", "error", err)
-			pause = min(every, time.Second)
+			i.Log.Error("cannot sync the certificates; retrying", "error", err)
+			delay = min(interval, time.Second)
 		}
-		wait(ctx, pause)
+		wait(ctx, delay)
 	}
 	return nil
 }
 
-// Once brings Secret and configuration to what they should be now. The configuration comes first where the Secret already holds
-// what it should, so that no certificate is served that clients do not trust.
+// Sync writes the Secret and the webhook configuration if they are not up to date. A CA signs the serving certificate
+// only after the webhook configuration contains it, so that the API server trusts every certificate that is served.
 func (i *Issuer) Sync(ctx context.Context) error {
 	secret, err := i.Client.CoreV1().Secrets(i.Namespace).Get(ctx, i.Secret, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		secret, err = &corev1.Secret{}, nil
 	}
 	if err != nil {
-		return fmt.Errorf("read secret %s/%s: %w", i.Namespace, i.Secret, err)
+		return fmt.Errorf("read Secret %s/%s: %w", i.Namespace, i.Secret, err)
 	}
 	configuration, err := i.configuration(ctx)
 	if err != nil {
@@ -92,7 +93,7 @@ func (i *Issuer) Sync(ctx context.Context) error {
 		if err := i.write(ctx, secret, want); err != nil {
 			return err
 		}
-		i.Log.Info("certificates written", "secret", i.Namespace+"/"+i.Secret, "nextAuthority", len(want.NextCA) > 0)
+		i.Log.Info("certificates written", "secret", i.Namespace+"/"+i.Secret, "nextCA", len(want.NextCA) > 0)
 	}
 	return i.publish(ctx, configuration, want.TrustBundle)
 }
@@ -101,17 +102,19 @@ func (i *Issuer) configuration(ctx context.Context) (*admissionregistrationv1.Va
 	if i.WebhookConfiguration == "" {
 		return nil, nil
 	}
-	configuration, err := i.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(ctx, i.WebhookConfiguration, metav1.GetOptions{})
+	configuration, err := i.Client.AdmissionregistrationV1().
+		ValidatingWebhookConfigurations().
+		Get(ctx, i.WebhookConfiguration, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read webhook configuration %s: %w", i.WebhookConfiguration, err)
+		return nil, fmt.Errorf("read ValidatingWebhookConfiguration %s: %w", i.WebhookConfiguration, err)
 	}
 	return configuration, nil
 }
 
-// published is what the first webhook of the configuration trusts; all of them get the same.
+// published returns the caBundle of the first webhook. All webhooks of the configuration have the same.
 func published(configuration *admissionregistrationv1.ValidatingWebhookConfiguration) []byte {
 	if configuration == nil || len(configuration.Webhooks) == 0 {
 		return nil
@@ -119,7 +122,11 @@ func published(configuration *admissionregistrationv1.ValidatingWebhookConfigura
 	return configuration.Webhooks[0].ClientConfig.CABundle
 }
 
-func (i *Issuer) publish(ctx context.Context, configuration *admissionregistrationv1.ValidatingWebhookConfiguration, trusted []byte) error {
+func (i *Issuer) publish(
+	ctx context.Context,
+	configuration *admissionregistrationv1.ValidatingWebhookConfiguration,
+	trusted []byte,
+) error {
 	if configuration == nil {
 		return nil
 	}
@@ -133,10 +140,11 @@ func (i *Issuer) publish(ctx context.Context, configuration *admissionregistrati
 	if current {
 		return nil
 	}
-	if _, err := apply.Object(ctx, i.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations(), i.FieldManager, want); err != nil {
-		return fmt.Errorf("apply the caBundle of webhook configuration %s: %w", i.WebhookConfiguration, err)
+	configurations := i.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations()
+	if _, err := apply.Object(ctx, configurations, i.FieldManager, want); err != nil {
+		return fmt.Errorf("apply the caBundle of ValidatingWebhookConfiguration %s: %w", i.WebhookConfiguration, err)
 	}
-	i.Log.Info("caBundle published", "configuration", i.WebhookConfiguration, "authorities", len(parseAll(trusted)))
+	i.Log.Info("caBundle published", "configuration", i.WebhookConfiguration, "CAs", len(parseAll(trusted)))
 	return nil
 }
 
@@ -145,16 +153,20 @@ func read(s *corev1.Secret) Certificates {
 		CA: s.Data[keyCA], CAKey: s.Data[keyCAKey], NextCA: s.Data[keyNextCA], NextCAKey: s.Data[keyNextCAKey],
 		TrustBundle: s.Data[keyTrusted], Cert: s.Data[corev1.TLSCertKey], Key: s.Data[corev1.TLSPrivateKeyKey],
 	}
-	// An annotation that cannot be read counts as long ago; the next authority is not used before it is trusted anyway.
+	// An invalid annotation means the zero time. The next CA is used only after the webhook configuration contains it.
 	c.NextCreatedAt, _ = time.Parse(time.RFC3339Nano, s.Annotations[annotationNextSince])
 	return c
 }
 
-// write fails with a conflict where somebody else has written since the Secret was read.
+// write fails with a conflict if another client has written the Secret since it was read.
 func (i *Issuer) write(ctx context.Context, from *corev1.Secret, c Certificates) error {
-	want := coreac.Secret(i.Secret, i.Namespace).WithLabels(i.Labels).WithType(corev1.SecretTypeTLS).WithData(map[string][]byte{
-		keyCA: c.CA, keyCAKey: c.CAKey, keyTrusted: c.TrustBundle, corev1.TLSCertKey: c.Cert, corev1.TLSPrivateKeyKey: c.Key,
-	})
+	want := coreac.Secret(i.Secret, i.Namespace).
+		WithLabels(i.Labels).
+		WithType(corev1.SecretTypeTLS).
+		WithData(map[string][]byte{
+			keyCA: c.CA, keyCAKey: c.CAKey, keyTrusted: c.TrustBundle,
+			corev1.TLSCertKey: c.Cert, corev1.TLSPrivateKeyKey: c.Key,
+		})
 	if from.ResourceVersion != "" {
 		want.WithResourceVersion(from.ResourceVersion)
 	}
@@ -163,7 +175,7 @@ func (i *Issuer) write(ctx context.Context, from *corev1.Secret, c Certificates)
 		want.WithAnnotations(map[string]string{annotationNextSince: c.NextCreatedAt.UTC().Format(time.RFC3339Nano)})
 	}
 	if _, err := apply.Object(ctx, i.Client.CoreV1().Secrets(i.Namespace), i.FieldManager, want); err != nil {
-		return fmt.Errorf("apply secret %s/%s: %w", i.Namespace, i.Secret, err)
+		return fmt.Errorf("apply Secret %s/%s: %w", i.Namespace, i.Secret, err)
 	}
 	return nil
 }

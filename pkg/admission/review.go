@@ -1,6 +1,7 @@
-// Package admission serves validating admission webhooks over TLS around a function that reviews one request. It knows nothing of
-// what is reviewed: it reads and writes AdmissionReviews (admission.k8s.io v1 and v1beta1), bounds their size and time, and keeps
-// the certificates: files, a given Secret, or an authority of its own that rotates without a gap.
+// Package admission serves a validating admission webhook over TLS. The service provides a function that reviews one
+// request; this package reads and writes AdmissionReviews (admission.k8s.io/v1 and v1beta1), limits their size and
+// duration, and provides the serving certificate: from files, from a Secret, or from its own certificate authority,
+// which it rotates without interruption.
 package admission
 
 import (
@@ -15,39 +16,39 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Request is what is to be reviewed, the same for both versions of AdmissionReview.
+// Request is an admission request of either version of AdmissionReview.
 type Request struct {
 	UID types.UID
-	// Kind of the object, Resource and SubResource of the request.
+	// Kind is the kind of the object, Resource and SubResource those of the request.
 	Kind        metav1.GroupVersionKind
 	Resource    metav1.GroupVersionResource
 	SubResource string
-	// Namespace and Name of the request; a subresource's object may name them too.
+	// Namespace and Name of the request. The object of a subresource may contain them too.
 	Namespace, Name string
 	Operation       string
 	DryRun          bool
-	// Object as JSON; empty where there is none.
+	// Object is the object as JSON; empty if the request has none.
 	Object []byte
 }
 
-// Response is the answer; the zero value denies with code 400.
+// Response is the response to a Request. The zero value denies the request.
 type Response struct {
 	Allowed bool
-	// Code and Reason of the Status that a denied client gets, for example 429 and TooManyRequests.
+	// Code and Reason of the Status that the client of a denied request receives, for example 429 and TooManyRequests.
 	Code    int32
 	Reason  metav1.StatusReason
 	Message string
-	// Warnings are shown to the client whether it is denied or not.
+	// Warnings are shown to the client whether or not the request is denied.
 	Warnings []string
 }
 
-// Review answers a request. Its context ends when the answer would come too late.
+// Review reviews a request. Its context ends at the deadline of the response.
 type Review func(context.Context, Request) Response
 
-// ErrMalformed says that what came is no AdmissionReview that can be answered.
-var ErrMalformed = errors.New("no AdmissionReview")
+// ErrMalformed is the error of a request that is not a valid AdmissionReview.
+var ErrMalformed = errors.New("not a valid AdmissionReview")
 
-// decode reads a review. Any JSON is fine as its object.
+// decode parses a review. It does not parse the object.
 func decode(body []byte) (apiVersion string, r Request, err error) {
 	var review admissionv1.AdmissionReview
 	if err := json.Unmarshal(body, &review); err != nil {
@@ -55,10 +56,15 @@ func decode(body []byte) (apiVersion string, r Request, err error) {
 	}
 	switch {
 	case review.Kind != "AdmissionReview":
-		return "", Request{}, fmt.Errorf("%w: kind is %.64q", ErrMalformed, review.Kind)
-	// v1beta1 differs from v1 only in what has to be answered.
-	case review.APIVersion != admissionv1.SchemeGroupVersion.String() && review.APIVersion != admissionv1beta1.SchemeGroupVersion.String():
-		return "", Request{}, fmt.Errorf("%w: apiVersion is %.64q, and may be admission.k8s.io/v1 or v1beta1", ErrMalformed, review.APIVersion)
+		return "", Request{}, fmt.Errorf("%w: kind is %.64q, must be AdmissionReview", ErrMalformed, review.Kind)
+	// v1 has more required response fields than v1beta1. Otherwise the versions are the same.
+	case review.APIVersion != admissionv1.SchemeGroupVersion.String() &&
+		review.APIVersion != admissionv1beta1.SchemeGroupVersion.String():
+		return "", Request{}, fmt.Errorf(
+			"%w: apiVersion is %.64q, must be admission.k8s.io/v1 or admission.k8s.io/v1beta1",
+			ErrMalformed,
+			review.APIVersion,
+		)
 	case review.Request == nil:
 		return "", Request{}, fmt.Errorf("%w: request is missing", ErrMalformed)
 	case review.Request.UID == "":
@@ -66,7 +72,8 @@ func decode(body []byte) (apiVersion string, r Request, err error) {
 	}
 	in := review.Request
 	return review.APIVersion, Request{
-		UID: in.UID, Kind: in.Kind, Resource: in.Resource, SubResource: in.SubResource, Namespace: in.Namespace, Name: in.Name,
+		UID: in.UID, Kind: in.Kind, Resource: in.Resource, SubResource: in.SubResource,
+		Namespace: in.Namespace, Name: in.Name,
 		Operation: string(in.Operation), DryRun: in.DryRun != nil && *in.DryRun, Object: in.Object.Raw,
 	}, nil
 }
@@ -77,7 +84,7 @@ func encode(apiVersion string, uid types.UID, r Response) ([]byte, error) {
 		response.Result = &metav1.Status{Message: r.Message}
 	}
 	if !r.Allowed {
-		// Neither details nor retryAfterSeconds: with those clients would try again silently, and show the message to nobody.
+		// No details and no retryAfterSeconds: with those, clients retry silently and do not show the message.
 		response.Result.Status, response.Result.Code, response.Result.Reason = metav1.StatusFailure, r.Code, r.Reason
 	}
 	review := admissionv1.AdmissionReview{
@@ -86,7 +93,7 @@ func encode(apiVersion string, uid types.UID, r Response) ([]byte, error) {
 	}
 	data, err := json.Marshal(review)
 	if err != nil {
-		return nil, fmt.Errorf("encode the answer: %w", err)
+		return nil, fmt.Errorf("encode the response: %w", err)
 	}
 	return data, nil
 }

@@ -12,30 +12,31 @@ import (
 	"time"
 )
 
-// Server serves a handler over TLS with a Keeper's certificate.
+// Server serves a handler over TLS.
 type Server struct {
-	// Address to listen at, for example :8443.
+	// Address to listen on, for example :8443.
 	Address string
 	Handler http.Handler
-	// Keeper gives the certificate, anew for each connection.
+	// CertStore provides the certificate of each new connection.
 	CertStore *CertStore
-	// ClientCAs are who has to have signed the client's certificate, asked for at each connection; nil lets every client in.
+	// ClientCAs returns the CAs of client certificates for each new connection; nil accepts clients without
+	// certificate.
 	ClientCAs func() *x509.CertPool
-	// Linger is how long it goes on serving after the stop, while the API server may still have it among its endpoints.
+	// ShutdownDelay is how long Run accepts connections after its context ends, until the endpoints are updated.
 	ShutdownDelay time.Duration
 	Log           *slog.Logger
-	// Listening is told the address; optional.
+	// OnListen is called with the address; optional.
 	OnListen func(net.Addr)
 }
 
-// shutdownTimeout is more than any review takes.
+// shutdownTimeout is longer than the deadline of a review.
 const shutdownTimeout = 15 * time.Second
 
-// Run serves until ctx ends and Linger has passed; requests under way are answered.
+// Run serves until ctx ends and ShutdownDelay has passed. It completes running requests.
 func (s *Server) Run(ctx context.Context) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Address)
 	if err != nil {
-		return fmt.Errorf("listen at %s: %w", s.Address, err)
+		return fmt.Errorf("listen on %s: %w", s.Address, err)
 	}
 	if s.OnListen != nil {
 		s.OnListen(listener.Addr())
@@ -55,9 +56,9 @@ func (s *Server) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() {
 		after := context.WithoutCancel(ctx)
 		wait(after, s.ShutdownDelay)
-		last, cancel := context.WithTimeout(after, shutdownTimeout)
+		shutdown, cancel := context.WithTimeout(after, shutdownTimeout)
 		defer cancel()
-		stopped <- server.Shutdown(last)
+		stopped <- server.Shutdown(shutdown)
 	})
 	defer stop()
 	if err := server.ServeTLS(listener, "", ""); !errors.Is(err, http.ErrServerClosed) {
@@ -76,16 +77,16 @@ func (s *Server) tls() *tls.Config {
 	if s.ClientCAs != nil {
 		config.ClientAuth = tls.RequireAndVerifyClientCert
 		config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
-			own := config.Clone()
-			own.GetConfigForClient = nil
-			own.ClientCAs = s.ClientCAs()
-			return own, nil
+			current := config.Clone()
+			current.GetConfigForClient = nil
+			current.ClientCAs = s.ClientCAs()
+			return current, nil
 		}
 	}
 	return config
 }
 
-// wait returns when the time has passed or ctx has ended.
+// wait returns after d or when ctx ends.
 func wait(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

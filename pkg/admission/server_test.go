@@ -22,9 +22,16 @@ import (
 	"github.com/weir-dev/weir/pkg/admission"
 )
 
-func fresh(t *testing.T) admission.Certificates {
+func newCertificates(t *testing.T) admission.Certificates {
 	t.Helper()
-	c, err := admission.Rotate(admission.Certificates{}, []string{"localhost"}, nil, admission.Lifetimes{}, time.Now(), rand.Reader)
+	c, err := admission.Rotate(
+		admission.Certificates{},
+		[]string{"localhost"},
+		nil,
+		admission.Lifetimes{},
+		time.Now(),
+		rand.Reader,
+	)
 	require.NoError(t, err)
 	return c
 }
@@ -52,13 +59,16 @@ func serve(t *testing.T, s *admission.Server) string {
 	}
 }
 
-// ask makes a new connection for each request, and trusts one bundle.
-func ask(t *testing.T, url string, trusted []byte, client ...tls.Certificate) (string, error) {
+// send posts a review over a new connection that trusts one bundle.
+func send(t *testing.T, url string, trusted []byte, client ...tls.Certificate) (string, error) {
 	t.Helper()
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(trusted)
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, Certificates: client}, DisableKeepAlives: true}
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(good))
+	transport := &http.Transport{
+		TLSClientConfig:   &tls.Config{RootCAs: pool, Certificates: client},
+		DisableKeepAlives: true,
+	}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(validReview))
 	require.NoError(t, err)
 	request.Header.Set("Content-Type", "application/json")
 	response, err := (&http.Client{Transport: transport}).Do(request)
@@ -74,74 +84,83 @@ func handle() http.Handler {
 	return admission.Handler(admission.Options{Review: denyAll, Fallback: fallback})
 }
 
-func TestSwapsTheCertificateWithoutLosingAnyone(t *testing.T) {
+func TestCertificateUpdatesDoNotInterruptClients(t *testing.T) {
 	t.Parallel()
-	var keeper admission.CertStore
-	assert.ErrorIs(t, keeper.Ready(time.Now(), 0), admission.ErrNoCertificate)
-	first, second := fresh(t), fresh(t)
-	changed, err := keeper.Update(first.Cert, first.Key)
+	var store admission.CertStore
+	assert.ErrorIs(t, store.Ready(time.Now(), 0), admission.ErrNoCertificate)
+	first, second := newCertificates(t), newCertificates(t)
+	changed, err := store.Update(first.Cert, first.Key)
 	require.NoError(t, err)
 	require.True(t, changed)
-	url := serve(t, &admission.Server{Handler: handle(), CertStore: &keeper})
+	url := serve(t, &admission.Server{Handler: handle(), CertStore: &store})
 
 	both := bytes.Join([][]byte{first.TrustBundle, second.TrustBundle}, nil)
 	for i := range 40 {
 		if i == 20 {
-			_, err := keeper.Update(second.Cert, second.Key)
+			_, err := store.Update(second.Cert, second.Key)
 			require.NoError(t, err)
 		}
-		body, err := ask(t, url, both)
+		body, err := send(t, url, both)
 		require.NoError(t, err)
 		require.Contains(t, body, "not a")
 	}
-	_, err = ask(t, url, first.TrustBundle)
+	_, err = send(t, url, first.TrustBundle)
 	assert.ErrorContains(t, err, "certificate")
-	changed, err = keeper.Update([]byte("torn"), second.Key)
+	changed, err = store.Update([]byte("invalid"), second.Key)
 	require.Error(t, err)
 	assert.False(t, changed)
-	_, err = ask(t, url, second.TrustBundle)
-	require.NoError(t, err, "the one in use stays")
+	_, err = send(t, url, second.TrustBundle)
+	require.NoError(t, err, "the current certificate stays in use")
 }
 
-func TestIsNotReadyShortlyBeforeTheCertificateExpires(t *testing.T) {
+func TestNotReadyShortlyBeforeTheCertificateExpires(t *testing.T) {
 	t.Parallel()
-	var keeper admission.CertStore
-	c := fresh(t)
-	_, err := keeper.Update(c.Cert, c.Key)
+	var store admission.CertStore
+	c := newCertificates(t)
+	_, err := store.Update(c.Cert, c.Key)
 	require.NoError(t, err)
-	require.NoError(t, keeper.Ready(time.Now(), time.Hour))
-	require.ErrorContains(t, keeper.Ready(keeper.NotAfter().Add(-time.Minute), time.Hour), "expires at")
-	require.ErrorContains(t, keeper.Ready(time.Now().Add(-time.Hour), 0), "not valid before")
+	require.NoError(t, store.Ready(time.Now(), time.Hour))
+	require.ErrorContains(t, store.Ready(store.NotAfter().Add(-time.Minute), time.Hour), "expires at")
+	require.ErrorContains(t, store.Ready(time.Now().Add(-time.Hour), 0), "not valid before")
 }
 
-func TestLetsInWhoTheAuthorityKnows(t *testing.T) {
+func TestClientsNeedACertificateOfAClientCA(t *testing.T) {
 	t.Parallel()
-	var keeper admission.CertStore
-	server, client := fresh(t), fresh(t)
-	_, err := keeper.Update(server.Cert, server.Key)
+	var store admission.CertStore
+	server, client := newCertificates(t), newCertificates(t)
+	_, err := store.Update(server.Cert, server.Key)
 	require.NoError(t, err)
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(client.TrustBundle)
-	url := serve(t, &admission.Server{Handler: handle(), CertStore: &keeper, ClientCAs: func() *x509.CertPool { return pool }})
-	_, err = ask(t, url, server.TrustBundle)
-	require.Error(t, err, "nobody gets in without a certificate")
-	stranger, err := tls.X509KeyPair(server.Cert, server.Key)
+	url := serve(
+		t,
+		&admission.Server{Handler: handle(), CertStore: &store, ClientCAs: func() *x509.CertPool { return pool }},
+	)
+	_, err = send(t, url, server.TrustBundle)
+	require.Error(t, err, "a client without certificate is rejected")
+	other, err := tls.X509KeyPair(server.Cert, server.Key)
 	require.NoError(t, err)
-	_, err = ask(t, url, server.TrustBundle, stranger)
-	require.Error(t, err, "nor with another's")
+	_, err = send(t, url, server.TrustBundle, other)
+	require.Error(t, err, "a client with a certificate of another CA is rejected")
 }
 
-func TestLoadsFilesAnewWhenTheyChange(t *testing.T) {
+func TestChangedFilesAreReloaded(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	files := admission.CertFiles{Cert: filepath.Join(dir, "tls.crt"), Key: filepath.Join(dir, "tls.key"), CertStore: &admission.CertStore{}, Log: slog.New(slog.DiscardHandler), Interval: time.Millisecond}
+	files := admission.CertFiles{
+		Cert:      filepath.Join(dir, "tls.crt"),
+		Key:       filepath.Join(dir, "tls.key"),
+		CertStore: &admission.CertStore{},
+		Log:       slog.New(slog.DiscardHandler),
+		Interval:  time.Millisecond,
+	}
 	_, err := files.Load()
 	require.ErrorContains(t, err, "read the serving certificate")
 	done := make(chan error, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { done <- files.Run(ctx) }()
 	for range 2 {
-		c := fresh(t)
+		c := newCertificates(t)
 		require.NoError(t, os.WriteFile(files.Cert, c.Cert, 0o600))
 		require.NoError(t, os.WriteFile(files.Key, c.Key, 0o600))
 		want, err := tls.X509KeyPair(c.Cert, c.Key)

@@ -1,110 +1,143 @@
-// Package app is the frame of every service: flags, logs, metrics, health, leader election, and an end in good order.
+// Package app is the frame of every service: commands, flags, logs, metrics, health checks, leader election and
+// graceful shutdown.
+//
+// A service with one process returns Command(Spec{...}) from its Command function. A service with several processes,
+// such as a controller and a node agent, combines their commands:
+//
+//	func Command() *cobra.Command {
+//		return app.Root("volume-provisioner", "local volumes for Kafka", long,
+//			app.Command(app.Spec{Use: "controller", Name: "volume-provisioner", ...}),
+//			app.Command(app.Spec{Use: "agent", Name: "volume-provisioner-agent", ...}),
+//		)
+//	}
+//
+// All commands have the same shared flags. Each has the identity of its Spec.Name: field manager, lease, event source
+// and user agent. A Spec with Standalone runs without a Kubernetes client and has no flags for it.
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/events"
 
-	"github.com/weir-dev/weir/pkg/event"
 	"github.com/weir-dev/weir/pkg/health"
-	"github.com/weir-dev/weir/pkg/leader"
 	"github.com/weir-dev/weir/pkg/log"
-	"github.com/weir-dev/weir/pkg/metrics"
 )
 
-// Env is what a service is given to work with.
+// Env is the environment of a service.
 type Env struct {
 	// Log is the service's logger.
 	Log *slog.Logger
-	// Metrics is where the service registers its metrics.
+	// Metrics registers the service's metrics.
 	Metrics prometheus.Registerer
-	// REST is the connection to the API; every write made through it is counted.
+	// RESTConfig is the configuration of Kubernetes clients. Writes of its clients are counted. It is nil if the
+	// service is standalone.
 	RESTConfig *rest.Config
-	// Kube is a client made from REST.
+	// Client is a client with RESTConfig; nil if the service is standalone.
 	Client kubernetes.Interface
-	// Events records events about the kinds of Spec.Scheme.
+	// Events records events about the kinds of Spec.Scheme; nil if the service is standalone.
 	Events events.EventRecorder
-	// Namespace that the service watches; all where it is empty.
+	// Namespace is the only namespace to watch; empty for all.
 	Namespace string
-	// Now is the clock.
+	// Now returns the current time.
 	Now func() time.Time
 }
 
-// Task runs until its context ends.
+// Runnable runs until its context ends or it fails.
 type Runnable func(context.Context) error
 
-// Plan is what a service runs.
+// Components are the parts of a running service.
 type Components struct {
-	// Always runs in every replica: webhooks, informers, CSI.
+	// Always run in every replica: webhooks, informers, CSI.
 	Always []Runnable
-	// Leading runs in one replica at a time: controllers.
+	// LeaderOnly run in one replica at a time: controllers.
 	LeaderOnly []Runnable
-	// Ready are the checks behind /readyz.
+	// ReadyChecks are the checks of /readyz, by name.
 	ReadyChecks map[string]health.Check
-	// ReadyPaths are more paths that answer as /readyz does, for probes that were written for what the service replaces.
+	// ReadyPaths are additional paths of /readyz, for probes of manifests that were written for another program.
 	ReadyPaths []string
 }
 
-// Spec describes a service.
+// Spec describes a service, or one process of a service.
 type Spec struct {
-	// Name of the service: of its binary, its field manager, its lease.
+	// Name is the identity: field manager, lease, event source and user agent.
 	Name string
-	// Short and Long are what --help teaches.
+	// Use is the name of the command; the default is Name.
+	Use string
+	// Short and Long are the help texts.
 	Short, Long string
-	// Scheme knows the kinds that events are recorded about; client-go's own where it is nil.
+	// Standalone services have no Kubernetes client and no leader election.
+	Standalone bool
+	// Scheme contains the kinds that events are recorded about; the default is client-go's scheme.
 	Scheme *runtime.Scheme
+	// Defaults changes the defaults of shared flags; optional.
+	Defaults func(*Options)
 	// Flags registers the service's own flags; optional.
 	Flags func(*pflag.FlagSet)
-	// Validate checks them; an error names the flag, the value and the cure; optional.
+	// Validate checks the service's own flags; optional. Its error names the flag, the value and the fix.
 	Validate func() error
 	// Setup builds the service.
 	Setup func(context.Context, Env) (Components, error)
 }
 
-// Command makes the root command of a service.
+// Command returns the command that runs a service.
 func Command(s Spec) *cobra.Command {
-	common := DefaultOptions()
+	shared := DefaultOptions()
+	if s.Defaults != nil {
+		s.Defaults(&shared)
+	}
 	command := &cobra.Command{
-		Use: s.Name, Short: s.Short, Long: s.Long,
+		Use: cmp.Or(s.Use, s.Name), Short: s.Short, Long: s.Long,
 		Args:         cobra.NoArgs,
 		SilenceUsage: true,
+		Version:      version(),
 		RunE: func(command *cobra.Command, _ []string) error {
-			if err := errors.Join(common.Validate(), validate(s)); err != nil {
+			if err := errors.Join(shared.Validate(), validate(s)); err != nil {
 				return err
 			}
-			logger, err := common.Log.New(os.Stderr)
+			logger, err := shared.Log.New(os.Stderr)
 			if err != nil {
 				return err
 			}
 			log.CaptureKlog(logger)
-			config, err := common.restConfig()
-			if err != nil {
-				return err
+			var config *rest.Config
+			if !s.Standalone {
+				if config, err = shared.restConfig(); err != nil {
+					return err
+				}
 			}
-			return Run(command.Context(), s, common, config, logger)
+			return Run(command.Context(), s, shared, config, logger)
 		},
 	}
-	common.AddFlags(command.Flags())
+	shared.AddFlags(command.Flags())
+	if !s.Standalone {
+		shared.AddKubernetesFlags(command.Flags())
+	}
 	if s.Flags != nil {
 		s.Flags(command.Flags())
 	}
 	return command
+}
+
+// Root returns a command whose subcommands are the processes of one service.
+func Root(use, short, long string, commands ...*cobra.Command) *cobra.Command {
+	root := &cobra.Command{Use: use, Short: short, Long: long, SilenceUsage: true, Version: version()}
+	root.AddCommand(commands...)
+	return root
 }
 
 func validate(s Spec) error {
@@ -114,8 +147,23 @@ func validate(s Spec) error {
 	return s.Validate()
 }
 
-// Main runs a command until it ends or the process is told to stop, and returns the exit code. The first SIGTERM or SIGINT
-// ends it in good order, the second one at once.
+// version returns the module version of the binary and, if known, its Git commit.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := cmp.Or(info.Main.Version, "(devel)")
+	for _, setting := range info.Settings {
+		if setting.Key == "vcs.revision" {
+			v += " " + setting.Value
+		}
+	}
+	return v
+}
+
+// Main executes a command and returns the exit code: 0, or 1 after an error. The first SIGTERM or SIGINT shuts down
+// gracefully; the second kills the process.
 func Main(command *cobra.Command) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
@@ -124,67 +172,4 @@ func Main(command *cobra.Command) int {
 		return 1
 	}
 	return 0
-}
-
-// Run runs a service on the given connection until ctx ends or one of its tasks fails.
-func Run(ctx context.Context, s Spec, o Options, config *rest.Config, logger *slog.Logger) error {
-	registry := metrics.NewRegistry()
-	config = metrics.CountWrites(config, registry)
-	config.QPS, config.Burst = o.QPS, o.Burst
-	config.UserAgent = s.Name
-	kube, err := kubernetes.NewForConfig(withProtobuf(config))
-	if err != nil {
-		return fmt.Errorf("make the client: %w", err)
-	}
-	kinds := s.Scheme
-	if kinds == nil {
-		kinds = scheme.Scheme
-	}
-	// Events about the last reconciles are still sent while the work drains.
-	recording, stopRecording := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopRecording()
-	group, ctx := errgroup.WithContext(ctx)
-	plan, err := s.Setup(ctx, Env{
-		Log: logger, Metrics: registry, RESTConfig: config, Client: kube, Namespace: o.Namespace, Now: time.Now,
-		Events: event.NewRecorder(recording, kube, kinds, s.Name),
-	})
-	if err != nil {
-		return fmt.Errorf("set up %s: %w", s.Name, err)
-	}
-	for _, task := range plan.Always {
-		group.Go(func() error { return task(ctx) })
-	}
-	group.Go(func() error { return lead(ctx, s.Name, o, kube, plan.LeaderOnly, logger) })
-	group.Go(func() error { return serve(ctx, o, registry, plan, logger) })
-	err = group.Wait()
-	if errors.Is(err, context.Canceled) {
-		return nil
-	}
-	return err
-}
-
-// withProtobuf asks for the form that costs the API server and us the least; custom resources do not have it.
-func withProtobuf(config *rest.Config) *rest.Config {
-	config = rest.CopyConfig(config)
-	config.ContentType = runtime.ContentTypeProtobuf
-	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
-	return config
-}
-
-func lead(ctx context.Context, name string, o Options, kube kubernetes.Interface, tasks []Runnable, logger *slog.Logger) error {
-	if len(tasks) == 0 {
-		return nil
-	}
-	work := func(ctx context.Context) error {
-		group, ctx := errgroup.WithContext(ctx)
-		for _, task := range tasks {
-			group.Go(func() error { return task(ctx) })
-		}
-		return group.Wait()
-	}
-	if !o.LeaderElect {
-		return work(ctx)
-	}
-	logger.Info("waiting for the lease", "namespace", o.LeaseNamespace, "name", name)
-	return leader.Run(ctx, leader.Options{Client: kube, Namespace: o.LeaseNamespace, Name: name, Identity: o.Identity}, work)
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
 	"k8s.io/client-go/rest"
@@ -19,28 +20,29 @@ import (
 	"github.com/weir-dev/weir/pkg/health"
 )
 
-func TestBadFlagsAreNamedTogether(t *testing.T) {
+func TestAllInvalidFlagsAreReported(t *testing.T) {
 	t.Parallel()
 	var own int
 	command := app.Command(app.Spec{
 		Name:     "example",
-		Flags:    func(f *pflag.FlagSet) { f.IntVar(&own, "own", 0, "a flag of the service") },
+		Flags:    func(f *pflag.FlagSet) { f.IntVar(&own, "own", 0, "flag of the service") },
 		Validate: func() error { return errors.New("--own=7: must be even") },
 	})
 	command.SetArgs([]string{"--kube-api-qps=0", "--kube-api-burst=0", "--own=7"})
 	command.SetErr(io.Discard)
-	require.EqualError(t, command.Execute(), "--kube-api-qps=0: must be more than 0\n--kube-api-burst=0: must be at least 1\n--own=7: must be even")
+	require.EqualError(t, command.Execute(),
+		"--kube-api-qps=0: must be greater than 0\n--kube-api-burst=0: must be at least 1\n--own=7: must be even")
 }
 
-func TestOutsideOfAClusterAKubeconfigIsAskedFor(t *testing.T) {
+func TestKubeconfigIsRequiredOutsideOfACluster(t *testing.T) {
 	t.Setenv("KUBERNETES_SERVICE_HOST", "")
 	command := app.Command(app.Spec{Name: "example"})
 	command.SetArgs([]string{"--kubeconfig=", "--leader-elect=false"})
 	command.SetErr(io.Discard)
-	require.ErrorContains(t, command.Execute(), `--kubeconfig="": not in a cluster, so that it is needed`)
+	require.ErrorContains(t, command.Execute(), `--kubeconfig="": must be set outside of a cluster`)
 }
 
-func TestArgumentsAreRefused(t *testing.T) {
+func TestArgumentsAreRejected(t *testing.T) {
 	t.Parallel()
 	command := app.Command(app.Spec{Name: "example"})
 	command.SetArgs([]string{"start"})
@@ -48,30 +50,130 @@ func TestArgumentsAreRefused(t *testing.T) {
 	require.ErrorContains(t, command.Execute(), `unknown command "start"`)
 }
 
-// running starts a service of one task, and returns its address.
-func running(t *testing.T, ready health.Check, task app.Runnable) (address string, ended <-chan error, stop func()) {
+// start starts a service with one component. It returns the address of its metrics.
+func start(
+	t *testing.T, ready health.Check, component app.Runnable,
+) (address string, returned <-chan error, stop func()) {
 	t.Helper()
-	options, logs := app.DefaultOptions(), &buffer{lines: make(chan string, 100)}
+	options := app.DefaultOptions()
 	options.MetricsAddress = "127.0.0.1:0"
+	spec := app.Spec{Name: "example", Setup: func(context.Context, app.Env) (app.Components, error) {
+		return app.Components{
+			LeaderOnly: []app.Runnable{component}, ReadyChecks: map[string]health.Check{"example": ready},
+		}, nil
+	}}
+	addresses, returned, stop := run(t, spec, options, &rest.Config{Host: "127.0.0.1:1"})
+	return addresses("serving metrics and health"), returned, stop
+}
+
+// run runs a service until the test ends. address waits for the log line with the message and returns its address.
+func run(
+	t *testing.T, spec app.Spec, options app.Options, config *rest.Config,
+) (address func(message string) string, returned <-chan error, stop func()) {
+	t.Helper()
+	logs := &buffer{lines: make(chan string, 100)}
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	done := make(chan error, 1)
-	go func() {
-		done <- app.Run(ctx, app.Spec{Name: "example", Setup: func(context.Context, app.Env) (app.Components, error) {
-			return app.Components{LeaderOnly: []app.Runnable{task}, ReadyChecks: map[string]health.Check{"example": ready}}, nil
-		}}, options, &rest.Config{Host: "127.0.0.1:1"}, slog.New(slog.NewTextHandler(logs, nil)))
-	}()
-	found := regexp.MustCompile(`address=(\S+)`)
-	for {
-		select {
-		case line := <-logs.lines:
-			if match := found.FindStringSubmatch(line); match != nil {
-				return match[1], done, cancel
+	go func() { done <- app.Run(ctx, spec, options, config, slog.New(slog.NewTextHandler(logs, nil))) }()
+	return func(message string) string {
+		t.Helper()
+		found := regexp.MustCompile(`msg="` + message + `" address=(\S+)`)
+		for {
+			select {
+			case line := <-logs.lines:
+				if match := found.FindStringSubmatch(line); match != nil {
+					return match[1]
+				}
+			case <-time.After(10 * time.Second):
+				t.Fatalf("no log line %q", message)
 			}
-		case <-time.After(10 * time.Second):
-			t.Fatal("the service does not serve")
 		}
+	}, done, cancel
+}
+
+func wait(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+
+func TestStandaloneServiceHasNoKubernetesClient(t *testing.T) {
+	t.Parallel()
+	envs := make(chan app.Env, 1)
+	spec := app.Spec{
+		Name:       "example",
+		Standalone: true,
+		Setup: func(_ context.Context, env app.Env) (app.Components, error) {
+			envs <- env
+			return app.Components{Always: []app.Runnable{wait}, LeaderOnly: []app.Runnable{wait}}, nil
+		},
 	}
+	command := app.Command(spec)
+	for name, want := range map[string]bool{
+		"log-format": true, "log-level": true, "metrics-address": true, "pprof-address": true,
+		"kubeconfig": false, "namespace": false, "leader-elect": false, "kube-api-qps": false,
+	} {
+		require.Equal(t, want, command.Flags().Lookup(name) != nil, "--%s", name)
+	}
+	options := app.DefaultOptions()
+	options.MetricsAddress, options.LeaderElect = "127.0.0.1:0", true
+	address, returned, stop := run(t, spec, options, nil)
+	env := <-envs
+	require.Nil(t, env.Client)
+	require.Nil(t, env.RESTConfig)
+	require.Nil(t, env.Events)
+	status, _ := get(t, "http://"+address("serving metrics and health")+"/readyz")
+	require.Equal(t, http.StatusOK, status)
+	stop()
+	require.NoError(t, <-returned)
+}
+
+func TestProfilesAreServedOnlyWithTheirFlag(t *testing.T) {
+	t.Parallel()
+	require.Empty(t, app.DefaultOptions().PprofAddress)
+	spec := app.Spec{Name: "example", Standalone: true, Setup: func(context.Context, app.Env) (app.Components, error) {
+		return app.Components{Always: []app.Runnable{wait}}, nil
+	}}
+	options := app.DefaultOptions()
+	options.MetricsAddress = "127.0.0.1:0"
+	address, _, _ := run(t, spec, options, nil)
+	status, _ := get(t, "http://"+address("serving metrics and health")+"/debug/pprof/")
+	require.Equal(t, http.StatusNotFound, status)
+
+	options.PprofAddress = "127.0.0.1:0"
+	address, _, _ = run(t, spec, options, nil)
+	status, body := get(t, "http://"+address("serving profiles")+"/debug/pprof/goroutine?debug=1")
+	require.Equal(t, http.StatusOK, status)
+	require.Contains(t, body, "goroutine profile")
+}
+
+func TestSubcommandsHaveTheSharedFlagsAndTheirOwnDefaults(t *testing.T) {
+	t.Parallel()
+	ran := make(chan string, 2)
+	subcommand := func(use string, address string) *cobra.Command {
+		return app.Command(app.Spec{
+			Name: "example-" + use, Use: use, Short: "run the " + use, Standalone: true,
+			Defaults: func(o *app.Options) { o.MetricsAddress = address },
+			Setup: func(context.Context, app.Env) (app.Components, error) {
+				ran <- use
+				return app.Components{}, errors.New("stop")
+			},
+		})
+	}
+	root := func() *cobra.Command {
+		return app.Root("example", "an example", "", subcommand("controller", ":8080"), subcommand("agent", ":9090"))
+	}
+	for use, address := range map[string]string{"controller": ":8080", "agent": ":9090"} {
+		command := root()
+		command.SetArgs([]string{use, "--metrics-address="})
+		command.SetErr(io.Discard)
+		require.EqualError(t, command.ExecuteContext(t.Context()), "set up example-"+use+": stop")
+		require.Equal(t, use, <-ran)
+		found, _, err := root().Find([]string{use})
+		require.NoError(t, err)
+		require.Equal(t, address, found.Flags().Lookup("metrics-address").DefValue)
+	}
+	command := root()
+	command.SetArgs([]string{"unknown"})
+	command.SetErr(io.Discard)
+	require.ErrorContains(t, command.Execute(), `unknown command "unknown" for "example"`)
 }
 
 type buffer struct{ lines chan string }
@@ -83,17 +185,17 @@ func (b *buffer) Write(line []byte) (int, error) {
 
 func get(t *testing.T, url string) (int, string) {
 	t.Helper()
-	answer, err := http.Get(url)
+	response, err := http.Get(url)
 	require.NoError(t, err)
-	defer func() { _ = answer.Body.Close() }()
-	body, err := io.ReadAll(answer.Body)
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
-	return answer.StatusCode, string(body)
+	return response.StatusCode, string(body)
 }
 
-func TestServesMetricsAndHealthAndEndsWhenToldTo(t *testing.T) {
+func TestMetricsAndHealthAreServedUntilTheContextEnds(t *testing.T) {
 	t.Parallel()
-	address, ended, stop := running(t, func(context.Context) error { return errors.New("caches are not synced yet") },
+	address, returned, stop := start(t, func(context.Context) error { return errors.New("caches are not synced yet") },
 		func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
 	status, body := get(t, "http://"+address+"/metrics")
 	require.Equal(t, http.StatusOK, status)
@@ -104,13 +206,17 @@ func TestServesMetricsAndHealthAndEndsWhenToldTo(t *testing.T) {
 	require.Equal(t, http.StatusServiceUnavailable, status)
 	require.Contains(t, body, "example: caches are not synced yet")
 	stop()
-	require.NoError(t, <-ended)
+	require.NoError(t, <-returned)
 }
 
-func TestATaskThatFailsEndsTheService(t *testing.T) {
+func TestFailedComponentStopsTheService(t *testing.T) {
 	t.Parallel()
 	broken, fail := errors.New("broken"), make(chan struct{})
-	_, ended, _ := running(t, func(context.Context) error { return nil }, func(context.Context) error { <-fail; return broken })
+	_, returned, _ := start(
+		t,
+		func(context.Context) error { return nil },
+		func(context.Context) error { <-fail; return broken },
+	)
 	close(fail)
-	require.ErrorIs(t, <-ended, broken)
+	require.ErrorIs(t, <-returned, broken)
 }

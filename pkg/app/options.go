@@ -14,70 +14,88 @@ import (
 	"github.com/weir-dev/weir/pkg/log"
 )
 
-// Options are the flags that every service has.
+// Options are the values of the shared flags.
 type Options struct {
-	// Kubeconfig is the file that says how to reach the API; in a cluster it is not needed.
-	Kubeconfig string
-	// Namespace to watch; all where it is empty.
-	Namespace string
-	// MetricsAddress serves /metrics, /healthz and /readyz; nothing is served where it is empty.
+	// Log configures the logger.
+	Log log.Options
+	// MetricsAddress serves /metrics, /healthz and /readyz; empty for none.
 	MetricsAddress string
-	// LeaderElect lets only one replica work at a time, by a lease in LeaseNamespace under Identity.
+	// PprofAddress serves the profiles of the Go runtime; empty for none.
+	PprofAddress string
+
+	// Kubeconfig is the path of a kubeconfig file; not needed in a cluster.
+	Kubeconfig string
+	// Namespace is the only namespace to watch; empty for all.
+	Namespace string
+	// LeaderElect runs controllers only in the replica that holds the lease in LeaseNamespace, under Identity.
 	LeaderElect    bool
 	LeaseNamespace string
 	Identity       string
-	// QPS and Burst bound the requests to the API a second.
+	// QPS and Burst limit the requests to the API server per second.
 	QPS   float32
 	Burst int
-	// Log are the flags of the log.
-	Log log.Options
 }
 
-// Defaults are those that suit a service in a cluster.
+// DefaultOptions returns the defaults for a service in a cluster.
 func DefaultOptions() Options {
 	return Options{
-		Kubeconfig:     os.Getenv("KUBECONFIG"),
+		Log:            log.DefaultOptions(),
 		MetricsAddress: ":8080",
+		Kubeconfig:     os.Getenv("KUBECONFIG"),
 		LeaseNamespace: cmp.Or(os.Getenv("POD_NAMESPACE"), "weir-system"),
 		Identity:       cmp.Or(os.Getenv("POD_NAME"), uuid.NewString()),
 		QPS:            100, Burst: 200,
-		Log: log.DefaultOptions(),
 	}
 }
 
-// AddFlags registers the flags.
+// AddFlags registers the flags that every service has, with or without a Kubernetes client.
 func (o *Options) AddFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.Kubeconfig, "kubeconfig", o.Kubeconfig, "file that says how to reach the Kubernetes API; empty in a cluster (env KUBECONFIG)")
-	flags.StringVar(&o.Namespace, "namespace", o.Namespace, "the only namespace to watch; empty for all")
-	flags.StringVar(&o.MetricsAddress, "metrics-address", o.MetricsAddress, "address that serves /metrics, /healthz and /readyz; empty for none")
-	flags.BoolVar(&o.LeaderElect, "leader-elect", o.LeaderElect, "work only while holding a lease, so that several replicas can run")
-	flags.StringVar(&o.LeaseNamespace, "lease-namespace", o.LeaseNamespace, "namespace of the lease (env POD_NAMESPACE)")
-	flags.StringVar(&o.Identity, "identity", o.Identity, "name of this replica in the lease (env POD_NAME; else random)")
-	flags.Float32Var(&o.QPS, "kube-api-qps", o.QPS, "requests to the Kubernetes API a second, in the long run")
-	flags.IntVar(&o.Burst, "kube-api-burst", o.Burst, "requests to the Kubernetes API at once")
 	o.Log.AddFlags(flags)
+	flags.StringVar(&o.MetricsAddress, "metrics-address", o.MetricsAddress,
+		"address that serves /metrics, /healthz and /readyz; empty for none")
+	flags.StringVar(&o.PprofAddress, "pprof-address", o.PprofAddress,
+		"address that serves Go profiles at /debug/pprof/, for example 127.0.0.1:6060; empty for none")
 }
 
-// Validate names the flags that cannot be used.
+// AddKubernetesFlags registers the flags of the Kubernetes client and the leader election.
+func (o *Options) AddKubernetesFlags(flags *pflag.FlagSet) {
+	flags.StringVar(&o.Kubeconfig, "kubeconfig", o.Kubeconfig,
+		"path of a kubeconfig file; empty in a cluster (env KUBECONFIG)")
+	flags.StringVar(&o.Namespace, "namespace", o.Namespace, "the only namespace to watch; empty for all")
+	flags.BoolVar(&o.LeaderElect, "leader-elect", o.LeaderElect,
+		"run controllers only in the replica that holds the lease")
+	flags.StringVar(
+		&o.LeaseNamespace,
+		"lease-namespace",
+		o.LeaseNamespace,
+		"namespace of the lease (env POD_NAMESPACE)",
+	)
+	flags.StringVar(&o.Identity, "identity", o.Identity,
+		"name of this replica in the lease (env POD_NAME, else random)")
+	flags.Float32Var(&o.QPS, "kube-api-qps", o.QPS, "maximum average of requests per second to the API server")
+	flags.IntVar(&o.Burst, "kube-api-burst", o.Burst, "maximum burst of requests to the API server")
+}
+
+// Validate returns an error for each invalid flag.
 func (o Options) Validate() error {
-	var found []error
+	var invalid []error
 	if o.QPS <= 0 {
-		found = append(found, fmt.Errorf("--kube-api-qps=%v: must be more than 0", o.QPS))
+		invalid = append(invalid, fmt.Errorf("--kube-api-qps=%v: must be greater than 0", o.QPS))
 	}
 	if o.Burst < 1 {
-		found = append(found, fmt.Errorf("--kube-api-burst=%d: must be at least 1", o.Burst))
+		invalid = append(invalid, fmt.Errorf("--kube-api-burst=%d: must be at least 1", o.Burst))
 	}
 	if o.LeaderElect && o.LeaseNamespace == "" {
-		found = append(found, errors.New(`--lease-namespace="": --leader-elect needs the namespace of the lease`))
+		invalid = append(invalid, errors.New(`--lease-namespace="": must be set with --leader-elect`))
 	}
-	return errors.Join(found...)
+	return errors.Join(invalid...)
 }
 
 func (o Options) restConfig() (*rest.Config, error) {
 	if o.Kubeconfig == "" {
 		config, err := rest.InClusterConfig()
 		if err != nil {
-			return nil, fmt.Errorf("--kubeconfig=\"\": not in a cluster, so that it is needed: %w", err)
+			return nil, fmt.Errorf(`--kubeconfig="": must be set outside of a cluster: %w`, err)
 		}
 		return config, nil
 	}

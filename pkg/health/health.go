@@ -10,17 +10,17 @@ import (
 	"sync"
 )
 
-// Check returns nil while all is well; its error says what is not.
+// Check returns nil if the component is healthy, or an error with the reason.
 type Check func(context.Context) error
 
-// Checks is a set of named checks; the zero value is ready for use. It is an http.Handler that answers 200 when
-// all pass, and 503 with one line for each check otherwise.
+// Checks is a set of named checks. The zero value is ready to use. It is an http.Handler that responds with one line
+// for each check, and with status 200 if all checks pass or 503 otherwise.
 type Checks struct {
 	mu     sync.RWMutex
 	checks map[string]Check
 }
 
-// Add adds a check, or replaces the one of that name.
+// Add adds a check. It replaces a check with the same name.
 func (c *Checks) Add(name string, check Check) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

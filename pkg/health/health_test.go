@@ -12,7 +12,7 @@ import (
 	"github.com/weir-dev/weir/pkg/health"
 )
 
-func TestChecks(t *testing.T) {
+func TestChecksReportsEachCheck(t *testing.T) {
 	t.Parallel()
 	passes := func(context.Context) error { return nil }
 	fails := func(context.Context) error { return errors.New("not synced") }
@@ -21,9 +21,14 @@ func TestChecks(t *testing.T) {
 		status int
 		body   string
 	}{
-		"passes without a check":               {status: http.StatusOK, body: "ok\n"},
-		"passes when all pass":                 {checks: map[string]health.Check{"caches": passes}, status: http.StatusOK, body: "caches: ok\nok\n"},
-		"fails when one fails, and says which": {checks: map[string]health.Check{"caches": fails, "lease": passes}, status: http.StatusServiceUnavailable, body: "caches: not synced\nlease: ok\nnot ok\n"},
+		"passes without a check": {status: http.StatusOK, body: "ok\n"},
+		"passes when all pass": {
+			checks: map[string]health.Check{"caches": passes}, status: http.StatusOK, body: "caches: ok\nok\n",
+		},
+		"fails when one fails, and names it": {
+			checks: map[string]health.Check{"caches": fails, "lease": passes},
+			status: http.StatusServiceUnavailable, body: "caches: not synced\nlease: ok\nnot ok\n",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -31,10 +36,10 @@ func TestChecks(t *testing.T) {
 			for name, check := range test.checks {
 				checks.Add(name, check)
 			}
-			answer := httptest.NewRecorder()
-			checks.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/readyz", nil))
-			require.Equal(t, test.status, answer.Code)
-			require.Equal(t, test.body, answer.Body.String())
+			response := httptest.NewRecorder()
+			checks.ServeHTTP(response, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+			require.Equal(t, test.status, response.Code)
+			require.Equal(t, test.body, response.Body.String())
 		})
 	}
 }

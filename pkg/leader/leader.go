@@ -1,4 +1,5 @@
-// Package leader lets one replica at a time work. The lease is held until the work has drained, so that two leaders never overlap.
+// Package leader runs work in one replica at a time. The leader holds the lease until its work has drained, so that two
+// leaders never overlap.
 package leader
 
 import (
@@ -13,31 +14,32 @@ import (
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 )
 
-// ErrLost is returned when the lease could not be renewed in time: another replica may lead, so the process has to end.
-var ErrLeaseLost = errors.New("the leader's lease was lost")
+// ErrLeaseLost is returned if the lease was not renewed in time. Another replica may lead, so the process must exit.
+var ErrLeaseLost = errors.New("leader election lost")
 
-// Options of an election. The durations default to those of Kubernetes' own components.
+// Options configure an election. The default durations are those of Kubernetes' own components.
 type Options struct {
-	// Client writes the lease.
+	// Client reads and writes the lease.
 	Client kubernetes.Interface
 	// Namespace and Name of the lease.
 	Namespace, Name string
-	// Identity of this replica; the pod's name is a good one.
+	// Identity of this replica, usually the name of its pod.
 	Identity string
-	// LeaseDuration is how long others wait before they take over from a leader that is silent; 15 s.
+	// LeaseDuration is how long other replicas wait for a renewal before they take over; the default is 15 s.
 	LeaseDuration time.Duration
-	// RenewDeadline is how long the leader tries to renew before it gives up; 10 s.
+	// RenewDeadline is how long the leader retries a renewal before it gives up; the default is 10 s.
 	RenewDeadline time.Duration
-	// RetryPeriod is the time between tries; 2 s.
+	// RetryPeriod is the time between attempts; the default is 2 s.
 	RetryPeriod time.Duration
 }
 
-// Run waits for the lease, runs work, and releases the lease once work has returned. It returns nil when ctx ended,
-// ErrLost when the lease was lost, or the error of work. The context of work ends with ctx, and when the lease is lost.
+// Run waits for the lease, runs work, and releases the lease after work has returned. It returns nil after ctx has
+// ended, ErrLeaseLost if the lease was lost, or the error of work. The context of work ends with ctx or when the lease
+// is lost.
 func Run(ctx context.Context, o Options, work func(context.Context) error) error {
 	held, release := context.WithCancel(context.WithoutCancel(ctx))
 	defer release()
-	started, worked := make(chan struct{}), make(chan error, 1)
+	started, done := make(chan struct{}), make(chan error, 1)
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
 		Name: o.Name,
 		Lock: &resourcelock.LeaseLock{
@@ -55,23 +57,23 @@ func Run(ctx context.Context, o Options, work func(context.Context) error) error
 				both, cancel := context.WithCancel(leading)
 				defer cancel()
 				defer context.AfterFunc(ctx, cancel)()
-				worked <- work(both)
+				done <- work(both)
 			},
 			OnStoppedLeading: func() {},
 		},
 	})
 	if err != nil {
-		return fmt.Errorf("prepare the election of %s/%s: %w", o.Namespace, o.Name, err)
+		return fmt.Errorf("configure leader election with lease %s/%s: %w", o.Namespace, o.Name, err)
 	}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		elector.Run(held)
 	}()
-	return await(ctx, release, started, ended, worked)
+	return await(ctx, release, started, ended, done)
 }
 
-func await(ctx context.Context, release func(), started, ended <-chan struct{}, worked <-chan error) error {
+func await(ctx context.Context, release func(), started, ended <-chan struct{}, done <-chan error) error {
 	select {
 	case <-ctx.Done():
 		select {
@@ -79,29 +81,29 @@ func await(ctx context.Context, release func(), started, ended <-chan struct{}, 
 		default:
 			release()
 			<-ended
-			// The lease may have been won in the same moment; then work runs, with a context that has ended.
+			// The replica may have acquired the lease at the same time. Then work runs with an ended context.
 			select {
 			case <-started:
 			default:
 				return nil
 			}
 		}
-		err := <-worked
+		err := <-done
 		release()
 		<-ended
 		return err
-	case err := <-worked:
+	case err := <-done:
 		release()
 		<-ended
 		return err
 	case <-ended:
-		return errors.Join(ErrLeaseLost, <-worked)
+		return errors.Join(ErrLeaseLost, <-done)
 	}
 }
 
-func or(given, otherwise time.Duration) time.Duration {
+func or(given, fallback time.Duration) time.Duration {
 	if given == 0 {
-		return otherwise
+		return fallback
 	}
 	return given
 }

@@ -20,7 +20,7 @@ func options(client *fake.Clientset, identity string) leader.Options {
 		LeaseDuration: time.Second, RenewDeadline: 500 * time.Millisecond, RetryPeriod: 10 * time.Millisecond}
 }
 
-func TestTheNextLeaderStartsOnlyWhenTheWorkOfTheFirstHasDrained(t *testing.T) {
+func TestNextLeaderStartsAfterTheWorkOfTheFirstHasDrained(t *testing.T) {
 	t.Parallel()
 	client := fake.NewClientset()
 	first, stopFirst := context.WithCancel(context.Background())
@@ -52,12 +52,12 @@ func TestTheNextLeaderStartsOnlyWhenTheWorkOfTheFirstHasDrained(t *testing.T) {
 	require.NoError(t, <-ended)
 }
 
-func TestALostLeaseEndsTheWork(t *testing.T) {
+func TestLostLeaseEndsTheWork(t *testing.T) {
 	t.Parallel()
 	client := fake.NewClientset()
 	err := leader.Run(context.Background(), options(client, "only"), func(ctx context.Context) error {
 		client.PrependReactor("update", "leases", func(clienttesting.Action) (bool, runtime.Object, error) {
-			return true, nil, errors.New("the API is away")
+			return true, nil, errors.New("unavailable")
 		})
 		<-ctx.Done()
 		return nil
@@ -65,26 +65,41 @@ func TestALostLeaseEndsTheWork(t *testing.T) {
 	require.ErrorIs(t, err, leader.ErrLeaseLost)
 }
 
-func TestTheErrorOfTheWorkComesBackAndTheLeaseIsFree(t *testing.T) {
+func TestErrorOfTheWorkIsReturnedAndTheLeaseReleased(t *testing.T) {
 	t.Parallel()
 	client, broken := fake.NewClientset(), errors.New("broken")
-	require.ErrorIs(t, leader.Run(context.Background(), options(client, "only"), func(context.Context) error { return broken }), broken)
+	require.ErrorIs(
+		t,
+		leader.Run(context.Background(), options(client, "only"), func(context.Context) error { return broken }),
+		broken,
+	)
 	lease, err := client.CoordinationV1().Leases("weir-system").Get(context.Background(), "test", metav1.GetOptions{})
 	require.NoError(t, err)
 	require.Empty(t, *lease.Spec.HolderIdentity)
 }
 
-func TestEndsWhileItWaitsForTheLease(t *testing.T) {
+func TestRunReturnsWhileItWaitsForTheLease(t *testing.T) {
 	t.Parallel()
 	client := fake.NewClientset()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	leads := make(chan struct{})
 	go func() {
-		_ = leader.Run(ctx, options(client, "first"), func(ctx context.Context) error { close(leads); <-ctx.Done(); return nil })
+		_ = leader.Run(
+			ctx,
+			options(client, "first"),
+			func(ctx context.Context) error { close(leads); <-ctx.Done(); return nil },
+		)
 	}()
 	<-leads
 	waiting, stop := context.WithTimeout(ctx, 50*time.Millisecond)
 	defer stop()
-	require.NoError(t, leader.Run(waiting, options(client, "second"), func(context.Context) error { return errors.New("must not lead") }))
+	require.NoError(
+		t,
+		leader.Run(
+			waiting,
+			options(client, "second"),
+			func(context.Context) error { return errors.New("must not lead") },
+		),
+	)
 }

@@ -1,4 +1,4 @@
-// Package log makes the structured logger of a service and routes client-go's own log lines through it.
+// Package log creates the structured logger of a service and sends client-go's log lines to it.
 package log
 
 import (
@@ -10,24 +10,24 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// Options are the flags of the log.
+// Options are the values of the log flags.
 type Options struct {
-	// Level is the least level that is written: debug, info, warn or error.
+	// Level is the minimum level: debug, info, warn or error.
 	Level string
-	// Format of a line: json or text.
+	// Format of log lines: json or text.
 	Format string
 }
 
-// Defaults are info and json.
+// DefaultOptions returns level info and format json.
 func DefaultOptions() Options { return Options{Level: "info", Format: "json"} }
 
 // AddFlags registers --log-level and --log-format.
 func (o *Options) AddFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&o.Level, "log-level", o.Level, "least level to log: debug, info, warn or error")
-	flags.StringVar(&o.Format, "log-format", o.Format, "form of a log line: json or text")
+	flags.StringVar(&o.Level, "log-level", o.Level, "minimum level of log lines: debug, info, warn or error")
+	flags.StringVar(&o.Format, "log-format", o.Format, "format of log lines: json or text")
 }
 
-// New makes the logger; an error names the flag and what it may be.
+// New returns a logger that writes to w. Its error names the invalid flag and the valid values.
 func (o Options) New(w io.Writer) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(o.Level)); err != nil {
@@ -43,5 +43,5 @@ func (o Options) New(w io.Writer) (*slog.Logger, error) {
 	return nil, fmt.Errorf("--log-format=%q: must be json or text", o.Format)
 }
 
-// CaptureKlog sends what client-go logs to l. It is for a process's main only, because klog is global.
+// CaptureKlog sends the log lines of client-go to l. klog is global, so call it once per process.
 func CaptureKlog(l *slog.Logger) { klog.SetSlogLogger(l.With("logger", "client-go")) }
