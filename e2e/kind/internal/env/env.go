@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -116,16 +117,22 @@ func Until(ctx context.Context, what string, condition func(context.Context) err
 	return testkit.PollEvery(ctx, 500*time.Millisecond, what, condition)
 }
 
-// Available waits until all replicas of a Deployment are updated and available.
-func (e *Env) Available(ctx context.Context, namespace, name string) error {
-	return Until(ctx, "deployment "+name, func(ctx context.Context) error {
-		d, err := e.Kube.AppsV1().Deployments(namespace).Get(ctx, name, metav1.GetOptions{})
+// Available waits until all replicas of the Deployments that match a label selector are updated and available.
+func (e *Env) Available(ctx context.Context, namespace, selector string) error {
+	return Until(ctx, "deployments with "+selector, func(ctx context.Context) error {
+		options := metav1.ListOptions{LabelSelector: selector}
+		deployments, err := e.Kube.AppsV1().Deployments(namespace).List(ctx, options)
 		if err != nil {
 			return err
 		}
-		s, replicas := d.Status, *d.Spec.Replicas
-		if s.ObservedGeneration != d.Generation || s.UpdatedReplicas != replicas || s.AvailableReplicas != replicas {
-			return fmt.Errorf("%d of %d replicas are available", s.AvailableReplicas, replicas)
+		if len(deployments.Items) == 0 {
+			return errors.New("no Deployment exists")
+		}
+		for _, d := range deployments.Items {
+			s, replicas := d.Status, *d.Spec.Replicas
+			if s.ObservedGeneration != d.Generation || s.UpdatedReplicas != replicas || s.AvailableReplicas != replicas {
+				return fmt.Errorf("deployment %s: %d of %d replicas are available", d.Name, s.AvailableReplicas, replicas)
+			}
 		}
 		return nil
 	})

@@ -23,7 +23,7 @@ const (
 )
 
 func (e *environment) connect(ctx context.Context, r *suite.Results) error {
-	if err := e.install(ctx, "connect-scheduler", "connect-scheduler"); err != nil {
+	if err := e.install(ctx, "connect-scheduler"); err != nil {
 		return err
 	}
 	if err := e.oneBroker(ctx, connectNamespace); err != nil {

@@ -24,7 +24,7 @@ const (
 )
 
 func (e *environment) drain(ctx context.Context, r *suite.Results) error {
-	if err := e.install(ctx, "drain-cleaner", "drain-cleaner"); err != nil {
+	if err := e.install(ctx, "drain-cleaner"); err != nil {
 		return err
 	}
 	if err := e.threeBrokers(ctx, drainNamespace); err != nil {

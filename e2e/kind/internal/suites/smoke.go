@@ -30,14 +30,14 @@ func (e *environment) smoke(ctx context.Context, r *suite.Results) error {
 			"kubectl apply -k deploy/connect-scheduler installs a running service",
 			stepLimit,
 			func(ctx context.Context) (string, error) {
-				return "2 replicas available", e.install(ctx, "connect-scheduler", "connect-scheduler")
+				return "2 replicas available", e.install(ctx, "connect-scheduler")
 			},
 		},
 		{
 			"kubectl apply -k deploy/drain-cleaner installs a running service",
 			stepLimit,
 			func(ctx context.Context) (string, error) {
-				return "2 replicas available", e.install(ctx, "drain-cleaner", "drain-cleaner")
+				return "2 replicas available", e.install(ctx, "drain-cleaner")
 			},
 		},
 		{"a Kafka broker runs in the cluster", setupLimit, func(ctx context.Context) (string, error) {

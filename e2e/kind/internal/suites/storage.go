@@ -26,7 +26,7 @@ const (
 var sharingConnectors = map[string]int32{"numbers": 2, "numbers-to-file": 1, "file-to-archive": 1}
 
 func (e *environment) storage(ctx context.Context, r *suite.Results) error {
-	if err := e.install(ctx, "connect-scheduler", "connect-scheduler"); err != nil {
+	if err := e.install(ctx, "connect-scheduler"); err != nil {
 		return err
 	}
 	if err := e.oneBroker(ctx, storageNamespace); err != nil {

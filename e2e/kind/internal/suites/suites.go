@@ -81,19 +81,20 @@ func steps(ctx context.Context, r *suite.Results, all []step) error {
 	return nil
 }
 
-// install applies the directory of a service in deploy/ and waits until its Deployment is available.
-func (e *environment) install(ctx context.Context, service, deployment string) error {
+// install applies the directory of a service in deploy/ and waits until its Deployments are available.
+func (e *environment) install(ctx context.Context, service string) error {
 	ctx, cancel := context.WithTimeout(ctx, stepLimit)
 	defer cancel()
 	if _, err := e.Kubectl(ctx, "apply", "-k", "deploy/"+service); err != nil {
 		return err
 	}
+	selector := "app.kubernetes.io/name=" + service
 	if e.cluster.Reused {
-		if _, err := e.Kubectl(ctx, "rollout", "restart", "-n", system, "deployment/"+deployment); err != nil {
+		if _, err := e.Kubectl(ctx, "rollout", "restart", "-n", system, "deployment", "-l", selector); err != nil {
 			return err
 		}
 	}
-	return e.Available(ctx, system, deployment)
+	return e.Available(ctx, system, selector)
 }
 
 // sharedVolume creates a ReadWriteMany volume with its own storage class. Pods on all nodes can use it.

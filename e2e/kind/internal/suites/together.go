@@ -14,9 +14,8 @@ import (
 const togetherNamespace = "e2e-together"
 
 func (e *environment) together(ctx context.Context, r *suite.Results) error {
-	deployments := map[string]string{"connect-scheduler": "connect-scheduler", "drain-cleaner": "drain-cleaner"}
-	for service, deployment := range deployments {
-		if err := e.install(ctx, service, deployment); err != nil {
+	for _, service := range []string{"connect-scheduler", "drain-cleaner"} {
+		if err := e.install(ctx, service); err != nil {
 			return err
 		}
 	}
