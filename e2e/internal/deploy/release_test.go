@@ -31,7 +31,7 @@ func TestTheManifestsOfAReleaseAreAppliedAndRunWithPinnedImages(t *testing.T) {
 		_, err := cp.Kubectl(t.Context(), "apply", "-f", file)
 		require.NoError(t, err, "apply %s", file)
 	}
-	waitForDeployments(t, cp)
+	waitForDeployments(t, cp, system)
 	deployments, err := cp.Client().AppsV1().Deployments(system).List(t.Context(), metav1.ListOptions{})
 	require.NoError(t, err)
 	assert.Len(t, deployments.Items, len(files)-1)

@@ -74,10 +74,15 @@ type Base struct {
 // instead.
 func Install(ctx context.Context, cp *testkit.ControlPlane, root, service string) (Base, error) {
 	var base Base
+	prerequisites, err := cp.Kubectl(ctx, "kustomize", filepath.Join(root, "deploy", "base"))
+	if err != nil {
+		return base, err
+	}
 	manifests, err := cp.Kubectl(ctx, "kustomize", filepath.Join(root, "deploy", service))
 	if err != nil {
 		return base, err
 	}
+	manifests = prerequisites + "\n---\n" + manifests
 	objects, err := testkit.DecodeYAML(manifests)
 	if err != nil {
 		return base, fmt.Errorf("decode deploy/%s: %w", service, err)

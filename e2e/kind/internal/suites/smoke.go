@@ -27,14 +27,14 @@ const (
 func (e *environment) smoke(ctx context.Context, r *suite.Results) error {
 	return steps(ctx, r, []step{
 		{
-			"kubectl apply -k deploy/connect-scheduler installs a running service",
+			"kubectl apply -k of deploy/base and deploy/connect-scheduler installs a running service",
 			stepLimit,
 			func(ctx context.Context) (string, error) {
 				return "2 replicas available", e.install(ctx, "connect-scheduler")
 			},
 		},
 		{
-			"kubectl apply -k deploy/drain-cleaner installs a running service",
+			"kubectl apply -k of deploy/base and deploy/drain-cleaner installs a running service",
 			stepLimit,
 			func(ctx context.Context) (string, error) {
 				return "2 replicas available", e.install(ctx, "drain-cleaner")

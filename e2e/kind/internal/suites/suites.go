@@ -81,12 +81,14 @@ func steps(ctx context.Context, r *suite.Results, all []step) error {
 	return nil
 }
 
-// install applies the directory of a service in deploy/ and waits until its Deployments are available.
+// install applies deploy/base and the directory of a service in deploy/, and waits until its Deployments are available.
 func (e *environment) install(ctx context.Context, service string) error {
 	ctx, cancel := context.WithTimeout(ctx, stepLimit)
 	defer cancel()
-	if _, err := e.Kubectl(ctx, "apply", "-k", "deploy/"+service); err != nil {
-		return err
+	for _, name := range []string{"base", service} {
+		if _, err := e.Kubectl(ctx, "apply", "-k", "deploy/"+name); err != nil {
+			return err
+		}
 	}
 	selector := "app.kubernetes.io/name=" + service
 	if e.cluster.Reused {

@@ -49,15 +49,17 @@ func Examples() []string {
 	return names
 }
 
-// Install applies the kustomize base and returns the connection of its ServiceAccount. The pods of the Deployment are
-// simulated, so Run must run the service.
+// Install applies deploy/base and deploy/connect-scheduler and returns the connection of its ServiceAccount. The pods of
+// the Deployment are simulated, so Run must run the service.
 func Install(ctx context.Context, cp *testkit.ControlPlane) (*rest.Config, error) {
-	manifests, err := cp.Kubectl(ctx, "kustomize", Deploy("connect-scheduler"))
-	if err != nil {
-		return nil, err
-	}
-	if _, err := cp.ApplyYAML(ctx, "", manifests); err != nil {
-		return nil, fmt.Errorf("apply deploy/connect-scheduler: %w", err)
+	for _, name := range []string{"base", "connect-scheduler"} {
+		manifests, err := cp.Kubectl(ctx, "kustomize", Deploy(name))
+		if err != nil {
+			return nil, err
+		}
+		if _, err := cp.ApplyYAML(ctx, "", manifests); err != nil {
+			return nil, fmt.Errorf("apply deploy/%s: %w", name, err)
+		}
 	}
 	return cp.ServiceAccount(ctx, "weir-system", "connect-scheduler")
 }

@@ -147,13 +147,21 @@ func DeployPath(elements ...string) string {
 	return filepath.Join(append([]string{"..", "..", "..", "..", "deploy"}, elements...)...)
 }
 
-// Base returns the objects of deploy/drain-cleaner.
+// Base returns the objects of deploy/base and deploy/drain-cleaner.
 func Base(ctx context.Context, cp *testkit.ControlPlane) ([]*unstructured.Unstructured, error) {
-	rendered, err := cp.Kubectl(ctx, "kustomize", DeployPath("drain-cleaner"))
-	if err != nil {
-		return nil, err
+	var objects []*unstructured.Unstructured
+	for _, name := range []string{"base", "drain-cleaner"} {
+		rendered, err := cp.Kubectl(ctx, "kustomize", DeployPath(name))
+		if err != nil {
+			return nil, err
+		}
+		decoded, err := testkit.DecodeYAML(rendered)
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, decoded...)
 	}
-	return testkit.DecodeYAML(rendered)
+	return objects, nil
 }
 
 // CallBalancer points the first webhook of a configuration to the balancer. It trusts the CA bundle if there is one.
