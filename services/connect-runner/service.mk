@@ -1,5 +1,5 @@
-# What connect-runner needs beside Go: its JVM part, and for tests the broker and plugins that they run. Maven and a JDK of at
-# least version 17 build them; without them this says so, and fails where CI=true.
+# connect-runner's Java part, and the plugins that its tests run. Both need Maven and a JDK 17 or later. Without them the
+# targets print what is missing, and fail with CI=true.
 
 CR := services/connect-runner
 CR_JVM := $(CR)/jvm
@@ -11,7 +11,7 @@ build-connect-runner: connect-runner-jvm
 test-connect-runner: connect-runner-jvm connect-runner-harness
 
 .PHONY: connect-runner-jvm
-connect-runner-jvm: ## build the JVM part of connect-runner
+connect-runner-jvm: ## build the Java part of connect-runner
 	@if $(CR)/scripts/tools; then $(MAKE) $(CR_JVM)/runner/target/stamp; else [ "$${CI:-}" != true ]; fi
 
 .PHONY: connect-runner-harness
@@ -28,9 +28,10 @@ $(CR_JVM)/harness/target/stamp: $(call CR_SOURCES,testplugin) $(CR_JVM)/harness/
 	$(CR_MVN) -pl testplugin,harness package
 	@touch $@
 
-# What is measured: Bench (throughput, start, memory), Tally (3 x 200 kills, side by side), or both. WEIR_TALLY is another number than 100.
-BENCH ?= Bench|Tally
+# BENCH selects benchmarks by test name: Bench (throughput, start, memory) and Killed (3 x 200 kills under load). WEIR_TALLY
+# sets the number of SIGTERMs and SIGKILLs of the latter (100 each).
+BENCH ?= Bench|Killed
 
 .PHONY: bench-connect-runner
-bench-connect-runner: connect-runner-jvm connect-runner-harness ## measure connect-runner: throughput, start, memory, and kills under load [BENCH=Bench|Tally]
-	cd $(CR) && WEIR_BENCH=true go test ./internal/e2e -run '$(BENCH)' -v -count=1 -parallel 3 -timeout 90m
+bench-connect-runner: connect-runner-jvm connect-runner-harness ## measure throughput, start, memory and kills under load [BENCH=Bench|Killed]
+	cd $(CR) && WEIR_BENCH=true go test ./test/integration -run '$(BENCH)' -v -count=1 -parallel 3 -timeout 90m

@@ -1,10 +1,10 @@
-// connect-runner runs one Kafka Connect connector, or one of its tasks, in a pod.
+// connect-runner runs one Kafka Connect connector, or one of its tasks in a pod.
 package main
 
 import (
 	"os"
 
-	"github.com/weir-dev/weir/services/connect-runner/internal/cli"
+	"github.com/weir-dev/weir/services/connect-runner/internal/app"
 )
 
-func main() { os.Exit(cli.Main(os.Args[1:])) }
+func main() { os.Exit(app.Main(os.Args[1:])) }

@@ -20,9 +20,13 @@ func parse(t *testing.T, mode string, env map[string]string, args ...string) *Co
 	return c
 }
 
-func TestThePodsEnvironmentIsEnough(t *testing.T) {
+func TestEnvironmentOfThePodIsSufficient(t *testing.T) {
 	c := parse(t, ModeTask, map[string]string{
-		contract.EnvConnector: "test", contract.EnvNamespace: "ns", contract.EnvTaskID: "10", contract.EnvTaskHashes: "a,b", contract.EnvZone: "z",
+		contract.EnvConnector:  "test",
+		contract.EnvNamespace:  "ns",
+		contract.EnvTaskID:     "10",
+		contract.EnvTaskHashes: "a,b",
+		contract.EnvZone:       "z",
 	})
 	require.NoError(t, c.Validate())
 	id, err := c.Task()
@@ -32,22 +36,60 @@ func TestThePodsEnvironmentIsEnough(t *testing.T) {
 	require.Equal(t, "z", c.Zone)
 }
 
-func TestFlagsThatCannotBeUsedAreReportedAllAtOnce(t *testing.T) {
+func TestAllInvalidFlagsAreReportedTogether(t *testing.T) {
 	for _, test := range []struct {
 		name, mode string
 		args       []string
 		action     string
 		messages   []string
 	}{
-		{"nothing at all for a task", ModeTask, nil, "", []string{"--name (CONNECTOR_NAME) is required", `--task-id (TASK_ID) ""`}},
-		{"a task id that is no number", ModeTask, []string{"--name=x", "--task-id=07"}, "", []string{`--task-id (TASK_ID) "07"`}},
-		{"a negative task id", ModeTask, []string{"--name=x", "--task-id=-1"}, "", []string{`"-1": a whole number from 0 is wanted`}},
-		{"a connector that nobody can hear", ModeConnector, []string{"--name=x"}, "", []string{"--namespace (POD_NAMESPACE) is required, or --publish-to"}},
-		{"words that are not known", ModeValidate, []string{"--name=x", "--log-format=xml", "--sink-group=mine"}, "", []string{`--log-format "xml"`, `--sink-group "mine"`}},
-		{"limits that leave no room", ModeTask, []string{"--name=x", "--task-id=0", "--grace=0s", "--heartbeat-timeout=-1s", "--plugin-max-bytes=0", "--hub-url=hub"}, "", []string{
-			"--grace has to be more than 0", "--heartbeat-timeout has to be more than 0", "--plugin-max-bytes has to be more than 0", `--hub-url "hub": an http or https address is wanted`}},
-		{"offsets to write without a file", ModeOffsets, []string{"--name=x"}, "alter", []string{"--offsets is required"}},
-		{"nothing to fence", ModeOffsets, []string{"--name=x"}, "fence", []string{"--fence-tasks is required"}},
+		{
+			"a task without flags",
+			ModeTask,
+			nil,
+			"",
+			[]string{"--name (CONNECTOR_NAME) is required", `--task-id="" (TASK_ID)`},
+		},
+		{
+			"a task id with a leading zero",
+			ModeTask,
+			[]string{"--name=x", "--task-id=07"},
+			"",
+			[]string{`--task-id="07" (TASK_ID)`},
+		},
+		{
+			"a negative task id",
+			ModeTask,
+			[]string{"--name=x", "--task-id=-1"},
+			"",
+			[]string{`--task-id="-1" (TASK_ID): must be a decimal number, 0 or more`},
+		},
+		{
+			"a connector without a destination",
+			ModeConnector,
+			[]string{"--name=x"},
+			"",
+			[]string{"--namespace (POD_NAMESPACE) is required; outside Kubernetes use --publish-to"},
+		},
+		{
+			"unknown values",
+			ModeValidate,
+			[]string{"--name=x", "--sink-group=mine"},
+			"",
+			[]string{`--sink-group="mine": must be namespaced or connect`},
+		},
+		{"limits that are not positive", ModeTask, []string{
+			"--name=x",
+			"--task-id=0",
+			"--grace=0s",
+			"--heartbeat-timeout=-1s",
+			"--plugin-max-bytes=0",
+			"--hub-url=hub",
+		}, "", []string{
+			"--grace: must be more than 0", "--heartbeat-timeout: must be more than 0",
+			"--plugin-max-bytes: must be more than 0", `--hub-url="hub": must be an http or https URL`}},
+		{"alter without a file", ModeOffsets, []string{"--name=x"}, "alter", []string{"--offsets is required"}},
+		{"fence without a count", ModeOffsets, []string{"--name=x"}, "fence", []string{"--fence-tasks is required"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := parse(t, test.mode, nil, test.args...)
@@ -60,18 +102,18 @@ func TestFlagsThatCannotBeUsedAreReportedAllAtOnce(t *testing.T) {
 	}
 }
 
-func TestTheMountedTaskConfigHasToBeThePodsOwn(t *testing.T) {
+func TestMountedTaskConfigMustMatchThePodsHash(t *testing.T) {
 	content := `{"connector":{"name":"x"},"task":{"a":"b"}}`
 	hash := contract.TaskConfigHash([]byte(content))
 	for _, test := range []struct {
 		name, content, hashes, message string
 	}{
-		{"its own", content, "zero," + hash, ""},
-		{"no expectation", content, "", ""},
-		{"another task's", content, hash + ",other", "the mounted configuration of task 1 has hash"},
-		{"of a time with fewer tasks", content, hash, "task 1 is not one of the 1 tasks"},
-		{"torn", content[:20], "zero," + hash, "is torn"},
-		{"null", "null", "", "is torn"},
+		{"the expected config", content, "zero," + hash, ""},
+		{"no expected hash", content, "", ""},
+		{"the config of another task", content, hash + ",other", "the mounted config of task 1 has hash"},
+		{"a pod created for fewer tasks", content, hash, "task 1 does not exist; this pod was created for 1 tasks"},
+		{"truncated", content[:20], "zero," + hash, "is incomplete"},
+		{"null", "null", "", "is incomplete"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "task.json")
@@ -87,7 +129,7 @@ func TestTheMountedTaskConfigHasToBeThePodsOwn(t *testing.T) {
 	}
 }
 
-func TestTheRunnerConfigNeedNotExist(t *testing.T) {
+func TestRunnerConfigIsOptional(t *testing.T) {
 	c := parse(t, ModeValidate, nil, "--name=x", "--runner-config=/nonexistent/runner.json")
 	got, err := c.ReadRunner()
 	require.NoError(t, err)
@@ -99,10 +141,25 @@ func TestTheRunnerConfigNeedNotExist(t *testing.T) {
 	require.ErrorContains(t, err, "read runner configuration")
 }
 
-func TestTheRunnerConfigIsOfThePodThatReadsIt(t *testing.T) {
+func TestRunnerConfigExpandsVariablesOfThePod(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "runner.json")
-	require.NoError(t, os.WriteFile(file, []byte(`{"logFile":"/mnt/$(POD_NAME)-connect.log","jvmOptions":["-Xlog:gc*:file=/mnt/gc-$(TASK_ID).log","-Dother=$(OTHER)"]}`), 0o600))
-	c := parse(t, ModeTask, map[string]string{contract.EnvPod: "orders-tasks-10", contract.EnvTaskID: "10"}, "--runner-config="+file)
+	require.NoError(
+		t,
+		os.WriteFile(
+			file,
+			[]byte(
+				`{"logFile":"/mnt/$(POD_NAME)-connect.log","jvm`+
+					`Options":["-Xlog:gc*:file=/mnt/gc-$(TASK_ID).log","-Dother=$(OTHER)"]}`,
+			),
+			0o600,
+		),
+	)
+	c := parse(
+		t,
+		ModeTask,
+		map[string]string{contract.EnvPod: "orders-tasks-10", contract.EnvTaskID: "10"},
+		"--runner-config="+file,
+	)
 	got, err := c.ReadRunner()
 	require.NoError(t, err)
 	require.Equal(t, "/mnt/orders-tasks-10-connect.log", got.LogFile)

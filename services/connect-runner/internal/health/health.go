@@ -14,10 +14,10 @@ import (
 	"github.com/prometheus/common/expfmt"
 )
 
-// MetricsTimeout is how long the JVM may take to answer a request for its metrics.
+// MetricsTimeout bounds a request for the JVM's metrics.
 const MetricsTimeout = 5 * time.Second
 
-// State is what is known of the run.
+// State is the health of a run.
 type State struct {
 	mu        sync.Mutex
 	now       func() time.Time
@@ -27,34 +27,34 @@ type State struct {
 	notReady  string
 }
 
-// NewState makes the state of a run that has not started yet: it counts as alive until there is a heart to listen to.
+// NewState returns the state of a run that is starting. It is alive until timeout after the first heartbeat.
 func NewState(timeout time.Duration, now func() time.Time) *State {
 	return &State{now: now, timeout: timeout, notReady: "starting"}
 }
 
-// Beat notes a sign of life.
-func (s *State) Beat() {
+// Heartbeat records a heartbeat of the JVM.
+func (s *State) Heartbeat() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.heartbeat = s.now()
 }
 
-// Ready says that it runs.
+// Ready makes /readyz succeed.
 func (s *State) Ready() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ready = true
 }
 
-// NotReady says why it does not.
-func (s *State) NotReady(why string) {
+// NotReady makes /readyz fail with a reason.
+func (s *State) NotReady(reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ready, s.notReady = false, why
+	s.ready, s.notReady = false, reason
 }
 
-// Alive is nil while the JVM gives signs of life. The health of Kafka, or of what the connector talks to, plays no part:
-// a restart cures neither.
+// Alive returns an error when the last heartbeat is too old. It does not depend on Kafka or on the external system: a
+// restart fixes neither.
 func (s *State) Alive() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -62,12 +62,12 @@ func (s *State) Alive() error {
 		return nil
 	}
 	if silent := s.now().Sub(s.heartbeat); silent > s.timeout {
-		return fmt.Errorf("the JVM has been silent for %s", silent.Round(time.Second))
+		return fmt.Errorf("the JVM sent no heartbeat for %s", silent.Round(time.Second))
 	}
 	return nil
 }
 
-// IsReady is nil when the task runs, or the connector runs and its task configs are published.
+// IsReady returns nil when the task runs, or when the connector's task configs are published.
 func (s *State) IsReady() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -80,13 +80,13 @@ func (s *State) IsReady() error {
 // Server serves a State.
 type Server struct {
 	State *State
-	// Gatherer has the entry point's own metrics.
+	// Gatherer has the metrics of the Go process.
 	Gatherer prometheus.Gatherer
 	// JVM returns the JVM's metrics as Prometheus text.
 	JVM func(context.Context) (string, error)
 }
 
-// Handler of the three paths.
+// Handler returns the handler of the three paths.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", check(s.State.Alive))
@@ -97,7 +97,12 @@ func (s *Server) Handler() http.Handler {
 
 // Serve serves until the context ends.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	server := &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 2 * MetricsTimeout, IdleTimeout: 2 * time.Minute}
+	server := &http.Server{
+		Handler:           s.Handler(),
+		ReadHeaderTimeout: 5 * time.Second,
+		WriteTimeout:      2 * MetricsTimeout,
+		IdleTimeout:       2 * time.Minute,
+	}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
 	if err := server.Serve(l); err != nil && ctx.Err() == nil {
@@ -121,7 +126,7 @@ func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), MetricsTimeout)
 	defer cancel()
-	// Without an answer of the JVM the entry point's own metrics are still worth having.
+	// The metrics of the Go process are useful without those of the JVM.
 	if text, err := s.JVM(ctx); err == nil {
 		out.WriteString(text)
 	}

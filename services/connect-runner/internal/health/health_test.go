@@ -22,24 +22,24 @@ func get(t *testing.T, h http.Handler, path string) (int, string) {
 	return w.Code, string(body)
 }
 
-func TestAliveMeansThatTheJVMIsNotSilent(t *testing.T) {
+func TestHealthzFailsWithoutHeartbeats(t *testing.T) {
 	now := time.Unix(0, 0)
 	state := NewState(time.Minute, func() time.Time { return now })
 	h := (&Server{State: state}).Handler()
 	now = now.Add(time.Hour)
 	code, _ := get(t, h, "/healthz")
-	require.Equal(t, http.StatusOK, code, "fetching plugins may take its time")
-	state.Beat()
+	require.Equal(t, http.StatusOK, code, "the download of plugins is not limited")
+	state.Heartbeat()
 	now = now.Add(time.Minute)
 	code, _ = get(t, h, "/healthz")
 	require.Equal(t, http.StatusOK, code)
 	now = now.Add(time.Second)
 	code, body := get(t, h, "/healthz")
 	require.Equal(t, http.StatusServiceUnavailable, code)
-	require.Contains(t, body, "the JVM has been silent for 1m1s")
+	require.Contains(t, body, "the JVM sent no heartbeat for 1m1s")
 }
 
-func TestReadySaysWhatItWaitsFor(t *testing.T) {
+func TestReadyzReturnsTheReason(t *testing.T) {
 	state := NewState(time.Minute, time.Now)
 	h := (&Server{State: state}).Handler()
 	_, body := get(t, h, "/readyz")
@@ -53,11 +53,15 @@ func TestReadySaysWhatItWaitsFor(t *testing.T) {
 	require.Contains(t, body, "stopping")
 }
 
-func TestMetricsOfBothSidesAreServedTogether(t *testing.T) {
+func TestMetricsOfTheGoProcessAndTheJVMAreServedTogether(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	gauge := prometheus.NewGauge(prometheus.GaugeOpts{Name: "ours", Help: "x"})
 	registry.MustRegister(gauge)
-	s := &Server{State: NewState(time.Minute, time.Now), Gatherer: registry, JVM: func(context.Context) (string, error) { return "theirs 1\n", nil }}
+	s := &Server{
+		State:    NewState(time.Minute, time.Now),
+		Gatherer: registry,
+		JVM:      func(context.Context) (string, error) { return "theirs 1\n", nil },
+	}
 	_, body := get(t, s.Handler(), "/metrics")
 	require.Contains(t, body, "ours 0\n")
 	require.Contains(t, body, "theirs 1\n")

@@ -9,40 +9,40 @@ import (
 	"github.com/weir-dev/weir/apis/contract"
 )
 
-// Event is one line that the JVM writes to the entry point.
+// Event is one line from the JVM.
 type Event struct {
 	// Event is heartbeat, running, taskConfigs, failed, stopped, result or metrics.
 	Event string `json:"event"`
 
-	// Reason and Message tell why it failed; Message is also that of a result.
+	// Reason and Message describe a failure. Message is also part of a result.
 	Reason  string `json:"reason,omitempty"`
 	Message string `json:"message,omitempty"`
 
-	// Configs are what the connector wants its tasks to do.
+	// Configs are the connector's task configs.
 	Configs []contract.TaskConfig `json:"configs,omitempty"`
-	// RequestedAt is when the connector asked for them, in milliseconds since 1970.
+	// RequestedAt is the time of the connector's request, in milliseconds since 1970.
 	RequestedAt int64 `json:"requestedAt,omitempty"`
-	// ExactlyOnce is whether their tasks are those of an exactly-once source.
+	// ExactlyOnce is true for an exactly-once source.
 	ExactlyOnce bool `json:"exactlyOnce,omitempty"`
 
-	// Clean is whether everything was closed.
+	// Clean is true if the connector or task was closed without error.
 	Clean bool `json:"clean,omitempty"`
 
-	// ID and Text answer a request for metrics.
+	// ID and Text are the response to a metrics request.
 	ID   int64  `json:"id,omitempty"`
 	Text string `json:"text,omitempty"`
 
-	// Errors is the result of validate, Offsets that of listing offsets.
+	// Errors is the result of validate, Offsets the result of `offsets list`.
 	Errors  map[string][]string        `json:"errors,omitempty"`
 	Offsets []contract.ConnectorOffset `json:"offsets,omitempty"`
 }
 
-// maxLine is how long a line may be: task configs of many times the size that can be published are still read, to be
-// refused with a reason.
+// maxLine is the maximum length of a line. It is far above the size that can be published, so that larger task configs
+// are refused with a reason.
 const maxLine = 64 << 20
 
-// ReadEvents hands over each event until the JVM closes its end. A line that is no event is an error: the pipe is the
-// JVM part's alone.
+// ReadEvents calls handle for each event until the JVM closes the pipe. A line that is not an event is an error: only
+// connect-runner's own Java code writes to the pipe.
 func ReadEvents(in io.Reader, handle func(Event)) error {
 	lines := bufio.NewScanner(in)
 	lines.Buffer(make([]byte, 64<<10), maxLine)
@@ -59,15 +59,15 @@ func ReadEvents(in io.Reader, handle func(Event)) error {
 	return nil
 }
 
-// ParseEvent reads one line.
+// ParseEvent parses one line.
 func ParseEvent(line []byte) (Event, error) {
 	var e Event
 	if err := json.Unmarshal(line, &e); err != nil {
-		// The line may hold secrets, and so may the decoder's text.
-		return e, fmt.Errorf("read events of the JVM: a line of %d bytes is no event", len(line))
+		// The line and the decoder's message may contain secrets.
+		return e, fmt.Errorf("read events of the JVM: a line of %d bytes is not an event", len(line))
 	}
 	if e.Event == "" {
-		return e, fmt.Errorf("read events of the JVM: a line of %d bytes names no event", len(line))
+		return e, fmt.Errorf("read events of the JVM: a line of %d bytes has no field event", len(line))
 	}
 	return e, nil
 }

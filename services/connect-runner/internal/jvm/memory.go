@@ -8,19 +8,19 @@ import (
 	"strings"
 )
 
-// What a JVM with Connect needs beside its heap: classes, compiled code, stacks, direct buffers of the Kafka clients, and
-// the Go entry point. A quarter of the limit, but never less than the least that works and never more than is ever used.
+// Memory outside the heap: classes, compiled code, stacks, direct buffers of the Kafka clients and the Go process. It
+// is a quarter of the limit, within minReserved and maxReserved.
 const (
 	mib         = 1 << 20
 	minReserved = 192 * mib
 	maxReserved = 1024 * mib
 	minHeap     = 64 * mib
-	// noLimit is above every machine's memory: cgroup v1 says "no limit" by such a number.
+	// noLimit is above every machine's memory. cgroup v1 writes a larger number for "no limit".
 	noLimit = 1 << 50
 )
 
-// HeapArgs are the JVM's options for its heap in a container that may use limit bytes. Without a limit the JVM chooses
-// (a quarter of the machine). A limit too small for any heap gets the least heap: the JVM's end then says what is wrong.
+// HeapArgs returns the JVM options for the heap in a container with a memory limit in bytes. Without a limit (0) the
+// JVM uses a quarter of the machine's memory. The heap is never smaller than minHeap.
 func HeapArgs(limit int64) []string {
 	if limit <= 0 {
 		return nil
@@ -30,8 +30,8 @@ func HeapArgs(limit int64) []string {
 	return []string{"-Xmx" + strconv.FormatInt(heap/mib, 10) + "m"}
 }
 
-// MemoryLimit is the memory limit in bytes of the cgroup that this process is in, and of those above it; 0 for none.
-// root is where the cgroup file system is mounted, self is /proc/self/cgroup.
+// MemoryLimit returns the smallest memory limit in bytes of this process's cgroup and its parents; 0 for no limit. root
+// is the mount point of the cgroup file system, self is /proc/self/cgroup.
 func MemoryLimit(root, self string) int64 {
 	limit := int64(math.MaxInt64)
 	for _, dir := range groups(root, self) {
@@ -52,7 +52,7 @@ func MemoryLimit(root, self string) int64 {
 	return limit
 }
 
-// OOMKills is how often the kernel has killed a process of this cgroup for memory; 0 where it does not say.
+// OOMKills returns the number of processes of this cgroup that the kernel's OOM killer has killed; 0 if unknown.
 func OOMKills(root, self string) int64 {
 	var kills int64
 	for _, dir := range groups(root, self) {
@@ -72,8 +72,8 @@ func OOMKills(root, self string) int64 {
 	return kills
 }
 
-// groups are the directories of this process's cgroup and of those above it, in version 2 and in version 1's hierarchy
-// for memory. In a container the process's own group is most often mounted as the root.
+// groups returns the directories of this process's cgroup and its parents, in version 2 and in version 1's memory
+// hierarchy. In a container the process's own cgroup is usually mounted as the root.
 func groups(root, self string) []string {
 	dirs := []string{root, filepath.Join(root, "memory")}
 	text, err := os.ReadFile(self)

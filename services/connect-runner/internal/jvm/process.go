@@ -1,4 +1,4 @@
-// Package jvm runs the JVM part of connect-runner as a child process and talks to it.
+// Package jvm runs the Java part of connect-runner as a child process and exchanges events and commands with it.
 package jvm
 
 import (
@@ -14,7 +14,7 @@ import (
 	"syscall"
 )
 
-// Settings is what the JVM is told, in the terms of its class Settings.
+// Settings is the first line on the JVM's standard input. The Java class Settings documents the fields.
 type Settings struct {
 	Mode                string   `json:"mode"`
 	Name                string   `json:"name"`
@@ -34,7 +34,7 @@ type Settings struct {
 	Logging             Logging  `json:"logging"`
 }
 
-// Logging of the JVM.
+// Logging configures the JVM's log.
 type Logging struct {
 	Level  string            `json:"level"`
 	Levels map[string]string `json:"levels"`
@@ -42,13 +42,13 @@ type Logging struct {
 	JSON   bool              `json:"json"`
 }
 
-// Command is how the JVM is started.
+// Command is the command line of the JVM.
 type Command struct {
-	// Java is its launcher, Lib the directory with the runner's jars.
+	// Java is the launcher, Lib the directory with connect-runner's jars.
 	Java, Lib string
-	// Args come before the main class: heap and the user's options.
+	// Args are JVM options: heap size and the user's options.
 	Args []string
-	// Stdout and Stderr get what it prints.
+	// Stdout and Stderr receive the JVM's output.
 	Stdout, Stderr io.Writer
 }
 
@@ -60,13 +60,12 @@ type Process struct {
 	write  sync.Mutex
 }
 
-// ExitOnOutOfMemory is the exit code of a JVM with -XX:+ExitOnOutOfMemoryError.
+// ExitOnOutOfMemory is the exit code of -XX:+ExitOnOutOfMemoryError.
 const ExitOnOutOfMemory = 3
 
-// Start starts the JVM. Its configuration goes through standard input, never through its command line, where every
-// process of the machine could read it.
+// Start starts the JVM. It writes the configuration to standard input: every process can read a command line.
 func Start(c Command, settings Settings) (*Process, error) {
-	// The class data archive is used only where the class path is, as a text, the one that it was made for.
+	// The JVM uses the class data archive only if the class path is the same text as when the archive was created.
 	lib, err := filepath.Abs(c.Lib)
 	if err != nil {
 		return nil, fmt.Errorf("start the JVM: %w", err)
@@ -91,13 +90,13 @@ func Start(c Command, settings Settings) (*Process, error) {
 	jars, err := filepath.Glob(filepath.Join(lib, "*.jar"))
 	if err != nil || len(jars) == 0 {
 		read.Close()
-		return nil, fmt.Errorf("start the JVM: there are no jars in %s", lib)
+		return nil, fmt.Errorf("start the JVM: no jars in %s", lib)
 	}
 	args = append(args, "-cp", strings.Join(jars, ":"), "dev.weir.connect.Main")
 	cmd := exec.Command(c.Java, args...)
 	cmd.Stdout, cmd.Stderr = c.Stdout, c.Stderr
 	cmd.ExtraFiles = []*os.File{write}
-	// A group of its own: the terminal's Ctrl-C is for the entry point, which then stops the JVM in good order.
+	// A separate process group: a terminal's Ctrl-C goes to this process, which stops the JVM gracefully.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -111,32 +110,32 @@ func Start(c Command, settings Settings) (*Process, error) {
 	p := &Process{cmd: cmd, stdin: stdin, events: read}
 	if err := p.send(settings); err != nil {
 		p.Kill()
-		return p, nil // Its end tells more than the broken pipe.
+		return p, nil // The JVM's exit code says more than the broken pipe.
 	}
 	return p, nil
 }
 
-// Events reads until the JVM is gone.
+// Events calls handle for each event until the JVM exits.
 func (p *Process) Events(handle func(Event)) error {
 	defer p.events.Close()
 	return ReadEvents(p.events, handle)
 }
 
-// Stop asks the JVM to stop in good order.
+// Stop asks the JVM to stop gracefully.
 func (p *Process) Stop() error { return p.send(map[string]any{"command": "stop"}) }
 
-// AskMetrics asks for its metrics; the answer is an event with the same id.
-func (p *Process) AskMetrics(id int64) error {
+// RequestMetrics requests the JVM's metrics. The response is an event with the same id.
+func (p *Process) RequestMetrics(id int64) error {
 	return p.send(map[string]any{"command": "metrics", "id": id})
 }
 
-// Kill ends it at once.
+// Kill sends SIGKILL.
 func (p *Process) Kill() { _ = p.cmd.Process.Kill() }
 
-// Pid is its process id.
+// Pid returns the process id.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }
 
-// Wait returns how it ended. It must not be called before Events has returned.
+// Wait waits for the JVM to exit. Call it after Events has returned.
 func (p *Process) Wait() (End, error) {
 	err := p.cmd.Wait()
 	var exit *exec.ExitError
@@ -150,7 +149,7 @@ func (p *Process) Wait() (End, error) {
 	return end, nil
 }
 
-// End is how the JVM ended: with a code, or by a signal.
+// End is the exit code or the signal that ended the JVM.
 type End struct {
 	Code   int
 	Signal syscall.Signal

@@ -1,4 +1,4 @@
-// Package outcome turns the end of a run into an exit code and a termination message.
+// Package outcome maps the result of a run to an exit code and a termination message.
 package outcome
 
 import (
@@ -12,30 +12,30 @@ import (
 	"github.com/weir-dev/weir/apis/contract"
 )
 
-// MaxMessage is how many bytes of a message are kept: Kubernetes keeps 4096 of the whole termination message, and
-// escaping may double the length of a text.
+// MaxMessage is the maximum length of a message in bytes. Kubernetes keeps 4096 bytes of the whole termination message,
+// and JSON escapes may double the length of a text.
 const MaxMessage = 1536
 
-// MaxTermination is how long a termination message may be in all.
+// MaxTermination is the maximum length of a termination message in bytes.
 const MaxTermination = 4096
 
-// Error is a failure whose reason is known.
+// Error is an error with a termination reason.
 type Error struct {
-	// Reason is one of contract's reasons of a Termination.
+	// Reason is one of the contract's termination reasons.
 	Reason string
-	// Err is what happened; its text holds no secret.
+	// Err has no secrets in its text.
 	Err error
 }
 
 func (e *Error) Error() string { return e.Err.Error() }
 func (e *Error) Unwrap() error { return e.Err }
 
-// Errorf makes an Error.
+// Errorf returns an Error with a formatted message.
 func Errorf(reason, format string, args ...any) error {
 	return &Error{Reason: reason, Err: fmt.Errorf(format, args...)}
 }
 
-// codes are the exit codes of the reasons; a failure without a reason of its own exits with 1.
+// codes maps a reason to its exit code. All other errors exit with 1.
 var codes = map[string]int{
 	contract.ReasonTaskFailed:          1,
 	contract.ReasonConnectorFailed:     1,
@@ -49,7 +49,7 @@ var codes = map[string]int{
 	contract.ReasonOutOfMemory:         16,
 }
 
-// Code is the exit code for the end of a run; 0 for nil.
+// Code returns the exit code for an error; 0 for nil.
 func Code(err error) int {
 	if err == nil {
 		return 0
@@ -63,9 +63,9 @@ func Code(err error) int {
 	return 1
 }
 
-// Termination is what the container says of a failure. Reasons that are missing become otherwise.
-func Termination(err error, otherwise string) contract.Termination {
-	t := contract.Termination{Reason: otherwise, Message: Line(err.Error())}
+// Termination returns the termination message for an error. Errors without a reason get defaultReason.
+func Termination(err error, defaultReason string) contract.Termination {
+	t := contract.Termination{Reason: defaultReason, Message: Line(err.Error())}
 	var e *Error
 	if errors.As(err, &e) {
 		t.Reason = e.Reason
@@ -73,7 +73,7 @@ func Termination(err error, otherwise string) contract.Termination {
 	return t
 }
 
-// Line makes one line of a text and shortens it to MaxMessage bytes.
+// Line returns a text as one line of at most MaxMessage bytes.
 func Line(text string) string {
 	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "\uFFFD")), " ")
 	if len(text) <= MaxMessage {
@@ -86,7 +86,7 @@ func Line(text string) string {
 	return text[:cut] + "…"
 }
 
-// Write puts the termination message into a file, as one line of JSON.
+// Write writes the termination message to a file, as one line of JSON.
 func Write(path string, t contract.Termination) error {
 	line, err := json.Marshal(t)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/weir-dev/weir/apis/contract"
 )
 
-func TestEachReasonHasItsExitCode(t *testing.T) {
+func TestReasonsMapToExitCodes(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		err  error
@@ -23,16 +23,16 @@ func TestEachReasonHasItsExitCode(t *testing.T) {
 	}{
 		{"a run without an error", nil, 0},
 		{"an error without a reason", errors.New("x"), 1},
-		{"a reason that is not known", Errorf("Surprise", "x"), 1},
+		{"an unknown reason", Errorf("Surprise", "x"), 1},
 		{"a failed task", Errorf(contract.ReasonTaskFailed, "x"), 1},
-		{"a stale task config inside of another error", fmt.Errorf("start: %w", Errorf(contract.ReasonTaskConfigStale, "x")), 14},
+		{"a wrapped error", fmt.Errorf("start: %w", Errorf(contract.ReasonTaskConfigStale, "x")), 14},
 		{"memory", Errorf(contract.ReasonOutOfMemory, "x"), 16},
 	} {
 		t.Run(test.name, func(t *testing.T) { require.Equal(t, test.code, Code(test.err)) })
 	}
 }
 
-func TestATerminationMessageIsOneLineThatCanBeReadBack(t *testing.T) {
+func TestTerminationMessageIsOneParseableLine(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "termination-log")
 	err := Errorf(contract.ReasonTaskFailed, "first line\n\tsecond \"line\" %s", strings.Repeat("ä", 2*MaxMessage))
 	require.NoError(t, Write(path, Termination(err, "Other")))

@@ -1,7 +1,7 @@
 package plugins
 
 import (
-	"crypto/md5"  //nolint:gosec // Confluent Hub publishes nothing better than MD5 and SHA-1; both are checked.
+	"crypto/md5"  //nolint:gosec // Confluent Hub publishes only MD5 and SHA-1; both are checked.
 	"crypto/sha1" //nolint:gosec // As above.
 	"crypto/sha512"
 	"encoding/hex"
@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// checksum is what an archive has to add up to.
+// checksum is the expected digest of an archive.
 type checksum struct {
 	name string
 	want string
@@ -27,7 +27,7 @@ func newChecksum(name, want string) (checksum, error) {
 	case "md5":
 		c.make = md5.New
 	default:
-		return c, fmt.Errorf("checksum %s is not known", name)
+		return c, fmt.Errorf("checksum %s is not supported; use sha512, sha1 or md5", name)
 	}
 	if raw, err := hex.DecodeString(c.want); err != nil || len(raw) != c.make().Size() {
 		return c, fmt.Errorf("the %s checksum is not %d hexadecimal digits", name, 2*c.make().Size())
@@ -37,7 +37,8 @@ func newChecksum(name, want string) (checksum, error) {
 
 func (c checksum) check(sum hash.Hash) error {
 	if got := hex.EncodeToString(sum.Sum(nil)); got != c.want {
-		return fmt.Errorf("the archive's %s is %s, %s is wanted: it was changed, or the checksum is another archive's", c.name, got, c.want)
+		return fmt.Errorf("the archive's %s is %s, expected %s; the archive was changed or the checksum is wrong",
+			c.name, got, c.want)
 	}
 	return nil
 }

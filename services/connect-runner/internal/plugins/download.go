@@ -13,12 +13,12 @@ import (
 	"time"
 )
 
-// final is a failure that another attempt cannot cure.
-type final struct{ error }
+// permanent is an error that a retry does not fix.
+type permanent struct{ error }
 
-func (f final) Unwrap() error { return f.error }
+func (p permanent) Unwrap() error { return p.error }
 
-// hubManifest is what a hub says of one version of a plugin.
+// hubManifest is the hub's description of one version of a plugin.
 type hubManifest struct {
 	Archive struct {
 		URL  string `json:"url"`
@@ -30,38 +30,42 @@ type hubManifest struct {
 func (f *Fetcher) hubPlugin(coordinate string) (plugin, error) {
 	m := coordinates.FindStringSubmatch(coordinate)
 	if m == nil {
-		return plugin{}, fmt.Errorf("install plugin %q: owner/plugin:version is wanted", coordinate)
+		return plugin{}, fmt.Errorf("install plugin %q: must be owner/plugin:version", coordinate)
 	}
 	owner, name, version := m[1], m[2], m[3]
 	if version == "latest" {
-		return plugin{}, fmt.Errorf("install plugin %q: a version is wanted; the latest one of today is not that of a restart", coordinate)
+		return plugin{}, fmt.Errorf(
+			"install plugin %q: must name a version; latest may change between restarts",
+			coordinate,
+		)
 	}
 	return plugin{
 		name: owner + "-" + name + "-" + version,
-		// A version that is published stays as it is, so it alone says whether the cache will do: no request to the hub then.
+		// A published version does not change, so a cached one is used without a request to the hub.
 		identity: "hub:" + coordinate,
 		locate: func(ctx context.Context) (archive, error) {
-			return f.askHub(ctx, owner, name, version)
+			return f.locateInHub(ctx, owner, name, version)
 		},
 	}, nil
 }
 
-func (f *Fetcher) askHub(ctx context.Context, owner, name, version string) (archive, error) {
+// locateInHub returns the URL and the checksums of a plugin's archive.
+func (f *Fetcher) locateInHub(ctx context.Context, owner, name, version string) (archive, error) {
 	address, err := url.JoinPath(f.HubURL, "api", "plugins", owner, name, "versions", version)
 	if err != nil {
-		return archive{}, fmt.Errorf("ask the hub: %w", err)
+		return archive{}, fmt.Errorf("query the hub: %w", err)
 	}
 	var manifest hubManifest
 	err = f.get(ctx, address, func(body io.Reader) error {
 		return json.NewDecoder(io.LimitReader(body, 1<<20)).Decode(&manifest)
 	})
 	if err != nil {
-		return archive{}, fmt.Errorf("ask the hub at %s: %w", printable(address), err)
+		return archive{}, fmt.Errorf("query the hub at %s: %w", printable(address), err)
 	}
 	base, _ := url.Parse(address)
 	ref, err := base.Parse(manifest.Archive.URL)
 	if err != nil || manifest.Archive.URL == "" {
-		return archive{}, fmt.Errorf("ask the hub at %s: its answer has no archive.url", printable(address))
+		return archive{}, fmt.Errorf("query the hub at %s: the response has no archive.url", printable(address))
 	}
 	found := archive{url: ref.String()}
 	for _, c := range []struct{ name, value string }{{"sha1", manifest.Archive.SHA1}, {"md5", manifest.Archive.MD5}} {
@@ -70,22 +74,25 @@ func (f *Fetcher) askHub(ctx context.Context, owner, name, version string) (arch
 		}
 		sum, err := newChecksum(c.name, c.value)
 		if err != nil {
-			return archive{}, fmt.Errorf("ask the hub at %s: %w", printable(address), err)
+			return archive{}, fmt.Errorf("query the hub at %s: %w", printable(address), err)
 		}
 		found.sums = append(found.sums, sum)
 	}
 	if len(found.sums) == 0 {
-		return archive{}, fmt.Errorf("ask the hub at %s: its answer has neither archive.sha1 nor archive.md5", printable(address))
+		return archive{}, fmt.Errorf(
+			"query the hub at %s: the response has neither archive.sha1 nor archive.md5",
+			printable(address),
+		)
 	}
 	return found, nil
 }
 
-// download puts an archive into a file, and checks it.
+// download writes an archive to a file and verifies its checksums.
 func (f *Fetcher) download(ctx context.Context, a archive, file string) error {
 	err := f.get(ctx, a.url, func(body io.Reader) error {
 		out, err := os.OpenFile(file, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)
 		if err != nil {
-			return final{err}
+			return permanent{err}
 		}
 		defer out.Close()
 		writers := []io.Writer{out}
@@ -99,11 +106,11 @@ func (f *Fetcher) download(ctx context.Context, a archive, file string) error {
 		case err != nil:
 			return err
 		case n > f.MaxBytes:
-			return final{fmt.Errorf("it is larger than %d bytes", f.MaxBytes)}
+			return permanent{fmt.Errorf("the archive is larger than %d bytes; raise --plugin-max-bytes", f.MaxBytes)}
 		}
 		for i, want := range a.sums {
 			if err := want.check(sums[i]); err != nil {
-				return final{err}
+				return permanent{err}
 			}
 		}
 		return out.Close()
@@ -114,7 +121,7 @@ func (f *Fetcher) download(ctx context.Context, a archive, file string) error {
 	return nil
 }
 
-// get makes a request until one attempt is read to its end.
+// get retries a request until a response has been read completely.
 func (f *Fetcher) get(ctx context.Context, address string, read func(io.Reader) error) error {
 	retry := f.Retry
 	if retry == nil {
@@ -130,7 +137,7 @@ func (f *Fetcher) get(ctx context.Context, address string, read func(io.Reader) 
 			}
 		}
 		err = f.getOnce(ctx, address, read)
-		if err == nil || errors.As(err, new(final)) || ctx.Err() != nil {
+		if err == nil || errors.As(err, new(permanent)) || ctx.Err() != nil {
 			return err
 		}
 	}
@@ -140,7 +147,7 @@ func (f *Fetcher) get(ctx context.Context, address string, read func(io.Reader) 
 func (f *Fetcher) getOnce(ctx context.Context, address string, read func(io.Reader) error) error {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" {
-		return final{errors.New("an http or https address is wanted")}
+		return permanent{errors.New("the URL must start with http or https")}
 	}
 	stall := f.Stall
 	if stall == 0 {
@@ -148,11 +155,11 @@ func (f *Fetcher) getOnce(ctx context.Context, address string, read func(io.Read
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	watch := time.AfterFunc(stall, func() { cancel(fmt.Errorf("nothing came for %s", stall)) })
-	defer watch.Stop()
+	timer := time.AfterFunc(stall, func() { cancel(fmt.Errorf("the server sent nothing for %s", stall)) })
+	defer timer.Stop()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return final{errors.New("the address cannot be used")}
+		return permanent{errors.New("the URL is invalid")}
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -161,7 +168,7 @@ func (f *Fetcher) getOnce(ctx context.Context, address string, read func(io.Read
 			return cause
 		}
 		if errors.As(err, &urlErr) {
-			// Its text has the whole address in it, and so what may be secret there.
+			// The text of url.Error contains the whole URL, which may contain secrets.
 			err = urlErr.Err
 		}
 		return err
@@ -169,34 +176,34 @@ func (f *Fetcher) getOnce(ctx context.Context, address string, read func(io.Read
 	defer res.Body.Close()
 	switch {
 	case res.StatusCode == http.StatusOK:
-		err := read(progress{res.Body, func() { watch.Reset(stall) }})
+		err := read(progressReader{res.Body, func() { timer.Reset(stall) }})
 		if cause := context.Cause(ctx); err != nil && cause != nil {
 			return cause
 		}
 		return err
 	case res.StatusCode >= 500 || res.StatusCode == http.StatusTooManyRequests:
-		return fmt.Errorf("the server answered %s", res.Status)
+		return fmt.Errorf("the server responded %s", res.Status)
 	}
-	return final{fmt.Errorf("the server answered %s", res.Status)}
+	return permanent{fmt.Errorf("the server responded %s", res.Status)}
 }
 
-// progress tells of everything that is read.
-type progress struct {
+// progressReader calls onRead after every read.
+type progressReader struct {
 	io.Reader
-	tell func()
+	onRead func()
 }
 
-func (p progress) Read(b []byte) (int, error) {
+func (p progressReader) Read(b []byte) (int, error) {
 	n, err := p.Reader.Read(b)
-	p.tell()
+	p.onRead()
 	return n, err
 }
 
-// printable is an address without what may be secret in it: user, password and query.
+// printable returns a URL without user, password and query, which may be secret.
 func printable(address string) string {
 	u, err := url.Parse(address)
 	if err != nil {
-		return "an address that cannot be parsed"
+		return "an invalid URL"
 	}
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }

@@ -1,4 +1,4 @@
-// Package plugins fetches Connect plugins, verifies them, unpacks them and keeps them on disk.
+// Package plugins downloads, verifies, unpacks and caches Connect plugins.
 package plugins
 
 import (
@@ -15,25 +15,25 @@ import (
 	"github.com/weir-dev/weir/apis/contract"
 )
 
-// Fetcher fetches plugins into a directory of its own.
+// Fetcher installs plugins in a directory.
 type Fetcher struct {
-	// Dir is the fetcher's own directory; it is made where it is missing.
+	// Dir is used by the fetcher alone. It is created if it does not exist.
 	Dir string
-	// HubURL is the address of a Confluent Hub's API.
+	// HubURL is the base URL of a Confluent Hub API.
 	HubURL string
-	// MaxBytes is how large an archive may be; it may unpack to UnpackFactor times that.
+	// MaxBytes is the maximum size of an archive. Its content may be UnpackFactor times as large.
 	MaxBytes int64
-	// Retry is how long to wait after a failed attempt; nil means that of Backoff.
+	// Retry returns the delay after a failed attempt. The default is Backoff.
 	Retry func(attempt int) time.Duration
-	// Stall is how long a server may send nothing before the attempt has failed; 0 means StallTimeout.
+	// Stall is the time without data after which an attempt fails. The default is StallTimeout.
 	Stall time.Duration
 	Log   *slog.Logger
 }
 
-// Attempts is how often a request is made before its failure counts.
+// Attempts is the number of attempts of a request.
 const Attempts = 4
 
-// StallTimeout is far above the pauses of a server that is alive. A download as a whole has no limit: networks differ.
+// StallTimeout is the default of Fetcher.Stall. The duration of a whole download is not limited: networks differ.
 const StallTimeout = 30 * time.Second
 
 // Backoff doubles from half a second.
@@ -41,30 +41,32 @@ func Backoff(attempt int) time.Duration { return 500 * time.Millisecond << attem
 
 // plugin is one plugin to install.
 type plugin struct {
-	// name is its directory below the installed ones.
+	// name of its directory below Installed.
 	name string
-	// identity changes with whatever should be there: it is compared with what is.
+	// identity is stored with the installed files; a different one causes a new download.
 	identity string
-	// locate finds out where the archive is and what its checksum has to be.
+	// locate returns the archive's URL and checksums.
 	locate func(context.Context) (archive, error)
 }
 
-// archive is where the bytes are and what they have to add up to.
+// archive is a download and its expected checksums.
 type archive struct {
 	url  string
 	sums []checksum
 }
 
 var (
-	// Each part can be a part of a directory's name.
-	coordinates = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9_.-]*)/([A-Za-z0-9][A-Za-z0-9_.-]*):([A-Za-z0-9][A-Za-z0-9_.+-]*)$`)
-	safeName    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.+-]*$`)
+	// Each part is valid in the name of a directory.
+	coordinates = regexp.MustCompile(
+		`^([A-Za-z0-9][A-Za-z0-9_.-]*)/([A-Za-z0-9][A-Za-z0-9_.-]*):([A-Za-z0-9][A-Za-z0-9_.+-]*)$`,
+	)
+	safeName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.+-]*$`)
 )
 
-// Installed is the directory that holds the plugins, for plugin.path.
+// Installed returns the directory with the installed plugins, for plugin.path.
 func (f *Fetcher) Installed() string { return filepath.Join(f.Dir, "installed") }
 
-// Install makes sure that exactly the plugins asked for are in Installed. What is there already and verifies is kept.
+// Install installs the given plugins and removes all others. Installed plugins that pass verification are kept.
 func (f *Fetcher) Install(ctx context.Context, hub []string, archives []contract.PluginArchive) error {
 	var wanted []plugin
 	for _, c := range hub {
@@ -84,7 +86,7 @@ func (f *Fetcher) Install(ctx context.Context, hub []string, archives []contract
 	names := map[string]bool{}
 	for _, p := range wanted {
 		if names[p.name] {
-			return fmt.Errorf("install plugin %s: it is asked for twice", p.name)
+			return fmt.Errorf("install plugin %s: it is listed twice", p.name)
 		}
 		names[p.name] = true
 	}
@@ -104,7 +106,7 @@ func (f *Fetcher) Install(ctx context.Context, hub []string, archives []contract
 	return nil
 }
 
-// prepare makes the directories, and removes what an interrupted start and earlier wishes have left.
+// prepare creates the directories and removes partial downloads and plugins that are no longer listed.
 func (f *Fetcher) prepare(names map[string]bool) error {
 	if err := os.RemoveAll(f.temp()); err != nil {
 		return err
@@ -140,7 +142,7 @@ func (f *Fetcher) install(ctx context.Context, p plugin) error {
 		f.Log.Info("plugin is in the cache", "plugin", p.name)
 		return nil
 	} else if !errors.Is(err, os.ErrNotExist) {
-		f.Log.Warn("plugin in the cache is fetched again", "plugin", p.name, "reason", err)
+		f.Log.Warn("downloading the cached plugin again", "plugin", p.name, "reason", err)
 	}
 	a, err := p.locate(ctx)
 	if err != nil {
@@ -157,14 +159,14 @@ func (f *Fetcher) install(ctx context.Context, p plugin) error {
 	if err := os.Remove(file); err != nil {
 		return err
 	}
-	found, err := take(unpacked, p.identity)
+	found, err := scan(unpacked, p.identity)
 	if err != nil {
 		return err
 	}
 	if !found.hasCode() {
-		return errors.New("there is no plugin in the archive: it holds neither a jar nor a class")
+		return errors.New("the archive contains no plugin: it has no .jar and no .class file")
 	}
-	// The record goes first and the directory moves in one step, so that a directory with a record is a whole one.
+	// The record is written first and the directory is renamed last, so that a directory with a record is complete.
 	if err := os.RemoveAll(target); err != nil {
 		return err
 	}
@@ -183,7 +185,7 @@ func (f *Fetcher) records() string { return filepath.Join(f.Dir, "records") }
 
 func urlPlugin(a contract.PluginArchive) (plugin, error) {
 	if !safeName.MatchString(a.Name) {
-		return plugin{}, fmt.Errorf("install plugin %q: the name cannot be that of a directory", a.Name)
+		return plugin{}, fmt.Errorf("install plugin %q: the name must match ^[A-Za-z0-9][A-Za-z0-9_.+-]*$", a.Name)
 	}
 	sum, err := newChecksum("sha512", a.SHA512)
 	if err != nil {

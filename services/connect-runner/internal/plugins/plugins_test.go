@@ -101,7 +101,7 @@ func fetcher(dir, hub string) *Fetcher {
 		Retry: func(int) time.Duration { return 0 }}
 }
 
-func TestArchivesAreUnpackedWhereConnectFindsThem(t *testing.T) {
+func TestArchivesAreUnpackedBelowThePluginPath(t *testing.T) {
 	for _, test := range []struct {
 		name, path string
 		archive    func(testing.TB, ...entry) []byte
@@ -112,7 +112,11 @@ func TestArchivesAreUnpackedWhereConnectFindsThem(t *testing.T) {
 		{"a jar stays a jar", "/dir/p-1.0.jar", zipped, "p/p-1.0.jar"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			body := test.archive(t, entry{name: "p/lib/a.jar", content: "jar"}, entry{name: "p/doc/readme", content: "x"})
+			body := test.archive(
+				t,
+				entry{name: "p/lib/a.jar", content: "jar"},
+				entry{name: "p/doc/readme", content: "x"},
+			)
 			server := serve(t, map[string][]byte{test.path: body})
 			f := fetcher(t.TempDir(), "")
 			archives := []contract.PluginArchive{{Name: "p", URL: server.URL + test.path, SHA512: sha512Of(body)}}
@@ -138,7 +142,7 @@ func TestArchivesAreUnpackedWhereConnectFindsThem(t *testing.T) {
 	}
 }
 
-func TestArchivesThatCannotBeTrustedAreRefused(t *testing.T) {
+func TestUntrustedArchivesAreRefused(t *testing.T) {
 	good := zipped(t, entry{name: "a.jar", content: "jar"})
 	big := bytes.Repeat([]byte("x"), 2<<20)
 	for _, test := range []struct {
@@ -147,22 +151,57 @@ func TestArchivesThatCannotBeTrustedAreRefused(t *testing.T) {
 		sum           string
 	}{
 		{"a checksum of another archive", "the archive's sha512 is ", good, sha512Of([]byte("other"))},
-		{"a checksum that is none", "is not 128 hexadecimal digits", good, "abc"},
-		{"a path that escapes from a zip", "it lies outside of the plugin's directory", zipped(t, entry{name: "../../evil.jar", content: "x"}), ""},
-		{"a path that escapes from a tar", "it lies outside of the plugin's directory", tarred(t, entry{name: "a/../../evil.jar", content: "x"}), ""},
-		{"an absolute path", "it lies outside of the plugin's directory", tarred(t, entry{name: "/etc/evil.jar", content: "x"}), ""},
-		{"a path with backslashes", "its name is not a path of this system", zipped(t, entry{name: `..\evil.jar`, content: "x"}), ""},
-		{"a link to outside of a zip", "it is a link to outside", zipped(t, entry{name: "lib", content: "../..", link: true}), ""},
-		{"a link to outside of a tar", "it is a link to outside", tarred(t, entry{name: "lib", content: "/etc", link: true}), ""},
-		{"a file through a link that another entry replaced", "", tarred(t, entry{name: "d", content: ".", link: true}, entry{name: "d", content: "x"}), ""},
+		{"an invalid checksum", "is not 128 hexadecimal digits", good, "abc"},
+		{
+			"a path that escapes from a zip",
+			"the path is outside the plugin's directory",
+			zipped(t, entry{name: "../../evil.jar", content: "x"}),
+			"",
+		},
+		{
+			"a path that escapes from a tar",
+			"the path is outside the plugin's directory",
+			tarred(t, entry{name: "a/../../evil.jar", content: "x"}),
+			"",
+		},
+		{
+			"an absolute path",
+			"the path is outside the plugin's directory",
+			tarred(t, entry{name: "/etc/evil.jar", content: "x"}),
+			"",
+		},
+		{"a path with backslashes", "the name contains a backslash", zipped(t, entry{name: `..\evil.jar`, content: "x"}), ""},
+		{
+			"a link to outside of a zip",
+			"the link's target is outside",
+			zipped(t, entry{name: "lib", content: "../..", link: true}),
+			"",
+		},
+		{
+			"a link to outside of a tar",
+			"the link's target is outside",
+			tarred(t, entry{name: "lib", content: "/etc", link: true}),
+			"",
+		},
+		{
+			"a file through a link that another entry replaced",
+			"",
+			tarred(t, entry{name: "d", content: ".", link: true}, entry{name: "d", content: "x"}),
+			"",
+		},
 		{"a hard link or device", "it is neither a file nor a directory", special(t), ""},
-		{"an archive that is too large", "it is larger than 1048576 bytes", big, ""},
-		{"an archive that unpacks to too much", "the archive unpacks to more than is allowed", zipped(t, entry{name: "a.jar", content: string(bytes.Repeat([]byte{0}, 5<<20))}), ""},
-		{"an archive without a plugin", "there is no plugin in the archive", zipped(t, entry{name: "readme", content: "x"}), ""},
-		{"something that is no archive", "the archive is none", []byte("<html>not found</html>"), ""},
-		{"an empty answer", "the archive is none", nil, ""},
-		{"a torn zip", "unpack zip: ", good[:len(good)-10], ""},
-		{"a torn tar.gz", "unpack tar.gz: ", tarred(t, entry{name: "a.jar", content: "jar"})[:30], ""},
+		{"an archive that is too large", "the archive is larger than 1048576 bytes", big, ""},
+		{
+			"an archive that unpacks to too much",
+			"the content is larger than four times",
+			zipped(t, entry{name: "a.jar", content: string(bytes.Repeat([]byte{0}, 5<<20))}),
+			"",
+		},
+		{"an archive without a plugin", "the archive contains no plugin", zipped(t, entry{name: "readme", content: "x"}), ""},
+		{"not an archive", "unknown archive format", []byte("<html>not found</html>"), ""},
+		{"an empty response", "unknown archive format", nil, ""},
+		{"a truncated zip", "unpack zip: ", good[:len(good)-10], ""},
+		{"a truncated tar.gz", "unpack tar.gz: ", tarred(t, entry{name: "a.jar", content: "jar"})[:30], ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			server := serve(t, map[string][]byte{"/p": test.body})
@@ -171,7 +210,11 @@ func TestArchivesThatCannotBeTrustedAreRefused(t *testing.T) {
 			if test.sum == "" {
 				test.sum = sha512Of(test.body)
 			}
-			err := f.Install(t.Context(), nil, []contract.PluginArchive{{Name: "p", URL: server.URL + "/p?token=s3cret", SHA512: test.sum}})
+			err := f.Install(
+				t.Context(),
+				nil,
+				[]contract.PluginArchive{{Name: "p", URL: server.URL + "/p?token=s3cret", SHA512: test.sum}},
+			)
 			require.ErrorContains(t, err, "install plugin p: ")
 			require.ErrorContains(t, err, test.message)
 			require.NotContains(t, err.Error(), "s3cret")
@@ -196,23 +239,48 @@ func special(t *testing.T) []byte {
 	return out.Bytes()
 }
 
-func TestPluginsOfAHubAreVerifiedByWhatTheHubSays(t *testing.T) {
+func TestHubPluginsAreVerifiedWithTheChecksumsOfTheHub(t *testing.T) {
 	body := zipped(t, entry{name: "acme-thing-1.2/lib/a.jar", content: "jar"})
 	sum := sha1.Sum(body)
 	const path = "/api/plugins/acme/thing/versions/1.2"
 	for _, test := range []struct {
 		name, manifest, message string
 	}{
-		{"with both checksums, as Confluent's own hub", fmt.Sprintf(`{"name":"thing","version":"1.2","owner":{"username":"acme"},`+
-			`"archive":{"name":"acme-thing-1.2.zip","url":"/archives/thing.zip","mime_type":"application/zip","md5":"%x","sha1":"%x"}}`, md5.Sum(body), sum), ""},
+		{"with both checksums, as Confluent Hub", fmt.Sprintf(`{"name":"thing","version":"1.2","owner":{"username":"acme"},`+
+			`"archive":{"name":"acme-thing-1.2.zip","url":"/archives/thing.zip","mime_type":"application/zip",`+
+			`"md5":"%x","sha1":"%x"}}`, md5.Sum(body), sum), ""},
 		{"with a sha1 alone", fmt.Sprintf(`{"archive":{"url":"/archives/thing.zip","sha1":"%x"}}`, sum), ""},
-		{"with an md5 of another archive", fmt.Sprintf(`{"archive":{"url":"/archives/thing.zip","sha1":"%x","md5":"d41d8cd98f00b204e9800998ecf8427e"}}`, sum), "the archive's md5 is "},
-		{"with a sha1 of another archive", `{"archive":{"url":"/archives/thing.zip","sha1":"da39a3ee5e6b4b0d3255bfef95601890afd80709"}}`, "the archive's sha1 is "},
-		{"with a sha1 that is none", `{"archive":{"url":"/archives/thing.zip","sha1":"00"}}`, "the sha1 checksum is not 40 hexadecimal digits"},
-		{"without a checksum", `{"archive":{"url":"/archives/thing.zip"}}`, "its answer has neither archive.sha1 nor archive.md5"},
-		{"without an address", `{"archive":{"sha1":"da39a3ee5e6b4b0d3255bfef95601890afd80709"}}`, path + ": its answer has no archive.url"},
-		{"with an address that is no http", `{"archive":{"url":"file:///etc/passwd","sha1":"da39a3ee5e6b4b0d3255bfef95601890afd80709"}}`, "an http or https address is wanted"},
-		{"without a manifest", "", "the server answered 404 Not Found"},
+		{
+			"with an md5 of another archive",
+			fmt.Sprintf(`{"archive":{"url":"/archives/thing.zip","sha1":"%x","md5":"d41d8cd98f00b204e9800998ecf8427e"}}`, sum),
+			"the archive's md5 is ",
+		},
+		{
+			"with a sha1 of another archive",
+			`{"archive":{"url":"/archives/thing.zip","sha1":"da39a3ee5e6b4b0d3255bfef95601890afd80709"}}`,
+			"the archive's sha1 is ",
+		},
+		{
+			"with an invalid sha1",
+			`{"archive":{"url":"/archives/thing.zip","sha1":"00"}}`,
+			"the sha1 checksum is not 40 hexadecimal digits",
+		},
+		{
+			"without a checksum",
+			`{"archive":{"url":"/archives/thing.zip"}}`,
+			"the response has neither archive.sha1 nor archive.md5",
+		},
+		{
+			"without a URL",
+			`{"archive":{"sha1":"da39a3ee5e6b4b0d3255bfef95601890afd80709"}}`,
+			path + ": the response has no archive.url",
+		},
+		{
+			"with a URL that is not http",
+			`{"archive":{"url":"file:///etc/passwd","sha1":"da39a3ee5e6b4b0d3255bfef95601890afd80709"}}`,
+			"the URL must start with http or https",
+		},
+		{"without a manifest", "", "the server responded 404 Not Found"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			content := map[string][]byte{"/archives/thing.zip": body}
@@ -235,7 +303,7 @@ func TestPluginsOfAHubAreVerifiedByWhatTheHubSays(t *testing.T) {
 	}
 }
 
-func TestAServerThatFailsForAWhileIsAskedAgain(t *testing.T) {
+func TestTemporaryServerErrorsAreRetried(t *testing.T) {
 	body := zipped(t, entry{name: "a.jar", content: "jar"})
 	requests := 0
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -247,15 +315,18 @@ func TestAServerThatFailsForAWhileIsAskedAgain(t *testing.T) {
 	}))
 	defer server.Close()
 	f := fetcher(t.TempDir(), "")
-	require.NoError(t, f.Install(t.Context(), nil, []contract.PluginArchive{{Name: "p", URL: server.URL, SHA512: sha512Of(body)}}))
+	require.NoError(
+		t,
+		f.Install(t.Context(), nil, []contract.PluginArchive{{Name: "p", URL: server.URL, SHA512: sha512Of(body)}}),
+	)
 	require.Equal(t, Attempts, requests)
 }
 
-func TestAServerThatFallsSilentIsGivenUp(t *testing.T) {
+func TestStalledDownloadFails(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		says string
-	}{{"before it says anything", ""}, {"in the middle of an archive", "PK"}} {
+	}{{"before the response", ""}, {"in the middle of an archive", "PK"}} {
 		t.Run(test.name, func(t *testing.T) {
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if test.says != "" {
@@ -267,20 +338,44 @@ func TestAServerThatFallsSilentIsGivenUp(t *testing.T) {
 			defer server.Close()
 			f := fetcher(t.TempDir(), "")
 			f.Stall = 20 * time.Millisecond
-			err := f.Install(t.Context(), nil, []contract.PluginArchive{{Name: "p", URL: server.URL, SHA512: sha512Of(nil)}})
-			require.ErrorContains(t, err, "nothing came for 20ms")
+			err := f.Install(
+				t.Context(),
+				nil,
+				[]contract.PluginArchive{{Name: "p", URL: server.URL, SHA512: sha512Of(nil)}},
+			)
+			require.ErrorContains(t, err, "the server sent nothing for 20ms")
 		})
 	}
 }
 
-func TestNamesThatCannotBeDirectoriesAreRefused(t *testing.T) {
+func TestInvalidPluginNamesAreRefused(t *testing.T) {
 	f := fetcher(t.TempDir(), "http://127.0.0.1:1")
-	for _, coordinate := range []string{"", "a", "a/b", "a/b:", "a/..:1", "../b:1", "a/b:..", "a/b/c:1", "a/b:1/2", "a b/c:1"} {
-		require.ErrorContains(t, f.Install(t.Context(), []string{coordinate}, nil), "owner/plugin:version is wanted", coordinate)
+	for _, coordinate := range []string{
+		"",
+		"a",
+		"a/b",
+		"a/b:",
+		"a/..:1",
+		"../b:1",
+		"a/b:..",
+		"a/b/c:1",
+		"a/b:1/2",
+		"a b/c:1",
+	} {
+		require.ErrorContains(
+			t,
+			f.Install(t.Context(), []string{coordinate}, nil),
+			"must be owner/plugin:version",
+			coordinate,
+		)
 	}
-	require.ErrorContains(t, f.Install(t.Context(), []string{"a/b:latest"}, nil), "a version is wanted")
-	require.ErrorContains(t, f.Install(t.Context(), nil, []contract.PluginArchive{{Name: "../x", SHA512: sha512Of(nil)}}), "cannot be that of a directory")
-	require.ErrorContains(t, f.Install(t.Context(), []string{"a/b:1", "a/b:1"}, nil), "it is asked for twice")
+	require.ErrorContains(t, f.Install(t.Context(), []string{"a/b:latest"}, nil), "must name a version")
+	require.ErrorContains(
+		t,
+		f.Install(t.Context(), nil, []contract.PluginArchive{{Name: "../x", SHA512: sha512Of(nil)}}),
+		"the name must match",
+	)
+	require.ErrorContains(t, f.Install(t.Context(), []string{"a/b:1", "a/b:1"}, nil), "it is listed twice")
 }
 
 func FuzzUnpackStaysInsideItsDirectory(f *testing.F) {
@@ -298,13 +393,13 @@ func FuzzUnpackStaysInsideItsDirectory(f *testing.F) {
 	})
 }
 
-func FuzzEntryNamesStayInside(f *testing.F) {
+func FuzzEntryNamesStayInsideTheDirectory(f *testing.F) {
 	for _, name := range []string{"a", "a/b", "../a", "/a", "a/../..", "", ".", "a\x00b", `a\..\b`} {
 		f.Add(name)
 	}
 	f.Fuzz(func(t *testing.T, name string) {
 		u := &unpacker{}
-		clean, err := u.enter(name)
+		clean, err := u.checkName(name)
 		if err == nil {
 			require.True(t, filepath.IsLocal(clean), name)
 		}

@@ -14,11 +14,11 @@ import (
 	"strings"
 )
 
-// record is what was unpacked, so that the cache can be verified at the next start.
+// record lists the unpacked files, so that the next start can verify the cache.
 type record struct {
-	// Identity is that of the plugin: its coordinates or its archive's checksum.
+	// Identity of the plugin: its coordinates or its archive's checksum.
 	Identity string `json:"identity"`
-	// Files have their SHA-256, links their target.
+	// Files maps a path to its SHA-256; a symbolic link to its target.
 	Files map[string]string `json:"files"`
 }
 
@@ -39,7 +39,7 @@ func (r record) write(file string) error {
 	return os.WriteFile(file, text, 0o644)
 }
 
-// verify says whether a directory holds what its record says, for the identity wanted.
+// verify compares a directory with its record and the expected identity.
 func verify(dir, recordFile, identity string) error {
 	text, err := os.ReadFile(recordFile)
 	if err != nil {
@@ -47,23 +47,23 @@ func verify(dir, recordFile, identity string) error {
 	}
 	var want record
 	if err := json.Unmarshal(text, &want); err != nil {
-		return errors.New("its record cannot be read")
+		return errors.New("the record is not valid JSON")
 	}
 	if want.Identity != identity {
-		return errors.New("it is another version")
+		return errors.New("another version is cached")
 	}
-	have, err := take(dir, identity)
+	have, err := scan(dir, identity)
 	if err != nil {
 		return err
 	}
 	if !maps.Equal(want.Files, have.Files) {
-		return errors.New("its files are not those that were unpacked")
+		return errors.New("the cached files were changed")
 	}
 	return nil
 }
 
-// take makes the record of a directory.
-func take(dir, identity string) (record, error) {
+// scan returns the record of a directory.
+func scan(dir, identity string) (record, error) {
 	r := record{Identity: identity, Files: map[string]string{}}
 	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() {

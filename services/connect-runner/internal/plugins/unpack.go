@@ -15,24 +15,23 @@ import (
 	"strings"
 )
 
-// Limits of an archive: far above every plugin that is known, and far below what fills a disk.
+// Limits of an archive, far above the size of known plugins.
 const (
-	// UnpackFactor is how much larger than the largest archive its content may be.
+	// UnpackFactor is the ratio between the maximum size of the content and of the archive.
 	UnpackFactor = 4
-	// MaxEntries is how many files and directories an archive may hold.
+	// MaxEntries is the maximum number of files and directories in an archive.
 	MaxEntries = 100_000
 )
 
-// unpacker writes below one directory and counts what it writes.
+// unpacker writes below one directory and counts bytes and entries.
 type unpacker struct {
 	root    *os.Root
 	left    int64
 	entries int
 }
 
-// unpack writes the content of an archive into a new directory. What the archive is, it says itself by its first bytes; a zip
-// that is called .jar is a jar, and stays one. Entries can only land below the directory: os.Root refuses anything else,
-// symbolic links included.
+// unpack writes the content of an archive to a new directory. It detects the format from the first bytes. A zip named
+// .jar is copied unchanged. os.Root refuses entries outside the directory, symbolic links included.
 func unpack(file, name, dir string, maxBytes int64) error {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
@@ -64,7 +63,7 @@ func unpack(file, name, dir string, maxBytes int64) error {
 	case strings.HasPrefix(string(magic), "\x1f\x8b"):
 		return u.tarGz(in)
 	}
-	return errors.New("the archive is none: a zip, a tar.gz or a jar is wanted")
+	return errors.New("unknown archive format; must be a zip, a tar.gz or a jar")
 }
 
 func (u *unpacker) zip(file string) error {
@@ -82,7 +81,7 @@ func (u *unpacker) zip(file string) error {
 }
 
 func (u *unpacker) zipEntry(e *zip.File) error {
-	name, err := u.enter(e.Name)
+	name, err := u.checkName(e.Name)
 	if err != nil || name == "." {
 		return err
 	}
@@ -135,7 +134,7 @@ func (u *unpacker) tarGz(in io.Reader) error {
 }
 
 func (u *unpacker) tarEntry(h *tar.Header, in io.Reader) error {
-	name, err := u.enter(h.Name)
+	name, err := u.checkName(h.Name)
 	if err != nil || name == "." {
 		return err
 	}
@@ -150,17 +149,17 @@ func (u *unpacker) tarEntry(h *tar.Header, in io.Reader) error {
 	return errors.New("it is neither a file nor a directory")
 }
 
-// enter counts an entry and checks its name.
-func (u *unpacker) enter(name string) (string, error) {
+// checkName counts an entry and returns its clean path.
+func (u *unpacker) checkName(name string) (string, error) {
 	if u.entries++; u.entries > MaxEntries {
-		return "", fmt.Errorf("there are more than %d entries", MaxEntries)
+		return "", fmt.Errorf("the archive has more than %d entries", MaxEntries)
 	}
 	if strings.ContainsAny(name, "\\\x00") {
-		return "", errors.New("its name is not a path of this system")
+		return "", errors.New("the name contains a backslash or a NUL character")
 	}
 	clean := path.Clean(name)
 	if !filepath.IsLocal(clean) {
-		return "", errors.New("it lies outside of the plugin's directory")
+		return "", errors.New("the path is outside the plugin's directory")
 	}
 	return clean, nil
 }
@@ -179,15 +178,15 @@ func (u *unpacker) write(name string, perm fs.FileMode, in io.Reader) error {
 		return err
 	}
 	if u.left -= n; u.left < 0 {
-		return errors.New("the archive unpacks to more than is allowed")
+		return errors.New("the content is larger than four times --plugin-max-bytes")
 	}
 	return out.Close()
 }
 
-// link makes a symbolic link that stays inside.
+// link creates a symbolic link to a path inside the directory.
 func (u *unpacker) link(name, target string) error {
 	if path.IsAbs(target) || !filepath.IsLocal(path.Join(path.Dir(name), target)) {
-		return errors.New("it is a link to outside of the plugin's directory")
+		return errors.New("the link's target is outside the plugin's directory")
 	}
 	if err := u.root.MkdirAll(path.Dir(name), 0o755); err != nil {
 		return err

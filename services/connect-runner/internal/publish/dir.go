@@ -11,15 +11,15 @@ import (
 	"github.com/weir-dev/weir/apis/contract"
 )
 
-// AnnotationsFile holds the annotations that the Secret would have, in a directory.
+// AnnotationsFile contains the annotations that the Secret would have.
 const AnnotationsFile = "annotations.json"
 
-// Dir publishes into a directory: for running without Kubernetes.
+// Dir publishes to a directory, for use without Kubernetes.
 type Dir struct {
 	Path string
 }
 
-// Publish writes each file in one step, the annotations last.
+// Publish writes the files and then the annotations. Each file is replaced atomically.
 func (d Dir) Publish(_ context.Context, set Set) (bool, error) {
 	annotations, err := json.Marshal(set.annotations())
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package publish hands the task configs of a connector over to those who start its tasks.
+// Package publish writes the connector's task configs to the Secret that connect-scheduler reads.
 package publish
 
 import (
@@ -11,34 +11,34 @@ import (
 	"github.com/weir-dev/weir/apis/contract"
 )
 
-// MaxBytes is how much the values of one Secret may add up to.
+// MaxBytes is the maximum total size of the values of one Secret.
 const MaxBytes = 1 << 20
 
-// ErrTooLarge says that task configs do not fit into one Secret. Trying again does not help.
-var ErrTooLarge = errors.New("the task configs do not fit into one Secret of 1 MiB")
+// ErrTooLarge means that the task configs exceed the size of one Secret. A retry does not help.
+var ErrTooLarge = errors.New("the task configs exceed the size of one Secret (1 MiB)")
 
-// ErrSuperseded says that a newer generation of the connector has published already. Trying again does not help.
+// ErrSuperseded means that a newer generation of the connector has published its task configs. A retry does not help.
 var ErrSuperseded = errors.New("a newer generation of the connector has published its task configs")
 
-// Publisher hands over a whole set of task configs.
+// Publisher publishes sets of task configs.
 type Publisher interface {
-	// Publish replaces what is published. changed is false when that was there already, and nothing was written.
+	// Publish replaces the published set. changed is false if the same set was already published.
 	Publish(ctx context.Context, set Set) (changed bool, err error)
 }
 
-// Set is a set of task configs as it is published.
+// Set is an encoded set of task configs.
 type Set struct {
 	// Generation of the connector's configuration that the set was computed from.
 	Generation string
 	// Files by task id.
 	Files [][]byte
-	// Hash over all of them.
+	// Hash of the whole set.
 	Hash string
-	// ExactlyOnce is set for an exactly-once source.
+	// ExactlyOnce is true for an exactly-once source.
 	ExactlyOnce bool
 }
 
-// NewSet encodes task configs. Equal configs have equal files: keys are in order.
+// NewSet encodes task configs. Keys are sorted, so that equal configs have equal files.
 func NewSet(generation string, configs []contract.TaskConfig) (Set, error) {
 	set := Set{Generation: generation}
 	var hashes []string
@@ -59,7 +59,7 @@ func NewSet(generation string, configs []contract.TaskConfig) (Set, error) {
 	return set, nil
 }
 
-// annotations of the Secret.
+// annotations returns the annotations of the Secret.
 func (s Set) annotations() map[string]string {
 	annotations := map[string]string{
 		contract.AnnotationGeneration:      s.Generation,
@@ -72,7 +72,7 @@ func (s Set) annotations() map[string]string {
 	return annotations
 }
 
-// data of the Secret.
+// data returns the data of the Secret.
 func (s Set) data() map[string][]byte {
 	data := make(map[string][]byte, len(s.Files))
 	for i, file := range s.Files {

@@ -14,12 +14,15 @@ import (
 
 func TestMain(m *testing.M) { testkit.Main(m) }
 
-// set of tasks whose configs hold the given words.
+// set returns a set with one task for each word.
 func set(t *testing.T, generation string, words ...string) Set {
 	t.Helper()
 	var configs []contract.TaskConfig
 	for _, w := range words {
-		configs = append(configs, contract.TaskConfig{Connector: map[string]string{"name": "x"}, Task: map[string]string{"word": w}})
+		configs = append(
+			configs,
+			contract.TaskConfig{Connector: map[string]string{"name": "x"}, Task: map[string]string{"word": w}},
+		)
 	}
 	s, err := NewSet(generation, configs)
 	require.NoError(t, err)
@@ -38,11 +41,14 @@ func TestEqualTaskConfigsHaveEqualFiles(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, first, second)
 	require.NotEqual(t, first.Hash, set(t, "1", "a").Hash)
-	require.Equal(t, set(t, "1", "a").Hash, set(t, "2", "a").Hash, "the hash is of the configs alone")
+	require.Equal(t, set(t, "1", "a").Hash, set(t, "2", "a").Hash, "the hash depends on the configs only")
 }
 
-func TestMoreThanOneSecretHoldsIsRefused(t *testing.T) {
-	half := contract.TaskConfig{Connector: map[string]string{}, Task: map[string]string{"x": strings.Repeat("x", MaxBytes/2-100)}}
+func TestTaskConfigsLargerThanASecretAreRefused(t *testing.T) {
+	half := contract.TaskConfig{
+		Connector: map[string]string{},
+		Task:      map[string]string{"x": strings.Repeat("x", MaxBytes/2-100)},
+	}
 	_, err := NewSet("1", []contract.TaskConfig{half, half})
 	require.NoError(t, err)
 	_, err = NewSet("1", []contract.TaskConfig{half, half, {Task: map[string]string{"x": strings.Repeat("x", 200)}}})
@@ -50,7 +56,7 @@ func TestMoreThanOneSecretHoldsIsRefused(t *testing.T) {
 	require.ErrorContains(t, err, "3 tasks have")
 }
 
-func TestADirectoryHoldsWhatTheSecretWould(t *testing.T) {
+func TestDirectoryContainsTheDataOfTheSecret(t *testing.T) {
 	dir := Dir{Path: filepath.Join(t.TempDir(), "out")}
 	changed, err := dir.Publish(t.Context(), set(t, "1", "a", "b", "c"))
 	require.NoError(t, err)
@@ -70,7 +76,7 @@ func TestADirectoryHoldsWhatTheSecretWould(t *testing.T) {
 	require.Equal(t, []string{AnnotationsFile, "task-0.json"}, names)
 }
 
-func TestAnExactlyOnceSourceSaysSo(t *testing.T) {
+func TestExactlyOnceSourceSetsTheAnnotation(t *testing.T) {
 	plain, exact := set(t, "1", "a"), set(t, "1", "a")
 	exact.ExactlyOnce = true
 	require.NotContains(t, plain.annotations(), contract.AnnotationExactlyOnce)

@@ -17,28 +17,33 @@ import (
 	"github.com/weir-dev/weir/apis/contract"
 )
 
-// FieldManager owns what connect-runner writes.
+// FieldManager is the field manager of all writes.
 const FieldManager = "connect-runner"
 
-// SecretName is the name of a connector's Secret with task configs.
+// SecretName returns the name of a connector's Secret with task configs.
 func SecretName(connector string) string { return connector + "-tasks" }
 
-// Secrets is what is needed of a client: get and patch, which is all that the pod's ServiceAccount may do.
+// Secrets is a client with the verbs get and patch, the only ones that the pod's ServiceAccount has.
 type Secrets interface {
 	Get(ctx context.Context, name string, opts metav1.GetOptions) (*corev1.Secret, error)
-	Apply(ctx context.Context, secret *applycorev1.SecretApplyConfiguration, opts metav1.ApplyOptions) (*corev1.Secret, error)
-	Patch(ctx context.Context, name string, pt types.PatchType, data []byte, opts metav1.PatchOptions, subresources ...string) (*corev1.Secret, error)
+	Apply(
+		ctx context.Context,
+		secret *applycorev1.SecretApplyConfiguration,
+		opts metav1.ApplyOptions,
+	) (*corev1.Secret, error)
+	Patch(ctx context.Context, name string, pt types.PatchType, data []byte, opts metav1.PatchOptions,
+		subresources ...string) (*corev1.Secret, error)
 }
 
-// Secret publishes into the Secret `<connector>-tasks`, which connect-scheduler has made.
+// Secret publishes to the Secret `<connector>-tasks`, which connect-scheduler creates.
 type Secret struct {
 	Client    Secrets
 	Namespace string
 	Connector string
 }
 
-// Publish applies the set. The write carries the resourceVersion that was read, so that of two pods that think they are
-// the connector only one succeeds, and the other reads again what is there.
+// Publish applies the set with the resourceVersion that it read. If two pods of a connector write at the same time, one
+// of them gets a conflict and reads again.
 func (s Secret) Publish(ctx context.Context, set Set) (bool, error) {
 	name := SecretName(s.Connector)
 	current, err := s.Client.Get(ctx, name, metav1.GetOptions{})
@@ -65,7 +70,7 @@ func (s Secret) Publish(ctx context.Context, set Set) (bool, error) {
 	return true, nil
 }
 
-// removeLeftovers removes task configs that apply leaves because another field manager wrote them.
+// removeLeftovers deletes keys that server-side apply keeps because another field manager owns them.
 func (s Secret) removeLeftovers(ctx context.Context, secret *corev1.Secret, count int) error {
 	leftovers := map[string]any{}
 	for key := range secret.Data {
@@ -83,13 +88,20 @@ func (s Secret) removeLeftovers(ctx context.Context, secret *corev1.Secret, coun
 	if err != nil {
 		return fmt.Errorf("remove leftover task configs: %w", err)
 	}
-	if _, err := s.Client.Patch(ctx, secret.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: FieldManager}); err != nil {
+	_, err = s.Client.Patch(
+		ctx,
+		secret.Name,
+		types.MergePatchType,
+		patch,
+		metav1.PatchOptions{FieldManager: FieldManager},
+	)
+	if err != nil {
 		return fmt.Errorf("remove leftover task configs from Secret %s: %w", secret.Name, err)
 	}
 	return nil
 }
 
-// published says whether a Secret holds exactly the set.
+// published reports whether a Secret contains exactly the set.
 func published(secret *corev1.Secret, set Set) bool {
 	for key, value := range set.annotations() {
 		if secret.Annotations[key] != value {
@@ -104,14 +116,15 @@ func published(secret *corev1.Secret, set Set) bool {
 	return maps.EqualFunc(tasks, set.data(), bytes.Equal)
 }
 
-// newer says whether generation a is newer than b, which only numbers tell: connect-scheduler's generations are hashes.
+// newer reports whether generation a is newer than b. Only numbers are ordered: connect-scheduler's generations are
+// hashes.
 func newer(a, b string) bool {
 	x, numberA := number(a)
 	y, numberB := number(b)
 	return numberA && (b == "" || numberB && x > y)
 }
 
-// hashLength is that of contract.TaskConfigHash; a hash may happen to have digits only.
+// hashLength is the length of contract.TaskConfigHash. A hash may consist of digits only.
 const hashLength = 16
 
 func number(generation string) (int64, bool) {
@@ -119,7 +132,7 @@ func number(generation string) (int64, bool) {
 	return n, err == nil && len(generation) < hashLength
 }
 
-// Permanent says whether trying again cannot help.
+// Permanent reports whether a retry cannot help.
 func Permanent(err error) bool {
 	return apierrors.IsRequestEntityTooLargeError(err) || apierrors.IsInvalid(err)
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/weir-dev/weir/pkg/testkit"
 )
 
-// connectorPod is a Secret as connect-scheduler makes it, and a publisher with the rights of the connector's pod.
+// connectorPod creates the Secret as connect-scheduler does. Its publisher has the rights of the connector's pod.
 func connectorPod(t *testing.T) (admin kubernetes.Interface, namespace string, publisher Secret) {
 	t.Helper()
 	cp := testkit.Shared(t)
@@ -56,7 +56,11 @@ subjects: [{kind: ServiceAccount, name: x-connector, namespace: `+namespace+`}]
 		_, err := client.CoreV1().Secrets(namespace).Get(ctx, "x-tasks", metav1.GetOptions{})
 		return err
 	})
-	return cp.Client(), namespace, Secret{Client: client.CoreV1().Secrets(namespace), Namespace: namespace, Connector: "x"}
+	return cp.Client(), namespace, Secret{
+		Client:    client.CoreV1().Secrets(namespace),
+		Namespace: namespace,
+		Connector: "x",
+	}
 }
 
 func read(t *testing.T, admin kubernetes.Interface, namespace string) *corev1.Secret {
@@ -66,7 +70,7 @@ func read(t *testing.T, admin kubernetes.Interface, namespace string) *corev1.Se
 	return s
 }
 
-func TestTheSecretHoldsTheSetAndNothingElseChanges(t *testing.T) {
+func TestPublishWritesTheSetAndKeepsOtherFields(t *testing.T) {
 	admin, namespace, publisher := connectorPod(t)
 	want := set(t, "7", "a", "b", "c")
 	changed, err := publisher.Publish(t.Context(), want)
@@ -77,36 +81,36 @@ func TestTheSecretHoldsTheSetAndNothingElseChanges(t *testing.T) {
 	require.Equal(t, "7", got.Annotations[contract.AnnotationGeneration])
 	require.Equal(t, "3", got.Annotations[contract.AnnotationTaskCount])
 	require.Equal(t, want.Hash, got.Annotations[contract.AnnotationTaskConfigsHash])
-	require.Equal(t, "connect-scheduler", got.Labels[contract.LabelManagedBy], "what others own stays")
+	require.Equal(t, "connect-scheduler", got.Labels[contract.LabelManagedBy], "fields of other managers are kept")
 
 	changed, err = publisher.Publish(t.Context(), want)
 	require.NoError(t, err)
 	require.False(t, changed)
-	require.Equal(t, got.ResourceVersion, read(t, admin, namespace).ResourceVersion, "what is there already is not written")
+	require.Equal(t, got.ResourceVersion, read(t, admin, namespace).ResourceVersion, "an unchanged set is not written")
 
 	_, err = publisher.Publish(t.Context(), set(t, "7", "a"))
 	require.NoError(t, err)
-	require.Len(t, read(t, admin, namespace).Data, 1, "leftover keys are gone")
+	require.Len(t, read(t, admin, namespace).Data, 1, "leftover keys are deleted")
 	_, err = publisher.Publish(t.Context(), set(t, "7"))
 	require.NoError(t, err)
 	require.Equal(t, "0", read(t, admin, namespace).Annotations[contract.AnnotationTaskCount])
 	require.Empty(t, read(t, admin, namespace).Data)
 }
 
-func TestLeftoversOfOtherWritersAreRemovedToo(t *testing.T) {
+func TestLeftoverKeysOfOtherFieldManagersAreRemoved(t *testing.T) {
 	admin, namespace, publisher := connectorPod(t)
 	s := read(t, admin, namespace)
 	s.Data = map[string][]byte{"task-5.json": []byte("{}"), "note": []byte("mine")}
-	_, err := admin.CoreV1().Secrets(namespace).Update(t.Context(), s, metav1.UpdateOptions{FieldManager: "somebody"})
+	_, err := admin.CoreV1().Secrets(namespace).Update(t.Context(), s, metav1.UpdateOptions{FieldManager: "another"})
 	require.NoError(t, err)
 	_, err = publisher.Publish(t.Context(), set(t, "1", "a"))
 	require.NoError(t, err)
 	got := read(t, admin, namespace)
 	require.NotContains(t, got.Data, "task-5.json")
-	require.Contains(t, got.Data, "note", "keys that are no task configs are not ours")
+	require.Contains(t, got.Data, "note", "keys that are not task configs are kept")
 }
 
-func TestAnOldPodDoesNotOverwriteANewerGeneration(t *testing.T) {
+func TestOldPodDoesNotOverwriteANewerGeneration(t *testing.T) {
 	admin, namespace, publisher := connectorPod(t)
 	_, err := publisher.Publish(t.Context(), set(t, "10", "new"))
 	require.NoError(t, err)
@@ -117,7 +121,7 @@ func TestAnOldPodDoesNotOverwriteANewerGeneration(t *testing.T) {
 	require.Equal(t, "10", read(t, admin, namespace).Annotations[contract.AnnotationGeneration])
 }
 
-func TestAGenerationThatIsAHashReplacesAnyOther(t *testing.T) {
+func TestHashGenerationReplacesAnyOther(t *testing.T) {
 	admin, namespace, publisher := connectorPod(t)
 	for _, generation := range []string{"10", "d0e3833ece45fa34", "9999999999999999", "1111111111111111", "0a9c"} {
 		_, err := publisher.Publish(t.Context(), set(t, generation, generation))
@@ -126,7 +130,7 @@ func TestAGenerationThatIsAHashReplacesAnyOther(t *testing.T) {
 	}
 }
 
-func TestOfTwoWritersAtOnceTheLoserReadsAgain(t *testing.T) {
+func TestConcurrentWritersConflict(t *testing.T) {
 	admin, namespace, publisher := connectorPod(t)
 	var wait sync.WaitGroup
 	conflicts := make(chan error, 20)
@@ -144,11 +148,19 @@ func TestOfTwoWritersAtOnceTheLoserReadsAgain(t *testing.T) {
 		require.True(t, apierrors.IsConflict(err), err)
 	}
 	got := read(t, admin, namespace)
-	hashes := []string{contract.TaskConfigHash(got.Data["task-0.json"]), contract.TaskConfigHash(got.Data["task-1.json"])}
-	require.Equal(t, contract.TaskConfigsHash(hashes), got.Annotations[contract.AnnotationTaskConfigsHash], "no write is torn")
+	hashes := []string{
+		contract.TaskConfigHash(got.Data["task-0.json"]),
+		contract.TaskConfigHash(got.Data["task-1.json"]),
+	}
+	require.Equal(
+		t,
+		contract.TaskConfigsHash(hashes),
+		got.Annotations[contract.AnnotationTaskConfigsHash],
+		"a write is atomic",
+	)
 }
 
-func TestASecretThatIsMissingOrNotOursIsAnErrorThatSaysSo(t *testing.T) {
+func TestMissingOrForbiddenSecretIsAnError(t *testing.T) {
 	admin, namespace, publisher := connectorPod(t)
 	other := publisher
 	other.Connector = "y"
@@ -160,7 +172,7 @@ func TestASecretThatIsMissingOrNotOursIsAnErrorThatSaysSo(t *testing.T) {
 	require.True(t, apierrors.IsNotFound(err), err)
 }
 
-func TestAMegabyteOfTaskConfigsFitsIntoTheSecret(t *testing.T) {
+func TestOneMegabyteOfTaskConfigsIsPublished(t *testing.T) {
 	admin, namespace, publisher := connectorPod(t)
 	words := make([]string, 1000)
 	for i := range words {

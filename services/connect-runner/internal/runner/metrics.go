@@ -11,7 +11,7 @@ import (
 	"github.com/weir-dev/weir/services/connect-runner/internal/jvm"
 )
 
-// metrics are the entry point's own.
+// metrics are the metrics of the Go process.
 type metrics struct {
 	published      prometheus.Gauge
 	publishes      *prometheus.CounterVec
@@ -26,13 +26,13 @@ func newMetrics(registry prometheus.Registerer, c *config.Config) *metrics {
 	m := &metrics{
 		published: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "weir_connect_runner_task_configs", ConstLabels: labels,
-			Help: "Number of task configs that are published."}),
+			Help: "Number of published task configs."}),
 		publishes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "weir_connect_runner_publish_total", ConstLabels: labels,
-			Help: "Attempts to publish task configs, by result: written, unchanged or error."}, []string{"result"}),
+			Help: "Attempts to publish task configs, by result (written, unchanged, error)."}, []string{"result"}),
 		publishSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "weir_connect_runner_publish_seconds", ConstLabels: labels,
-			Help:    "Time from the connector's request for new task configs until they are published.",
+			Help:    "Time from the connector's reconfiguration request to the published task configs.",
 			Buckets: []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}}),
 	}
 	if c.Mode == config.ModeConnector {
@@ -41,17 +41,17 @@ func newMetrics(registry prometheus.Registerer, c *config.Config) *metrics {
 	return m
 }
 
-// scrapes are requests for the JVM's metrics that wait for their answers.
+// scrapes matches requests for the JVM's metrics with their responses.
 type scrapes struct {
 	mu      sync.Mutex
 	process *jvm.Process
-	next    int64
-	waiting map[int64]chan string
+	nextID  int64
+	pending map[int64]chan string
 }
 
 var errNoJVM = errors.New("the JVM does not run")
 
-func newScrapes() *scrapes { return &scrapes{waiting: map[int64]chan string{}} }
+func newScrapes() *scrapes { return &scrapes{pending: map[int64]chan string{}} }
 
 func (s *scrapes) connect(p *jvm.Process) {
 	s.mu.Lock()
@@ -61,39 +61,40 @@ func (s *scrapes) connect(p *jvm.Process) {
 
 func (s *scrapes) disconnect() { s.connect(nil) }
 
-// ask returns the JVM's metrics.
-func (s *scrapes) ask(ctx context.Context) (string, error) {
+// scrape returns the JVM's metrics.
+func (s *scrapes) scrape(ctx context.Context) (string, error) {
 	s.mu.Lock()
 	process := s.process
-	s.next++
-	id := s.next
-	answer := make(chan string, 1)
-	s.waiting[id] = answer
+	s.nextID++
+	id := s.nextID
+	response := make(chan string, 1)
+	s.pending[id] = response
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		delete(s.waiting, id)
+		delete(s.pending, id)
 	}()
 	if process == nil {
 		return "", errNoJVM
 	}
-	if err := process.AskMetrics(id); err != nil {
+	if err := process.RequestMetrics(id); err != nil {
 		return "", err
 	}
 	select {
-	case text := <-answer:
+	case text := <-response:
 		return text, nil
 	case <-ctx.Done():
 		return "", ctx.Err()
 	}
 }
 
-func (s *scrapes) answer(event jvm.Event) {
+// respond completes the request with the event's id.
+func (s *scrapes) respond(event jvm.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if answer, ok := s.waiting[event.ID]; ok {
-		answer <- event.Text
-		delete(s.waiting, event.ID)
+	if response, ok := s.pending[event.ID]; ok {
+		response <- event.Text
+		delete(s.pending, event.ID)
 	}
 }

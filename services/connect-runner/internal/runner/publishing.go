@@ -12,14 +12,14 @@ import (
 	"github.com/weir-dev/weir/services/connect-runner/internal/publish"
 )
 
-// Waiting times between attempts to publish.
+// Backoff between attempts to publish.
 const (
 	publishRetryMin = 250 * time.Millisecond
 	publishRetryMax = 30 * time.Second
 	publishTimeout  = 30 * time.Second
 )
 
-// publishing publishes what the connector asked for last; what it asked for before that, and is not out yet, is skipped.
+// publishing publishes the connector's newest task configs in the background. Older ones that wait are dropped.
 type publishing struct {
 	runner *Runner
 	fail   func(error)
@@ -35,7 +35,7 @@ func newPublishing(r *Runner, fail func(error)) *publishing {
 	return p
 }
 
-// offer replaces what waits to be published.
+// offer replaces the task configs that wait to be published.
 func (p *publishing) offer(event jvm.Event) {
 	for {
 		select {
@@ -77,7 +77,7 @@ func (p *publishing) run(ctx context.Context) {
 	}
 }
 
-// publish makes one attempt; false asks for another.
+// publish makes one attempt. It returns false if a retry is needed.
 func (p *publishing) publish(ctx context.Context, event jvm.Event) bool {
 	r := p.runner
 	set, err := publish.NewSet(r.Config.Generation, event.Configs)
@@ -97,10 +97,11 @@ func (p *publishing) publish(ctx context.Context, event jvm.Event) bool {
 		p.fail(&outcome.Error{Reason: contract.ReasonTaskConfigsTooLarge, Err: err})
 		return true
 	case errors.Is(err, publish.ErrSuperseded):
-		r.Log.Warn("task configs are not published: this pod is an old one", "generation", r.Config.Generation)
+		r.Log.Warn("task configs are not published: a newer generation is already published",
+			"generation", r.Config.Generation)
 		return true
 	case ctx.Err() == nil:
-		r.Log.Error("publish task configs; trying again", "error", err)
+		r.Log.Error("publish task configs; will retry", "error", err)
 	}
 	return false
 }

@@ -1,4 +1,5 @@
-// Package runner is the life of one run: plugins, the JVM, what it asks for, and how it ends.
+// Package runner runs connect-runner's modes: it installs plugins, starts the JVM, publishes task configs and maps the
+// JVM's exit to an error.
 package runner
 
 import (
@@ -24,19 +25,19 @@ import (
 	"github.com/weir-dev/weir/services/connect-runner/internal/publish"
 )
 
-// Where Linux shows a process's cgroup.
+// Paths of the process's cgroup.
 const (
 	cgroupRoot = "/sys/fs/cgroup"
 	cgroupSelf = "/proc/self/cgroup"
 )
 
-// Runner runs one connector, one task, or one request.
+// Runner runs one connector, one task, one validation or one offsets operation.
 type Runner struct {
 	Config *config.Config
 	Log    *slog.Logger
-	// Publisher is where a connector's task configs go.
+	// Publisher publishes a connector's task configs.
 	Publisher publish.Publisher
-	// Stdout and Stderr are what the JVM's own go to.
+	// Stdout and Stderr receive the JVM's output.
 	Stdout, Stderr io.Writer
 
 	state   *health.State
@@ -45,8 +46,8 @@ type Runner struct {
 	result *jvm.Event
 }
 
-// Failure is the reason of failures that have none of their own.
-func (r *Runner) Failure() string {
+// DefaultReason returns the termination reason for errors without a reason.
+func (r *Runner) DefaultReason() string {
 	switch r.Config.Mode {
 	case config.ModeConnector:
 		return contract.ReasonConnectorFailed
@@ -58,29 +59,21 @@ func (r *Runner) Failure() string {
 	return contract.ReasonConfigInvalid
 }
 
-// Result of validate and offsets; nil where there is none.
+// Result returns the result of validate and offsets; nil if there is none.
 func (r *Runner) Result() *jvm.Event { return r.result }
 
-// Run runs until the JVM ends, or until the context does: then the JVM is stopped in good order. The error has a reason.
+// Run runs until the JVM exits. When ctx ends it stops the JVM gracefully.
 func (r *Runner) Run(ctx context.Context) error {
 	registry := prometheus.NewRegistry()
 	r.metrics = newMetrics(registry, r.Config)
 	r.state = health.NewState(r.Config.HeartbeatTimeout, time.Now)
 	scrapes := newScrapes()
-	if r.Config.Address != "" {
-		listener, err := net.Listen("tcp", r.Config.Address)
+	if r.Config.MetricsAddress != "" {
+		stop, err := r.serve(registry, scrapes)
 		if err != nil {
-			return fmt.Errorf("listen for health and metrics: %w", err)
+			return err
 		}
-		r.Log.Info("serving health and metrics", "address", listener.Addr().String())
-		serving, stop := context.WithCancel(context.Background())
 		defer stop()
-		server := &health.Server{State: r.state, Gatherer: registry, JVM: scrapes.ask}
-		go func() {
-			if err := server.Serve(serving, listener); err != nil {
-				r.Log.Error("health and metrics are not served any more", "error", err)
-			}
-		}()
 	}
 	if r.Config.Mode == config.ModeTask {
 		if err := r.Config.CheckTask(); err != nil {
@@ -91,8 +84,13 @@ func (r *Runner) Run(ctx context.Context) error {
 	if err != nil {
 		return &outcome.Error{Reason: contract.ReasonConfigInvalid, Err: err}
 	}
-	r.state.NotReady("fetching plugins")
-	fetcher := &plugins.Fetcher{Dir: r.Config.PluginDir, HubURL: r.Config.HubURL, MaxBytes: r.Config.PluginMaxBytes, Log: r.Log}
+	r.state.NotReady("installing plugins")
+	fetcher := &plugins.Fetcher{
+		Dir:      r.Config.PluginDir,
+		HubURL:   r.Config.HubURL,
+		MaxBytes: r.Config.PluginMaxBytes,
+		Log:      r.Log,
+	}
 	if err := fetcher.Install(ctx, runnerConfig.DownloadPlugins, runnerConfig.Plugins); err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -103,7 +101,26 @@ func (r *Runner) Run(ctx context.Context) error {
 	return r.runJVM(ctx, runnerConfig, fetcher.Installed(), scrapes)
 }
 
-func (r *Runner) runJVM(ctx context.Context, runnerConfig contract.RunnerConfig, installed string, scrapes *scrapes) error {
+// serve starts the server for health and metrics. It runs until stop is called.
+func (r *Runner) serve(registry *prometheus.Registry, scrapes *scrapes) (stop func(), err error) {
+	listener, err := net.Listen("tcp", r.Config.MetricsAddress)
+	if err != nil {
+		return nil, fmt.Errorf("--metrics-address=%q: %w", r.Config.MetricsAddress, err)
+	}
+	r.Log.Info("serving metrics and health", "address", listener.Addr().String())
+	ctx, stop := context.WithCancel(context.Background())
+	server := &health.Server{State: r.state, Gatherer: registry, JVM: scrapes.scrape}
+	go func() {
+		if err := server.Serve(ctx, listener); err != nil {
+			r.Log.Error("the server for metrics and health has failed", "error", err)
+		}
+	}()
+	return stop, nil
+}
+
+func (r *Runner) runJVM(
+	ctx context.Context, runnerConfig contract.RunnerConfig, installed string, scrapes *scrapes,
+) error {
 	limit := r.Config.MemoryLimit
 	if limit == 0 {
 		limit = jvm.MemoryLimit(cgroupRoot, cgroupSelf)
@@ -122,7 +139,7 @@ func (r *Runner) runJVM(ctx context.Context, runnerConfig contract.RunnerConfig,
 	r.Log.Info("JVM started", "pid", process.Pid(), "memoryLimit", limit)
 	scrapes.connect(process)
 
-	e := &ending{}
+	e := &exitState{}
 	publishing := newPublishing(r, func(err error) { e.fail(err); r.stop(process, e) })
 	done := make(chan struct{})
 	var wait sync.WaitGroup
@@ -131,19 +148,19 @@ func (r *Runner) runJVM(ctx context.Context, runnerConfig contract.RunnerConfig,
 		case <-done:
 		case <-ctx.Done():
 			r.Log.Info("stopping", "grace", r.Config.Grace)
-			// Else what is published meanwhile would make it ready again.
+			// Before NotReady: a publish that completes later would make the run ready again.
 			publishing.close()
 			r.state.NotReady("stopping")
 			r.stop(process, e)
 		}
 	})
 	if err := process.Events(func(event jvm.Event) { r.handle(event, e, publishing, scrapes) }); err != nil {
-		// Nobody hears any more what it says.
+		// The JVM's events cannot be read any more.
 		e.fail(err)
 		process.Kill()
 	}
 	end, err := process.Wait()
-	e.ended()
+	e.jvmExited()
 	close(done)
 	publishing.close()
 	scrapes.disconnect()
@@ -151,10 +168,10 @@ func (r *Runner) runJVM(ctx context.Context, runnerConfig contract.RunnerConfig,
 	if err != nil {
 		return err
 	}
-	return r.judge(e, end, jvm.OOMKills(cgroupRoot, cgroupSelf) > kills)
+	return r.exitError(e, end, jvm.OOMKills(cgroupRoot, cgroupSelf) > kills)
 }
 
-// oneShotArgs limits the JVM to its first compiler in modes that end within seconds: optimized code would not pay off.
+// oneShotArgs disables the optimizing compiler for modes that run for seconds only.
 func (r *Runner) oneShotArgs() []string {
 	if r.Config.Mode == config.ModeValidate || r.Config.Mode == config.ModeOffsets {
 		return []string{"-XX:TieredStopAtLevel=1"}
@@ -162,63 +179,66 @@ func (r *Runner) oneShotArgs() []string {
 	return nil
 }
 
-func (r *Runner) handle(event jvm.Event, e *ending, publishing *publishing, scrapes *scrapes) {
+func (r *Runner) handle(event jvm.Event, e *exitState, publishing *publishing, scrapes *scrapes) {
 	switch event.Event {
 	case "heartbeat":
-		r.state.Beat()
+		r.state.Heartbeat()
 	case "running":
-		r.Log.Info("the task runs")
+		r.Log.Info("task is running")
 		r.state.Ready()
 	case "taskConfigs":
 		publishing.offer(event)
 	case "metrics":
-		scrapes.answer(event)
+		scrapes.respond(event)
 	case "failed":
 		r.state.NotReady("failed")
 		e.fail(&outcome.Error{Reason: event.Reason, Err: errors.New(event.Message)})
 	case "stopped":
-		e.stoppedCleanly()
+		e.stoppedGracefully()
 	case "result":
 		r.result = &event
 	}
 }
 
-// stop asks the JVM to stop, and kills it when its time is over.
-func (r *Runner) stop(process *jvm.Process, e *ending) {
-	// First, as a JVM that does not read its commands may keep the one to stop waiting.
+// stop asks the JVM to stop and kills it after the grace period.
+func (r *Runner) stop(process *jvm.Process, e *exitState) {
+	// The timer starts first: process.Stop blocks if the JVM does not read its commands.
 	e.killAfter(r.Config.Grace, func() {
-		r.Log.Error("the JVM did not stop in time and is killed", "grace", r.Config.Grace)
+		r.Log.Error("killing the JVM: it did not stop within the grace period", "grace", r.Config.Grace)
 		process.Kill()
 	})
 	if err := process.Stop(); err != nil {
-		r.Log.Warn("the JVM cannot be asked to stop", "error", err)
+		r.Log.Warn("send the stop command to the JVM", "error", err)
 	}
 }
 
-// judge decides what the end of the JVM means.
-func (r *Runner) judge(e *ending, end jvm.End, oomKilled bool) error {
+// exitError maps the JVM's exit to an error; nil after a graceful stop or a result.
+func (r *Runner) exitError(e *exitState, end jvm.End, oomKilled bool) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {
 	case e.err != nil:
 		return e.err
 	case e.killed:
-		return outcome.Errorf(r.Failure(), "it did not stop within %s and was killed; what was not committed is done again", r.Config.Grace)
+		return outcome.Errorf(r.DefaultReason(),
+			"the JVM did not stop within %s and was killed; uncommitted records are processed again", r.Config.Grace)
 	case end.Code == jvm.ExitOnOutOfMemory:
-		return outcome.Errorf(contract.ReasonOutOfMemory, "the JVM ran out of memory; raise the memory limit, or -Xmx where jvmOptions set it")
+		return outcome.Errorf(contract.ReasonOutOfMemory,
+			"the JVM ran out of memory; raise the memory limit, or -Xmx if jvmOptions sets it")
 	case end.Signal == syscall.SIGKILL && oomKilled:
-		return outcome.Errorf(contract.ReasonOutOfMemory, "the kernel killed the JVM: it used more than the container's memory limit")
+		return outcome.Errorf(contract.ReasonOutOfMemory,
+			"the kernel killed the JVM: it exceeded the container's memory limit; raise the limit")
 	case e.stopped || r.result != nil:
 		return nil
 	case end.Signal != 0:
-		return outcome.Errorf(r.Failure(), "the JVM was ended by the signal %q", end.Signal)
+		return outcome.Errorf(r.DefaultReason(), "the JVM was terminated by signal %q", end.Signal)
 	}
-	return outcome.Errorf(r.Failure(), "the JVM ended with exit code %d; its log says why", end.Code)
+	return outcome.Errorf(r.DefaultReason(), "the JVM exited with code %d; see its log", end.Code)
 }
 
 func (r *Runner) settings(runnerConfig contract.RunnerConfig, installed string) jvm.Settings {
 	c := r.Config
-	task, _ := c.Task() // Only mode task has one, and there it was validated.
+	task, _ := c.Task() // Valid in mode task, unused in other modes.
 	return jvm.Settings{
 		Mode:                c.Mode,
 		Name:                c.Name,
@@ -239,7 +259,7 @@ func (r *Runner) settings(runnerConfig contract.RunnerConfig, installed string) 
 			Level:  runnerConfig.DefaultLoggerLevel,
 			Levels: runnerConfig.LoggerLevels,
 			File:   runnerConfig.LogFile,
-			JSON:   c.LogFormat == "json",
+			JSON:   c.Log.Format == "json",
 		},
 	}
 }

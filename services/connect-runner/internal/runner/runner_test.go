@@ -23,29 +23,85 @@ import (
 	"github.com/weir-dev/weir/services/connect-runner/internal/publish"
 )
 
-func TestTheEndOfTheJVMIsJudgedByAllThatIsKnown(t *testing.T) {
+func TestExitOfTheJVMMapsToAReason(t *testing.T) {
 	failure := outcome.Errorf(contract.ReasonConfigInvalid, "topic: missing")
 	for _, test := range []struct {
 		name      string
-		ending    *ending
+		state     *exitState
 		end       jvm.End
 		oomKilled bool
 		reason    string
 		message   string
 	}{
-		{"it stopped when it was told to", &ending{stopped: true}, jvm.End{Code: 0}, false, "", ""},
-		{"it said why it failed", &ending{err: failure}, jvm.End{Code: 1}, false, contract.ReasonConfigInvalid, "topic: missing"},
-		{"it said why it failed and was killed then", &ending{err: failure, killed: true}, jvm.End{Code: -1, Signal: syscall.SIGKILL}, false, contract.ReasonConfigInvalid, "topic: missing"},
-		{"it did not stop", &ending{killed: true}, jvm.End{Code: -1, Signal: syscall.SIGKILL}, false, contract.ReasonTaskFailed, "it did not stop within 57s and was killed"},
-		{"its heap was full", &ending{}, jvm.End{Code: jvm.ExitOnOutOfMemory}, false, contract.ReasonOutOfMemory, "the JVM ran out of memory"},
-		{"its container was full", &ending{}, jvm.End{Code: -1, Signal: syscall.SIGKILL}, true, contract.ReasonOutOfMemory, "the kernel killed the JVM"},
-		{"somebody killed it", &ending{}, jvm.End{Code: -1, Signal: syscall.SIGKILL}, false, contract.ReasonTaskFailed, `ended by the signal "killed"`},
-		{"it crashed", &ending{}, jvm.End{Code: -1, Signal: syscall.SIGABRT}, false, contract.ReasonTaskFailed, `ended by the signal "aborted"`},
-		{"a plugin ended it", &ending{}, jvm.End{Code: 0}, false, contract.ReasonTaskFailed, "the JVM ended with exit code 0"},
+		{"a graceful stop", &exitState{stopped: true}, jvm.End{Code: 0}, false, "", ""},
+		{
+			"a reported failure",
+			&exitState{err: failure},
+			jvm.End{Code: 1},
+			false,
+			contract.ReasonConfigInvalid,
+			"topic: missing",
+		},
+		{
+			"a reported failure and then a kill",
+			&exitState{err: failure, killed: true},
+			jvm.End{Code: -1, Signal: syscall.SIGKILL},
+			false,
+			contract.ReasonConfigInvalid,
+			"topic: missing",
+		},
+		{
+			"the grace period has passed",
+			&exitState{killed: true},
+			jvm.End{Code: -1, Signal: syscall.SIGKILL},
+			false,
+			contract.ReasonTaskFailed,
+			"the JVM did not stop within 57s and was killed",
+		},
+		{
+			"the heap is full",
+			&exitState{},
+			jvm.End{Code: jvm.ExitOnOutOfMemory},
+			false,
+			contract.ReasonOutOfMemory,
+			"the JVM ran out of memory",
+		},
+		{
+			"the container limit is exceeded",
+			&exitState{},
+			jvm.End{Code: -1, Signal: syscall.SIGKILL},
+			true,
+			contract.ReasonOutOfMemory,
+			"the kernel killed the JVM",
+		},
+		{
+			"SIGKILL by another process",
+			&exitState{},
+			jvm.End{Code: -1, Signal: syscall.SIGKILL},
+			false,
+			contract.ReasonTaskFailed,
+			`terminated by signal "killed"`,
+		},
+		{
+			"a crash of the JVM",
+			&exitState{},
+			jvm.End{Code: -1, Signal: syscall.SIGABRT},
+			false,
+			contract.ReasonTaskFailed,
+			`terminated by signal "aborted"`,
+		},
+		{
+			"a plugin calls System.exit",
+			&exitState{},
+			jvm.End{Code: 0},
+			false,
+			contract.ReasonTaskFailed,
+			"the JVM exited with code 0",
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := &Runner{Config: config.New(config.ModeTask, func(string) string { return "" })}
-			err := r.judge(test.ending, test.end, test.oomKilled)
+			err := r.exitError(test.state, test.end, test.oomKilled)
 			if test.reason == "" {
 				require.NoError(t, err)
 				return
@@ -57,7 +113,7 @@ func TestTheEndOfTheJVMIsJudgedByAllThatIsKnown(t *testing.T) {
 	}
 }
 
-// publisher fails as it is told to, and notes what it publishes.
+// publisher returns errs one by one and then records the number of task configs of each set.
 type publisher struct {
 	mu     sync.Mutex
 	errs   []error
@@ -78,9 +134,13 @@ func (p *publisher) Publish(_ context.Context, set publish.Set) (bool, error) {
 	return true, nil
 }
 
-func publishingTo(p *publisher) (*publishing, *Runner, chan error) {
-	r := &Runner{Config: config.New(config.ModeConnector, func(string) string { return "" }), Log: slog.New(slog.DiscardHandler), Publisher: p,
-		state: health.NewState(time.Minute, time.Now)}
+func startPublishing(p *publisher) (*publishing, *Runner, chan error) {
+	r := &Runner{
+		Config:    config.New(config.ModeConnector, func(string) string { return "" }),
+		Log:       slog.New(slog.DiscardHandler),
+		Publisher: p,
+		state:     health.NewState(time.Minute, time.Now),
+	}
 	r.metrics = newMetrics(prometheus.NewRegistry(), r.Config)
 	failed := make(chan error, 1)
 	return newPublishing(r, func(err error) { failed <- err }), r, failed
@@ -90,9 +150,12 @@ func configs(n int) jvm.Event {
 	return jvm.Event{Configs: make([]contract.TaskConfig, n), RequestedAt: time.Now().UnixMilli()}
 }
 
-func TestPublishingIsTriedUntilItSucceedsAndTheConnectorIsReadyThen(t *testing.T) {
-	to := &publisher{errs: []error{errors.New("api server is away"), errors.New("still")}, done: make(chan struct{}, 9)}
-	p, r, _ := publishingTo(to)
+func TestPublishIsRetriedAndMakesTheConnectorReady(t *testing.T) {
+	to := &publisher{
+		errs: []error{errors.New("connection refused"), errors.New("connection refused again")},
+		done: make(chan struct{}, 9),
+	}
+	p, r, _ := startPublishing(to)
 	defer p.close()
 	p.offer(configs(3))
 	require.Error(t, r.state.IsReady())
@@ -101,12 +164,17 @@ func TestPublishingIsTriedUntilItSucceedsAndTheConnectorIsReadyThen(t *testing.T
 	require.Equal(t, []int{3}, to.counts)
 }
 
-func TestWhatIsOutdatedBeforeItIsPublishedIsSkipped(t *testing.T) {
-	to := &publisher{errs: []error{errors.New("api server is away")}, done: make(chan struct{}, 9)}
-	p, _, _ := publishingTo(to)
+func TestOnlyTheNewestWaitingTaskConfigsArePublished(t *testing.T) {
+	to := &publisher{errs: []error{errors.New("connection refused")}, done: make(chan struct{}, 9)}
+	p, _, _ := startPublishing(to)
 	defer p.close()
 	p.offer(configs(1))
-	require.Eventually(t, func() bool { to.mu.Lock(); defer to.mu.Unlock(); return len(to.errs) == 0 }, 10*time.Second, time.Millisecond)
+	require.Eventually(
+		t,
+		func() bool { to.mu.Lock(); defer to.mu.Unlock(); return len(to.errs) == 0 },
+		10*time.Second,
+		time.Millisecond,
+	)
 	for i := range 10 {
 		p.offer(configs(2 + i))
 	}
@@ -118,28 +186,33 @@ func TestWhatIsOutdatedBeforeItIsPublishedIsSkipped(t *testing.T) {
 	require.NotContains(t, to.counts, 1)
 }
 
-func TestOnlyWhatCannotEverBePublishedEndsTheConnector(t *testing.T) {
+func TestOnlyPermanentPublishErrorsEndTheConnector(t *testing.T) {
 	to := &publisher{errs: []error{fmt.Errorf("x: %w", publish.ErrTooLarge)}, done: make(chan struct{}, 9)}
-	p, _, failed := publishingTo(to)
+	p, _, failed := startPublishing(to)
 	p.offer(configs(1))
 	require.Equal(t, contract.ReasonTaskConfigsTooLarge, outcome.Termination(<-failed, "").Reason)
 	p.close()
 
 	to = &publisher{errs: []error{publish.ErrSuperseded}, done: make(chan struct{}, 9)}
-	p, _, failed = publishingTo(to)
+	p, _, failed = startPublishing(to)
 	p.offer(configs(1))
-	require.Eventually(t, func() bool { to.mu.Lock(); defer to.mu.Unlock(); return len(to.errs) == 0 }, 10*time.Second, time.Millisecond)
+	require.Eventually(
+		t,
+		func() bool { to.mu.Lock(); defer to.mu.Unlock(); return len(to.errs) == 0 },
+		10*time.Second,
+		time.Millisecond,
+	)
 	p.offer(configs(2))
 	<-to.done
 	p.close()
 	require.Empty(t, failed)
 }
 
-func TestAJVMWhoseEventsAreNotUnderstoodIsKilled(t *testing.T) {
+func TestJVMWithInvalidEventsIsKilled(t *testing.T) {
 	for _, test := range []struct{ name, prints, message string }{
-		{"a line that is no JSON", "echo hunter2", "a line of 7 bytes is no event"},
-		{"a line that names no event", `echo '{"secret":"hunter2"}'`, "a line of 20 bytes names no event"},
-		{"a line without an end", "cat /dev/zero", "token too long"},
+		{"a line that is not JSON", "echo hunter2", "a line of 7 bytes is not an event"},
+		{"a line without the field event", `echo '{"secret":"hunter2"}'`, "a line of 20 bytes has no field event"},
+		{"a line without end", "cat /dev/zero", "token too long"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -151,19 +224,28 @@ func TestAJVMWhoseEventsAreNotUnderstoodIsKilled(t *testing.T) {
 			}
 			write("runner.jar", "")
 			c := config.New(config.ModeTask, func(string) string { return "" })
-			c.Lib, c.PluginDir, c.RunnerConfig, c.Address = dir, filepath.Join(dir, "plugins"), filepath.Join(dir, "none"), ""
+			c.Lib, c.PluginDir, c.RunnerConfig, c.MetricsAddress = dir, filepath.Join(
+				dir,
+				"plugins",
+			), filepath.Join(
+				dir,
+				"none",
+			), ""
 			c.TaskID, c.TaskConfig = "0", write("task.json", `{"connector":{"a":"b"},"task":{"c":"d"}}`)
-			// It ignores what is less than a kill, and says that all is well to whom it may concern.
-			c.Java = write("java", "#!/bin/sh\ntrap '' TERM HUP INT PIPE\necho '{\"event\":\"running\"}' >&3\n"+test.prints+
-				" >&3 2>/dev/null\necho '{\"event\":\"stopped\"}' >&3 2>/dev/null\nexec cat\n")
+			// The script ignores all signals except SIGKILL.
+			c.Java = write(
+				"java",
+				"#!/bin/sh\ntrap '' TERM HUP INT PIPE\necho '{\"event\":\"running\"}' >&3\n"+test.prints+
+					" >&3 2>/dev/null\necho '{\"event\":\"stopped\"}' >&3 2>/dev/null\nexec cat\n",
+			)
 			c.Grace = time.Second
-			// Only where it is not killed.
+			// The deadline passes only if the JVM is not killed.
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
 			r := &Runner{Config: c, Log: slog.New(slog.DiscardHandler)}
 			err := r.Run(ctx)
-			require.NoError(t, ctx.Err(), "it was not killed at once")
-			got := outcome.Termination(err, r.Failure())
+			require.NoError(t, ctx.Err(), "the JVM was not killed")
+			got := outcome.Termination(err, r.DefaultReason())
 			require.Equal(t, contract.ReasonTaskFailed, got.Reason)
 			require.Contains(t, got.Message, "read events of the JVM: ")
 			require.Contains(t, got.Message, test.message)

@@ -13,8 +13,8 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 
 /**
- * The line-JSON channel to the Go entry point: events go out on a pipe of their own, so that what a plugin prints can never
- * be taken for an event; commands come in on standard input.
+ * The channel to the Go process, one JSON object per line. Events use a separate pipe, so that the output of a plugin is
+ * never read as an event. Commands arrive on standard input.
  */
 final class Channel {
     static final ObjectMapper JSON = new ObjectMapper();
@@ -27,7 +27,7 @@ final class Channel {
         this.out = out;
     }
 
-    /** Reads the next command; null when the Go entry point is gone. */
+    /** Reads the next command; null when the Go process has exited. */
     JsonNode read() throws IOException {
         String line = in.readLine();
         return line == null ? null : JSON.readTree(line);
@@ -36,12 +36,12 @@ final class Channel {
     Settings readSettings() throws IOException {
         String line = in.readLine();
         if (line == null) {
-            throw new IOException("no settings on standard input: the JVM is started by connect-runner");
+            throw new IOException("no settings on standard input; start the JVM with connect-runner");
         }
         return JSON.readValue(line, Settings.class);
     }
 
-    /** Sends an event. Losing the reader is not an error here: the end of standard input already ends this process. */
+    /** Sends an event. A write error is ignored: when the Go process exits, the end of standard input ends this process. */
     void send(String event, Map<String, ?> fields) {
         Map<String, Object> message = new LinkedHashMap<>();
         message.put("event", event);
@@ -54,7 +54,7 @@ final class Channel {
                 out.flush();
             }
         } catch (IOException e) {
-            // Nobody is left to tell.
+            // The Go process has exited.
         }
     }
 }

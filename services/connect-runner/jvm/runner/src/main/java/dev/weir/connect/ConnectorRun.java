@@ -24,7 +24,7 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 
-/** Runs the connector and hands over what it wants its tasks to do. */
+/** Runs the connector and sends its task configs to the Go process. */
 final class ConnectorRun implements PodHerder.Events {
     private static final Logger log = LoggerFactory.getLogger(ConnectorRun.class);
     private static final long RETRY_MIN_MS = 250;
@@ -36,7 +36,7 @@ final class ConnectorRun implements PodHerder.Events {
     private final Channel channel;
     private final Redactor redactor;
     private final Outcome outcome;
-    private final Burst burst;
+    private final Debouncer debouncer;
     private final ScheduledExecutorService thread = Executors.newSingleThreadScheduledExecutor(r -> new Thread(r, "task-configs"));
     private List<Map<String, String>> published;
     private long retryMs = RETRY_MIN_MS;
@@ -48,7 +48,7 @@ final class ConnectorRun implements PodHerder.Events {
         this.channel = channel;
         this.redactor = redactor;
         this.outcome = outcome;
-        this.burst = new Burst(thread, settings.reconfigureDelayMs(), this::publishAgain);
+        this.debouncer = new Debouncer(thread, settings.reconfigureDelayMs(), this::publishAgain);
     }
 
     void start() {
@@ -65,22 +65,23 @@ final class ConnectorRun implements PodHerder.Events {
 
     @Override
     public void running() {
-        // Ready only when the task configs are out; Go knows when that is.
+        // The connector is ready when the Go process has published its task configs.
     }
 
     @Override
     public void failed(Throwable cause) {
-        new Thread(() -> outcome.fail(RunnerException.reasonOfStart(cause, RunnerException.CONNECTOR_FAILED), cause, this::stop), "ending").start();
+        String reason = RunnerException.reasonOfStart(cause, RunnerException.CONNECTOR_FAILED);
+        new Thread(() -> outcome.fail(reason, cause, this::stop), "exit").start();
     }
 
     @Override
     public void reconfigure() {
-        burst.request();
+        debouncer.request();
     }
 
     @Override
     public void reload() {
-        log.info("Starting the connector anew: a value of a config provider has expired");
+        log.info("Restarting the connector: a value of a config provider has expired");
         thread.execute(() -> {
             try {
                 pod.herder().worker().stopAndAwaitConnector(name);
@@ -116,10 +117,10 @@ final class ConnectorRun implements PodHerder.Events {
             retryMs = RETRY_MIN_MS;
         } catch (TooManyTasksException e) {
             // The worker has already failed the connector.
-            log.error("The connector asks for more tasks than tasks.max allows", e);
+            log.error("The connector returned more task configs than tasks.max", e);
         } catch (Throwable t) {
-            // As in Connect, the tasks go on with what they have until the connector can say what it wants.
-            log.error("Computing task configs failed; trying again in {} ms", retryMs, t);
+            // As in Connect, the tasks keep their configs meanwhile.
+            log.error("Computing task configs failed; will retry in {} ms", retryMs, t);
             thread.schedule(() -> publishAgain(requestedAt), retryMs, TimeUnit.MILLISECONDS);
             retryMs = Math.min(retryMs * 2, RETRY_MAX_MS);
         }
@@ -128,11 +129,11 @@ final class ConnectorRun implements PodHerder.Events {
     private void publish(long requestedAt) {
         List<Map<String, String>> tasks = taskConfigs();
         if (tasks.equals(published)) {
-            log.info("The task configs are what they were");
+            log.info("The task configs are unchanged");
             return;
         }
         Map<String, String> connector = new HashMap<>(config);
-        // Else a change of the number of tasks would restart those that stay.
+        // Without tasks.max, a change of the number of tasks does not restart the tasks that stay.
         connector.remove(ConnectorConfig.TASKS_MAX_CONFIG);
         List<Map<String, Object>> configs = new ArrayList<>();
         for (Map<String, String> task : tasks) {
@@ -141,7 +142,7 @@ final class ConnectorRun implements PodHerder.Events {
         boolean exactlyOnce = !pod.isSink() && pod.herder().worker().config().exactlyOnceSourceEnabled();
         channel.send("taskConfigs", Map.of("configs", configs, "requestedAt", requestedAt, "exactlyOnce", exactlyOnce));
         published = tasks;
-        log.info("The connector asks for {} tasks", tasks.size());
+        log.info("Publishing task configs for {} tasks", tasks.size());
     }
 
     private List<Map<String, String>> taskConfigs() {
@@ -153,13 +154,13 @@ final class ConnectorRun implements PodHerder.Events {
                 : new SourceConnectorConfig(pod.herder().plugins(), resolved, worker.isTopicCreationEnabled());
         List<Map<String, String>> tasks = AbstractHerder.reverseTransform(name, state, worker.connectorTaskConfigs(name, connectorConfig));
         for (Map<String, String> task : tasks) {
-            // Connect puts a placeholder back only under the key it came from; connectors also build values out of others.
+            // Connect restores a placeholder only under the same key, but connectors also build values from other values.
             task.replaceAll((key, value) -> value == null || value.equals(config.get(key)) ? value : redactor.restorePlaceholders(value));
         }
         return tasks;
     }
 
-    /** What the connector sees of its surroundings. */
+    /** The context of the connector plugin. */
     private final class Context implements CloseableConnectorContext {
         private final PluginMetricsImpl metrics;
         private volatile boolean closed;
@@ -170,13 +171,13 @@ final class ConnectorRun implements PodHerder.Events {
 
         @Override
         public void requestTaskReconfiguration() {
-            refuseIfClosed();
+            checkOpen();
             reconfigure();
         }
 
         @Override
         public void raiseError(Exception e) {
-            refuseIfClosed();
+            checkOpen();
             pod.herder().onFailure(name, e);
         }
 
@@ -191,7 +192,7 @@ final class ConnectorRun implements PodHerder.Events {
             closed = true;
         }
 
-        private void refuseIfClosed() {
+        private void checkOpen() {
             if (closed) {
                 throw new ConnectException("this instance of connector " + name + " has been shut down");
             }

@@ -14,7 +14,7 @@ import org.apache.kafka.connect.source.SourceTask.TransactionBoundary;
 import java.util.Map;
 import java.util.Objects;
 
-/** A herder that validates as Connect's distributed one does: also what a source promises about exactly-once. */
+/** A herder that also validates exactly-once support of sources, as Connect's DistributedHerder does. */
 final class ExactlyOnceChecks extends PodHerder {
     ExactlyOnceChecks(Worker worker, String clusterId, ConnectorClientConfigOverridePolicy policy) {
         super(worker, clusterId, policy);
@@ -39,12 +39,13 @@ final class ExactlyOnceChecks extends PodHerder {
         try {
             ExactlyOnceSupport support = connector.exactlyOnceSupport(config);
             if (support == null) {
-                value.addErrorMessage("the connector does not say whether it supports exactly-once; use 'requested' if its documentation does");
+                value.addErrorMessage("the connector does not report whether it supports exactly-once; "
+                        + "use 'requested' if its documentation says so");
             } else if (support != ExactlyOnceSupport.SUPPORTED) {
                 value.addErrorMessage("the connector does not support exactly-once with this configuration");
             }
         } catch (RuntimeException e) {
-            value.addErrorMessage("the connector failed to say whether it supports exactly-once: " + RunnerException.describe(e));
+            value.addErrorMessage("the check for exactly-once support failed: " + RunnerException.describe(e));
         }
     }
 
@@ -58,7 +59,7 @@ final class ExactlyOnceChecks extends PodHerder {
                 value.addErrorMessage("the connector does not define transaction boundaries with this configuration");
             }
         } catch (RuntimeException e) {
-            value.addErrorMessage("the connector failed to say whether it defines transaction boundaries: " + RunnerException.describe(e));
+            value.addErrorMessage("the check for transaction boundaries failed: " + RunnerException.describe(e));
         }
     }
 

@@ -31,10 +31,10 @@ import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
 
-/** Sets up log4j from the settings, without any file, and with every secret taken out. */
+/** Configures log4j from the settings, without a file, and redacts secrets in all lines. */
 final class Logging {
     private static final String PATTERN = "[%d{ISO8601}] %p %X{connector.context}%m (%c)%n%throwable";
-    /** They write hundreds of lines in a start: whole configurations, every plugin there is. Who wants them can ask for them. */
+    /** Loggers that write hundreds of lines at start. loggerLevels can enable them. */
     private static final Map<String, Level> NOISY = Map.of(
             "org.apache.kafka.common.config.AbstractConfig", Level.WARN,
             "org.apache.kafka.connect.runtime.isolation", Level.ERROR);
@@ -45,24 +45,25 @@ final class Logging {
     }
 
     static void configure(Settings.Log log, Redactor redactor) {
-        refuseUnknown("defaultLoggerLevel", log.level());
+        checkLevel("defaultLoggerLevel", log.level());
         if (log.levels() != null) {
-            log.levels().forEach((name, level) -> refuseUnknown("loggerLevels of " + name, level));
+            log.levels().forEach((name, level) -> checkLevel("loggerLevels of " + name, level));
         }
-        refuseUnwritable(log.file());
+        checkWritable(log.file());
         LoggerContext context = (LoggerContext) LogManager.getContext(false);
         context.start(new AbstractConfiguration(context, ConfigurationSource.NULL_SOURCE) {
             @Override
             protected void doConfigure() {
                 LoggerConfig root = getRootLogger();
                 root.setLevel(Level.toLevel(log.level(), Level.INFO));
-                add(this, root, ConsoleAppender.newBuilder().setName("stdout").setTarget(ConsoleAppender.Target.SYSTEM_OUT)
-                        .setLayout(new Redacting(this, redactor, log.json())).setConfiguration(this).build());
+                add(this, root, ConsoleAppender.newBuilder().setName("stdout")
+                        .setTarget(ConsoleAppender.Target.SYSTEM_OUT)
+                        .setLayout(new RedactingLayout(this, redactor, log.json())).setConfiguration(this).build());
                 if (log.file() != null && !log.file().isEmpty()) {
                     add(this, root, RollingFileAppender.newBuilder().setName("file").withFileName(log.file())
                             .withFilePattern(log.file() + ".%i").withPolicy(SizeBasedTriggeringPolicy.createPolicy(FILE_SIZE))
                             .withStrategy(DefaultRolloverStrategy.newBuilder().withMax(FILES_KEPT).withConfig(this).build())
-                            .setLayout(new Redacting(this, redactor, log.json())).setConfiguration(this).build());
+                            .setLayout(new RedactingLayout(this, redactor, log.json())).setConfiguration(this).build());
                 }
                 NOISY.forEach((name, level) -> addLogger(name, new LoggerConfig(name, level, true)));
                 if (log.levels() != null) {
@@ -73,15 +74,15 @@ final class Logging {
         });
     }
 
-    private static void refuseUnknown(String field, String level) {
+    private static void checkLevel(String field, String level) {
         if (level != null && !level.isEmpty() && Level.getLevel(level.toUpperCase(Locale.ROOT)) == null) {
             throw new RunnerException(RunnerException.CONFIG_INVALID, "loggingConfig: " + field + " is \"" + level
-                    + "\"; OFF, FATAL, ERROR, WARN, INFO, DEBUG, TRACE or ALL is wanted");
+                    + "\"; must be OFF, FATAL, ERROR, WARN, INFO, DEBUG, TRACE or ALL");
         }
     }
 
-    /** log4j itself would only complain on the console, and go on without the file. */
-    private static void refuseUnwritable(String file) {
+    /** log4j itself only prints an error and continues without the file. */
+    private static void checkWritable(String file) {
         if (file == null || file.isEmpty()) {
             return;
         }
@@ -90,7 +91,7 @@ final class Logging {
             Files.createDirectories(path.getParent());
             Files.newOutputStream(path, StandardOpenOption.CREATE, StandardOpenOption.APPEND).close();
         } catch (IOException | InvalidPathException e) {
-            throw new RunnerException(RunnerException.CONFIG_INVALID, "loggingConfig: file " + file + " cannot be written", e);
+            throw new RunnerException(RunnerException.CONFIG_INVALID, "loggingConfig: file " + file + " is not writable", e);
         }
     }
 
@@ -100,12 +101,12 @@ final class Logging {
         root.addAppender(appender, null, null);
     }
 
-    private static final class Redacting extends AbstractStringLayout {
+    private static final class RedactingLayout extends AbstractStringLayout {
         private final PatternLayout plain;
         private final Redactor redactor;
         private final boolean json;
 
-        Redacting(Configuration configuration, Redactor redactor, boolean json) {
+        RedactingLayout(Configuration configuration, Redactor redactor, boolean json) {
             super(configuration, StandardCharsets.UTF_8, null, null);
             this.plain = PatternLayout.newBuilder().withPattern(PATTERN).withConfiguration(configuration).build();
             this.redactor = redactor;

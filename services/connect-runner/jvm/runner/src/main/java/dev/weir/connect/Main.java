@@ -22,11 +22,11 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.locks.LockSupport;
 
-/** Started by connect-runner's Go entry point, which is the only one to talk to it. */
+/** The main class. connect-runner's Go process starts it and is its only client. */
 public final class Main {
-    /** System property with the path of the pipe that events are written to. */
+    /** System property with the path of the pipe for events. */
     static final String EVENTS = "weir.events";
-    /** Liveness asks that the JVM gets around to this: a process that only collects garbage does not. */
+    /** Liveness depends on heartbeats: a process that only collects garbage sends none. */
     private static final long HEARTBEAT_MS = 2_000;
 
     private final Channel channel;
@@ -43,14 +43,14 @@ public final class Main {
     }
 
     /**
-     * Reads the settings from standard input and runs until told to stop.
+     * Reads the settings from standard input and runs until the stop command.
      *
      * @param args none
-     * @throws IOException when the Go entry point is not at the other end
+     * @throws IOException if the Go process is not at the other end of the pipe
      */
     public static void main(String[] args) throws IOException {
         Channel channel = new Channel(System.in, new FileOutputStream(System.getProperty(EVENTS)));
-        // A plugin that reads standard input would eat commands.
+        // Plugins must not read commands.
         System.setIn(InputStream.nullInputStream());
         Settings settings = channel.readSettings();
         new Main(channel, settings, new Redactor()).run();
@@ -59,8 +59,8 @@ public final class Main {
     private void run() {
         try {
             Logging.configure(settings.logging(), redactor);
-            daemon("heartbeat", this::beat);
-            daemon("commands", this::obey);
+            daemon("heartbeat", this::sendHeartbeats);
+            daemon("commands", this::readCommands);
             switch (settings.mode()) {
                 case "connector" -> connector();
                 case "task" -> task();
@@ -69,15 +69,15 @@ public final class Main {
                 default -> throw new IllegalArgumentException("unknown mode " + settings.mode());
             }
         } catch (Throwable t) {
-            String otherwise = switch (settings.mode()) {
+            String defaultReason = switch (settings.mode()) {
                 case "connector" -> RunnerException.CONNECTOR_FAILED;
                 case "task" -> RunnerException.TASK_FAILED;
                 case "offsets" -> RunnerException.OFFSETS_FAILED;
                 default -> RunnerException.CONFIG_INVALID;
             };
-            outcome.fail(RunnerException.reasonOfStart(t, otherwise), t, close.get());
+            outcome.fail(RunnerException.reasonOfStart(t, defaultReason), t, close.get());
         }
-        // Only Outcome ends this process: else it would end by itself when the last task has closed, before saying how.
+        // Only Outcome ends this process. Otherwise it would exit when the last task has closed, before it reports.
         while (true) {
             LockSupport.park();
         }
@@ -105,8 +105,8 @@ public final class Main {
         Map<String, String> config = connectorConfig();
         Pod pod = Pod.build(settings, config, redactor, false);
         Map<String, List<String>> errors = ValidateRun.validate(pod.herder(), config, redactor);
-        if (Boolean.getBoolean(Rehearsal.PROPERTY)) {
-            Rehearsal.run();
+        if (Boolean.getBoolean(ArchiveTraining.PROPERTY)) {
+            ArchiveTraining.run();
         }
         outcome.result(Map.of("errors", errors));
     }
@@ -120,7 +120,7 @@ public final class Main {
 
     private Map<String, String> connectorConfig() {
         Map<String, String> config = read(settings.connectorConfigFile(), new TypeReference<Map<String, String>>() { },
-                RunnerException.CONFIG_INVALID, "read connector configuration");
+                RunnerException.CONFIG_INVALID, "read the connector's configuration");
         Map<String, String> named = new HashMap<>(config);
         named.put("name", settings.name());
         return named;
@@ -128,9 +128,10 @@ public final class Main {
 
     private TaskRun.Config taskConfig() {
         TaskRun.Config config = read(settings.taskConfigFile(), new TypeReference<TaskRun.Config>() { },
-                RunnerException.TASK_CONFIG_STALE, "read task configuration");
+                RunnerException.TASK_CONFIG_STALE, "read the task config");
         if (config.connector() == null || config.task() == null) {
-            throw new RunnerException(RunnerException.TASK_CONFIG_STALE, "read task configuration: connector or task is missing from it");
+            throw new RunnerException(RunnerException.TASK_CONFIG_STALE,
+                    "read the task config: the field connector or task is missing");
         }
         return config;
     }
@@ -139,15 +140,15 @@ public final class Main {
         try {
             return Channel.JSON.readValue(Files.readAllBytes(Path.of(file)), type);
         } catch (JsonProcessingException e) {
-            // Jackson quotes the text around the error: that may hold a secret.
-            throw new RunnerException(reason, act + ": " + file + " is not the JSON that is wanted, near line "
+            // Jackson quotes the text around the error, which may contain a secret.
+            throw new RunnerException(reason, act + ": " + file + " is not valid, near line "
                     + (e.getLocation() == null ? "?" : e.getLocation().getLineNr()));
         } catch (IOException e) {
-            throw new RunnerException(reason, act + ": " + file + " cannot be read");
+            throw new RunnerException(reason, act + ": " + file + " is not readable");
         }
     }
 
-    private void beat() {
+    private void sendHeartbeats() {
         while (true) {
             channel.send("heartbeat", Map.of());
             try {
@@ -158,10 +159,10 @@ public final class Main {
         }
     }
 
-    private void obey() {
+    private void readCommands() {
         try {
             Metrics metrics = new Metrics(ManagementFactory.getPlatformMBeanServer(), labels());
-            // On a thread of its own: a metric that hangs must not keep a stop waiting.
+            // A separate thread: a metric that hangs must not delay a stop.
             ExecutorService scrapes = Executors.newSingleThreadExecutor(body -> thread("metrics", body));
             for (JsonNode command = channel.read(); command != null; command = channel.read()) {
                 switch (command.path("command").asText()) {
@@ -176,7 +177,7 @@ public final class Main {
         } catch (IOException | RuntimeException e) {
             log().error("Reading commands failed", e);
         }
-        // The entry point is gone, and with it everyone who could stop this process in good order.
+        // The Go process has exited, so no process could stop this one gracefully.
         Runtime.getRuntime().halt(1);
     }
 
@@ -200,7 +201,7 @@ public final class Main {
     }
 
     private static Logger log() {
-        // Not a static field: the log is configured by this class.
+        // Not a static field: this class configures the log.
         return LoggerFactory.getLogger(Main.class);
     }
 }

@@ -15,9 +15,10 @@ import javax.management.MBeanServer;
 import javax.management.ObjectName;
 
 /**
- * Kafka's JMX metrics in Prometheus' text form. A bean kafka.connect:type=sink-task-metrics,connector=c,task=0 with the
- * attribute put-batch-avg-time-ms becomes kafka_connect_sink_task_metrics_put_batch_avg_time_ms{connector="c",task="0"}.
- * An attribute that is a word becomes a label of the value 1.
+ * Kafka's JMX metrics in the Prometheus text format. The attribute put-batch-avg-time-ms of the bean
+ * kafka.connect:type=sink-task-metrics,connector=c,task=0 becomes the metric
+ * kafka_connect_sink_task_metrics_put_batch_avg_time_ms{connector="c",task="0"}. An attribute with a string value becomes
+ * a label, and the metric has the value 1.
  */
 final class Metrics {
     private static final String[] DOMAINS = {"kafka.connect", "kafka.consumer", "kafka.producer"};
@@ -27,12 +28,12 @@ final class Metrics {
 
     Metrics(MBeanServer server, Map<String, String> labels) {
         this.server = server;
-        // In order, so that a sample always looks the same.
+        // Sorted, so that the labels of a sample always have the same order.
         this.labels = new TreeMap<>(labels);
     }
 
     String text() {
-        // Prometheus wants all samples of a metric in one place.
+        // Prometheus requires all samples of a metric in one group.
         Map<String, List<String>> families = new TreeMap<>();
         for (String domain : DOMAINS) {
             try {
@@ -74,14 +75,14 @@ final class Metrics {
                 String metric = prefix + name(attribute.getName());
                 if (attribute.getValue() instanceof Number number) {
                     add(families, metric, all, number.doubleValue());
-                } else if (attribute.getValue() instanceof String word) {
-                    Map<String, String> withWord = new TreeMap<>(all);
-                    withWord.put(name(attribute.getName()), word);
-                    add(families, metric, withWord, 1);
+                } else if (attribute.getValue() instanceof String text) {
+                    Map<String, String> withText = new TreeMap<>(all);
+                    withText.put(name(attribute.getName()), text);
+                    add(families, metric, withText, 1);
                 }
             }
         } catch (JMException e) {
-            // The bean went away between the two calls.
+            // The bean was removed between the two calls.
         }
     }
 

@@ -12,7 +12,7 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 
-/** Reads or changes a connector's offsets while none of its tasks run, as the offsets endpoints of Connect's REST API do. */
+/** Lists or changes the offsets of a stopped connector, as the offsets endpoints of Connect's REST API do. */
 final class OffsetsRun {
     private static final long LIMIT_SECONDS = 90;
 
@@ -25,7 +25,7 @@ final class OffsetsRun {
         herder.configs().putConnectorConfig(settings.name(), config, TargetState.STOPPED);
         boolean transactions = !pod.isSink() && herder.worker().config().exactlyOnceSourceEnabled();
         if (transactions && settings.fenceTasks() > 0 && !settings.offsetsAction().equals("list")) {
-            // Else a task that Kubernetes has lost sight of could commit over what is written here.
+            // A task on an unreachable node could still commit and overwrite the new offsets.
             fence(settings, config, herder);
         }
         switch (settings.offsetsAction()) {
@@ -46,7 +46,7 @@ final class OffsetsRun {
             }
             case "fence":
                 if (!transactions) {
-                    return Map.of("message", "nothing to fence: this is not an exactly-once source");
+                    return Map.of("message", "nothing to fence: the connector is not an exactly-once source");
                 }
                 return Map.of("message", "fenced the producers of " + settings.fenceTasks() + " tasks");
             default:
@@ -83,7 +83,7 @@ final class OffsetsRun {
         } catch (ExecutionException e) {
             throw new RunnerException(RunnerException.OFFSETS_FAILED, act, e.getCause());
         } catch (TimeoutException e) {
-            throw new RunnerException(RunnerException.OFFSETS_FAILED, act + ": no answer within " + LIMIT_SECONDS + " s");
+            throw new RunnerException(RunnerException.OFFSETS_FAILED, act + ": no response within " + LIMIT_SECONDS + " s");
         } catch (InterruptedException e) {
             throw new RunnerException(RunnerException.OFFSETS_FAILED, act + ": interrupted");
         }

@@ -9,7 +9,7 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 
-/** The one way in which this process ends: the event that says why, a bounded attempt to close, the exit. */
+/** Ends this process: sends the event with the result, closes the connector or task within a time limit, and exits. */
 final class Outcome {
     private static final long CLOSE_AFTER_FAILURE_MS = 15_000;
     private static final Logger log = LoggerFactory.getLogger(Outcome.class);
@@ -23,20 +23,20 @@ final class Outcome {
         this.redactor = redactor;
     }
 
-    /** Ends with an error; later calls are ignored. May be called on any thread, also one that close has to wait for. */
+    /** Ends with an error. Later calls are ignored. It may be called on any thread, even on one that close waits for. */
     void fail(String reason, Throwable cause, Runnable close) {
         if (!decided.compareAndSet(false, true)) {
             return;
         }
         if (cause instanceof OutOfMemoryError || RunnerException.OUT_OF_MEMORY.equals(reason)) {
-            // No memory to close anything with.
+            // There is no memory to close anything.
             channel.send("failed", Map.of("reason", RunnerException.OUT_OF_MEMORY, "message", "the JVM ran out of memory"));
             Runtime.getRuntime().halt(1);
         }
         String message = RunnerException.oneLine(redactor.redact(RunnerException.describe(cause)));
-        // The whole text goes through the redactor twice: joined lines may put a secret together that was broken before.
+        // Redact again: joining lines may complete a secret that was split across lines.
         channel.send("failed", Map.of("reason", reason, "message", redactor.redact(message)));
-        log.error("Ending: {}: {}", reason, message, cause);
+        log.error("Run failed: {}: {}", reason, message, cause);
         run(close, CLOSE_AFTER_FAILURE_MS);
         exit(1);
     }
@@ -84,7 +84,7 @@ final class Outcome {
 
     private static void exit(int code) {
         org.apache.logging.log4j.LogManager.shutdown();
-        // Halt: a plugin's shutdown hook or stray thread must not keep the pod.
+        // Halt: shutdown hooks and threads of a plugin must not delay the exit.
         Runtime.getRuntime().halt(code);
     }
 }

@@ -16,9 +16,9 @@ import java.util.TreeSet;
 import java.util.regex.Pattern;
 
 /**
- * Finds plugins. Connect's default looks into every class file of every plugin, which takes most of a start; this pod needs
- * only the plugins that its connector names, and most are found by their service manifests in a fraction of the time. Where
- * one is not, or where worker.properties sets plugin.discovery, it is done Connect's way.
+ * Finds plugins. Connect's default scans every class of every plugin, which takes most of the start time. This class first
+ * uses service manifests, which take a fraction of the time. It uses Connect's default if a plugin that the configuration
+ * names has no manifest, or if worker.properties sets plugin.discovery.
  */
 final class PluginFinder {
     private static final Logger log = LoggerFactory.getLogger(PluginFinder.class);
@@ -39,20 +39,20 @@ final class PluginFinder {
             if (missing == null) {
                 return plugins;
             }
-            log.info("{} has no service manifest: looking into all classes of all plugins", missing);
+            log.info("{} has no service manifest; scanning all classes of all plugins", missing);
             Thread.currentThread().setContextClassLoader(before);
         }
         return load(worker, redactor);
     }
 
     private static Plugins load(Map<String, String> worker, Redactor redactor) {
-        Plugins plugins = new WatchedPlugins(worker, redactor);
-        // WorkerConfig may instantiate classes that only plugin.path has.
+        Plugins plugins = new RedactingPlugins(worker, redactor);
+        // WorkerConfig may instantiate classes from plugin.path.
         plugins.compareAndSwapWithDelegatingLoader();
         return plugins;
     }
 
-    /** The first plugin that is named and not found; null when all are. */
+    /** Returns the first plugin that the configuration names and that is not found; null if all are found. */
     private static String missing(Plugins plugins, Map<String, String> worker, Map<String, String> connector) {
         String name = connector.get(ConnectorConfig.CONNECTOR_CLASS_CONFIG);
         try {

@@ -34,7 +34,7 @@ import java.util.Set;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 
-/** Kafka Connect's Worker for a single connector or task, put together as ConnectDistributed does, without a cluster of workers. */
+/** Kafka Connect's Worker for one connector or task, built as in ConnectDistributed, but without a cluster of workers. */
 final class Pod {
     private static final Logger log = LoggerFactory.getLogger(Pod.class);
     private static final long ABORT_SECONDS = 30;
@@ -55,8 +55,8 @@ final class Pod {
      * Builds the worker for a connector.
      *
      * @param connector the connector's configuration, with placeholders
-     * @param broker    whether Kafka has to answer; checking a configuration needs no broker
-     * @throws RunnerException for worker properties that cannot be used, a missing plugin, or a broker that does not answer
+     * @param broker    whether to connect to Kafka; validation needs no broker
+     * @throws RunnerException for invalid worker properties, a missing plugin or an unreachable broker
      */
     static Pod build(Settings settings, Map<String, String> connector, Redactor redactor, boolean broker) {
         WorkerProperties properties = WorkerProperties.load(settings);
@@ -71,12 +71,14 @@ final class Pod {
         WorkerConfig config = workerConfig(properties, broker, redactor);
         Set<String> unknown = properties.unknown(config.values().keySet());
         if (!unknown.isEmpty()) {
-            log.warn("worker.properties has settings that Kafka Connect does not know; clients and plugins get them all the same: {}", unknown);
+            log.warn("worker.properties has settings that Kafka Connect does not know; they are passed to clients and plugins: {}",
+                    unknown);
         }
         String clusterId = clusterId(config);
         ConnectorClientConfigOverridePolicy policy = plugins.newPlugin(
                 config.getString(WorkerConfig.CONNECTOR_CLIENT_POLICY_CLASS_CONFIG), config, ConnectorClientConfigOverridePolicy.class);
-        String workerId = settings.namespace() + "/" + settings.name() + (settings.mode().equals("task") ? "-tasks-" + settings.taskId() : "-connector");
+        String workerId = settings.namespace() + "/" + settings.name()
+                + (settings.mode().equals("task") ? "-tasks-" + settings.taskId() : "-connector");
         String clientIdBase = settings.name() + "-";
         SharedTopicAdmin admin = null;
         Map<String, Object> adminProps = new HashMap<>();
@@ -86,8 +88,8 @@ final class Pod {
             ConnectUtils.addMetricsContextProperties(adminProps, config, clusterId);
             adminProps.put(CommonClientConfigs.CLIENT_ID_CONFIG, clientIdBase + "shared-admin");
             admin = new SharedTopicAdmin(adminProps);
-            offsets = new KafkaOffsetBackingStore(admin, () -> clientIdBase, plugins.newInternalConverter(true, JsonConverter.class.getName(),
-                    Map.of(JsonConverterConfig.SCHEMAS_ENABLE_CONFIG, "false")));
+            offsets = new KafkaOffsetBackingStore(admin, () -> clientIdBase, plugins.newInternalConverter(
+                    true, JsonConverter.class.getName(), Map.of(JsonConverterConfig.SCHEMAS_ENABLE_CONFIG, "false")));
         }
         offsets.configure(config);
         Worker worker = new Worker(workerId, Time.SYSTEM, plugins, config, offsets, policy);
@@ -104,14 +106,14 @@ final class Pod {
     }
 
     /**
-     * Aborts what a predecessor that was killed has left open. The task's own producer would do so, but only after the worker
-     * has read the offsets topic to its end, and that waits for open transactions until they time out.
+     * Aborts the open transaction of a killed predecessor. The task's producer would do so too, but only after the worker has
+     * read the offsets topic to its end, which waits until open transactions time out.
      */
     void abortTransaction(String transactionalId) {
         try (Admin client = Admin.create(adminProps)) {
             client.fenceProducers(List.of(transactionalId)).all().get(ABORT_SECONDS, TimeUnit.SECONDS);
         } catch (ExecutionException | java.util.concurrent.TimeoutException e) {
-            log.warn("The start may wait until the last transaction of {} has timed out, as it could not be aborted", transactionalId, e);
+            log.warn("Aborting the last transaction of {} failed; the start may wait until it times out", transactionalId, e);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         }
@@ -136,7 +138,7 @@ final class Pod {
         try {
             return plugins.newConnector(name, PluginUtils.connectorVersionRequirement(connector.get(ConnectorConfig.CONNECTOR_VERSION)));
         } catch (Exception | LinkageError e) {
-            // Connect's own message lists every plugin that it knows: more than a line holds.
+            // Connect's message lists all known plugins, which is too long for one line.
             String detail = RunnerException.describe(e).replaceFirst(", available connectors are: .*", "");
             throw new RunnerException(RunnerException.PLUGIN_INVALID, "find connector plugin: " + detail);
         }
@@ -144,7 +146,7 @@ final class Pod {
 
     private static WorkerConfig workerConfig(WorkerProperties properties, boolean broker, Redactor redactor) {
         try {
-            // First without a log: Connect's own may show what stands for a placeholder before the redactor knows it.
+            // First without logging: Connect could log a resolved placeholder before the redactor knows its value.
             Map<String, String> resolved = new AbstractConfig(new ConfigDef(), properties.asMap(), false).originalsStrings();
             redactor.learnResolved(properties.asMap(), resolved);
             redactor.learnConfig(resolved);
@@ -181,7 +183,7 @@ final class Pod {
         } catch (RuntimeException e) {
             throw new RunnerException(RunnerException.CONFIG_INVALID, "resolve the placeholders of the connector's configuration", e);
         }
-        // Definitions may name classes that only the plugin has.
+        // Definitions may use classes of the plugin.
         try (LoaderSwap swap = plugins.withClassLoader(instance.getClass().getClassLoader())) {
             ConfigDef definition = instance.config();
             if (definition != null) {
@@ -191,7 +193,7 @@ final class Pod {
         }
     }
 
-    /** The worker's configuration for checking a connector's: Connect's own asks a broker for the name of the cluster. */
+    /** The worker's configuration for validation. Connect's own class asks a broker for the cluster id. */
     private static final class Offline extends WorkerConfig {
         private final DistributedConfig real;
 
@@ -221,7 +223,7 @@ final class Pod {
         }
     }
 
-    /** Sinks keep their offsets in their consumer group. */
+    /** Sinks store their offsets in their consumer group. */
     private static final class NoOffsets extends MemoryOffsetBackingStore {
         @Override
         public Set<Map<String, Object>> connectorPartitions(String connectorName) {

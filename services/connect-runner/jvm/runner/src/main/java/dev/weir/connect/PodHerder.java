@@ -28,22 +28,22 @@ import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.TimeUnit;
 
 /**
- * The herder of a pod that has one connector or one task. Connect's Worker wants a herder to report to; everything that
- * workers do for each other is Kubernetes' business here, and is refused.
+ * The herder of a pod with one connector or one task. Connect's Worker reports to it. Operations of a cluster of workers
+ * are refused: Kubernetes performs them.
  */
 class PodHerder extends AbstractHerder {
-    /** What a pod wants to hear of its connector or task. */
+    /** Receives the events of the connector or task. */
     interface Events {
-        /** It runs. */
+        /** The connector or task is running. */
         void running();
 
-        /** It threw; it will not run again in this process. */
+        /** The connector or task has failed. It does not run again in this process. */
         void failed(Throwable cause);
 
-        /** The connector asked for its tasks' configurations to be computed again. */
+        /** The connector requested new task configs. */
         void reconfigure();
 
-        /** A value of a config provider has outlived its time: the configuration is to be resolved again. */
+        /** A value of a config provider has expired; the configuration must be resolved again. */
         void reload();
     }
 
@@ -123,7 +123,7 @@ class PodHerder extends AbstractHerder {
     @Override
     public HerderRequest restartConnector(long delayMs, String connName, Callback<Void> cb) {
         if (events == null) {
-            // A one-shot pod, which ends before anything expires.
+            // validate and offsets end before a value expires.
             return () -> { };
         }
         ScheduledFuture<?> future = reloads.schedule(events::reload, delayMs, TimeUnit.MILLISECONDS);
@@ -224,6 +224,6 @@ class PodHerder extends AbstractHerder {
     }
 
     private static ConnectException refused() {
-        return new ConnectException("not available here: Kubernetes runs this connector, change the KafkaConnector instead");
+        return new ConnectException("not supported in a pod; change the KafkaConnector instead");
     }
 }

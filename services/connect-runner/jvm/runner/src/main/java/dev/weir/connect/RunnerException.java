@@ -4,7 +4,7 @@ import org.apache.kafka.common.config.ConfigException;
 import org.apache.kafka.common.errors.TimeoutException;
 import org.apache.kafka.connect.errors.ConnectException;
 
-/** A failure whose reason, in the words of the contract's Termination, is known. */
+/** A failure with a termination reason of the contract. */
 final class RunnerException extends RuntimeException {
     static final String TASK_FAILED = "TaskFailed";
     static final String CONNECTOR_FAILED = "ConnectorFailed";
@@ -31,8 +31,8 @@ final class RunnerException extends RuntimeException {
         return reason;
     }
 
-    /** The reason for a failure: what its causes tell, else the given one. */
-    static String reasonOf(Throwable failure, String otherwise) {
+    /** Returns the reason of a failure from its causes, or the default. */
+    static String reasonOf(Throwable failure, String defaultReason) {
         for (Throwable t = failure; t != null; t = next(t)) {
             if (t instanceof RunnerException e) {
                 return e.reason;
@@ -46,11 +46,11 @@ final class RunnerException extends RuntimeException {
                 return PLUGIN_INVALID;
             }
         }
-        return otherwise;
+        return defaultReason;
     }
 
-    /** As reasonOf, for a failure before the first record: there a refused configuration or a silent broker shows itself. */
-    static String reasonOfStart(Throwable failure, String otherwise) {
+    /** As reasonOf, for a failure during start, when an invalid configuration or an unreachable broker is the likely cause. */
+    static String reasonOfStart(Throwable failure, String defaultReason) {
         String reason = reasonOf(failure, "");
         if (!reason.isEmpty()) {
             return reason;
@@ -63,10 +63,10 @@ final class RunnerException extends RuntimeException {
                 return KAFKA_UNREACHABLE;
             }
         }
-        return otherwise;
+        return defaultReason;
     }
 
-    /** One line for people: each cause's message that adds something to the ones before it. */
+    /** Returns one line with the messages of all causes, without repetitions. */
     static String describe(Throwable failure) {
         StringBuilder out = new StringBuilder();
         for (Throwable t = failure; t != null; t = next(t)) {
@@ -87,7 +87,7 @@ final class RunnerException extends RuntimeException {
     }
 
     private static boolean missingPlugin(Throwable t) {
-        // Connect has no type of its own for a connector class that no plugin holds.
+        // Connect has no exception type for an unknown connector class.
         return t.getClass() == ConnectException.class && t.getMessage() != null
                 && t.getMessage().startsWith("Failed to find any class that implements Connector");
     }

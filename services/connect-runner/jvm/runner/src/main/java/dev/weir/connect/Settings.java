@@ -6,24 +6,24 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * What the Go entry point tells the JVM: the first line on its standard input, as JSON. Files are named by path, so that
- * no configuration value is ever part of a command line.
+ * The settings from the Go process: the first line on standard input, as JSON. Files are named by path, so that no
+ * configuration value is part of a command line.
  *
  * @param mode                connector, task, validate or offsets
  * @param name                name of the connector
  * @param namespace           namespace of the pod; empty outside of Kubernetes
- * @param taskId              id of the task; meaningful in mode task only
- * @param zone                zone of the node, for client.rack; empty when it is not known
+ * @param taskId              id of the task; used in mode task only
+ * @param zone                zone of the node, for client.rack; empty if unknown
  * @param workerConfigFile    path of worker.properties
  * @param connectorConfigFile path of the connector's configuration, a flat JSON object; not in mode task
  * @param taskConfigFile      path of the task's configuration; in mode task only
- * @param pluginPath          directories that are searched for plugins beside those of the worker's plugin.path
+ * @param pluginPath          directories with plugins, in addition to the worker's plugin.path
  * @param sinkGroup           "namespaced" for connect-namespace-name, "connect" for connect-name
  * @param staticMembership    whether a sink's task is a static member of its consumer group
  * @param offsetsAction       list, alter, reset or fence; in mode offsets only
  * @param offsetsFile         path of the offsets to write, in the form of Connect's REST API; for alter only
  * @param fenceTasks          number of tasks whose producers are fenced; for exactly-once sources in mode offsets
- * @param reconfigureDelayMs  how long requests for new task configs are collected before they are answered
+ * @param reconfigureDelayMs  debounce interval for reconfiguration requests
  * @param logging             levels, file and format of the log
  */
 @JsonIgnoreProperties(ignoreUnknown = true)
@@ -48,8 +48,8 @@ record Settings(
     /**
      * @param level  level of the root logger
      * @param levels levels of single loggers
-     * @param file   file that the log goes to as well as to standard output; empty for none
-     * @param json   whether a line of the log is a JSON object
+     * @param file   file for a copy of the log; empty for none
+     * @param json   whether log lines are JSON objects
      */
     @JsonIgnoreProperties(ignoreUnknown = true)
     record Log(String level, Map<String, String> levels, String file, boolean json) {

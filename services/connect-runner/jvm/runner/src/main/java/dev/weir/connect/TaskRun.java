@@ -16,7 +16,7 @@ import java.util.Set;
 final class TaskRun implements PodHerder.Events {
     private static final Logger log = LoggerFactory.getLogger(TaskRun.class);
 
-    /** What a task needs: the connector's configuration and its own, with placeholders. */
+    /** The connector's configuration and the task's, with placeholders. */
     record Config(Map<String, String> connector, Map<String, String> task) {
     }
 
@@ -35,10 +35,10 @@ final class TaskRun implements PodHerder.Events {
         this.pod = pod;
         this.channel = channel;
         this.outcome = outcome;
-        // The state that Connect keeps for a cluster, with this task as its only one; providers are asked when it is read.
-        this.state = new ClusterConfigState(ClusterConfigState.NO_OFFSET, null, Map.of(name, 1), Map.of(name, config.connector()),
-                Map.of(name, TargetState.STARTED), Map.of(id, config.task()), Map.of(), Map.of(), Map.of(), Set.of(), Set.of(),
-                pod.herder().worker().configTransformer());
+        // The state of a cluster with this task only. Reading it resolves placeholders.
+        this.state = new ClusterConfigState(ClusterConfigState.NO_OFFSET, null, Map.of(name, 1),
+                Map.of(name, config.connector()), Map.of(name, TargetState.STARTED), Map.of(id, config.task()), Map.of(),
+                Map.of(), Map.of(), Set.of(), Set.of(), pod.herder().worker().configTransformer());
     }
 
     void start() {
@@ -66,22 +66,23 @@ final class TaskRun implements PodHerder.Events {
         String reason = started
                 ? RunnerException.reasonOf(cause, RunnerException.TASK_FAILED)
                 : RunnerException.reasonOfStart(cause, RunnerException.TASK_FAILED);
-        // Not on the task's thread: closing waits for that.
-        new Thread(() -> outcome.fail(reason, cause, this::stop), "ending").start();
+        // Not on the task's thread, because stop waits for that thread.
+        new Thread(() -> outcome.fail(reason, cause, this::stop), "exit").start();
     }
 
     @Override
     public void reconfigure() {
-        // Only connectors ask.
+        // Only connectors request it.
     }
 
     @Override
     public void reload() {
-        // Connect asks the task's own configuration, which need not repeat what the connector's says.
-        if (ConfigReloadAction.NONE.name().equalsIgnoreCase(state.rawConnectorConfig(name).get(ConnectorConfig.CONFIG_RELOAD_ACTION_CONFIG))) {
+        // Connect reads the action from the task config, which may not repeat the connector's setting.
+        String action = state.rawConnectorConfig(name).get(ConnectorConfig.CONFIG_RELOAD_ACTION_CONFIG);
+        if (ConfigReloadAction.NONE.name().equalsIgnoreCase(action)) {
             return;
         }
-        log.info("Starting the task anew: a value of a config provider has expired");
+        log.info("Restarting the task: a value of a config provider has expired");
         try {
             started = false;
             pod.herder().worker().stopAndAwaitTask(id);
@@ -104,9 +105,10 @@ final class TaskRun implements PodHerder.Events {
         if (pod.isSink()) {
             worker.startSinkTask(id, state, connector, task, pod.herder(), TargetState.STARTED);
         } else if (exactlyOnce()) {
-            // The tasks of the generation before are stopped and fenced before this pod is made, and the start of the
-            // transactional producer fences a predecessor with the same id: nothing is left to check here.
-            worker.startExactlyOnceSourceTask(id, state, connector, task, pod.herder(), TargetState.STARTED, () -> { }, () -> { });
+            // connect-scheduler stops and fences the previous tasks before it creates this pod, and the transactional
+            // producer fences a predecessor with the same id. No further check is needed.
+            worker.startExactlyOnceSourceTask(id, state, connector, task, pod.herder(), TargetState.STARTED,
+                    () -> { }, () -> { });
         } else {
             worker.startSourceTask(id, state, connector, task, pod.herder(), TargetState.STARTED);
         }

@@ -17,16 +17,16 @@ import java.util.concurrent.TimeoutException;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 
-/** Asks the connector, its converters and transforms, and the client override policy what they think of a configuration. */
+/** Validates a configuration with the connector, its converters and transforms, and the client override policy. */
 final class ValidateRun {
-    /** As long as Connect's REST API gives a plugin. */
+    /** The timeout of Connect's REST API. */
     private static final long LIMIT_SECONDS = 90;
     private static final Pattern TRANSFORM_PREDICATE = Pattern.compile("transforms\\..+\\.predicate");
 
     private ValidateRun() {
     }
 
-    /** The messages for each field that is not accepted; empty when all are. Values are in none of them. */
+    /** Returns the messages for each invalid field, without values; empty for a valid configuration. */
     static Map<String, List<String>> validate(PodHerder herder, Map<String, String> config, Redactor redactor) {
         FutureCallback<ConfigInfos> answer = new FutureCallback<>();
         herder.validateConnectorConfig(config, answer, false);
@@ -34,7 +34,7 @@ final class ValidateRun {
             return errors(answer.get(LIMIT_SECONDS, TimeUnit.SECONDS), redactor);
         } catch (TimeoutException e) {
             throw new RunnerException(RunnerException.CONFIG_INVALID,
-                    "validate the connector's configuration: the plugin did not answer within " + LIMIT_SECONDS + " s");
+                    "validate the connector's configuration: the plugin did not respond within " + LIMIT_SECONDS + " s");
         } catch (ExecutionException e) {
             throw new RunnerException(RunnerException.reasonOfStart(e.getCause(), RunnerException.CONFIG_INVALID),
                     "validate the connector's configuration", e.getCause());
@@ -51,7 +51,8 @@ final class ValidateRun {
     }
 
     static String summary(Map<String, List<String>> errors) {
-        return errors.entrySet().stream().map(e -> e.getKey() + ": " + String.join(" ", e.getValue())).collect(Collectors.joining("; "));
+        return errors.entrySet().stream().map(e -> e.getKey() + ": " + String.join(" ", e.getValue()))
+                .collect(Collectors.joining("; "));
     }
 
     private static Map<String, List<String>> errors(ConfigInfos infos, Redactor redactor) {
@@ -65,15 +66,17 @@ final class ValidateRun {
                 errors.put(info.configValue().name(), messages);
             }
         }
-        undefinedPredicates(infos).forEach(key -> errors.computeIfAbsent(key, k -> new ArrayList<>()).add("there is no predicate of this name"));
+        undefinedPredicates(infos).forEach(key ->
+                errors.computeIfAbsent(key, k -> new ArrayList<>()).add("the predicate is not defined"));
         return errors;
     }
 
-    /** Connect lets a transform name a predicate that is not there; each task fails then. */
+    /** Connect accepts a transform whose predicate is not defined, but its tasks fail. */
     private static List<String> undefinedPredicates(ConfigInfos infos) {
         Map<String, String> values = new LinkedHashMap<>();
         infos.configs().forEach(info -> values.put(info.configValue().name(), info.configValue().value()));
-        List<String> defined = Arrays.asList(Objects.requireNonNullElse(values.get(ConnectorConfig.PREDICATES_CONFIG), "").split(","));
+        String predicates = Objects.requireNonNullElse(values.get(ConnectorConfig.PREDICATES_CONFIG), "");
+        List<String> defined = Arrays.asList(predicates.split(","));
         return values.entrySet().stream().filter(e -> TRANSFORM_PREDICATE.matcher(e.getKey()).matches())
                 .filter(e -> e.getValue() != null && !defined.contains(e.getValue())).map(Map.Entry::getKey).toList();
     }

@@ -19,20 +19,20 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
 
-/** worker.properties, with what connect-runner adds to it. */
+/** worker.properties with connect-runner's defaults. */
 final class WorkerProperties {
-    /** Worker property that chooses a sink's consumer group: namespaced (connect-namespace-name) or connect (connect-name). */
+    /** Worker property for a sink's consumer group: namespaced (connect-namespace-name) or connect (connect-name). */
     static final String SINK_GROUP = "weir.sink.group";
     static final String SINK_GROUP_CONNECT = "connect";
 
-    /** How long a task may take to stop: what is left of the pod's 60 s is for the process itself. */
+    /** Time limit for a task to stop. The rest of the pod's 60 s is for the process itself. */
     private static final String GRACEFUL_MS = "50000";
 
-    // Settings of Connect's own workers, or of plugins, whose prefix alone tells that they are meant for somebody.
+    // Prefixes of settings of Connect's workers and of plugins.
     private static final List<String> PREFIXES = List.of("producer.", "consumer.", "admin.", "key.converter.", "value.converter.",
             "header.converter.", "config.providers.", "offset.storage.", "config.storage.", "status.storage.", "metrics.context.",
             "listeners.", "metric.reporters.", "internal.", "weir.");
-    // Of Connect's standalone mode, and without any use here; left in, it would be taken for a setting of the offsets topic.
+    // A setting of Connect's standalone mode. Connect would treat it as a setting of the offsets topic.
     private static final String OFFSETS_FILE = "offset.storage.file.filename";
 
     private final Map<String, String> properties;
@@ -46,7 +46,7 @@ final class WorkerProperties {
     static WorkerProperties load(Settings settings) {
         Path file = Path.of(settings.workerConfigFile());
         if (!Files.isReadable(file)) {
-            throw new RunnerException(RunnerException.WORKER_CONFIG_INVALID, "read worker configuration: " + file + " cannot be read");
+            throw new RunnerException(RunnerException.WORKER_CONFIG_INVALID, "read worker configuration: " + file + " is not readable");
         }
         try {
             return of(Utils.propsToStringMap(Utils.loadProps(file.toString())), settings);
@@ -59,7 +59,7 @@ final class WorkerProperties {
         Map<String, String> properties = new HashMap<>(given);
         properties.remove(OFFSETS_FILE);
         String group = "connect" + (settings.namespace().isEmpty() ? "" : "-" + settings.namespace());
-        // There is no group of workers and no topic for configurations or states; Connect asks for the names all the same.
+        // Connect requires these names, although there is no group of workers and no topic for configurations or status.
         properties.putIfAbsent(DistributedConfig.GROUP_ID_CONFIG, group);
         properties.putIfAbsent(DistributedConfig.OFFSET_STORAGE_TOPIC_CONFIG, "connect-offsets");
         properties.putIfAbsent(DistributedConfig.CONFIG_TOPIC_CONFIG, "unused");
@@ -77,12 +77,12 @@ final class WorkerProperties {
         return properties;
     }
 
-    /** What holds for a sink: its consumer group, and its membership in it. What worker.properties or the connector says wins. */
+    /** Adds the defaults of a sink: consumer group and static membership. worker.properties and the connector override them. */
     void forSink() {
         String consumer = "consumer.";
         properties.putIfAbsent(consumer + ConsumerConfig.GROUP_ID_CONFIG, sinkGroup());
         if (settings.mode().equals("task") && settings.staticMembership()) {
-            // One value for all tasks would make them throw each other out, so a value of the worker cannot be meant.
+            // A value in worker.properties is overridden: tasks with the same id would fence each other.
             properties.put(consumer + CommonClientConfigs.GROUP_INSTANCE_ID_CONFIG, settings.name() + "-tasks-" + settings.taskId());
         }
         if (!settings.zone().isEmpty()) {
@@ -96,7 +96,7 @@ final class WorkerProperties {
         return "connect-" + (plain ? "" : settings.namespace() + "-") + settings.name();
     }
 
-    /** Names that nobody knows are most often misspelt ones: they are said aloud, without their values. */
+    /** Returns the unknown names, which are usually typing errors. */
     Set<String> unknown(Set<String> worker) {
         Set<String> known = new HashSet<>(worker);
         known.addAll(ProducerConfig.configNames());
@@ -119,7 +119,7 @@ final class WorkerProperties {
             }
         }
         path.addAll(more);
-        // Connect logs an error with a stack trace for each directory that does not exist; an image need not have all of them.
+        // Connect logs a stack trace for each missing directory, and an image may lack some of them.
         return String.join(",", path.stream().distinct().filter(p -> !p.isEmpty() && Files.isDirectory(Path.of(p))).toList());
     }
 }

@@ -1,2 +1,2 @@
-/** The JVM part of connect-runner: one connector or one task of Kafka Connect, without a Connect worker around it. */
+/** The Java part of connect-runner: runs one connector or one task of Kafka Connect without a Connect worker. */
 package dev.weir.connect;

@@ -13,7 +13,7 @@ import javax.management.MBeanServerFactory;
 import javax.management.ObjectName;
 
 class MetricsTest {
-    /** A bean as Kafka registers them. */
+    /** A bean like those of Kafka. */
     public interface SampleMBean {
         double getPutBatchAvg();
 
@@ -41,7 +41,7 @@ class MetricsTest {
     }
 
     @Test
-    @DisplayName("beans become samples with the labels of the pod and their own; words become labels; text is escaped")
+    @DisplayName("beans become samples with the labels of the pod and of the bean; strings become labels; text is escaped")
     void writesPrometheusText() throws Exception {
         MBeanServer server = MBeanServerFactory.newMBeanServer();
         server.registerMBean(new Sample(), new ObjectName("kafka.connect:type=sink-task-metrics,connector=\"a,b\",task=1"));

@@ -25,29 +25,29 @@ class RedactorTest {
         "password, abc, false",
         "password.enabled, true, false",
     })
-    void learnsWhatTheNameOfASettingHides(String key, String value, boolean hidden) {
+    void redactsSecretNames(String key, String value, boolean hidden) {
         redactor.learnConfig(Map.of(key, value));
         assertEquals(hidden ? "was " + Redactor.HIDDEN : "was " + value, redactor.redact("was " + value));
     }
 
     @Test
-    @DisplayName("a password inside of a JAAS configuration is hidden by itself too")
-    void learnsPasswordsOfJaas() {
+    @DisplayName("the password inside a JAAS configuration is also redacted by itself")
+    void redactsJaasPasswords() {
         redactor.learnConfig(Map.of("sasl.jaas.config",
                 "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"user\" password=\"correct horse\";"));
         assertEquals("login with [hidden] failed", redactor.redact("login with correct horse failed"));
     }
 
     @Test
-    @DisplayName("values of the type PASSWORD are hidden whatever their name")
-    void learnsPasswordType() {
+    @DisplayName("values of type PASSWORD are redacted")
+    void redactsPasswordType() {
         redactor.learnConfig(Map.of("setting", new Password("battery staple")));
         assertEquals("[hidden]!", redactor.redact("battery staple!"));
     }
 
     @Test
-    @DisplayName("of two secrets one of which holds the other the longer is hidden whole")
-    void hidesTheLongerFirst() {
+    @DisplayName("a secret that contains another is redacted completely")
+    void redactsTheLongestFirst() {
         redactor.learn("pass");
         redactor.learn("password-long");
         assertEquals("[hidden] and [hidden]", redactor.redact("password-long and pass"));
@@ -63,8 +63,8 @@ class RedactorTest {
     }
 
     @Test
-    @DisplayName("of a resolved configuration only what stands for placeholders is hidden")
-    void learnsWhereThePlaceholdersWere() {
+    @DisplayName("only values that contain placeholders are redacted")
+    void redactsResolvedPlaceholders() {
         redactor.learnResolved(Map.of("name", "user-${file:/f:a}", "plain", "orders"), Map.of("name", "user-0815", "plain", "orders"));
         assertEquals("[hidden] orders", redactor.redact("user-0815 orders"));
     }

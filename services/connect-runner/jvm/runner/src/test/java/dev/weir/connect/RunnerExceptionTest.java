@@ -24,19 +24,19 @@ class RunnerExceptionTest {
                 Arguments.of(new RuntimeException(new RunnerException("TaskConfigStale", "x")), "TaskConfigStale", "TaskConfigStale"));
     }
 
-    @ParameterizedTest(name = "{0} is {1} while it runs, {2} at the start")
+    @ParameterizedTest(name = "{0} is {1} while running and {2} during start")
     @MethodSource("failures")
-    void causesTellTheReason(Throwable failure, String running, String starting) {
+    void reasonDependsOnTheCauses(Throwable failure, String running, String starting) {
         assertEquals(running, RunnerException.reasonOf(failure, "TaskFailed"));
         assertEquals(starting, RunnerException.reasonOfStart(failure, "TaskFailed"));
     }
 
     @Test
-    @DisplayName("a description is one line with what each cause adds")
-    void describesInOneLine() {
+    @DisplayName("a description is one line with the messages of all causes")
+    void describesOnOneLine() {
         Throwable inner = new IllegalStateException("disk\nis  full");
         assertEquals("write records: disk is full", RunnerException.describe(new ConnectException("write records", inner)));
-        assertEquals("disk is full", RunnerException.describe(new ConnectException(inner)), "Connect repeats a cause as its own message");
+        assertEquals("disk is full", RunnerException.describe(new ConnectException(inner)), "a repeated message is omitted");
         assertEquals("NullPointerException", RunnerException.describe(new NullPointerException()));
     }
 }

@@ -20,7 +20,7 @@ import java.util.Map;
 import java.util.Set;
 
 class WorkerPropertiesTest {
-    private static final Map<String, String> LEAST = Map.of("bootstrap.servers", "localhost:9092",
+    private static final Map<String, String> MINIMUM = Map.of("bootstrap.servers", "localhost:9092",
             "key.converter", "org.apache.kafka.connect.storage.StringConverter",
             "value.converter", "org.apache.kafka.connect.storage.StringConverter");
 
@@ -29,14 +29,14 @@ class WorkerPropertiesTest {
     }
 
     private static WorkerProperties of(Map<String, String> more, Settings settings) {
-        Map<String, String> all = new HashMap<>(LEAST);
+        Map<String, String> all = new HashMap<>(MINIMUM);
         all.putAll(more);
         return WorkerProperties.of(all, settings);
     }
 
     @Test
-    @DisplayName("what only a cluster of workers needs may be left out")
-    void fillsWhatIsMissing() {
+    @DisplayName("settings of a worker cluster are optional")
+    void addsDefaults() {
         DistributedConfig config = new DistributedConfig(of(Map.of(), settings("task", "ns", "", "namespaced", true, "")).asMap());
         assertEquals("connect-ns", config.groupId());
         assertEquals("connect-offsets", config.offsetsTopic());
@@ -44,16 +44,16 @@ class WorkerPropertiesTest {
     }
 
     @Test
-    @DisplayName("a file name of the standalone mode does not become a setting of the offsets topic")
+    @DisplayName("offset.storage.file.filename is dropped")
     void dropsTheOffsetsFile() {
         assertNull(of(Map.of("offset.storage.file.filename", "/tmp/x"), settings("task", "ns", "", "namespaced", true, ""))
                 .asMap().get("offset.storage.file.filename"));
     }
 
     @Test
-    @DisplayName("tasks of a sink are static members of a group of their namespace, in the zone of their node")
+    @DisplayName("sink tasks are static members of a namespaced group, with the rack of their zone")
     void sinksAreStaticMembers() {
-        WorkerProperties p = of(Map.of("consumer.group.instance.id", "all-the-same"), settings("task", "ns", "z1", "namespaced", true, ""));
+        WorkerProperties p = of(Map.of("consumer.group.instance.id", "same-for-all"), settings("task", "ns", "z1", "namespaced", true, ""));
         p.forSink();
         assertEquals("connect-ns-orders", p.asMap().get("consumer.group.id"));
         assertEquals("orders-tasks-3", p.asMap().get("consumer.group.instance.id"));
@@ -61,8 +61,8 @@ class WorkerPropertiesTest {
     }
 
     @Test
-    @DisplayName("the group can be that of Connect, by the flag, by worker.properties or by name")
-    void groupIsAChoice() {
+    @DisplayName("the group name can be set by flag, by weir.sink.group or by consumer.group.id")
+    void groupIsConfigurable() {
         assertEquals("connect-orders", of(Map.of(), settings("task", "ns", "", "connect", true, "")).sinkGroup());
         assertEquals("connect-orders", of(Map.of("weir.sink.group", "connect"), settings("task", "ns", "", "namespaced", true, "")).sinkGroup());
         assertEquals("connect-ns-orders", of(Map.of("weir.sink.group", "namespaced"), settings("task", "ns", "", "connect", true, "")).sinkGroup());

@@ -13,7 +13,7 @@ import java.util.Map;
 import java.util.Properties;
 import java.util.Set;
 
-/** Hands out what a file of properties holds, for as long as it is told that a value lives. */
+/** A config provider that reads a properties file and returns its values with a configurable time to live. */
 public class ExpiringProvider implements ConfigProvider {
     private long ttlMs;
 

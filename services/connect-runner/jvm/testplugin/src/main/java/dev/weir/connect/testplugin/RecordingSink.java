@@ -12,7 +12,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 
-/** Writes what it gets to a file of each task; reports what it is told to reject. */
+/** A sink whose tasks append records to a file each, and report configured values to the errant record reporter. */
 public class RecordingSink extends SinkConnector {
     static final String DIR = "dir";
     static final String REJECT = "reject";

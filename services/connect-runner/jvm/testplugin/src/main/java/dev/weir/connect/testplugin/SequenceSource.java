@@ -18,7 +18,7 @@ import java.util.Map;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 
-/** Counts: each of its tasks writes its id and the next number, from the offset it finds. Its settings make it misbehave. */
+/** A source whose tasks write their id and consecutive numbers, starting at the stored offset. Settings inject failures. */
 public class SequenceSource extends SourceConnector {
     static final String TOPIC = "topic";
     static final String COUNT = "count";
@@ -80,7 +80,7 @@ public class SequenceSource extends SourceConnector {
                 if (now.equals("fail")) {
                     context().raiseError(new ConnectException("the control file says so"));
                 } else {
-                    // More than once: requests in a burst are to be answered by one change.
+                    // Several requests, which must be debounced.
                     for (int i = 0; i < 20; i++) {
                         context().requestTaskReconfiguration();
                     }
@@ -111,7 +111,7 @@ public class SequenceSource extends SourceConnector {
         List<Map<String, String>> tasks = new ArrayList<>();
         for (int i = 0; i < revisions.length; i++) {
             Map<String, String> task = new HashMap<>(config);
-            // What is left out of the published connector config must not come back through the task's.
+            // tasks.max is not part of the published connector config and must not be part of the task config.
             task.remove("tasks.max");
             task.put("task.id", Integer.toString(i));
             task.put("revision", revisions[i] == null ? "" : revisions[i]);

@@ -11,13 +11,13 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * Connect's plugins, whose config providers tell the redactor every value before anybody else gets it. Asking a provider
- * for the redactor's sake would not do: some hand out another value each time, and all may after a while.
+ * Connect's plugins with config providers that pass every value to the redactor before they return it. A separate query
+ * for the redactor would not work: a provider may return another value each time.
  */
-final class WatchedPlugins extends Plugins {
+final class RedactingPlugins extends Plugins {
     private final Redactor redactor;
 
-    WatchedPlugins(Map<String, String> worker, Redactor redactor) {
+    RedactingPlugins(Map<String, String> worker, Redactor redactor) {
         super(worker);
         this.redactor = redactor;
     }
@@ -26,11 +26,11 @@ final class WatchedPlugins extends Plugins {
     public ConfigProvider newConfigProvider(AbstractConfig config, String prefix, ClassLoaderUsage usage) {
         ConfigProvider provider = super.newConfigProvider(config, prefix, usage);
         String name = prefix.substring(WorkerConfig.CONFIG_PROVIDERS_CONFIG.length() + 1);
-        return provider == null ? null : new Watched(name, provider, redactor);
+        return provider == null ? null : new RedactingProvider(name, provider, redactor);
     }
 
-    /** A provider that is configured already. */
-    record Watched(String name, ConfigProvider provider, Redactor redactor) implements ConfigProvider {
+    /** A provider that is already configured. */
+    record RedactingProvider(String name, ConfigProvider provider, Redactor redactor) implements ConfigProvider {
         @Override
         public ConfigData get(String path) {
             return learn(path, provider.get(path));

@@ -1,4 +1,4 @@
-package e2e
+package integration
 
 import (
 	"fmt"
@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The sources of a plugin: a connector and a transform, both of which show the edition of the library that they see. The
-// library's class is one that Connect has too, and without that method.
+// editionSources are the sources of a plugin with a connector and a transform. Both print the edition of the library
+// that they load. Connect has a class of the same name without that method.
 var editionSources = map[string]string{
 	"ObjectMapper.java": `package com.fasterxml.jackson.databind;
 
@@ -93,11 +93,11 @@ public class Stamp<R extends ConnectRecord<R>> implements Transformation<R>, Ver
 `,
 }
 
-// edition compiles a plugin with its own edition of the library into a directory below path.
+// edition compiles a plugin with its own edition of the library to a directory below path.
 func edition(t *testing.T, path, pkg, edition string) {
 	t.Helper()
 	sources, dir := t.TempDir(), filepath.Join(path, pkg+"-"+edition)
-	args := []string{"-d", dir, "-proc:none", "-cp", filepath.Join(theBuild.lib, "*")}
+	args := []string{"-d", dir, "-proc:none", "-cp", filepath.Join(built.lib, "*")}
 	replacer := strings.NewReplacer("PACKAGE", pkg, "EDITION", edition)
 	for name, text := range editionSources {
 		args = append(args, write(t, filepath.Join(sources, name), replacer.Replace(text)))
@@ -109,9 +109,9 @@ func edition(t *testing.T, path, pkg, edition string) {
 	write(t, filepath.Join(services, "org.apache.kafka.connect.transforms.Transformation"), pkg+".Stamp")
 }
 
-func TestEachPluginSeesItsOwnVersionOfAClass(t *testing.T) {
+func TestPluginsAreIsolatedFromEachOther(t *testing.T) {
 	t.Parallel()
-	b := kafka(t)
+	b := sharedKafka(t)
 	path := t.TempDir()
 	edition(t, path, "apple", "1.0")
 	edition(t, path, "apple", "2.0")
@@ -121,30 +121,42 @@ func TestEachPluginSeesItsOwnVersionOfAClass(t *testing.T) {
 		config map[string]string
 		want   string
 	}{
-		{"a connector and a transform of one plugin", map[string]string{"connector.class": "berry.Source", "transforms.stamp.type": "berry.Stamp"},
+		{"a connector and a transform of one plugin", map[string]string{
+			"connector.class":       "berry.Source",
+			"transforms.stamp.type": "berry.Stamp",
+		},
 			"connector 3.0, task 3.0, transform 3.0"},
-		{"a connector and a transform of two plugins", map[string]string{"connector.class": "berry.Source", "transforms.stamp.type": "apple.Stamp"},
+		{"a connector and a transform of two plugins", map[string]string{
+			"connector.class":       "berry.Source",
+			"transforms.stamp.type": "apple.Stamp",
+		},
 			"connector 3.0, task 3.0, transform 2.0"},
-		{"they in the other order", map[string]string{"connector.class": "apple.Source", "transforms.stamp.type": "berry.Stamp"},
+		{"the other order", map[string]string{"connector.class": "apple.Source", "transforms.stamp.type": "berry.Stamp"},
 			"connector 2.0, task 2.0, transform 3.0"},
-		{"two versions of one plugin, chosen by their numbers", map[string]string{
-			"connector.class": "apple.Source", "connector.plugin.version": "1.0", "transforms.stamp.type": "apple.Stamp", "transforms.stamp.plugin.version": "2.0",
+		{"two versions of one plugin, selected by number", map[string]string{
+			"connector.class":                 "apple.Source",
+			"connector.plugin.version":        "1.0",
+			"transforms.stamp.type":           "apple.Stamp",
+			"transforms.stamp.plugin.version": "2.0",
 		}, "connector 1.0, task 1.0, transform 2.0"},
-		{"they in the other order, chosen by ranges", map[string]string{
-			"connector.class": "apple.Source", "connector.plugin.version": "[2.0,)", "transforms.stamp.type": "apple.Stamp", "transforms.stamp.plugin.version": "(,2.0)",
+		{"the other order, selected by range", map[string]string{
+			"connector.class":                 "apple.Source",
+			"connector.plugin.version":        "[2.0,)",
+			"transforms.stamp.type":           "apple.Stamp",
+			"transforms.stamp.plugin.version": "(,2.0)",
 		}, "connector 2.0, task 2.0, transform 1.0"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			name := fmt.Sprintf("isolation-%d", i)
-			topic := b.topic(t, name, 1)
+			topic := b.CreateTopic(t, name, 1)
 			d := deploy(t, name, test.config)
 			d.connector["topic"] = topic
 			d.connector["transforms"] = "stamp"
 			d.plugins = []string{path}
 			d.startTasks(1)
-			eventually(t, time.Minute, "the record is written", func() bool { return b.count(t, topic) >= 1 })
-			require.Equal(t, []string{test.want}, b.values(t, topic))
+			eventually(t, time.Minute, "the record is written", func() bool { return b.Count(t, topic) >= 1 })
+			require.Equal(t, []string{test.want}, b.Values(t, topic))
 		})
 	}
 }

@@ -1,4 +1,4 @@
-package e2e
+package integration
 
 import (
 	"fmt"
@@ -11,13 +11,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestTasksOfASinkThatRestartInTurnCauseNoRebalance(t *testing.T) {
+func TestRollingRestartOfSinkTasksCausesNoRebalance(t *testing.T) {
 	const count = 6
-	b := kafka(t)
-	topic := b.topic(t, "static", count)
+	b := sharedKafka(t)
+	topic := b.CreateTopic(t, "static", count)
 	dir := t.TempDir()
 	d := deploy(t, "static-sink", map[string]string{
-		"connector.class": "dev.weir.connect.testplugin.RecordingSink", "topics": topic, "dir": dir, "tasks.max": fmt.Sprint(count),
+		"connector.class": "dev.weir.connect.testplugin.RecordingSink",
+		"topics":          topic,
+		"dir":             dir,
+		"tasks.max":       fmt.Sprint(count),
 	})
 	d.args = append(d.args, "--memory-limit", fmt.Sprint(320<<20))
 	tasks := d.startTasks(count)
@@ -33,9 +36,9 @@ func TestTasksOfASinkThatRestartInTurnCauseNoRebalance(t *testing.T) {
 		}
 		return n
 	}
-	b.produce(t, topic, values...)
-	eventually(t, time.Minute, "all partitions are read", func() bool { return written() == 600 })
-	members, err := b.admin.DescribeGroups(t.Context(), group)
+	b.Produce(t, topic, values...)
+	eventually(t, time.Minute, "all partitions to be read", func() bool { return written() == 600 })
+	members, err := b.Admin.DescribeGroups(t.Context(), group)
 	require.NoError(t, err)
 	require.Len(t, members[group].Members, count)
 	for _, m := range members[group].Members {
@@ -43,7 +46,11 @@ func TestTasksOfASinkThatRestartInTurnCauseNoRebalance(t *testing.T) {
 		require.Contains(t, *m.InstanceID, "static-sink-tasks-")
 	}
 
-	rebalances := func() int { return b.logLines(t, "Preparing to rebalance group "+group) }
+	rebalances := func() int {
+		lines, err := b.Nodes[0].LogLines("Preparing to rebalance group " + group)
+		require.NoError(t, err)
+		return len(lines)
+	}
 	before := rebalances()
 	require.NotZero(t, before, "the broker logs rebalances")
 	for i := range tasks {
@@ -51,18 +58,18 @@ func TestTasksOfASinkThatRestartInTurnCauseNoRebalance(t *testing.T) {
 		tasks[i] = d.startTask(i)
 		tasks[i].ready()
 	}
-	b.produce(t, topic, values...)
+	b.Produce(t, topic, values...)
 	eventually(t, time.Minute, "all partitions are read again", func() bool { return written() == 1200 })
-	t.Logf("rebalances of a group of %d tasks while each restarted in turn: %d", count, rebalances()-before)
+	t.Logf("%d rebalances during a rolling restart of %d tasks", rebalances()-before, count)
 	require.Equal(t, before, rebalances())
 }
 
-func TestOnlyTheTaskWhoseConfigChangedHasANewHash(t *testing.T) {
-	b := kafka(t)
+func TestOnlyTheChangedTaskGetsANewHash(t *testing.T) {
+	b := sharedKafka(t)
 	control := filepath.Join(t.TempDir(), "control")
 	write(t, control, "a,b,c")
 	d := deploy(t, "dynamic", map[string]string{
-		"connector.class": sequence, "topic": b.topic(t, "dynamic", 1), "tasks.max": "5", "control.file": control,
+		"connector.class": sequence, "topic": b.CreateTopic(t, "dynamic", 1), "tasks.max": "5", "control.file": control,
 	})
 	c := d.startConnector("--reconfigure-delay", "200ms")
 	c.ready()
@@ -86,13 +93,13 @@ func TestOnlyTheTaskWhoseConfigChangedHasANewHash(t *testing.T) {
 	eventually(t, time.Minute, "there are more tasks", func() bool { return published() == 3 })
 	third := d.hashes()
 	require.Len(t, third, 5)
-	require.Equal(t, second, third[:3], "more tasks leave those there are alone")
+	require.Equal(t, second, third[:3], "existing tasks do not change")
 
 	write(t, control, "a")
 	eventually(t, time.Minute, "there are less tasks", func() bool { return published() == 4 })
-	require.Equal(t, first[:1], d.hashes(), "leftover keys are gone")
+	require.Equal(t, first[:1], d.hashes(), "leftover keys are deleted")
 	require.Equal(t, "1", d.annotations()["weir.dev/task-count"])
-	require.Equal(t, 4, strings.Count(c.text(), "The connector asks for"), "a burst of requests is answered once")
+	require.Equal(t, 4, strings.Count(c.text(), "Publishing task configs"), "requests are debounced")
 
 	write(t, control, "fail")
 	require.Equal(t, 1, c.exit())
@@ -100,9 +107,13 @@ func TestOnlyTheTaskWhoseConfigChangedHasANewHash(t *testing.T) {
 	require.Contains(t, c.message().Message, "the control file says so")
 }
 
-func TestATasksMaxThatGrowsLeavesTheOldTasksAsTheyAre(t *testing.T) {
-	b := kafka(t)
-	d := deploy(t, "grows", map[string]string{"connector.class": sequence, "topic": b.topic(t, "grows", 1), "tasks.max": "2"})
+func TestHigherTasksMaxDoesNotChangeExistingTasks(t *testing.T) {
+	b := sharedKafka(t)
+	d := deploy(
+		t,
+		"grows",
+		map[string]string{"connector.class": sequence, "topic": b.CreateTopic(t, "grows", 1), "tasks.max": "2"},
+	)
 	c := d.startConnector()
 	c.ready()
 	two := d.hashes()

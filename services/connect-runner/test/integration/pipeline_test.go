@@ -1,4 +1,4 @@
-package e2e
+package integration
 
 import (
 	"fmt"
@@ -11,12 +11,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var sentRecords = regexp.MustCompile(`kafka_connect_sink_task_metrics_sink_record_send_total\{connector="file-sink",task="\d"\} [1-9]`)
+var sentRecords = regexp.MustCompile(
+	`kafka_connect_sink_task_metrics_sink_record_send_total\{connector="file-sink",task="\d"\} [1-9]`,
+)
 
-func TestAFileArrivesWholeThroughATopicAndThreeTasks(t *testing.T) {
+func TestFileIsCopiedThroughATopicByThreeTasks(t *testing.T) {
 	const records = 100_000
-	b := kafka(t)
-	topic := b.topic(t, "pipeline", 6)
+	b := sharedKafka(t)
+	topic := b.CreateTopic(t, "pipeline", 6)
 	in := filepath.Join(t.TempDir(), "in.txt")
 	out := filepath.Join(t.TempDir(), "out.txt")
 	var text strings.Builder
@@ -56,24 +58,34 @@ func TestAFileArrivesWholeThroughATopicAndThreeTasks(t *testing.T) {
 		require.Equal(t, 1, n, "%q arrives once", line)
 	}
 
-	t.Logf("%d records through 1 source task and 3 sink tasks in %s, starts included; 0 lost, 0 twice", records, took.Round(time.Millisecond))
+	t.Logf(
+		"%d records through 1 source task and 3 sink tasks in %s, starts included; 0 lost, 0 duplicates",
+		records,
+		took.Round(time.Millisecond),
+	)
 
-	// A task that has joined the group late may have found nothing left to do.
+	// A task that joins the group late may have no records to send.
 	sent := false
 	for i, p := range tasks {
 		eventually(t, time.Minute, "the task runs", func() bool {
 			_, metrics := p.get("/metrics")
 			sent = sent || sentRecords.MatchString(metrics)
-			return strings.Contains(metrics, fmt.Sprintf(`kafka_connect_connector_task_metrics_status{connector="file-sink",status="running",task="%d"} 1`, i))
+			return strings.Contains(
+				metrics,
+				fmt.Sprintf(
+					`kafka_connect_connector_task_metrics_status{connector="file-sink",status="running",task="%d"} 1`,
+					i,
+				),
+			)
 		})
 	}
-	require.True(t, sent, "what a task has sent shows in its metrics")
+	require.True(t, sent, "the metrics count the sent records")
 	for i, p := range tasks {
-		require.Zero(t, p.term(), "task %d stops in good order", i)
+		require.Zero(t, p.term(), "task %d stops gracefully", i)
 	}
-	committed, err := b.admin.FetchOffsets(t.Context(), "connect-"+namespace+"-file-sink")
+	committed, err := b.Admin.FetchOffsets(t.Context(), "connect-"+namespace+"-file-sink")
 	require.NoError(t, err)
-	ends, err := b.admin.ListEndOffsets(t.Context(), topic)
+	ends, err := b.Admin.ListEndOffsets(t.Context(), topic)
 	require.NoError(t, err)
 	for p := range int32(6) {
 		end, ok := ends.Lookup(topic, p)
@@ -83,6 +95,12 @@ func TestAFileArrivesWholeThroughATopicAndThreeTasks(t *testing.T) {
 		}
 		o, ok := committed.Lookup(topic, p)
 		require.True(t, ok, "partition %d", p)
-		require.Equal(t, end.Offset-1, o.At, "the last commit covers all of partition %d but the marker of the last transaction", p)
+		require.Equal(
+			t,
+			end.Offset-1,
+			o.At,
+			"the last commit covers partition %d, except the last transaction marker",
+			p,
+		)
 	}
 }

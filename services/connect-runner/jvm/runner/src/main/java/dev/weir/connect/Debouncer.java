@@ -5,14 +5,14 @@ import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.function.LongConsumer;
 
-/** Answers any number of requests that come within a delay by one action, which gets the time of the first. */
-final class Burst {
+/** Runs one action for all requests within a delay. The action gets the time of the first request. */
+final class Debouncer {
     private final ScheduledExecutorService thread;
     private final long delayMs;
     private final LongConsumer action;
     private long firstRequest = -1;
 
-    Burst(ScheduledExecutorService thread, long delayMs, LongConsumer action) {
+    Debouncer(ScheduledExecutorService thread, long delayMs, LongConsumer action) {
         this.thread = thread;
         this.delayMs = delayMs;
         this.action = action;
@@ -24,18 +24,18 @@ final class Burst {
         }
         firstRequest = System.currentTimeMillis();
         try {
-            thread.schedule(this::answer, delayMs, TimeUnit.MILLISECONDS);
+            thread.schedule(this::run, delayMs, TimeUnit.MILLISECONDS);
         } catch (RejectedExecutionException e) {
-            // Stopping: nobody is left to answer to.
+            // The process is stopping.
             firstRequest = -1;
         }
     }
 
-    private void answer() {
+    private void run() {
         long requestedAt;
         synchronized (this) {
             requestedAt = firstRequest;
-            // A request that comes from now on may have been made for a later state, and gets an answer of its own.
+            // Later requests may be about a newer state, so they get their own action.
             firstRequest = -1;
         }
         action.accept(requestedAt);

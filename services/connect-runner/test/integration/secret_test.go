@@ -1,8 +1,9 @@
-package e2e
+package integration
 
 import (
 	"net/http"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -11,21 +12,24 @@ import (
 
 	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/pkg/testkit"
+	"github.com/weir-dev/weir/pkg/testkit/kafka"
 )
 
-func TestTheConnectorPublishesIntoItsSecret(t *testing.T) {
-	need(t)
+func TestConnectorPublishesToItsSecret(t *testing.T) {
+	requireBuild(t)
 	cp := testkit.Shared(t)
 	ns := cp.Namespace(t)
 	_, err := cp.ApplyYAML(t.Context(), ns, "apiVersion: v1\nkind: Secret\nmetadata: {name: published-tasks}\n")
 	require.NoError(t, err)
-	b := kafka(t)
+	b := sharedKafka(t)
 	control := write(t, filepath.Join(t.TempDir(), "control"), "a,b")
 	d := deploy(t, "published", map[string]string{
-		"connector.class": sequence, "topic": b.topic(t, "published", 1), "tasks.max": "3", "control.file": control,
+		"connector.class": sequence, "topic": b.CreateTopic(t, "published", 1), "tasks.max": "3", "control.file": control,
 	})
 	d.files()
-	args := append([]string{"connector", "--connector-config", filepath.Join(d.dir, "connector.json"), "--generation", "4"}, d.common("connector")...)
+	args := append(
+		[]string{"connector", "--connector-config", filepath.Join(d.dir, "connector.json"), "--generation", "4"},
+		d.common("connector")...)
 	c := d.start("connector", append(args, "--namespace", ns, "--kubeconfig", cp.Kubeconfig()))
 	c.ready()
 	count := func() string {
@@ -37,7 +41,7 @@ func TestTheConnectorPublishesIntoItsSecret(t *testing.T) {
 			hashes = append(hashes, contract.TaskConfigHash(secret.Data[contract.TaskConfigKey(i)]))
 		}
 		if contract.TaskConfigsHash(hashes) != secret.Annotations[contract.AnnotationTaskConfigsHash] {
-			return "torn"
+			return "inconsistent"
 		}
 		return secret.Annotations[contract.AnnotationTaskCount]
 	}
@@ -45,7 +49,8 @@ func TestTheConnectorPublishesIntoItsSecret(t *testing.T) {
 	began := time.Now()
 	write(t, control, "a,b,c")
 	eventually(t, time.Minute, "the Secret has three tasks", func() bool { return count() == "3" })
-	t.Logf("from the connector's request to the new Secret: %s, of which 500ms are for collecting requests", time.Since(began).Round(time.Millisecond))
+	t.Logf("from the connector's request to the new Secret: %s, including a debounce of 500ms",
+		time.Since(began).Round(time.Millisecond))
 	_, metrics := c.get("/metrics")
 	require.Contains(t, metrics, `weir_connect_runner_task_configs{connector="published"} 3`)
 	require.Contains(t, metrics, `weir_connect_runner_publish_total{connector="published",result="written"} 2`)
@@ -53,35 +58,43 @@ func TestTheConnectorPublishesIntoItsSecret(t *testing.T) {
 	require.Zero(t, c.term())
 }
 
-func TestABrokerThatIsAwayForAWhileLosesNothing(t *testing.T) {
-	need(t)
-	b, err := newBroker(filepath.Join(t.TempDir(), "broker"))
-	require.NoError(t, err)
-	defer b.stop()
-	topic := b.topic(t, "away", 1)
-	d := deployOn(t, b, "away", map[string]string{"connector.class": sequence, "topic": topic, "batch": "10", "pause.ms": "5"})
+func TestBrokerRestartLosesNoRecords(t *testing.T) {
+	requireBuild(t)
+	b := kafka.Start(t, brokerOptions)
+	topic := b.CreateTopic(t, "away", 1)
+	d := deployOn(
+		t,
+		b,
+		"away",
+		map[string]string{"connector.class": sequence, "topic": topic, "batch": "10", "pause.ms": "5"},
+	)
 	p := d.startTasks(1)[0]
-	eventually(t, time.Minute, "records flow", func() bool { return b.count(t, topic) > 200 })
-	b.kill()
+	eventually(t, time.Minute, "records flow", func() bool { return b.Count(t, topic) > 200 })
+	b.Nodes[0].Stop(syscall.SIGKILL)
 	code, _ := p.get("/healthz")
-	require.Equal(t, http.StatusOK, code, "the health of Kafka is not the task's")
-	require.NoError(t, b.start())
-	before := b.count(t, topic)
-	eventually(t, 2*time.Minute, "records flow again", func() bool { return b.count(t, topic) > before+200 })
+	require.Equal(t, http.StatusOK, code, "health does not depend on Kafka")
+	require.NoError(t, b.Nodes[0].Start())
+	require.NoError(t, b.Ready(t.Context()))
+	before := b.Count(t, topic)
+	eventually(t, 2*time.Minute, "records flow again", func() bool { return b.Count(t, topic) > before+200 })
 	require.Zero(t, p.term())
-	lost, twice := tally(b.values(t, topic), 1)
-	t.Logf("after the broker's end and return: %d lost, %d twice", lost, twice)
+	lost, twice := tally(b.Values(t, topic), 1)
+	t.Logf("after a restart of the broker: %d lost, %d duplicates", lost, twice)
 	require.Zero(t, lost)
 }
 
-func TestAJVMThatDoesNotStopInTimeIsKilled(t *testing.T) {
-	b := kafka(t)
-	d := deploy(t, "stubborn", map[string]string{"connector.class": sequence, "topic": b.topic(t, "stubborn", 1), "stop.seconds": "30"})
+func TestJVMIsKilledAfterTheGracePeriod(t *testing.T) {
+	b := sharedKafka(t)
+	d := deploy(
+		t,
+		"stubborn",
+		map[string]string{"connector.class": sequence, "topic": b.CreateTopic(t, "stubborn", 1), "stop.seconds": "30"},
+	)
 	d.startConnector().ready()
 	p := d.startTask(0, "--grace", "2s")
 	p.ready()
 	began := time.Now()
 	require.Equal(t, 1, p.term())
 	require.Less(t, time.Since(began), 20*time.Second)
-	require.Contains(t, p.message().Message, "it did not stop within 2s and was killed")
+	require.Contains(t, p.message().Message, "the JVM did not stop within 2s and was killed")
 }

@@ -1,4 +1,4 @@
-package e2e
+package integration
 
 import (
 	"encoding/json"
@@ -28,9 +28,9 @@ func (d *deployment) request(result any, mode ...string) (int, *pod) {
 	return code, p
 }
 
-func TestValidateReportsThePluginsOwnMessagesByField(t *testing.T) {
+func TestValidateReturnsThePluginsMessagesByField(t *testing.T) {
 	d := deploy(t, "validated", map[string]string{"connector.class": sequence, "topic": "x"})
-	d.worker["bootstrap.servers"] = "127.0.0.1:1" // No broker is needed to look at a configuration.
+	d.worker["bootstrap.servers"] = "127.0.0.1:1" // validate needs no broker.
 	var result contract.ValidationResult
 	code, p := d.request(&result, "validate")
 	require.Zero(t, code)
@@ -44,9 +44,21 @@ func TestValidateReportsThePluginsOwnMessagesByField(t *testing.T) {
 	delete(d.connector, "topic")
 	code, p = d.request(&result, "validate")
 	require.Equal(t, 10, code)
-	require.Equal(t, []string{"Invalid value 0 for configuration batch: Value must be at least 1"}, result.Errors["batch"])
-	require.Equal(t, []string{`Missing required configuration "topic" which has no default value.`}, result.Errors["topic"])
-	require.Equal(t, []string{"worker.properties does not have exactly.once.source.support=enabled"}, result.Errors["exactly.once.support"])
+	require.Equal(
+		t,
+		[]string{"Invalid value 0 for configuration batch: Value must be at least 1"},
+		result.Errors["batch"],
+	)
+	require.Equal(
+		t,
+		[]string{`Missing required configuration "topic" which has no default value.`},
+		result.Errors["topic"],
+	)
+	require.Equal(
+		t,
+		[]string{"worker.properties does not have exactly.once.source.support=enabled"},
+		result.Errors["exactly.once.support"],
+	)
 	require.Equal(t, contract.ReasonConfigInvalid, p.message().Reason)
 	require.Contains(t, p.message().Message, "batch: Invalid value 0")
 	require.NotEmpty(t, p.message().Result)
@@ -54,11 +66,11 @@ func TestValidateReportsThePluginsOwnMessagesByField(t *testing.T) {
 }
 
 func TestOffsetsOfASourceAreListedAlteredAndReset(t *testing.T) {
-	b := kafka(t)
-	topic := b.topic(t, "source-offsets", 1)
+	b := sharedKafka(t)
+	topic := b.CreateTopic(t, "source-offsets", 1)
 	d := deploy(t, "source-offsets", map[string]string{"connector.class": sequence, "topic": topic, "count": "50"})
 	tasks := d.startTasks(1)
-	eventually(t, time.Minute, "all is written", func() bool { return b.count(t, topic) == 50 })
+	eventually(t, time.Minute, "all is written", func() bool { return b.Count(t, topic) == 50 })
 	require.Zero(t, tasks[0].term())
 
 	var list contract.OffsetsResult
@@ -67,13 +79,22 @@ func TestOffsetsOfASourceAreListedAlteredAndReset(t *testing.T) {
 	require.Len(t, list.Offsets, 1)
 	require.JSONEq(t, `{"partition":{"task":"0"},"offset":{"next":50}}`, jsonText(t, list.Offsets[0]))
 
-	offsets := write(t, filepath.Join(d.dir, "offsets.json"), `{"offsets":[{"partition":{"task":"0"},"offset":{"next":45}}]}`)
+	offsets := write(
+		t,
+		filepath.Join(d.dir, "offsets.json"),
+		`{"offsets":[{"partition":{"task":"0"},"offset":{"next":45}}]}`,
+	)
 	var done contract.OffsetsResult
 	code, _ = d.request(&done, "offsets", "alter", "--offsets", offsets)
 	require.Zero(t, code)
 	require.Contains(t, done.Message, "have been altered successfully")
 	task := d.startTask(0)
-	eventually(t, time.Minute, "what lies after the altered offset is written again", func() bool { return b.count(t, topic) == 55 })
+	eventually(
+		t,
+		time.Minute,
+		"what lies after the altered offset is written again",
+		func() bool { return b.Count(t, topic) == 55 },
+	)
 	require.Zero(t, task.term())
 
 	code, p := d.request(&done, "offsets", "reset")
@@ -91,13 +112,17 @@ func TestOffsetsOfASourceAreListedAlteredAndReset(t *testing.T) {
 	require.Equal(t, contract.ReasonOffsetsFailed, p.message().Reason)
 }
 
-func TestOffsetsOfASinkAreThoseOfItsGroup(t *testing.T) {
-	b := kafka(t)
-	topic := b.topic(t, "sink-offsets", 1)
-	b.produce(t, topic, "a", "b", "c")
+func TestOffsetsOfASinkAreThoseOfItsConsumerGroup(t *testing.T) {
+	b := sharedKafka(t)
+	topic := b.CreateTopic(t, "sink-offsets", 1)
+	b.Produce(t, topic, "a", "b", "c")
 	dir := t.TempDir()
-	d := deploy(t, "sink-offsets", map[string]string{"connector.class": "dev.weir.connect.testplugin.RecordingSink", "topics": topic, "dir": dir})
-	// A short session: the group of a static member that stopped is empty only when that is over.
+	d := deploy(
+		t,
+		"sink-offsets",
+		map[string]string{"connector.class": "dev.weir.connect.testplugin.RecordingSink", "topics": topic, "dir": dir},
+	)
+	// The group is empty only after the session of the stopped static member has expired.
 	d.connector["consumer.override.session.timeout.ms"] = "6000"
 	tasks := d.startTasks(1)
 	eventually(t, time.Minute, "all is read", func() bool { return len(lines(t, filepath.Join(dir, "0"))) == 3 })
@@ -110,10 +135,14 @@ func TestOffsetsOfASinkAreThoseOfItsGroup(t *testing.T) {
 
 	code, _ = d.request(&result, "offsets", "list")
 	require.Zero(t, code)
-	require.JSONEq(t, `[{"partition":{"kafka_topic":"sink-offsets","kafka_partition":0},"offset":{"kafka_offset":3}}]`, jsonText(t, result.Offsets))
+	require.JSONEq(
+		t,
+		`[{"partition":{"kafka_topic":"sink-offsets","kafka_partition":0},"offset":{"kafka_offset":3}}]`,
+		jsonText(t, result.Offsets),
+	)
 	group := "connect-" + namespace + "-sink-offsets"
 	eventually(t, time.Minute, "the member's session is over", func() bool {
-		groups, err := b.admin.DescribeGroups(t.Context(), group)
+		groups, err := b.Admin.DescribeGroups(t.Context(), group)
 		return err == nil && len(groups[group].Members) == 0
 	})
 	offsets := write(t, filepath.Join(d.dir, "offsets.json"),
@@ -121,5 +150,10 @@ func TestOffsetsOfASinkAreThoseOfItsGroup(t *testing.T) {
 	code, _ = d.request(&result, "offsets", "alter", "--offsets", offsets)
 	require.Zero(t, code)
 	d.startTask(0)
-	eventually(t, time.Minute, "what lies after the altered offset is read again", func() bool { return len(lines(t, filepath.Join(dir, "0"))) == 5 })
+	eventually(
+		t,
+		time.Minute,
+		"what lies after the altered offset is read again",
+		func() bool { return len(lines(t, filepath.Join(dir, "0"))) == 5 },
+	)
 }

@@ -12,14 +12,14 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * Runs through what a task does with Kafka, without one: the class data archive that scripts/archive writes has all classes
- * that a JVM has used, and a configuration that is only checked uses none of the clients.
+ * Loads the classes of the Kafka clients without a broker. The class data archive of scripts/archive contains the classes
+ * that the JVM has used, and validation alone uses no client.
  */
-final class Rehearsal {
-    /** System property that asks for it. */
-    static final String PROPERTY = "weir.rehearse";
+final class ArchiveTraining {
+    /** System property that enables it. */
+    static final String PROPERTY = "weir.trainArchive";
 
-    private Rehearsal() {
+    private ArchiveTraining() {
     }
 
     static void run() {

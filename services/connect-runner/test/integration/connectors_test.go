@@ -1,4 +1,4 @@
-package e2e
+package integration
 
 import (
 	"crypto/sha512"
@@ -18,9 +18,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/weir-dev/weir/apis/contract"
+
+	"github.com/weir-dev/weir/pkg/testkit"
+	"github.com/weir-dev/weir/pkg/testkit/kafka"
+	"github.com/weir-dev/weir/pkg/testkit/process"
 )
 
-// database is a PostgreSQL of one's own.
+// database is a PostgreSQL server that belongs to one test.
 type database struct {
 	t    *testing.T
 	bin  string
@@ -32,20 +36,16 @@ func postgres(t *testing.T) *database {
 	t.Helper()
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
 	if len(found) == 0 {
-		why := "PostgreSQL is not installed (Debian's package postgresql)"
-		if os.Getenv("CI") == "true" {
-			t.Fatal(why)
-		}
-		t.Skip(why)
+		testkit.Skip(t, "PostgreSQL is not installed (Debian package postgresql)")
 	}
-	port, err := freePort()
+	port, err := kafka.FreePort()
 	require.NoError(t, err)
 	db := &database{t: t, bin: filepath.Dir(found[len(found)-1]), port: port}
 	dir, err := os.MkdirTemp(workDir, "pg")
 	require.NoError(t, err)
 	attributes := &syscall.SysProcAttr{}
 	if os.Getuid() == 0 {
-		// It refuses to run as root.
+		// PostgreSQL does not run as root.
 		u, err := user.Lookup("postgres")
 		require.NoError(t, err)
 		uid, _ := strconv.Atoi(u.Uid)
@@ -62,35 +62,52 @@ func postgres(t *testing.T) *database {
 	server := exec.Command(filepath.Join(db.bin, "postgres"), "-D", data, "-p", strconv.Itoa(port), "-k", dir,
 		"-c", "listen_addresses=127.0.0.1", "-c", "wal_level=logical", "-c", "fsync=off")
 	server.SysProcAttr, server.Dir = attributes, dir
-	require.NoError(t, spawn(server))
+	require.NoError(t, process.Start(server))
 	t.Cleanup(func() {
-		// Fast shutdown: it ends its own processes and removes its shared memory.
+		// Fast shutdown: PostgreSQL stops its processes and removes its shared memory.
 		_ = server.Process.Signal(syscall.SIGINT)
 		_ = server.Wait()
 	})
 	eventually(t, time.Minute, "PostgreSQL answers", func() bool {
-		return exec.Command(filepath.Join(db.bin, "pg_isready"), "-h", "127.0.0.1", "-p", strconv.Itoa(port)).Run() == nil
+		return exec.Command(filepath.Join(db.bin, "pg_isready"), "-h", "127.0.0.1", "-p", strconv.Itoa(port)).
+			Run() ==
+			nil
 	})
 	return db
 }
 
 func (db *database) run(sql string) {
 	db.t.Helper()
-	out, err := exec.Command(filepath.Join(db.bin, "psql"), "-h", "127.0.0.1", "-p", strconv.Itoa(db.port), "-U", "postgres", "-v", "ON_ERROR_STOP=1", "-c", sql).CombinedOutput()
+	out, err := exec.Command(
+		filepath.Join(db.bin, "psql"),
+		"-h",
+		"127.0.0.1",
+		"-p",
+		strconv.Itoa(db.port),
+		"-U",
+		"postgres",
+		"-v",
+		"ON_ERROR_STOP=1",
+		"-c",
+		sql,
+	).
+		CombinedOutput()
 	require.NoError(db.t, err, string(out))
 }
 
-func TestDebeziumCapturesARealDatabaseAcrossAKill(t *testing.T) {
-	b := kafka(t)
+func TestDebeziumCapturesADatabaseAcrossAKill(t *testing.T) {
+	b := sharedKafka(t)
 	db := postgres(t)
 	db.run("CREATE TABLE orders (id int PRIMARY KEY, item text)")
 	insert := func(from, to int) {
 		db.run(fmt.Sprintf("INSERT INTO orders SELECT i, 'item ' || i FROM generate_series(%d, %d) AS i", from, to))
 	}
 	insert(1, 1000)
-	archive, err := os.ReadFile(theBuild.archive)
+	archive, err := os.ReadFile(built.archive)
 	require.NoError(t, err)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(archive) }))
+	server := httptest.NewServer(
+		http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(archive) }),
+	)
 	defer server.Close()
 	secrets := write(t, filepath.Join(t.TempDir(), "db.properties"), "password=not-asked-for-0815\n")
 
@@ -112,19 +129,21 @@ func TestDebeziumCapturesARealDatabaseAcrossAKill(t *testing.T) {
 	})
 	d.worker["config.providers"] = "file"
 	d.worker["config.providers.file.class"] = "org.apache.kafka.common.config.provider.FileConfigProvider"
-	d.runner.Plugins = []contract.PluginArchive{{Name: "debezium", URL: server.URL + "/debezium.tar.gz", SHA512: fmt.Sprintf("%x", sha512.Sum512(archive))}}
+	d.runner.Plugins = []contract.PluginArchive{
+		{Name: "debezium", URL: server.URL + "/debezium.tar.gz", SHA512: fmt.Sprintf("%x", sha512.Sum512(archive))},
+	}
 	d.plugins = nil
 	task := d.startTasks(1)[0]
 	topic := "shop.public.orders"
-	eventually(t, time.Minute, "the snapshot is written", func() bool { return b.count(t, topic) >= 1000 })
+	eventually(t, time.Minute, "the snapshot is written", func() bool { return b.Count(t, topic) >= 1000 })
 	insert(1001, 1500)
-	eventually(t, time.Minute, "changes are written", func() bool { return b.count(t, topic) >= 1500 })
+	eventually(t, time.Minute, "changes are written", func() bool { return b.Count(t, topic) >= 1500 })
 	task.kill()
 	insert(1501, 2000)
 	task = d.startTask(0)
 	ids := func() map[int]bool {
 		set := map[int]bool{}
-		for _, v := range b.values(t, topic) {
+		for _, v := range b.Values(t, topic) {
 			var row struct {
 				ID   int    `json:"id"`
 				Item string `json:"item"`
@@ -135,21 +154,26 @@ func TestDebeziumCapturesARealDatabaseAcrossAKill(t *testing.T) {
 		}
 		return set
 	}
-	eventually(t, time.Minute, "the changes of meanwhile are written", func() bool { return b.count(t, topic) >= 2000 && len(ids()) == 2000 })
+	eventually(
+		t,
+		time.Minute,
+		"the changes made in between are written",
+		func() bool { return b.Count(t, topic) >= 2000 && len(ids()) == 2000 },
+	)
 	require.Zero(t, task.term())
 	require.NotContains(t, task.text(), "not-asked-for-0815")
-	t.Logf("Debezium: 2000 rows, %d records, none lost across a SIGKILL", b.count(t, topic))
+	t.Logf("Debezium: 2000 rows, %d records, none lost across a SIGKILL", b.Count(t, topic))
 }
 
-func TestMirrorMakerAsksForNewTasksWhenTopicsAppear(t *testing.T) {
-	b := kafka(t)
-	b.produce(t, b.topic(t, "mirror-one", 1), "a", "b", "c")
+func TestMirrorMakerRequestsTasksForNewTopics(t *testing.T) {
+	b := sharedKafka(t)
+	b.Produce(t, b.CreateTopic(t, "mirror-one", 1), "a", "b", "c")
 	d := deploy(t, "mirror", map[string]string{
 		"connector.class":                       "org.apache.kafka.connect.mirror.MirrorSourceConnector",
 		"source.cluster.alias":                  "far",
 		"target.cluster.alias":                  "near",
-		"source.cluster.bootstrap.servers":      b.address,
-		"target.cluster.bootstrap.servers":      b.address,
+		"source.cluster.bootstrap.servers":      b.Bootstrap(),
+		"target.cluster.bootstrap.servers":      b.Bootstrap(),
 		"topics":                                "mirror-.*",
 		"tasks.max":                             "2",
 		"replication.factor":                    "1",
@@ -163,17 +187,22 @@ func TestMirrorMakerAsksForNewTasksWhenTopicsAppear(t *testing.T) {
 	c.ready()
 	require.Len(t, d.hashes(), 1)
 	first := d.startTask(0)
-	eventually(t, time.Minute, "the first topic is mirrored", func() bool { return b.count(t, "far.mirror-one") == 3 })
+	eventually(t, time.Minute, "the first topic is mirrored", func() bool { return b.Count(t, "far.mirror-one") == 3 })
 
 	before := d.hashes()[0]
-	b.produce(t, b.topic(t, "mirror-two", 1), "d", "e")
-	eventually(t, time.Minute, "there are configs for two tasks", func() bool { return d.annotations()[contract.AnnotationTaskCount] == "2" })
+	b.Produce(t, b.CreateTopic(t, "mirror-two", 1), "d", "e")
+	eventually(
+		t,
+		time.Minute,
+		"there are configs for two tasks",
+		func() bool { return d.annotations()[contract.AnnotationTaskCount] == "2" },
+	)
 	if d.hashes()[0] != before {
 		require.Zero(t, first.term())
 		d.startTask(0)
 	}
 	d.startTask(1)
-	eventually(t, time.Minute, "the second topic is mirrored", func() bool { return b.count(t, "far.mirror-two") == 2 })
-	require.Equal(t, []string{"d", "e"}, b.values(t, "far.mirror-two"))
+	eventually(t, time.Minute, "the second topic is mirrored", func() bool { return b.Count(t, "far.mirror-two") == 2 })
+	require.Equal(t, []string{"d", "e"}, b.Values(t, "far.mirror-two"))
 	require.Zero(t, c.term())
 }

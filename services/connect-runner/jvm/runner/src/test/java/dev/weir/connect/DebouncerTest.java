@@ -13,24 +13,24 @@ import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 
-class BurstTest {
+class DebouncerTest {
     @Test
-    @DisplayName("requests of a burst are answered once, with the time of the first; later ones again")
-    void answersABurstOnce() throws InterruptedException {
+    @DisplayName("requests within the delay run the action once, with the time of the first request")
+    void runsOncePerDelay() throws InterruptedException {
         ScheduledExecutorService thread = Executors.newSingleThreadScheduledExecutor();
-        BlockingQueue<Long> answers = new LinkedBlockingQueue<>();
-        Burst burst = new Burst(thread, 100, answers::add);
+        BlockingQueue<Long> runs = new LinkedBlockingQueue<>();
+        Debouncer debouncer = new Debouncer(thread, 100, runs::add);
         long before = System.currentTimeMillis();
         for (int i = 0; i < 1000; i++) {
-            burst.request();
+            debouncer.request();
         }
-        Long first = answers.poll(10, TimeUnit.SECONDS);
+        Long first = runs.poll(10, TimeUnit.SECONDS);
         assertTrue(first >= before);
-        assertNull(answers.poll(300, TimeUnit.MILLISECONDS));
-        burst.request();
-        assertTrue(answers.poll(10, TimeUnit.SECONDS) >= first);
+        assertNull(runs.poll(300, TimeUnit.MILLISECONDS));
+        debouncer.request();
+        assertTrue(runs.poll(10, TimeUnit.SECONDS) >= first);
         thread.shutdownNow();
-        burst.request();
-        assertEquals(0, answers.size(), "after the end nobody is answered");
+        debouncer.request();
+        assertEquals(0, runs.size(), "no action runs after shutdown");
     }
 }

@@ -1,4 +1,4 @@
-package e2e
+package integration
 
 import (
 	"archive/zip"
@@ -21,7 +21,7 @@ import (
 	"github.com/weir-dev/weir/apis/contract"
 )
 
-// zipOf is an archive with one file.
+// zipOf returns a zip with one file.
 func zipOf(t *testing.T, name string, content []byte) []byte {
 	t.Helper()
 	var archive bytes.Buffer
@@ -36,20 +36,21 @@ func zipOf(t *testing.T, name string, content []byte) []byte {
 
 func testPlugin(t *testing.T) []byte {
 	t.Helper()
-	jar, err := os.ReadFile(filepath.Join(theBuild.plugins[0], "testplugin", "weir-testplugin.jar"))
+	jar, err := os.ReadFile(filepath.Join(built.plugins[0], "testplugin", "weir-testplugin.jar"))
 	require.NoError(t, err)
 	return jar
 }
 
-func TestAPluginOfAHubIsFetchedVerifiedAndRun(t *testing.T) {
-	b := kafka(t)
+func TestHubPluginIsDownloadedVerifiedAndRun(t *testing.T) {
+	b := sharedKafka(t)
 	archive := zipOf(t, "weir-testplugin-1.0/lib/testplugin.jar", testPlugin(t))
 	hub := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/api/plugins/weir/testplugin/versions/1.0":
-			_ = json.NewEncoder(w).Encode(map[string]any{"name": "testplugin", "version": "1.0", "archive": map[string]string{
-				"url": "/archive.zip", "sha1": fmt.Sprintf("%x", sha1.Sum(archive)), "md5": fmt.Sprintf("%x", md5.Sum(archive)),
-			}})
+			_ = json.NewEncoder(w).
+				Encode(map[string]any{"name": "testplugin", "version": "1.0", "archive": map[string]string{
+					"url": "/archive.zip", "sha1": fmt.Sprintf("%x", sha1.Sum(archive)), "md5": fmt.Sprintf("%x", md5.Sum(archive)),
+				}})
 		case "/archive.zip":
 			_, _ = w.Write(archive)
 		default:
@@ -57,23 +58,28 @@ func TestAPluginOfAHubIsFetchedVerifiedAndRun(t *testing.T) {
 		}
 	}))
 	defer hub.Close()
-	topic := b.topic(t, "hub", 1)
+	topic := b.CreateTopic(t, "hub", 1)
 	d := deploy(t, "hub", map[string]string{"connector.class": sequence, "topic": topic, "count": "10"})
 	d.runner.DownloadPlugins = []string{"weir/testplugin:1.0"}
-	d.plugins = nil // The class is in none but the fetched one.
+	d.plugins = nil // Only the downloaded plugin has the class.
 	d.args = []string{"--hub-url", hub.URL}
 	d.startTasks(1)
-	eventually(t, time.Minute, "records flow", func() bool { return b.count(t, topic) == 10 })
+	eventually(t, time.Minute, "records flow", func() bool { return b.Count(t, topic) == 10 })
 
 	d.runner.DownloadPlugins = []string{"weir/testplugin:1.0", "weir/missing:2.0"}
 	p := d.startConnector()
 	require.Equal(t, 12, p.exit())
 	require.Equal(t, contract.ReasonPluginInvalid, p.message().Reason)
-	require.Equal(t, "install plugin weir-missing-2.0: ask the hub at "+hub.URL+"/api/plugins/weir/missing/versions/2.0: the server answered 404 Not Found", p.message().Message)
+	require.Equal(
+		t,
+		"install plugin weir-missing-2.0: query the hub at "+hub.URL+
+			"/api/plugins/weir/missing/versions/2.0: the server responded 404 Not Found",
+		p.message().Message,
+	)
 }
 
-func TestAPluginThatCannotBeTrustedEndsTheRunBeforeTheJVM(t *testing.T) {
-	need(t)
+func TestUntrustedPluginEndsTheRunBeforeTheJVMStarts(t *testing.T) {
+	requireBuild(t)
 	jar := testPlugin(t)
 	good := zipOf(t, "lib/testplugin.jar", jar)
 	for _, test := range []struct {
@@ -82,12 +88,24 @@ func TestAPluginThatCannotBeTrustedEndsTheRunBeforeTheJVM(t *testing.T) {
 		sum           string
 	}{
 		{"a checksum of another archive", "the archive's sha512 is ", good, strings.Repeat("0", 128)},
-		{"a path that escapes", `entry "../../testplugin.jar": it lies outside of the plugin's directory`, zipOf(t, "../../testplugin.jar", jar), ""},
-		{"no plugin inside", "there is no plugin in the archive: it holds neither a jar nor a class", zipOf(t, "README", []byte("soon")), ""},
+		{
+			"a path that escapes",
+			`entry "../../testplugin.jar": the path is outside the plugin's directory`,
+			zipOf(t, "../../testplugin.jar", jar),
+			"",
+		},
+		{
+			"no plugin inside",
+			"the archive contains no plugin: it has no .jar and no .class file",
+			zipOf(t, "README", []byte("soon")),
+			"",
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(test.archive) }))
+			server := httptest.NewServer(
+				http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(test.archive) }),
+			)
 			defer server.Close()
 			if test.sum == "" {
 				test.sum = fmt.Sprintf("%x", sha512.Sum512(test.archive))
@@ -104,7 +122,7 @@ func TestAPluginThatCannotBeTrustedEndsTheRunBeforeTheJVM(t *testing.T) {
 	}
 }
 
-func TestTheClassDataArchiveIsUsed(t *testing.T) {
+func TestClassDataArchiveIsUsed(t *testing.T) {
 	d := deploy(t, "archived", map[string]string{"connector.class": sequence, "topic": "archived"})
 	classes := filepath.Join(t.TempDir(), "classes")
 	d.runner.JVMOptions = []string{"-Xlog:class+load:file=" + classes}

@@ -1,4 +1,4 @@
-package e2e
+package integration
 
 import (
 	"fmt"
@@ -7,15 +7,15 @@ import (
 	"text/tabwriter"
 )
 
-// report is what the benchmarks have measured, for one table at their end.
+// report collects the results of all benchmarks for one table.
 type report struct {
 	mu   sync.Mutex
 	rows [][3]string
 }
 
-var theReport report
+var results report
 
-// add notes a number and what it is aimed at, if anything.
+// add records a result and its target; the target may be empty.
 func (r *report) add(what, aim, format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -29,7 +29,7 @@ func (r *report) write(out io.Writer) {
 		return
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(w, "\nconnect-runner\tmeasured\taim")
+	fmt.Fprintln(w, "\nconnect-runner\tresult\ttarget")
 	for _, row := range r.rows {
 		fmt.Fprintf(w, "%s\t%s\t%s\n", row[0], row[1], row[2])
 	}

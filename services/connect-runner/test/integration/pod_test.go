@@ -1,4 +1,4 @@
-package e2e
+package integration
 
 import (
 	"encoding/json"
@@ -20,6 +20,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/weir-dev/weir/apis/contract"
+
+	"github.com/weir-dev/weir/pkg/testkit/kafka"
+	"github.com/weir-dev/weir/pkg/testkit/process"
 )
 
 const (
@@ -28,30 +31,37 @@ const (
 	podMemory   = 448 << 20
 )
 
-// deployment is a connector as connect-scheduler would run it: the files of its pods, and what is published.
+// deployment is a connector with the files of its pods and its published task configs, as connect-scheduler runs it.
 type deployment struct {
 	t         *testing.T
-	broker    *broker
+	broker    *kafka.Cluster
 	name      string
 	dir       string
 	worker    map[string]string
 	connector map[string]string
 	runner    contract.RunnerConfig
-	// plugins are the directories of the plugin path.
+	// plugins is the plugin path.
 	plugins []string
 	args    []string
 }
 
 func deploy(t *testing.T, name string, connector map[string]string) *deployment {
 	t.Helper()
-	return deployOn(t, kafka(t), name, connector)
+	return deployOn(t, sharedKafka(t), name, connector)
 }
 
-func deployOn(t *testing.T, b *broker, name string, connector map[string]string) *deployment {
+func deployOn(t *testing.T, b *kafka.Cluster, name string, connector map[string]string) *deployment {
 	t.Helper()
-	d := &deployment{t: t, broker: b, name: name, dir: t.TempDir(), connector: maps.Clone(connector), plugins: theBuild.plugins}
+	d := &deployment{
+		t:         t,
+		broker:    b,
+		name:      name,
+		dir:       t.TempDir(),
+		connector: maps.Clone(connector),
+		plugins:   built.plugins,
+	}
 	d.worker = map[string]string{
-		"bootstrap.servers":                 b.address,
+		"bootstrap.servers":                 b.Bootstrap(),
 		"key.converter":                     "org.apache.kafka.connect.storage.StringConverter",
 		"value.converter":                   "org.apache.kafka.connect.storage.StringConverter",
 		"group.id":                          "connect-cluster",
@@ -87,8 +97,8 @@ func (d *deployment) common(name string) []string {
 		"--runner-config", filepath.Join(d.dir, "runner.json"),
 		"--plugin-dir", filepath.Join(d.dir, "plugins"),
 		"--plugin-path", strings.Join(d.plugins, ","),
-		"--lib", theBuild.lib,
-		"--address", "127.0.0.1:0",
+		"--lib", built.lib,
+		"--metrics-address", "127.0.0.1:0",
 		"--memory-limit", strconv.Itoa(podMemory),
 		"--termination-log", filepath.Join(d.dir, name+".termination"),
 	}, d.args...)
@@ -97,20 +107,38 @@ func (d *deployment) common(name string) []string {
 func (d *deployment) startConnector(extra ...string) *pod {
 	d.t.Helper()
 	d.files()
-	args := append([]string{"connector", "--connector-config", filepath.Join(d.dir, "connector.json"), "--publish-to", d.published(),
-		"--generation", "1"}, d.common("connector")...)
+	args := append(
+		[]string{
+			"connector",
+			"--connector-config",
+			filepath.Join(d.dir, "connector.json"),
+			"--publish-to",
+			d.published(),
+			"--generation",
+			"1",
+		},
+		d.common("connector")...)
 	return d.start("connector", append(args, extra...))
 }
 
 func (d *deployment) startTask(id int, extra ...string) *pod {
 	d.t.Helper()
 	d.files()
-	args := append([]string{"task", "--task-id", strconv.Itoa(id), "--task-config", filepath.Join(d.published(), contract.TaskConfigKey(id)),
-		"--task-hashes", strings.Join(d.hashes(), ",")}, d.common(fmt.Sprintf("task-%d", id))...)
+	args := append(
+		[]string{
+			"task",
+			"--task-id",
+			strconv.Itoa(id),
+			"--task-config",
+			filepath.Join(d.published(), contract.TaskConfigKey(id)),
+			"--task-hashes",
+			strings.Join(d.hashes(), ","),
+		},
+		d.common(fmt.Sprintf("task-%d", id))...)
 	return d.start(fmt.Sprintf("task-%d", id), append(args, extra...))
 }
 
-// startTasks runs the connector until it has published, and then its tasks.
+// startTasks runs the connector until it has published its task configs, and then the tasks.
 func (d *deployment) startTasks(count int) []*pod {
 	d.t.Helper()
 	c := d.startConnector()
@@ -126,7 +154,7 @@ func (d *deployment) startTasks(count int) []*pod {
 	return tasks
 }
 
-// hashes of the published task configs.
+// hashes returns the hashes of the published task configs by id.
 func (d *deployment) hashes() []string {
 	d.t.Helper()
 	var hashes []string
@@ -162,14 +190,20 @@ type pod struct {
 
 func (d *deployment) start(name string, args []string) *pod {
 	d.t.Helper()
-	p := &pod{t: d.t, name: d.name + "/" + name, log: filepath.Join(d.dir, fmt.Sprintf("%s-%d.log", name, time.Now().UnixNano())),
-		termination: filepath.Join(d.dir, name+".termination"), done: make(chan struct{}), started: time.Now()}
+	p := &pod{
+		t:           d.t,
+		name:        d.name + "/" + name,
+		log:         filepath.Join(d.dir, fmt.Sprintf("%s-%d.log", name, time.Now().UnixNano())),
+		termination: filepath.Join(d.dir, name+".termination"),
+		done:        make(chan struct{}),
+		started:     time.Now(),
+	}
 	_ = os.Remove(p.termination)
 	out, err := os.Create(p.log)
 	require.NoError(d.t, err)
-	p.cmd = exec.Command(theBuild.binary, args...)
+	p.cmd = exec.Command(built.binary, args...)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
-	require.NoError(d.t, spawn(p.cmd))
+	require.NoError(d.t, process.Start(p.cmd))
 	go func() {
 		_ = p.cmd.Wait()
 		_ = out.Close()
@@ -219,23 +253,23 @@ func (p *pod) ready() {
 	for !p.isReady() {
 		select {
 		case <-p.done:
-			p.t.Fatalf("%s ended instead of getting ready: %s", p.name, p.message())
+			p.t.Fatalf("%s exited before it was ready: %s", p.name, p.message())
 		case <-time.After(20 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {
-			p.t.Fatalf("%s did not get ready within %s", p.name, startWithin)
+			p.t.Fatalf("%s was not ready within %s", p.name, startWithin)
 		}
 	}
 }
 
-// term stops it as the kubelet does.
+// term sends SIGTERM, as the kubelet does, and returns the exit code.
 func (p *pod) term() int {
 	p.t.Helper()
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	return p.exit()
 }
 
-// kill ends it as the end of its node does: the entry point and the JVM at once.
+// kill kills the Go process and the JVM at the same time, as a node failure does.
 func (p *pod) kill() {
 	if m := pidLine.FindStringSubmatch(p.text()); m != nil && !p.over() {
 		pid, _ := strconv.Atoi(m[1])
@@ -259,7 +293,7 @@ func (p *pod) exit() int {
 	select {
 	case <-p.done:
 	case <-time.After(startWithin):
-		p.t.Fatalf("%s did not end within %s", p.name, startWithin)
+		p.t.Fatalf("%s did not exit within %s", p.name, startWithin)
 	}
 	return p.cmd.ProcessState.ExitCode()
 }

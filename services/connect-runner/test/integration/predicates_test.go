@@ -1,4 +1,4 @@
-package e2e
+package integration
 
 import (
 	"path/filepath"
@@ -14,12 +14,12 @@ const (
 	predicates = transforms + "predicates."
 )
 
-func TestARecordOfASinkIsTransformedOnlyWhereThePredicateHolds(t *testing.T) {
+func TestSinkTransformsRecordsThatMatchThePredicate(t *testing.T) {
 	t.Parallel()
-	b := kafka(t)
-	ofLines, rest := b.topic(t, "predicates-lines", 1), b.topic(t, "predicates-rest", 1)
+	b := sharedKafka(t)
+	ofLines, rest := b.CreateTopic(t, "predicates-lines", 1), b.CreateTopic(t, "predicates-rest", 1)
 	mark := []kgo.RecordHeader{{Key: "mark", Value: []byte("x")}}
-	require.NoError(t, b.client.ProduceSync(t.Context(),
+	require.NoError(t, b.Client.ProduceSync(t.Context(),
 		&kgo.Record{Topic: ofLines, Value: []byte("a")},
 		&kgo.Record{Topic: ofLines, Value: nil},
 		&kgo.Record{Topic: ofLines, Value: []byte("b"), Headers: mark},
@@ -54,7 +54,7 @@ func TestARecordOfASinkIsTransformedOnlyWhereThePredicateHolds(t *testing.T) {
 	})
 	d.startTasks(1)
 	out := filepath.Join(dir, "0")
-	// The tombstones lie before the last records of their topics.
+	// The tombstones come before the last records of their topics.
 	eventually(t, time.Minute, "all other records are written", func() bool { return len(lines(t, out)) >= 4 })
 	require.ElementsMatch(t, []string{
 		"0\tStruct{line=a}", "0\tStruct{marked=Struct{line=b}}",
@@ -62,10 +62,10 @@ func TestARecordOfASinkIsTransformedOnlyWhereThePredicateHolds(t *testing.T) {
 	}, lines(t, out))
 }
 
-func TestARecordOfASourceIsTransformedOnlyWhereThePredicateHolds(t *testing.T) {
+func TestSourceTransformsRecordsThatMatchThePredicate(t *testing.T) {
 	t.Parallel()
-	b := kafka(t)
-	topic, routed := b.topic(t, "predicates-source", 1), b.topic(t, "predicates-routed", 1)
+	b := sharedKafka(t)
+	topic, routed := b.CreateTopic(t, "predicates-source", 1), b.CreateTopic(t, "predicates-routed", 1)
 	d := deploy(t, "predicates-source", map[string]string{
 		"connector.class": sequence, "topic": topic, "count": "3",
 
@@ -75,7 +75,7 @@ func TestARecordOfASourceIsTransformedOnlyWhereThePredicateHolds(t *testing.T) {
 		"predicates.isSource.type":    predicates + "TopicNameMatches",
 		"predicates.isSource.pattern": topic,
 
-		// Each leads away from where its predicate holds: in this order only the last one does anything.
+		// Each transform changes the topic, so that the other's predicate does not match: only the last one has an effect.
 		"transforms":                   "lose,route",
 		"transforms.lose.type":         transforms + "Filter",
 		"transforms.lose.predicate":    "isRouted",
@@ -85,7 +85,7 @@ func TestARecordOfASourceIsTransformedOnlyWhereThePredicateHolds(t *testing.T) {
 		"transforms.route.predicate":   "isSource",
 	})
 	d.startTasks(1)
-	eventually(t, time.Minute, "all records are written", func() bool { return b.count(t, routed) >= 3 })
-	require.Equal(t, []string{"0-0", "0-1", "0-2"}, b.values(t, routed))
-	require.Zero(t, b.count(t, topic))
+	eventually(t, time.Minute, "all records are written", func() bool { return b.Count(t, routed) >= 3 })
+	require.Equal(t, []string{"0-0", "0-1", "0-2"}, b.Values(t, routed))
+	require.Zero(t, b.Count(t, topic))
 }

@@ -1,4 +1,4 @@
-package e2e
+package integration
 
 import (
 	"fmt"
@@ -17,7 +17,7 @@ import (
 	"github.com/weir-dev/weir/apis/contract"
 )
 
-// rounds is how often each kind of end is tried: a sample, the whole tally under WEIR_BENCH, or what WEIR_TALLY says.
+// rounds returns the number of SIGTERMs and of SIGKILLs: 2 in tests, 100 with WEIR_BENCH, or the value of WEIR_TALLY.
 func rounds() int {
 	if n, err := strconv.Atoi(os.Getenv("WEIR_TALLY")); err == nil {
 		return n
@@ -28,7 +28,7 @@ func rounds() int {
 	return 2
 }
 
-// counts is how often each number of each task was seen.
+// counts counts the occurrences of each number of each task.
 type counts [][]uint8
 
 func (c counts) see(value string) {
@@ -41,7 +41,7 @@ func (c counts) see(value string) {
 	c[i][n]++
 }
 
-// tally counts how many numbers are missing below the highest, and how many come more than once.
+// tally returns the number of distinct numbers, of missing numbers below the highest, and of duplicates.
 func (c counts) tally() (seen, lost, twice int) {
 	for _, numbers := range c {
 		for _, n := range numbers {
@@ -55,7 +55,7 @@ func (c counts) tally() (seen, lost, twice int) {
 	return seen, lost, twice
 }
 
-// tally of values that tasks have written.
+// tally counts lost and duplicate values.
 func tally(values []string, tasks int) (lost, twice int) {
 	c := make(counts, tasks)
 	for _, v := range values {
@@ -65,8 +65,8 @@ func tally(values []string, tasks int) (lost, twice int) {
 	return lost, twice
 }
 
-// endAtRandom ends tasks by SIGTERM and SIGKILL in turn, as soon as records flow again each time.
-func (d *deployment) endAtRandom(pods []*pod, seed uint64, flowing func()) {
+// killAtRandom sends SIGTERM and SIGKILL in turn to random tasks, each time after records flow again.
+func (d *deployment) killAtRandom(pods []*pod, seed uint64, flowing func()) {
 	d.t.Helper()
 	random := rand.New(rand.NewPCG(seed, seed+1))
 	for i := range 2 * rounds() {
@@ -80,31 +80,31 @@ func (d *deployment) endAtRandom(pods []*pod, seed uint64, flowing func()) {
 		pods[victim] = d.startTask(victim)
 		pods[victim].ready()
 		if (i+1)%20 == 0 {
-			d.t.Logf("%s: %d of %d ends", d.name, i+1, 2*rounds())
+			d.t.Logf("%s: %d of %d signals", d.name, i+1, 2*rounds())
 		}
 	}
 	flowing()
 }
 
-// noteTally reports a tally under what was tallied.
+// noteTally adds a tally to the report.
 func noteTally(t *testing.T, what string, records, lost, twice int, aim string) {
 	t.Helper()
-	found := fmt.Sprintf("%d records, %d lost, %d twice", records, lost, twice)
+	found := fmt.Sprintf("%d records, %d lost, %d duplicates", records, lost, twice)
 	t.Logf("%s: %d SIGTERM and %d SIGKILL under load: %s", what, rounds(), rounds(), found)
 	if os.Getenv("WEIR_BENCH") != "" {
-		theReport.add(fmt.Sprintf("%s: %d SIGTERM, %d SIGKILL under load", what, rounds(), rounds()), aim, "%s", found)
+		results.add(fmt.Sprintf("%s: %d SIGTERM, %d SIGKILL under load", what, rounds(), rounds()), aim, "%s", found)
 	}
 }
 
-func TestTallyOfSourceTasksThatEndAtRandomUnderLoad(t *testing.T) {
+func TestKilledSourceTasksLoseNoRecords(t *testing.T) {
 	t.Parallel()
 	for _, exactlyOnce := range []bool{false, true} {
 		t.Run(fmt.Sprintf("exactly once %v", exactlyOnce), func(t *testing.T) {
 			t.Parallel()
 			const tasks = 2
-			b := kafka(t)
+			b := sharedKafka(t)
 			name := fmt.Sprintf("tally-source-%v", exactlyOnce)
-			topic := b.topic(t, name, 3)
+			topic := b.CreateTopic(t, name, 3)
 			d := deploy(t, name, map[string]string{
 				"connector.class": sequence, "topic": topic, "tasks.max": strconv.Itoa(tasks), "batch": "20", "pause.ms": "10",
 			})
@@ -113,19 +113,19 @@ func TestTallyOfSourceTasksThatEndAtRandomUnderLoad(t *testing.T) {
 				d.connector["exactly.once.support"] = "required"
 			}
 			pods := d.startTasks(tasks)
-			d.endAtRandom(pods, 1, func() {
-				before := b.count(t, topic)
-				eventually(t, time.Minute, "records flow", func() bool { return b.count(t, topic) > before+200 })
+			d.killAtRandom(pods, 1, func() {
+				before := b.Count(t, topic)
+				eventually(t, time.Minute, "records flow", func() bool { return b.Count(t, topic) > before+200 })
 			})
 			for _, p := range pods {
 				require.Zero(t, p.term())
 			}
 			found := make(counts, tasks)
-			b.read(t, topic, found.see)
+			b.EachValue(t, topic, found.see)
 			records, lost, twice := found.tally()
 			what, aim := "source tasks", "0 lost"
 			if exactlyOnce {
-				what, aim = "exactly-once source tasks", "0 lost, 0 twice"
+				what, aim = "exactly-once source tasks", "0 lost, 0 duplicates"
 				require.Zero(t, twice)
 			}
 			noteTally(t, what, records, lost, twice, aim)
@@ -134,16 +134,23 @@ func TestTallyOfSourceTasksThatEndAtRandomUnderLoad(t *testing.T) {
 	}
 }
 
-func TestTallyOfSinkTasksThatEndAtRandomUnderLoad(t *testing.T) {
+func TestKilledSinkTasksLoseNoRecords(t *testing.T) {
 	t.Parallel()
 	const tasks = 2
-	b := kafka(t)
-	topic := b.topic(t, "tally-sink", 4)
-	source := deploy(t, "tally-feed", map[string]string{"connector.class": sequence, "topic": topic, "batch": "20", "pause.ms": "10"})
+	b := sharedKafka(t)
+	topic := b.CreateTopic(t, "tally-sink", 4)
+	source := deploy(
+		t,
+		"tally-feed",
+		map[string]string{"connector.class": sequence, "topic": topic, "batch": "20", "pause.ms": "10"},
+	)
 	feed := source.startTasks(1)[0]
 	dir := t.TempDir()
 	d := deploy(t, "tally-sink", map[string]string{
-		"connector.class": "dev.weir.connect.testplugin.RecordingSink", "topics": topic, "dir": dir, "tasks.max": strconv.Itoa(tasks),
+		"connector.class": "dev.weir.connect.testplugin.RecordingSink",
+		"topics":          topic,
+		"dir":             dir,
+		"tasks.max":       strconv.Itoa(tasks),
 	})
 	file := func(task int) string { return filepath.Join(dir, strconv.Itoa(task)) }
 	written := func() (bytes int64) {
@@ -155,14 +162,14 @@ func TestTallyOfSinkTasksThatEndAtRandomUnderLoad(t *testing.T) {
 		return bytes
 	}
 	pods := d.startTasks(tasks)
-	d.endAtRandom(pods, 3, func() {
+	d.killAtRandom(pods, 3, func() {
 		before := written()
 		eventually(t, time.Minute, "records flow", func() bool { return written() > before+2000 })
 	})
 	require.Zero(t, feed.term())
-	total := b.count(t, topic)
+	total := b.Count(t, topic)
 	eventually(t, 2*time.Minute, "all is committed", func() bool {
-		committed, err := b.admin.FetchOffsets(t.Context(), "connect-"+namespace+"-tally-sink")
+		committed, err := b.Admin.FetchOffsets(t.Context(), "connect-"+namespace+"-tally-sink")
 		require.NoError(t, err)
 		var sum int64
 		committed.Each(func(o kadm.OffsetResponse) { sum += max(0, o.At) })
@@ -181,40 +188,56 @@ func TestTallyOfSinkTasksThatEndAtRandomUnderLoad(t *testing.T) {
 	require.Zero(t, lost)
 }
 
-func TestAnExactlyOnceTaskDoesNotWaitForTheTransactionOfItsPredecessor(t *testing.T) {
-	b := kafka(t)
+func TestExactlyOnceTaskAbortsTheTransactionOfItsPredecessor(t *testing.T) {
+	b := sharedKafka(t)
 	d := deploy(t, "predecessor", map[string]string{
-		"connector.class": sequence, "topic": b.topic(t, "predecessor", 1), "exactly.once.support": "required",
+		"connector.class": sequence, "topic": b.CreateTopic(t, "predecessor", 1), "exactly.once.support": "required",
 	})
 	d.worker["exactly.once.source.support"] = "enabled"
 	c := d.startConnector()
 	c.ready()
 	require.Zero(t, c.term())
-	killed, err := kgo.NewClient(kgo.SeedBrokers(b.address), kgo.TransactionalID("connect-cluster-predecessor-0"), kgo.TransactionTimeout(10*time.Minute))
+	killed, err := kgo.NewClient(
+		kgo.SeedBrokers(b.Bootstrap()),
+		kgo.TransactionalID("connect-cluster-predecessor-0"),
+		kgo.TransactionTimeout(10*time.Minute),
+	)
 	require.NoError(t, err)
 	defer killed.Close()
 	require.NoError(t, killed.BeginTransaction())
-	require.NoError(t, killed.ProduceSync(t.Context(), &kgo.Record{Topic: d.worker["offset.storage.topic"], Key: []byte(`["predecessor",{}]`)}).FirstErr())
+	require.NoError(
+		t,
+		killed.ProduceSync(
+			t.Context(),
+			&kgo.Record{Topic: d.worker["offset.storage.topic"], Key: []byte(`["predecessor",{}]`)},
+		).
+			FirstErr(),
+	)
 	d.startTask(0).ready()
 }
 
-func TestFencingKeepsAZombieOfAnExactlyOnceSourceFromWriting(t *testing.T) {
-	b := kafka(t)
-	topic := b.topic(t, "zombie", 1)
+func TestFenceStopsZombieTasksOfAnExactlyOnceSource(t *testing.T) {
+	b := sharedKafka(t)
+	topic := b.CreateTopic(t, "zombie", 1)
 	d := deploy(t, "zombie", map[string]string{
 		"connector.class": sequence, "topic": topic, "batch": "10", "pause.ms": "20", "exactly.once.support": "required",
 	})
 	d.worker["exactly.once.source.support"] = "enabled"
 	zombie := d.startTasks(1)[0]
-	require.Equal(t, "true", d.annotations()[contract.AnnotationExactlyOnce], "connect-scheduler hears that it has to fence")
-	eventually(t, time.Minute, "records flow", func() bool { return b.count(t, topic) > 100 })
+	require.Equal(
+		t,
+		"true",
+		d.annotations()[contract.AnnotationExactlyOnce],
+		"connect-scheduler hears that it has to fence",
+	)
+	eventually(t, time.Minute, "records flow", func() bool { return b.Count(t, topic) > 100 })
 	var result contract.OffsetsResult
 	code, _ := d.request(&result, "offsets", "fence", "--fence-tasks", "1")
 	require.Zero(t, code)
 	require.Contains(t, result.Message, "fenced the producers of 1 tasks")
 	require.Equal(t, 1, zombie.exit(), "the zombie ends")
 	require.Equal(t, contract.ReasonTaskFailed, zombie.message().Reason)
-	lost, twice := tally(b.values(t, topic), 1)
+	lost, twice := tally(b.Values(t, topic), 1)
 	require.Zero(t, lost)
 	require.Zero(t, twice)
 }

@@ -1,4 +1,4 @@
-package e2e
+package integration
 
 import (
 	"encoding/json"
@@ -12,11 +12,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/weir-dev/weir/apis/contract"
+	"github.com/weir-dev/weir/pkg/testkit/kafka"
 )
 
 const sequence = "dev.weir.connect.testplugin.SequenceSource"
 
-func TestAFailureOfATaskEndsItsProcessWithOneLineThatSaysWhy(t *testing.T) {
+func TestTaskFailureExitsWithATerminationMessage(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		with    string
@@ -24,13 +25,19 @@ func TestAFailureOfATaskEndsItsProcessWithOneLineThatSaysWhy(t *testing.T) {
 		reason  string
 		message string
 	}{
-		{"an exception that Connect does not tolerate", "exception", 1, contract.ReasonTaskFailed, "the source is gone"},
-		{"memory that is used up", "memory", 16, contract.ReasonOutOfMemory, "the JVM ran out of memory; raise the memory limit, or -Xmx where jvmOptions set it"},
-		{"a plugin that ends the JVM", "exit", 1, contract.ReasonTaskFailed, "the JVM ended with exit code 42; its log says why"},
+		{"an exception that is not tolerated", "exception", 1, contract.ReasonTaskFailed, "the source is gone"},
+		{
+			"out of memory",
+			"memory",
+			16,
+			contract.ReasonOutOfMemory,
+			"the JVM ran out of memory; raise the memory limit, or -Xmx if jvmOptions sets it",
+		},
+		{"a plugin that calls System.exit", "exit", 1, contract.ReasonTaskFailed, "the JVM exited with code 42; see its log"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			b := kafka(t)
-			topic := b.topic(t, "fails-with-"+test.with, 1)
+			b := sharedKafka(t)
+			topic := b.CreateTopic(t, "fails-with-"+test.with, 1)
 			d := deploy(t, "fails-with-"+test.with, map[string]string{
 				"connector.class": sequence, "topic": topic, "batch": "10", "fail.at": "1000", "fail.with": test.with,
 				"sequence.password": "hunter2-and-more",
@@ -47,13 +54,13 @@ func TestAFailureOfATaskEndsItsProcessWithOneLineThatSaysWhy(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, 1, strings.Count(string(text), "\n"), "one line")
 			if test.with == "exception" {
-				require.Len(t, b.values(t, topic), 1000, "what was read before the failure is not lost")
+				require.Len(t, b.Values(t, topic), 1000, "what was read before the failure is not lost")
 			}
 		})
 	}
 }
 
-func TestWhatCannotRunSaysWhyAndExitsWithTheCodeOfItsReason(t *testing.T) {
+func TestStartFailuresExitWithReasonAndCode(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		change  func(d *deployment)
@@ -61,43 +68,49 @@ func TestWhatCannotRunSaysWhyAndExitsWithTheCodeOfItsReason(t *testing.T) {
 		reason  string
 		message string
 	}{
-		{"a connector class that no plugin holds", func(d *deployment) { d.connector["connector.class"] = "org.example.Nowhere" },
-			12, contract.ReasonPluginInvalid, "org.example.Nowhere"},
+		{"an unknown connector class", func(d *deployment) {
+			d.connector["connector.class"] = "org.example.Nowhere"
+		}, 12, contract.ReasonPluginInvalid, "org.example.Nowhere"},
 		{"no connector class", func(d *deployment) { delete(d.connector, "connector.class") },
 			10, contract.ReasonConfigInvalid, "connector.class is missing"},
-		{"a configuration that the connector refuses", func(d *deployment) { d.connector["batch"] = "0"; delete(d.connector, "topic") },
-			10, contract.ReasonConfigInvalid, `topic: Missing required configuration "topic"`},
-		{"a converter that does not exist", func(d *deployment) { d.connector["value.converter"] = "org.example.NoConverter" },
-			10, contract.ReasonConfigInvalid, "value.converter: "},
-		{"a transform that refuses its configuration", func(d *deployment) {
+		{"an invalid connector configuration", func(d *deployment) {
+			d.connector["batch"] = "0"
+			delete(d.connector, "topic")
+		}, 10, contract.ReasonConfigInvalid, `topic: Missing required configuration "topic"`},
+		{"an unknown converter", func(d *deployment) {
+			d.connector["value.converter"] = "org.example.NoConverter"
+		}, 10, contract.ReasonConfigInvalid, "value.converter: "},
+		{"an invalid transform configuration", func(d *deployment) {
 			d.connector["transforms"] = "drop"
 			d.connector["transforms.drop.type"] = "org.apache.kafka.connect.transforms.RegexRouter"
 		}, 10, contract.ReasonConfigInvalid, "transforms.drop.regex: "},
-		{"a predicate that refuses its configuration", func(d *deployment) {
+		{"an invalid predicate configuration", func(d *deployment) {
 			d.connector["predicates"] = "isLine"
 			d.connector["predicates.isLine.type"] = "org.apache.kafka.connect.transforms.predicates.TopicNameMatches"
 			d.connector["predicates.isLine.pattern"] = "["
 		}, 10, contract.ReasonConfigInvalid, "predicates.isLine.pattern: "},
-		{"a transform whose predicate is not defined", func(d *deployment) {
+		{"a transform with an undefined predicate", func(d *deployment) {
 			d.connector["transforms"] = "drop"
 			d.connector["transforms.drop.type"] = "org.apache.kafka.connect.transforms.Filter"
 			d.connector["transforms.drop.predicate"] = "isLine"
-		}, 10, contract.ReasonConfigInvalid, "transforms.drop.predicate: there is no predicate of this name"},
+		}, 10, contract.ReasonConfigInvalid, "transforms.drop.predicate: the predicate is not defined"},
 		{"a transform that negates no predicate", func(d *deployment) {
 			d.connector["transforms"] = "drop"
 			d.connector["transforms.drop.type"] = "org.apache.kafka.connect.transforms.Filter"
 			d.connector["transforms.drop.negate"] = "true"
-		}, 10, contract.ReasonConfigInvalid, "there is no config 'transforms.drop.predicate' defining a predicate to be negated"},
+		}, 10, contract.ReasonConfigInvalid, "there is no config 'transforms.drop.predicate' defining a predicate"},
 		{"a client override that the policy forbids", func(d *deployment) {
 			d.worker["connector.client.config.override.policy"] = "None"
 			d.connector["producer.override.acks"] = "1"
 		}, 10, contract.ReasonConfigInvalid, "producer.override.acks: "},
 		{"a worker configuration without converters", func(d *deployment) { delete(d.worker, "key.converter") },
 			11, contract.ReasonWorkerConfigInvalid, `"key.converter"`},
-		{"a log level that is none", func(d *deployment) { d.runner.LoggerLevels = map[string]string{"org.apache.kafka": "LOUD"} },
-			10, contract.ReasonConfigInvalid, `loggingConfig: loggerLevels of org.apache.kafka is "LOUD"; OFF, FATAL,`},
-		{"a log file that cannot be written", func(d *deployment) { d.runner.LogFile = write(d.t, filepath.Join(d.dir, "file"), "") + "/connect.log" },
-			10, contract.ReasonConfigInvalid, "/connect.log cannot be written"},
+		{"an unknown log level", func(d *deployment) {
+			d.runner.LoggerLevels = map[string]string{"org.apache.kafka": "LOUD"}
+		}, 10, contract.ReasonConfigInvalid, `loggingConfig: loggerLevels of org.apache.kafka is "LOUD"; must be OFF, FATAL,`},
+		{"a log file that is not writable", func(d *deployment) {
+			d.runner.LogFile = write(d.t, filepath.Join(d.dir, "file"), "") + "/connect.log"
+		}, 10, contract.ReasonConfigInvalid, "/connect.log is not writable"},
 		{"a broker that does not answer", func(d *deployment) {
 			d.worker["bootstrap.servers"] = "127.0.0.1:1"
 			d.worker["default.api.timeout.ms"] = "3000"
@@ -107,7 +120,7 @@ func TestWhatCannotRunSaysWhyAndExitsWithTheCodeOfItsReason(t *testing.T) {
 			d.connector["fail.with"] = "start"
 			d.connector["sequence.password"] = "hunter2-and-more"
 		}, 1, contract.ReasonConnectorFailed, "the connector cannot start with password [hidden]"},
-		{"a placeholder that cannot be resolved", func(d *deployment) {
+		{"an unresolvable placeholder", func(d *deployment) {
 			d.worker["config.providers"] = "file"
 			d.worker["config.providers.file.class"] = "org.apache.kafka.common.config.provider.FileConfigProvider"
 			d.connector["sequence.password"] = "${file:/nonexistent:password}"
@@ -116,7 +129,7 @@ func TestWhatCannotRunSaysWhyAndExitsWithTheCodeOfItsReason(t *testing.T) {
 			d.connector["control.file"] = write(d.t, filepath.Join(d.dir, "control"), "a,b,c")
 			d.connector["tasks.max"] = "2"
 		}, 1, contract.ReasonConnectorFailed, "tasks"},
-		{"task configs that do not fit into a Secret", func(d *deployment) {
+		{"task configs larger than a Secret", func(d *deployment) {
 			d.connector["tasks.max"] = "40"
 			d.connector["padding.bytes"] = "30000"
 		}, 13, contract.ReasonTaskConfigsTooLarge, "do not fit into one Secret of 1 MiB: 40 tasks have"},
@@ -137,24 +150,44 @@ func TestWhatCannotRunSaysWhyAndExitsWithTheCodeOfItsReason(t *testing.T) {
 }
 
 func TestATaskStartsOnlyWithTheConfigItsPodWasMadeFor(t *testing.T) {
-	need(t)
-	file := jsonText(t, contract.TaskConfig{Connector: map[string]string{"connector.class": sequence}, Task: map[string]string{"task.id": "0"}})
+	requireBuild(t)
+	file := jsonText(
+		t,
+		contract.TaskConfig{
+			Connector: map[string]string{"connector.class": sequence},
+			Task:      map[string]string{"task.id": "0"},
+		},
+	)
 	good := contract.TaskConfigHash([]byte(file))
 	for _, test := range []struct {
 		name, content, hashes, message string
 	}{
-		{"another config", file, "0000000000000000", "the mounted configuration of task 0 has hash " + good + ", the pod was made for 0000000000000000"},
-		{"a torn config", file[:40], good, "the configuration of task 0 is torn"},
-		{"no config", "", good, "read the configuration of task 0"},
-		{"half a config", `{"connector":{}}`, good, "is torn"},
+		{
+			"another config",
+			file,
+			"0000000000000000",
+			"the mounted config of task 0 has hash " + good + "; this pod was created for hash 0000000000000000",
+		},
+		{"a truncated config", file[:40], good, "the config of task 0 is incomplete"},
+		{"no config", "", good, "read the config of task 0"},
+		{"half a config", `{"connector":{}}`, good, "is incomplete"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			d := &deployment{t: t, broker: &broker{}, name: "stale", dir: t.TempDir()}
+			d := &deployment{t: t, broker: &kafka.Cluster{}, name: "stale", dir: t.TempDir()}
 			if test.content != "" {
 				write(t, filepath.Join(d.published(), "task-0.json"), test.content)
 			}
 			d.files()
-			args := append([]string{"task", "--task-id", "0", "--task-config", filepath.Join(d.published(), "task-0.json"), "--task-hashes", test.hashes},
+			args := append(
+				[]string{
+					"task",
+					"--task-id",
+					"0",
+					"--task-config",
+					filepath.Join(d.published(), "task-0.json"),
+					"--task-hashes",
+					test.hashes,
+				},
 				d.common("task-0")...)
 			p := d.start("task-0", args)
 			require.Equal(t, 14, p.exit())
@@ -164,10 +197,10 @@ func TestATaskStartsOnlyWithTheConfigItsPodWasMadeFor(t *testing.T) {
 	}
 }
 
-func TestARecordThatCannotBeConvertedFailsTheTaskOrGoesToTheDeadLetterQueue(t *testing.T) {
-	b := kafka(t)
-	topic := b.topic(t, "unreadable", 1)
-	b.produce(t, topic, `{"fine":1}`, `{"not json`, `{"fine":2}`)
+func TestUnconvertibleRecordFailsTheTaskOrGoesToTheDeadLetterQueue(t *testing.T) {
+	b := sharedKafka(t)
+	topic := b.CreateTopic(t, "unreadable", 1)
+	b.Produce(t, topic, `{"fine":1}`, `{"not json`, `{"fine":2}`)
 	connector := map[string]string{
 		"connector.class": "dev.weir.connect.testplugin.RecordingSink", "topics": topic, "dir": t.TempDir(),
 		"value.converter": "org.apache.kafka.connect.json.JsonConverter", "value.converter.schemas.enable": "false",
@@ -177,7 +210,11 @@ func TestARecordThatCannotBeConvertedFailsTheTaskOrGoesToTheDeadLetterQueue(t *t
 	p := strict.startTask(0)
 	require.Equal(t, 1, p.exit())
 	require.Equal(t, contract.ReasonTaskFailed, p.message().Reason)
-	require.Contains(t, p.message().Message, "Converting byte[] to Kafka Connect data failed due to serialization error")
+	require.Contains(
+		t,
+		p.message().Message,
+		"Converting byte[] to Kafka Connect data failed due to serialization error",
+	)
 
 	connector["errors.tolerance"] = "all"
 	connector["errors.deadletterqueue.topic.name"] = "unreadable-dlq"
@@ -186,29 +223,55 @@ func TestARecordThatCannotBeConvertedFailsTheTaskOrGoesToTheDeadLetterQueue(t *t
 	connector["reject"] = "{fine=2}"
 	tolerant := deploy(t, "tolerant-sink", connector)
 	tolerant.startTasks(1)
-	eventually(t, time.Minute, "the unreadable record is in the dead letter queue", func() bool { return b.count(t, "unreadable-dlq") >= 1 })
-	eventually(t, time.Minute, "the readable records are written", func() bool { return len(lines(t, filepath.Join(connector["dir"], "0"))) == 2 })
-	require.Equal(t, []string{`{"not json`}, b.values(t, "unreadable-dlq"))
+	eventually(
+		t,
+		time.Minute,
+		"the unreadable record is in the dead letter queue",
+		func() bool { return b.Count(t, "unreadable-dlq") >= 1 },
+	)
+	eventually(
+		t,
+		time.Minute,
+		"the readable records are written",
+		func() bool { return len(lines(t, filepath.Join(connector["dir"], "0"))) == 2 },
+	)
+	require.Equal(t, []string{`{"not json`}, b.Values(t, "unreadable-dlq"))
 }
 
-func TestARecordThatTheSinkReportsGoesToTheDeadLetterQueue(t *testing.T) {
-	b := kafka(t)
-	topic := b.topic(t, "errant", 1)
-	b.produce(t, topic, "good", "bad", "better")
+func TestRecordReportedByTheSinkGoesToTheDeadLetterQueue(t *testing.T) {
+	b := sharedKafka(t)
+	topic := b.CreateTopic(t, "errant", 1)
+	b.Produce(t, topic, "good", "bad", "better")
 	dir := t.TempDir()
 	d := deploy(t, "errant-sink", map[string]string{
 		"connector.class": "dev.weir.connect.testplugin.RecordingSink", "topics": topic, "dir": dir, "reject": "bad",
-		"errors.tolerance": "all", "errors.deadletterqueue.topic.name": "errant-dlq", "errors.deadletterqueue.topic.replication.factor": "1",
+		"errors.tolerance":                                "all",
+		"errors.deadletterqueue.topic.name":               "errant-dlq",
+		"errors.deadletterqueue.topic.replication.factor": "1",
 	})
 	d.startTasks(1)
-	eventually(t, time.Minute, "the reported record is in the dead letter queue", func() bool { return b.count(t, "errant-dlq") == 1 })
-	eventually(t, time.Minute, "the others are written", func() bool { return len(lines(t, filepath.Join(dir, "0"))) == 2 })
+	eventually(
+		t,
+		time.Minute,
+		"the reported record is in the dead letter queue",
+		func() bool { return b.Count(t, "errant-dlq") == 1 },
+	)
+	eventually(
+		t,
+		time.Minute,
+		"the others are written",
+		func() bool { return len(lines(t, filepath.Join(dir, "0"))) == 2 },
+	)
 }
 
-func TestSecretsOfConfigProvidersLeaveNoTrace(t *testing.T) {
-	b := kafka(t)
-	topic := b.topic(t, "secrecy", 1)
-	secrets := write(t, filepath.Join(t.TempDir(), "secrets.properties"), "password=s3cret-Passw0rd\nplain=t0psecret-plain\nservice=workers-0wn\n")
+func TestSecretsOfConfigProvidersAreNotLogged(t *testing.T) {
+	b := sharedKafka(t)
+	topic := b.CreateTopic(t, "secrecy", 1)
+	secrets := write(
+		t,
+		filepath.Join(t.TempDir(), "secrets.properties"),
+		"password=s3cret-Passw0rd\nplain=t0psecret-plain\nservice=workers-0wn\n",
+	)
 	d := deploy(t, "secrecy", map[string]string{
 		"connector.class": sequence, "topic": topic, "fail.at": "10",
 		"sequence.password": "${file:" + secrets + ":password}",
@@ -216,13 +279,14 @@ func TestSecretsOfConfigProvidersLeaveNoTrace(t *testing.T) {
 	})
 	d.worker["config.providers"] = "file"
 	d.worker["config.providers.file.class"] = "org.apache.kafka.common.config.provider.FileConfigProvider"
-	d.worker["producer.sasl.jaas.config"] = `org.apache.kafka.common.security.plain.PlainLoginModule required username="u" password="jaas-Passw0rd";`
+	d.worker["producer.sasl.jaas.config"] = "org.apache.kafka.common.security.plain.PlainLoginModule " +
+		`required username="u" password="jaas-Passw0rd";`
 	d.worker["sasl.kerberos.service.name"] = "${file:" + secrets + ":service}"
 	d.worker["an.unknown.setting"] = "unknown-value-0815"
 	d.worker["offset.storage.file.filename"] = "/tmp/connect.offsets"
 	d.runner.DefaultLoggerLevel = "DEBUG"
 	d.runner.LogFile = filepath.Join(d.dir, "log", "task.log")
-	// What is silent by default is loud here: the dumps of whole configurations.
+	// Log all configurations, which are not logged by default.
 	d.runner.LoggerLevels = map[string]string{"org.apache.kafka.common.config.AbstractConfig": "INFO"}
 	c := d.startConnector()
 	c.ready()
@@ -230,7 +294,7 @@ func TestSecretsOfConfigProvidersLeaveNoTrace(t *testing.T) {
 	require.Equal(t, 1, p.exit())
 	require.Equal(t, contract.ReasonTaskFailed, p.message().Reason)
 	require.Contains(t, p.message().Message, "its password was [hidden][hidden]", "the task got what the provider had")
-	require.Len(t, b.values(t, topic), 10)
+	require.Len(t, b.Values(t, topic), 10)
 
 	var published contract.TaskConfig
 	text, err := os.ReadFile(filepath.Join(d.published(), "task-0.json"))
@@ -238,9 +302,18 @@ func TestSecretsOfConfigProvidersLeaveNoTrace(t *testing.T) {
 	require.NoError(t, json.Unmarshal(text, &published))
 	require.Equal(t, "${file:"+secrets+":password}", published.Connector["sequence.password"])
 	require.Equal(t, "${file:"+secrets+":password}", published.Task["sequence.password"])
-	require.Equal(t, "sequence://user:${file:"+secrets+":password}@nowhere/", published.Task["url"], "also as a part of another setting")
+	require.Equal(
+		t,
+		"sequence://user:${file:"+secrets+":password}@nowhere/",
+		published.Task["url"],
+		"also as a part of another setting",
+	)
 
-	require.Regexp(t, `WARN worker.properties has settings that Kafka Connect does not know; .*: \[an.unknown.setting\]`, p.text())
+	require.Regexp(
+		t,
+		`WARN worker.properties has settings that Kafka Connect does not know; .*: \[an.unknown.setting\]`,
+		p.text(),
+	)
 	files := 0
 	require.NoError(t, filepath.Walk(d.dir, func(path string, info os.FileInfo, err error) error {
 		if err != nil || info.IsDir() || filepath.Base(path) == "worker.properties" {
@@ -248,7 +321,13 @@ func TestSecretsOfConfigProvidersLeaveNoTrace(t *testing.T) {
 		}
 		files++
 		text, err := os.ReadFile(path)
-		for _, secret := range []string{"s3cret-Passw0rd", "t0psecret-plain", "workers-0wn", "jaas-Passw0rd", "unknown-value-0815"} {
+		for _, secret := range []string{
+			"s3cret-Passw0rd",
+			"t0psecret-plain",
+			"workers-0wn",
+			"jaas-Passw0rd",
+			"unknown-value-0815",
+		} {
 			require.NotContains(t, string(text), secret, fmt.Sprintf("%s holds a secret", path))
 		}
 		return err

@@ -1,4 +1,4 @@
-package e2e
+package integration
 
 import (
 	"fmt"
@@ -14,57 +14,60 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/weir-dev/weir/pkg/testkit/kafka"
+	"github.com/weir-dev/weir/pkg/testkit/process"
 )
 
 func bench(t *testing.T) {
 	t.Helper()
 	if os.Getenv("WEIR_BENCH") == "" {
-		t.Skip("a measurement, not a test: make bench SERVICE=connect-runner runs it")
+		t.Skip("this is a benchmark; run make bench SERVICE=connect-runner")
 	}
 }
 
 const (
 	benchRecords = 1_000_000
-	// A source without brakes fills what it is given: the records that Connect keeps until the broker has them.
+	// A source without a rate limit fills the heap with records that are not yet acknowledged.
 	benchHeap = "-Xmx1g"
 )
 
-// rate is how fast a topic fills between a tenth and the whole of the records: without the start, and warm.
-func (b *broker) rate(t *testing.T, topic string, records int64) float64 {
+// rate returns the records per second between a tenth and all of the records: without the start, and with a warm JVM.
+func rate(t *testing.T, b *kafka.Cluster, topic string, records int64) float64 {
 	t.Helper()
-	eventually(t, 5*time.Minute, "records flow", func() bool { return b.count(t, topic) >= records/10 })
-	from, began := b.count(t, topic), time.Now()
-	eventually(t, 5*time.Minute, "all records are written", func() bool { return b.count(t, topic) >= records })
+	eventually(t, 5*time.Minute, "records flow", func() bool { return b.Count(t, topic) >= records/10 })
+	from, began := b.Count(t, topic), time.Now()
+	eventually(t, 5*time.Minute, "all records are written", func() bool { return b.Count(t, topic) >= records })
 	return float64(records-from) / time.Since(began).Seconds()
 }
 
 func TestBenchThroughputAgainstConnectStandalone(t *testing.T) {
 	bench(t)
-	b := kafka(t)
+	b := sharedKafka(t)
 	connector := func(topic string) map[string]string {
 		return map[string]string{
 			"connector.class": sequence, "topic": topic, "count": strconv.Itoa(benchRecords), "batch": "2000", "tasks.max": "1",
 		}
 	}
 	rates := map[string][]float64{}
-	// On a machine that is shared the time of the processor says more than that of the clock.
+	// On a shared machine CPU time is more precise than elapsed time.
 	processor := map[string]time.Duration{}
 	for round := range 3 {
-		topic := b.topic(t, fmt.Sprintf("bench-weir-%d", round), 1)
+		topic := b.CreateTopic(t, fmt.Sprintf("bench-weir-%d", round), 1)
 		d := deploy(t, topic, connector(topic))
 		d.runner.JVMOptions = []string{benchHeap}
 		c := d.startConnector()
 		c.ready()
 		require.Zero(t, c.term())
 		p := d.startTask(0)
-		rates["weir"] = append(rates["weir"], b.rate(t, topic, benchRecords))
+		rates["weir"] = append(rates["weir"], rate(t, b, topic, benchRecords))
 		require.Zero(t, p.term())
 		processor["weir"] += p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()
 
-		topic = b.topic(t, fmt.Sprintf("bench-standalone-%d", round), 1)
+		topic = b.CreateTopic(t, fmt.Sprintf("bench-standalone-%d", round), 1)
 		d = deploy(t, topic, connector(topic))
 		cmd, stop := d.standalone()
-		rates["standalone"] = append(rates["standalone"], b.rate(t, topic, benchRecords))
+		rates["standalone"] = append(rates["standalone"], rate(t, b, topic, benchRecords))
 		stop()
 		processor["standalone"] += cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 	}
@@ -73,10 +76,10 @@ func TestBenchThroughputAgainstConnectStandalone(t *testing.T) {
 	}
 	weir, standalone := rates["weir"][1], rates["standalone"][1]
 	t.Logf("records/s of each round: %.0f; connect-standalone: %.0f", rates["weir"], rates["standalone"])
-	theReport.add("records/s of one source task", "", "%.0f", weir)
-	theReport.add("records/s of the same task under connect-standalone", "", "%.0f", standalone)
-	theReport.add("the one to the other", ">= 0.95", "%.2f", weir/standalone)
-	theReport.add("processor time of it, starts included", "", "%s to %s", round(processor["weir"]), round(processor["standalone"]))
+	results.add("records/s of one source task", "", "%.0f", weir)
+	results.add("records/s of the same task under connect-standalone", "", "%.0f", standalone)
+	results.add("ratio", ">= 0.95", "%.2f", weir/standalone)
+	results.add("CPU time, starts included", "", "%s to %s", round(processor["weir"]), round(processor["standalone"]))
 }
 
 // standalone runs the connector under Kafka's own connect-standalone.
@@ -84,7 +87,7 @@ func (d *deployment) standalone() (cmd *exec.Cmd, stop func()) {
 	d.t.Helper()
 	worker := maps.Clone(d.worker)
 	worker["offset.storage.file.filename"] = filepath.Join(d.dir, "offsets")
-	worker["plugin.path"] = strings.Join(theBuild.plugins, ",")
+	worker["plugin.path"] = strings.Join(built.plugins, ",")
 	worker["listeners"] = "http://127.0.0.1:0"
 	worker["plugin.discovery"] = "service_load"
 	connector := maps.Clone(d.connector)
@@ -99,12 +102,12 @@ func (d *deployment) standalone() (cmd *exec.Cmd, stop func()) {
 	logging := write(d.t, filepath.Join(d.dir, "log4j2.properties"), "status=ERROR\nrootLogger.level=WARN\n")
 	log, err := os.Create(filepath.Join(d.dir, "standalone.log"))
 	require.NoError(d.t, err)
-	cmd = exec.Command("java", benchHeap, "-Dlog4j2.configurationFile="+logging, "-cp", filepath.Join(theBuild.lib, "*"),
+	cmd = exec.Command("java", benchHeap, "-Dlog4j2.configurationFile="+logging, "-cp", filepath.Join(built.lib, "*"),
 		"org.apache.kafka.connect.cli.ConnectStandalone",
 		write(d.t, filepath.Join(d.dir, "standalone.properties"), properties(worker)),
 		write(d.t, filepath.Join(d.dir, "connector.properties"), properties(connector)))
 	cmd.Stdout, cmd.Stderr = log, log
-	require.NoError(d.t, spawn(cmd))
+	require.NoError(d.t, process.Start(cmd))
 	stop = func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
@@ -120,40 +123,57 @@ func (d *deployment) standalone() (cmd *exec.Cmd, stop func()) {
 
 func TestBenchStartMemoryAndRecovery(t *testing.T) {
 	bench(t)
-	b := kafka(t)
-	topic := b.topic(t, "bench-start", 1)
-	d := deploy(t, "bench-start", map[string]string{"connector.class": sequence, "topic": topic, "batch": "10", "pause.ms": "10"})
+	b := sharedKafka(t)
+	topic := b.CreateTopic(t, "bench-start", 1)
+	d := deploy(
+		t,
+		"bench-start",
+		map[string]string{"connector.class": sequence, "topic": topic, "batch": "10", "pause.ms": "10"},
+	)
 	c := d.startConnector()
 	c.ready()
 	require.Zero(t, c.term())
 	var starts, recoveries []time.Duration
 	var p *pod
 	for range 10 {
-		before := b.count(t, topic)
+		before := b.Count(t, topic)
 		p = d.startTask(0)
-		eventually(t, time.Minute, "the first record", func() bool { return b.count(t, topic) > before })
+		eventually(t, time.Minute, "the first record", func() bool { return b.Count(t, topic) > before })
 		starts = append(starts, time.Since(p.started))
-		before = b.count(t, topic)
-		eventually(t, time.Minute, "records flow", func() bool { return b.count(t, topic) > before+500 })
+		before = b.Count(t, topic)
+		eventually(t, time.Minute, "records flow", func() bool { return b.Count(t, topic) > before+500 })
 		p.kill()
 		killed := time.Now()
-		before = b.count(t, topic)
+		before = b.Count(t, topic)
 		p = d.startTask(0)
-		eventually(t, time.Minute, "records flow again", func() bool { return b.count(t, topic) > before })
+		eventually(t, time.Minute, "records flow again", func() bool { return b.Count(t, topic) > before })
 		recoveries = append(recoveries, time.Since(killed))
 		p.kill()
 	}
 	slices.Sort(starts)
 	slices.Sort(recoveries)
-	theReport.add("process start to first record, median and worst of 10", "", "%s, %s", round(starts[5]), round(starts[9]))
-	theReport.add("kill -9 to records flowing again, restarted at once", "p95 <= 15s", "%s, %s", round(recoveries[5]), round(recoveries[9]))
+	results.add(
+		"process start to first record, median and worst of 10",
+		"",
+		"%s, %s",
+		round(starts[5]),
+		round(starts[9]),
+	)
+	results.add(
+		"kill -9 to records flowing again, restarted at once",
+		"p95 <= 15s",
+		"%s, %s",
+		round(recoveries[5]),
+		round(recoveries[9]),
+	)
 
 	idle := deploy(t, "bench-idle", map[string]string{"connector.class": sequence, "topic": topic, "count": "0"})
-	// What the JVM chooses by itself in a container of that size, which it is not in here.
+	// The options that the JVM would choose in a container of that size.
 	idle.runner.JVMOptions = []string{"-XX:+UseSerialGC", "-XX:MaxRAM=" + strconv.Itoa(podMemory)}
 	p = idle.startTasks(1)[0]
 	m := pidLine.FindStringSubmatch(p.text())
-	theReport.add("idle memory of a task's pod of 448 MiB, resident", "", "JVM %s, entry point %s", resident(t, m[1]), resident(t, strconv.Itoa(p.cmd.Process.Pid)))
+	results.add("idle task pod of 448 MiB, resident memory", "", "JVM %s, Go process %s",
+		resident(t, m[1]), resident(t, strconv.Itoa(p.cmd.Process.Pid)))
 }
 
 func round(d time.Duration) time.Duration { return d.Round(10 * time.Millisecond) }

@@ -11,11 +11,11 @@ import java.util.HashMap;
 import java.util.Map;
 import java.util.Set;
 
-class WatchedPluginsTest {
+class RedactingPluginsTest {
     private final Redactor redactor = new Redactor();
-    private int asked;
+    private int calls;
 
-    /** Hands out another value each time, as a vault of dynamic credentials does. */
+    /** Returns another value each time, as a vault with dynamic credentials does. */
     private final ConfigProvider vault = new ConfigProvider() {
         @Override
         public ConfigData get(String path) {
@@ -24,9 +24,9 @@ class WatchedPluginsTest {
 
         @Override
         public ConfigData get(String path, Set<String> keys) {
-            asked++;
+            calls++;
             Map<String, String> data = new HashMap<>();
-            keys.forEach(key -> data.put(key, "s3cret-" + asked));
+            keys.forEach(key -> data.put(key, "s3cret-" + calls));
             return new ConfigData(data, 1_000L);
         }
 
@@ -40,15 +40,15 @@ class WatchedPluginsTest {
     };
 
     @Test
-    @DisplayName("each value that a config provider hands out is known from then on")
-    void learnsEachValue() {
-        ConfigProvider watched = new WatchedPlugins.Watched("vault", vault, redactor);
-        assertEquals("s3cret-1", watched.get("db", Set.of("password")).data().get("password"));
-        assertEquals(1_000L, watched.get("db", Set.of("password")).ttl());
-        watched.get("");
+    @DisplayName("every value of a config provider is redacted")
+    void redactsEachValue() {
+        ConfigProvider provider = new RedactingPlugins.RedactingProvider("vault", vault, redactor);
+        assertEquals("s3cret-1", provider.get("db", Set.of("password")).data().get("password"));
+        assertEquals(1_000L, provider.get("db", Set.of("password")).ttl());
+        provider.get("");
         assertEquals("[hidden], [hidden], s3cret-9", redactor.redact("s3cret-1, s3cret-2, s3cret-9"));
         assertEquals("jdbc:${vault:db:password}@host", redactor.restorePlaceholders("jdbc:s3cret-1@host"));
         assertEquals("${vault:password}", redactor.restorePlaceholders("s3cret-3"));
-        assertEquals(3, asked, "the provider is asked no more often than Connect asks it");
+        assertEquals(3, calls, "no additional calls of the provider");
     }
 }
