@@ -132,7 +132,7 @@ func TestStartFailuresExitWithReasonAndCode(t *testing.T) {
 		{"task configs larger than a Secret", func(d *deployment) {
 			d.connector["tasks.max"] = "40"
 			d.connector["padding.bytes"] = "30000"
-		}, 13, contract.ReasonTaskConfigsTooLarge, "do not fit into one Secret of 1 MiB: 40 tasks have"},
+		}, 13, contract.ReasonTaskConfigsTooLarge, "exceed the size of one Secret (1 MiB): 40 tasks have"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
