@@ -138,6 +138,10 @@ func parse(file, text string) (blocks []Block, problems []string) {
 				continue
 			}
 			last := &blocks[len(blocks)-1]
+			if last.Run == CI || last.Run == DryRun {
+				problem("no test checks the output of a block with run=%s: use a ```text block", last.Run)
+				continue
+			}
 			last.Output, last.HasOutput = body, true
 		case len(info) > 0 && slices.Contains(shells, info[0]):
 			block, err := annotated(info[1:])

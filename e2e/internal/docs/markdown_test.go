@@ -36,19 +36,21 @@ func TestParseReturnsAnnotatedBlocksWithTheirOutput(t *testing.T) {
 func TestParseReportsCommandsThatNoTestExecutes(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"```sh\nmake test\n```":                       "run= is missing",
-		"```bash run=later\nmake test\n```":           "run=later: must be one of",
-		"```console wait=x run=ci\nmake\n```":         "wait=x: must be a duration",
-		"```sh skip\nmake test\n```":                  `unknown annotation "skip"`,
-		"```\nkubectl get pods\n```":                  "contains a command",
-		"```text\n$ ls\n```":                          "contains a command",
-		"```text output\nNAME\n```":                   "must follow a command block",
-		"~~~shell\nmake test\n~~~":                    "run= is missing",
-		"````sh\n```\nnot the end\n```\nmake x\n````": "run= is missing",
+		"```sh\nmake test\n```":               "run= is missing",
+		"```bash run=later\nmake test\n```":   "run=later: must be one of",
+		"```console wait=x run=ci\nmake\n```": "wait=x: must be a duration",
+		"```sh skip\nmake test\n```":          `unknown annotation "skip"`,
+		"```\nkubectl get pods\n```":          "contains a command",
+		"```text\n$ ls\n```":                  "contains a command",
+		"```text output\nNAME\n```":           "must follow a command block",
+		"```sh run=local\nls\n```\n```text output\na\n```\n```text output\nb\n```": "must follow a command block",
+		"```sh run=ci\nmake test\n```\n```text output\nok\n```":                    "no test checks the output",
+		"~~~shell\nmake test\n~~~":                                                 "run= is missing",
+		"````sh\n```\nnot the end\n```\nmake x\n````":                              "run= is missing",
 	} {
 		_, problems := parse("a.md", text)
 		if assert.Len(t, problems, 1, text) {
-			assert.Contains(t, problems[0], "a.md:1: ", text)
+			assert.Regexp(t, `^a\.md:[147]: `, problems[0], text)
 			assert.Contains(t, problems[0], want, text)
 		}
 	}
