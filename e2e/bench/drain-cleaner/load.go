@@ -11,71 +11,90 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
+
+	"github.com/weir-dev/weir/pkg/testkit/bench"
 )
 
-// latencies are those of one stream.
-type latencies struct {
-	took   []time.Duration
-	failed int
+// load is a sequence of reviews with the expected answer.
+type load struct {
+	reviews [][]byte
+	allowed bool
 }
 
-func (l latencies) quantile(q float64) time.Duration {
-	if len(l.took) == 0 {
-		return 0
+// answers are the answers to a load.
+type answers struct {
+	mu sync.Mutex
+	// milliseconds are the latencies of correct answers.
+	milliseconds bench.Values
+	// wrong counts errors and wrong answers by cause.
+	wrong map[string]int
+}
+
+func (a *answers) add(latency time.Duration, wrong string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if wrong == "" {
+		a.milliseconds = append(a.milliseconds, latency.Seconds()*1000)
+		return
 	}
-	return l.took[min(int(q*float64(len(l.took))), len(l.took)-1)].Round(10 * time.Microsecond)
+	if a.wrong == nil {
+		a.wrong = map[string]int{}
+	}
+	a.wrong[wrong]++
 }
 
-// stream sends reviews at a steady rate, whether the answers come or not: a review that waits for others counts from when it
-// should have been sent.
-func stream(ctx context.Context, rate int, lasts time.Duration, s *subject, dir string, review []byte) (latencies, error) {
+func (a *answers) wrongCount() (n int) {
+	for _, count := range a.wrong {
+		n += count
+	}
+	return n
+}
+
+// stream sends reviews at a steady rate and does not wait for answers: the latency of a review includes the time that
+// it waits for a connection.
+func (l load) stream(ctx context.Context, s *subject, dir string, rate int, duration time.Duration) (*answers, error) {
+	return l.send(ctx, s, dir, int(float64(rate)*duration.Seconds()), func(i int) time.Duration {
+		return time.Duration(i) * time.Second / time.Duration(rate)
+	})
+}
+
+// burst sends n reviews at once.
+func (l load) burst(ctx context.Context, s *subject, dir string, n int) (*answers, error) {
+	return l.send(ctx, s, dir, n, func(int) time.Duration { return 0 })
+}
+
+// send sends n reviews at the given times after the start, and waits for the answers.
+func (l load) send(
+	ctx context.Context, s *subject, dir string, n int, at func(i int) time.Duration,
+) (*answers, error) {
 	client, err := newClient(dir)
 	if err != nil {
-		return latencies{}, err
+		return nil, err
 	}
 	defer client.CloseIdleConnections()
-
-	var l latencies
-	var mu sync.Mutex
+	a := &answers{}
 	var all sync.WaitGroup
-	pause := time.Second / time.Duration(rate)
-	began := time.Now()
-	for i := 0; ; i++ {
-		due := began.Add(time.Duration(i) * pause)
-		if due.Sub(began) >= lasts || ctx.Err() != nil {
+	started := time.Now()
+	for i := range n {
+		due := started.Add(at(i))
+		if err := bench.Sleep(ctx, time.Until(due)); err != nil {
 			break
 		}
-		if wait := time.Until(due); wait > 0 {
-			timer := time.NewTimer(wait)
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-				timer.Stop()
-			}
-		}
 		all.Go(func() {
-			err := ask(ctx, client, s, review)
-			took := time.Since(due)
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				l.failed++
-				return
-			}
-			l.took = append(l.took, took)
+			wrong := review(ctx, client, s.url, l.reviews[i%len(l.reviews)], l.allowed)
+			a.add(time.Since(due), wrong)
 		})
 	}
 	all.Wait()
-	slices.Sort(l.took)
-	return l, ctx.Err()
+	return a, ctx.Err()
 }
 
-// newClient trusts the certificate in dir.
+// newClient returns a client that trusts the certificate in dir and uses HTTP/2 as the API server does.
 func newClient(dir string) (*http.Client, error) {
 	pem, err := os.ReadFile(filepath.Join(dir, "ca.crt"))
 	if err != nil {
@@ -83,31 +102,40 @@ func newClient(dir string) (*http.Client, error) {
 	}
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(pem)
-	// HTTP/2 over few connections, as the API server's client has them.
-	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true}}, nil
+	return &http.Client{
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true},
+	}, nil
 }
 
-func ask(ctx context.Context, client *http.Client, s *subject, review []byte) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url+"?timeout=10s", bytes.NewReader(review))
+// review sends a review. It returns the cause of an error or a wrong answer: for a denial its reason.
+func review(ctx context.Context, client *http.Client, url string, body []byte, allowed bool) (wrong string) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"?timeout=10s", bytes.NewReader(body))
 	if err != nil {
-		return err
+		return err.Error()
 	}
 	request.Header.Set("Content-Type", "application/json")
 	response, err := client.Do(request)
 	if err != nil {
-		return err
+		return "request failed"
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
+	data, err := io.ReadAll(response.Body)
 	if err != nil {
-		return err
+		return "response failed"
 	}
 	var answer admissionv1.AdmissionReview
-	if err := json.Unmarshal(body, &answer); err != nil || answer.Response == nil {
-		return fmt.Errorf("no answer: %s: %w", body, err)
+	if err := json.Unmarshal(data, &answer); err != nil || answer.Response == nil {
+		return fmt.Sprintf("status %d without an answer", response.StatusCode)
 	}
-	if answer.Response.Allowed != s.allows {
-		return fmt.Errorf("allowed: %v", answer.Response.Allowed)
+	switch {
+	case answer.Response.Allowed == allowed:
+		return ""
+	case answer.Response.Allowed:
+		return "allowed"
 	}
-	return nil
+	reason := "denied"
+	if answer.Response.Result != nil {
+		reason, _, _ = strings.Cut(answer.Response.Result.Message, ":")
+	}
+	return reason
 }

@@ -1,6 +1,11 @@
-// Command drain-cleaner measures the webhook of that name: how long reviews of a protected pod take at a steady rate over TLS, beside
-// a bare TLS handler that allows everything and decides nothing; how much memory it takes, at rest and under many policies; how large
-// the program is, and how soon it is ready. It prints numbers and judges none of them.
+// Command drain-cleaner benchmarks the webhook of drain-cleaner on an embedded control plane. It measures:
+//   - the latency of reviews of protected and unprotected pods at a steady rate over TLS, with the permissions of
+//     Weir's base and of Strimzi's manifests, in alternating rounds with a bare TLS handler that allows every review;
+//   - the latency and the wrong answers of many reviews at once;
+//   - the memory of the service, the size of the binary and the time until it is ready;
+//   - CPU, memory and writes with many policies.
+//
+// It prints the results and does not judge them. The service runs with its default API client limits.
 package main
 
 import (
@@ -10,6 +15,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -21,25 +27,31 @@ import (
 
 const service = "drain-cleaner"
 
+// options are the sizes of the benchmark.
 type options struct {
-	rate     int
-	duration time.Duration
-	rounds   int
-
+	rate, burst, pods    int
+	duration             time.Duration
+	rounds               int
 	policies, namespaces int
 	idle                 time.Duration
 }
 
 func main() {
 	o := options{}
-	flag.IntVar(&o.rate, "rate", 500, "reviews a second")
-	flag.DurationVar(&o.duration, "duration", 20*time.Second, "how long each stream lasts")
-	flag.IntVar(&o.rounds, "rounds", 3, "how often the webhook and the bare handler take turns")
-	flag.IntVar(&o.policies, "policies", 1000, "how many KafkaDrainPolicies with a pod each it is given in the end; 0 for none")
-	flag.IntVar(&o.namespaces, "namespaces", 10, "how many namespaces they are spread over")
-	flag.DurationVar(&o.idle, "idle", 30*time.Second, "how long to look on while nothing happens")
-	limit := flag.Duration("timeout", 10*time.Minute, "when to give up")
-	bare := flag.String("bare", "", "directory of tls.crt and tls.key: be the bare handler; the benchmark starts itself so")
+	flag.IntVar(&o.rate, "rate", 500, "reviews per second of a steady stream")
+	flag.DurationVar(&o.duration, "duration", 10*time.Second, "duration of a steady stream")
+	flag.IntVar(&o.burst, "burst", 5000, "number of reviews at once")
+	flag.IntVar(&o.pods, "pods", 100, "number of unprotected pods that the reviews are spread over")
+	flag.IntVar(&o.rounds, "rounds", bench.MinRounds, "alternating rounds of all subjects")
+	flag.IntVar(&o.policies, "policies", 1000, "number of KafkaDrainPolicies with one pod each; 0 skips this part")
+	flag.IntVar(&o.namespaces, "namespaces", 10, "number of namespaces that the policies are spread over")
+	flag.DurationVar(&o.idle, "idle", 30*time.Second, "duration of the idle measurement")
+	limit := flag.Duration("timeout", time.Hour, "time limit of the benchmark")
+	bare := flag.String(
+		"bare",
+		"",
+		"run as the bare handler, with tls.crt and tls.key in this directory (used by the benchmark itself)",
+	)
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
@@ -47,7 +59,7 @@ func main() {
 	context.AfterFunc(ctx, stop)
 	ctx, cancel := context.WithTimeout(ctx, *limit)
 	defer cancel()
-	err := error(nil)
+	var err error
 	if *bare != "" {
 		err = serveBare(ctx, *bare)
 	} else {
@@ -59,22 +71,30 @@ func main() {
 	}
 }
 
+func (o options) validate() error {
+	if min(o.rate, o.burst, o.pods, o.rounds, o.namespaces) < 1 || o.policies < 0 || min(o.duration, o.idle) <= 0 {
+		return errors.New("-rate, -burst, -pods, -rounds, -namespaces, -duration and -idle must be greater than 0, " +
+			"and -policies must not be negative")
+	}
+	return nil
+}
+
 func run(ctx context.Context, o options) (err error) {
-	if min(o.rate, o.rounds, o.namespaces) < 1 || o.policies < 0 || min(o.duration, o.idle) <= 0 {
-		return errors.New("-rate, -rounds, -namespaces, -duration and -idle must be more than 0, and -policies not less")
+	if err := o.validate(); err != nil {
+		return err
 	}
 	root, err := env.Root()
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(os.Stderr, "building "+service)
+	bench.Logf("building %s", service)
 	if err := env.Build(ctx, root, service); err != nil {
 		return err
 	}
 	if _, err := binaries.Ensure(ctx, os.Stderr); err != nil {
 		return err
 	}
-	cp, err := testkit.Start(ctx, testkit.Options{Nodes: 1})
+	cp, err := testkit.Start(ctx, testkit.Options{Nodes: 2})
 	if err != nil {
 		return err
 	}
@@ -84,50 +104,20 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	review, err := prepare(ctx, cp, root, dir)
+	f := &fixture{ControlPlane: cp, root: root, dir: dir}
+	if err := f.prepare(ctx, o); err != nil {
+		return err
+	}
+	if err := measureReviews(ctx, o, f); err != nil {
+		return err
+	}
+	size, err := os.Stat(f.program())
 	if err != nil {
 		return err
 	}
-
-	fmt.Printf("%d reviews a second for %s, over TLS on loopback; %d rounds\n", o.rate, o.duration, o.rounds)
-	fmt.Printf("%-16s %9s %9s %9s %9s %8s %7s\n", "", "p50", "p90", "p99", "max", "reviews", "errors")
-	for range o.rounds {
-		for _, start := range []func(context.Context, string) (*subject, error){startBare, startService(root, cp)} {
-			if err := measure(ctx, o, start, dir, review); err != nil {
-				return err
-			}
-		}
-	}
-	size, err := os.Stat(program(root))
-	if err != nil {
-		return err
-	}
-	fmt.Printf("program %.1f MiB\n", float64(size.Size())/(1<<20))
+	fmt.Printf("\nbinary %s: %.1f MiB\n", filepath.Base(f.program()), float64(size.Size())/(1<<20))
 	if o.policies == 0 {
 		return nil
 	}
-	return many(ctx, o, cp, root, dir)
-}
-
-func measure(ctx context.Context, o options, start func(context.Context, string) (*subject, error), dir string, review []byte) (err error) {
-	began := time.Now()
-	s, err := start(ctx, dir)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.stop()) }()
-	ready := time.Since(began)
-	// A short stream first: the first reviews make connections and events.
-	if _, err := stream(ctx, o.rate, 2*time.Second, s, dir, review); err != nil {
-		return err
-	}
-	idle, _ := bench.Memory(s.pid())
-	l, err := stream(ctx, o.rate, o.duration, s, dir, review)
-	if err != nil {
-		return err
-	}
-	after, _ := bench.Memory(s.pid())
-	fmt.Printf("%-16s %9s %9s %9s %9s %8d %7d   ready in %s, resident %.1f MiB, then %.1f MiB\n", s.name,
-		l.quantile(.5), l.quantile(.9), l.quantile(.99), l.quantile(1), len(l.took), l.failed, ready.Round(time.Millisecond), idle, after)
-	return nil
+	return measurePolicies(ctx, o, f)
 }

@@ -102,8 +102,8 @@ func Install(ctx context.Context, cp *testkit.ControlPlane, root, service string
 	return base, nil
 }
 
-// writeKubeconfig writes a kubeconfig for a connection. Only the current user can read the file.
-func writeKubeconfig(path string, connection *rest.Config) error {
+// WriteKubeconfig writes a kubeconfig for a connection. Only the current user can read the file.
+func WriteKubeconfig(path string, connection *rest.Config) error {
 	const name = "weir"
 	config := clientcmdapi.NewConfig()
 	config.Clusters[name] = &clientcmdapi.Cluster{Server: connection.Host, CertificateAuthorityData: connection.CAData}

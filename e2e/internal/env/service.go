@@ -39,7 +39,7 @@ func StartConnectScheduler(
 		return nil, err
 	}
 	s := &ConnectScheduler{Kubeconfig: filepath.Join(cp.Dir(), name+".kubeconfig")}
-	if err := writeKubeconfig(s.Kubeconfig, account); err != nil {
+	if err := WriteKubeconfig(s.Kubeconfig, account); err != nil {
 		return nil, err
 	}
 	args = append([]string{

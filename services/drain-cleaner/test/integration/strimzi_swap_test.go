@@ -193,7 +193,7 @@ func startInPlaceOfStrimzis(t *testing.T, env *testenv.Env, ns, pods, more, webh
 
 	p := &program{ended: make(chan error, 1)}
 	// The flags stand for what a pod of its own would not need: ports and a connection of its own.
-	p.command = exec.Command(os.Args[0], "/opt/strimzi/bin/drain_cleaner_run.sh", "--kubeconfig="+kubeconfig, "--webhook-address=127.0.0.1:"+webhook, "--metrics-address=127.0.0.1:"+health, "--linger=0s")
+	p.command = exec.Command(os.Args[0], "/opt/strimzi/bin/drain_cleaner_run.sh", "--kubeconfig="+kubeconfig, "--webhook-address=127.0.0.1:"+webhook, "--metrics-address=127.0.0.1:"+health, "--shutdown-delay=0s")
 	p.command.Env = append(os.Environ(), runAsProgram+"=true", "STRIMZI_DRAIN_KAFKA=true", "STRIMZI_DRAIN_ZOOKEEPER=true", "STRIMZI_DENY_EVICTION=true", "STRIMZI_DRAIN_NAMESPACES=*",
 		"STRIMZI_CERTIFICATE_WATCH_ENABLED=true", "STRIMZI_CERTIFICATE_WATCH_NAMESPACE="+ns, "STRIMZI_CERTIFICATE_WATCH_POD_NAME=strimzi-drain-cleaner-0")
 	p.command.Stdout, p.command.Stderr = &p.said, &p.said
