@@ -26,7 +26,7 @@ const (
 	Kind Executor = "kind"
 	// CI is for commands that .ci/run executes: they take too long to be executed twice.
 	CI Executor = "ci"
-	// DryRun is for make targets that measure for minutes or do not end: make -n checks that they exist.
+	// DryRun is for make bench, fuzz and dev, which run for minutes or do not end: make -n checks that they exist.
 	DryRun Executor = "dry-run"
 )
 
