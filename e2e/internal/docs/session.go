@@ -10,7 +10,10 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"time"
+
+	"github.com/weir-dev/weir/pkg/testkit/process"
 )
 
 // Session executes blocks one after the other in bash. Exported variables and the working directory carry over to
@@ -58,7 +61,14 @@ func (s *Session) once(ctx context.Context, b Block) error {
 	cmd.Env = append(os.Environ(), s.Env...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
+	// Children of the shell end with it, also at the time limit.
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = 10 * time.Second
+	err := process.Start(cmd)
+	if err == nil {
+		err = cmd.Wait()
+	}
+	if err != nil {
 		return fmt.Errorf(
 			"%s: %w\n%s\n--- stdout\n%s--- stderr\n%s",
 			b.Position(),

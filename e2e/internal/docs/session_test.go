@@ -1,6 +1,12 @@
 package docs
 
 import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -25,6 +31,28 @@ func TestSessionFailsAtTheFirstFailedCommand(t *testing.T) {
 		"a.md:3: exit status 1",
 	)
 	require.Error(t, s.Run(t.Context(), Block{Script: "false | true"}))
+}
+
+func TestTimeLimitKillsTheChildrenOfTheShell(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := Session{Root: dir, Dir: t.TempDir()}
+	ctx, cancel := context.WithCancel(t.Context())
+	result := make(chan error, 1)
+	go func() { result <- s.Run(ctx, Block{Script: "sleep 1000 & echo $! >pid.new\nmv pid.new pid\nwait"}) }()
+	var pid int
+	require.Eventually(t, func() bool {
+		data, err := os.ReadFile(filepath.Join(dir, "pid"))
+		pid, _ = strconv.Atoi(strings.TrimSpace(string(data)))
+		return err == nil && pid > 0
+	}, time.Minute, 10*time.Millisecond)
+	cancel()
+	require.Error(t, <-result)
+	// The killed child may be a zombie until init reaps it.
+	require.Eventually(t, func() bool {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		return err != nil || strings.Contains(string(stat), ") Z ")
+	}, time.Minute, 10*time.Millisecond)
 }
 
 func TestWaitRepeatsTheBlockUntilTheOutputMatches(t *testing.T) {
