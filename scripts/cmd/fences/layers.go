@@ -36,7 +36,9 @@ func layerOf(name string) int {
 
 // decideOrder lists, for each service, the sub-packages of internal/decide. A package imports only packages to its
 // right. The package decide itself, if it exists, is the leftmost one.
-var decideOrder = map[string][]string{}
+var decideOrder = map[string][]string{
+	"connect-scheduler": {"status", "oneshot", "rollout", "desired", "taskset", "spec", "observed"},
+}
 
 var layerRules = []rule{
 	{

@@ -1,13 +1,20 @@
-package decide
+package decide_test
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decidetest"
+)
 
 // BenchmarkConnectorAtRest is the price of a reconcile that finds nothing to do.
 func BenchmarkConnectorAtRest(b *testing.B) {
-	s := runningSim(b, seed(), hashes(3)...)
+	s := decidetest.Running(b, decidetest.Connector(), decidetest.Hashes(3)...)
 	b.ReportAllocs()
 	for b.Loop() {
-		if plan, err := Connector(s.state); err != nil || !plan.Empty() {
+		if plan, err := decide.Connector(s.State, spec.Of(s.State.Connector, s.State.Connect)); err != nil ||
+			!plan.Empty() {
 			b.Fatal("something is left to do")
 		}
 	}

@@ -1,4 +1,4 @@
-package decide
+package decide_test
 
 import (
 	"fmt"
@@ -11,6 +11,8 @@ import (
 
 	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
 	"github.com/weir-dev/weir/apis/contract"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decidetest"
 )
 
 // FuzzConnector throws changes at a connector in any order, and holds decide to two properties: it never panics, and once
@@ -21,22 +23,22 @@ func FuzzConnector(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, seed uint64, changes uint8) {
 		random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // the same seed has to give the same changes
-		s := newSim(t, State{Connector: wild(random), Worker: workerFacts()})
+		s := decidetest.New(t, observed.State{Connector: wild(random), Worker: decidetest.Worker()})
 		for range changes % 32 {
 			disturb(random, s)
-			s.step()
+			s.Step()
 			if random.IntN(2) == 0 {
-				s.runPods()
+				s.RunPods()
 			}
 		}
-		s.state.Worker = workerFacts()
-		s.settle()
+		s.State.Worker = decidetest.Worker()
+		s.Settle()
 	})
 }
 
 // wild is a connector with any of the options.
 func wild(random *rand.Rand) *connectv1.KafkaConnector {
-	c := large(1 + random.IntN(12))
+	c := decidetest.Large(1 + random.IntN(12))
 	maybe := func() bool { return random.IntN(2) == 0 }
 	if maybe() {
 		c.Spec.MaxUnavailable = ptr.To(intstr.FromString(fmt.Sprintf("%d%%", 1+random.IntN(100))))
@@ -57,10 +59,10 @@ func wild(random *rand.Rand) *connectv1.KafkaConnector {
 }
 
 // disturb does one thing that users, kubelets or vandals do.
-func disturb(random *rand.Rand, s *sim) {
-	c := s.state.Connector
+func disturb(random *rand.Rand, s *decidetest.Env) {
+	c := s.State.Connector
 	count := 1 + random.IntN(12)
-	published := hashes(count)
+	published := decidetest.Hashes(count)
 	published[random.IntN(count)] = fmt.Sprintf("changed-%d", random.IntN(3))
 	switch random.IntN(12) {
 	case 0:
@@ -72,16 +74,22 @@ func disturb(random *rand.Rand, s *sim) {
 	case 3:
 		c.Spec.TasksMax = ptr.To(int32(count)) //nolint:gosec // at most 12
 	case 4, 5, 6:
-		s.state.TaskConfigs = publishedBy(c, published...)
+		s.State.TaskConfigs = decidetest.Published(c, published...)
 	case 7:
-		if s.state.TaskConfigs != nil {
-			s.state.TaskConfigs.Keys[contract.TaskConfigKey(random.IntN(12))] = KeyFacts{Problem: "is no JSON"}
+		if s.State.TaskConfigs != nil {
+			s.State.TaskConfigs.Keys[contract.TaskConfigKey(random.IntN(12))] = observed.SecretValue{
+				Problem: "is no JSON",
+			}
 		}
 	case 8:
-		s.state.Worker = []*SecretFacts{nil, {}, workerFacts()}[random.IntN(3)]
+		s.State.Worker = []*observed.Secret{nil, {}, decidetest.Worker()}[random.IntN(3)]
 	case 9:
-		if len(s.state.Pods) > 0 {
-			fail(s.state.Pods[random.IntN(len(s.state.Pods))], `{"reason":"TaskFailed","message":"boom"}`, int32(random.IntN(5))) //nolint:gosec // small
+		if len(s.State.Pods) > 0 {
+			decidetest.Fail(
+				s.State.Pods[random.IntN(len(s.State.Pods))],
+				`{"reason":"TaskFailed","message":"boom"}`,
+				int32(random.IntN(5)),
+			) //nolint:gosec // small
 		}
 	case 10:
 		c.Annotations = map[string]string{contract.RestartTask: fmt.Sprint(random.IntN(12)), contract.Restart: "true"}

@@ -7,7 +7,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	"k8s.io/client-go/kubernetes"
 
@@ -17,27 +16,28 @@ import (
 	"github.com/weir-dev/weir/pkg/apply"
 	"github.com/weir-dev/weir/pkg/controller"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
 )
 
-// actor carries plans out.
+// actor carries out plans.
 type actor struct {
 	kube kubernetes.Interface
 	weir versioned.Interface
 }
 
-// connector carries out a plan, in its order, and stops at the first write that fails. A write that the API refuses is told
-// in the status; one that may go through another time is only returned. What the plan tells is news only if told is true.
-// The status comes before a request is taken off, so that what became of the request is never lost.
-func (a actor) connector(ctx context.Context, s *decide.State, plan *decide.Plan) (told bool, err error) {
+// connector carries out a plan in its order and stops at the first write that fails. A write that the API server rejects is
+// reported in the status. Other errors are only returned, because a retry can succeed. The status is written before
+// annotations are removed, so that the outcome of a request is never lost. written reports whether the status is written,
+// so that the events of the plan can be recorded.
+func (a actor) connector(ctx context.Context, s *observed.State, plan *decide.Plan) (written bool, err error) {
 	err = a.write(ctx, s, plan)
-	if namespaceEnds(err) {
+	if apply.IsNamespaceTerminating(err) {
 		return false, nil
 	}
-	var failure decide.Failure
-	refused := errors.As(err, &failure) && isRefusal(failure.Err)
+	rejected, isRejected := rejection(err)
 	switch {
-	case refused:
-		plan.Fail(*s, failure)
+	case isRejected:
+		plan.Fail(*s, rejected)
 	case err != nil:
 		return false, err
 	}
@@ -47,57 +47,49 @@ func (a actor) connector(ctx context.Context, s *decide.State, plan *decide.Plan
 		}
 	}
 	if err != nil {
-		return true, final(failure.Err, err)
+		return true, terminal(err)
 	}
 	return true, a.finish(ctx, s, plan)
 }
 
-// finish takes off the requests that were met, and restarts pods.
-func (a actor) finish(ctx context.Context, s *decide.State, plan *decide.Plan) error {
+// finish removes the annotations of completed requests and restarts pods.
+func (a actor) finish(ctx context.Context, s *observed.State, plan *decide.Plan) error {
 	if len(plan.Done) > 0 {
 		if err := a.removeAnnotations(ctx, s, plan.Done); err != nil {
 			return err
 		}
 	}
-	w := writing{ctx: ctx}
+	var restarts []*corev1.Pod
 	for _, restart := range plan.Restarts {
-		deleteOne(&w, "Pod", a.kube.CoreV1().Pods(s.Connector.Namespace), restart.Pod)
+		restarts = append(restarts, restart.Pod)
 	}
-	return w.err
+	b := apply.NewBatch(ctx, decide.Manager)
+	apply.DeleteAll(b, "Pod", a.kube.CoreV1().Pods(s.Connector.Namespace), restarts)
+	return b.Err()
 }
 
-// final marks a refusal that no second try cures.
-func final(refusal, err error) error {
-	if apierrors.IsInvalid(refusal) {
-		return controller.Terminal(err)
-	}
-	return err
-}
-
-func (a actor) write(ctx context.Context, s *decide.State, plan *decide.Plan) error {
-	namespace, w := s.Connector.Namespace, writing{ctx: ctx}
+func (a actor) write(ctx context.Context, s *observed.State, plan *decide.Plan) error {
+	ns, b := s.Connector.Namespace, apply.NewBatch(ctx, decide.Manager)
 	core, rbac := a.kube.CoreV1(), a.kube.RbacV1()
-	applyAll(&w, "ServiceAccount", core.ServiceAccounts(namespace), plan.ServiceAccounts)
-	applyAll(&w, "Role", rbac.Roles(namespace), plan.Roles)
-	applyAll(&w, "RoleBinding", rbac.RoleBindings(namespace), plan.RoleBindings)
-	applyAll(&w, "Secret", core.Secrets(namespace), plan.Secrets)
-	applyAll(&w, "ConfigMap", core.ConfigMaps(namespace), plan.ConfigMaps)
-	applyAll(&w, "PersistentVolumeClaim", core.PersistentVolumeClaims(namespace), plan.Claims)
-	applyAll(&w, "PodDisruptionBudget", a.kube.PolicyV1().PodDisruptionBudgets(namespace), plan.Budgets)
-	applyAll(&w, "Service", core.Services(namespace), plan.Services)
-	applyAll(&w, "StatefulSet", a.kube.AppsV1().StatefulSets(namespace), plan.StatefulSets)
-	applyAll(&w, "Pod", core.Pods(namespace), plan.OneShots)
-	for _, pod := range plan.FinishedOneShots {
-		deleteOne(&w, "Pod", core.Pods(namespace), pod)
-	}
-	for _, service := range plan.Unwanted {
-		deleteOne(&w, "Service", core.Services(namespace), service)
-	}
-	applyAll(&w, "Pod", core.Pods(namespace), marks(plan.Mark))
-	return w.err
+	apply.All(b, "ServiceAccount", core.ServiceAccounts(ns), plan.ServiceAccounts)
+	apply.All(b, "Role", rbac.Roles(ns), plan.Roles)
+	apply.All(b, "RoleBinding", rbac.RoleBindings(ns), plan.RoleBindings)
+	apply.All(b, "Secret", core.Secrets(ns), plan.Secrets)
+	apply.All(b, "Secret", core.Secrets(ns), plan.OneShots.Candidates)
+	apply.All(b, "ConfigMap", core.ConfigMaps(ns), plan.ConfigMaps)
+	apply.All(b, "PersistentVolumeClaim", core.PersistentVolumeClaims(ns), plan.Claims)
+	apply.All(b, "PodDisruptionBudget", a.kube.PolicyV1().PodDisruptionBudgets(ns), plan.Budgets)
+	apply.All(b, "Service", core.Services(ns), plan.Services)
+	apply.All(b, "StatefulSet", a.kube.AppsV1().StatefulSets(ns), plan.StatefulSets)
+	apply.All(b, "Pod", core.Pods(ns), plan.OneShots.OneShots)
+	apply.DeleteAll(b, "Pod", core.Pods(ns), plan.OneShots.FinishedOneShots)
+	apply.DeleteAll(b, "Service", core.Services(ns), plan.ObsoleteServices)
+	apply.All(b, "Pod", core.Pods(ns), marks(plan.Mark))
+	return b.Err()
 }
 
-// marks are the apply configurations that mark pods for a restart. The uid keeps a pod that came after from being marked.
+// marks returns apply configurations that mark pods for a restart. The UID prevents that a new pod with the same name is
+// marked.
 func marks(pods []*corev1.Pod) []*corev1ac.PodApplyConfiguration {
 	var marked []*corev1ac.PodApplyConfiguration
 	for _, pod := range pods {
@@ -107,106 +99,79 @@ func marks(pods []*corev1.Pod) []*corev1ac.PodApplyConfiguration {
 	return marked
 }
 
-func (a actor) removeAnnotations(ctx context.Context, s *decide.State, keys []string) error {
-	_, err := apply.RemoveAnnotations(ctx, a.weir.IoV1().KafkaConnectors(s.Connector.Namespace), decide.Manager, s.Connector, keys...)
-	if gone(err) {
-		return nil
-	}
-	if err != nil {
+func (a actor) removeAnnotations(ctx context.Context, s *observed.State, keys []string) error {
+	connectors := a.weir.IoV1().KafkaConnectors(s.Connector.Namespace)
+	_, err := apply.RemoveAnnotations(ctx, connectors, decide.Manager, s.Connector, keys...)
+	if err := apply.IgnoreGone(err); err != nil {
 		return fmt.Errorf("remove annotations %q: %w", keys, err)
 	}
 	return nil
 }
 
-func (a actor) connectorStatus(ctx context.Context, s *decide.State, plan *decide.Plan) error {
-	told, err := apply.Convert[connectv1ac.KafkaConnectorStatusApplyConfiguration](plan.Status)
+func (a actor) connectorStatus(ctx context.Context, s *observed.State, plan *decide.Plan) error {
+	status, err := apply.Convert[connectv1ac.KafkaConnectorStatusApplyConfiguration](plan.Status)
 	if err != nil {
 		return fmt.Errorf("convert the status: %w", err)
 	}
-	want := connectv1ac.KafkaConnector(s.Connector.Name, s.Connector.Namespace).WithUID(s.Connector.UID).WithStatus(told)
-	_, err = apply.Status(ctx, a.weir.IoV1().KafkaConnectors(s.Connector.Namespace), decide.Manager, want)
-	if gone(err) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("apply status: %w", err)
+	c := s.Connector
+	want := connectv1ac.KafkaConnector(c.Name, c.Namespace).WithUID(c.UID).WithStatus(status)
+	_, err = apply.Status(ctx, a.weir.IoV1().KafkaConnectors(c.Namespace), decide.Manager, want)
+	if err := apply.IgnoreGone(err); err != nil {
+		return fmt.Errorf("apply the status: %w", err)
 	}
 	return nil
 }
 
-// connect carries out the plan of a KafkaConnect.
-func (a actor) connect(ctx context.Context, s *decide.ConnectState, plan *decide.ConnectPlan) (told bool, err error) {
-	w, namespace := writing{ctx: ctx}, s.Connect.Namespace
-	applyAll(&w, "PersistentVolumeClaim", a.kube.CoreV1().PersistentVolumeClaims(namespace), plan.Claims)
-	if namespaceEnds(w.err) {
+// connect carries out the plan of a KafkaConnect. See connector.
+func (a actor) connect(
+	ctx context.Context, s *observed.ConnectState, plan *decide.ConnectPlan,
+) (written bool, err error) {
+	b := apply.NewBatch(ctx, decide.Manager)
+	claims := a.kube.CoreV1().PersistentVolumeClaims(s.Connect.Namespace)
+	apply.All(b, "PersistentVolumeClaim", claims, plan.Claims)
+	if apply.IsNamespaceTerminating(b.Err()) {
 		return false, nil
 	}
-	var failure decide.Failure
-	refused := errors.As(w.err, &failure) && isRefusal(failure.Err)
+	rejected, isRejected := rejection(b.Err())
 	switch {
-	case refused:
-		plan.Fail(*s, failure)
-	case w.err != nil:
-		return false, w.err
+	case isRejected:
+		plan.Fail(*s, rejected)
+	case b.Err() != nil:
+		return false, b.Err()
 	}
 	if plan.StatusChanged() {
 		if err := a.connectStatus(ctx, s, plan); err != nil {
-			return false, errors.Join(w.err, err)
+			return false, errors.Join(b.Err(), err)
 		}
 	}
-	return true, final(failure.Err, w.err)
+	return true, terminal(b.Err())
 }
 
-func (a actor) connectStatus(ctx context.Context, s *decide.ConnectState, plan *decide.ConnectPlan) error {
-	told, err := apply.Convert[connectv1ac.KafkaConnectStatusApplyConfiguration](plan.Status)
+func (a actor) connectStatus(ctx context.Context, s *observed.ConnectState, plan *decide.ConnectPlan) error {
+	status, err := apply.Convert[connectv1ac.KafkaConnectStatusApplyConfiguration](plan.Status)
 	if err != nil {
 		return fmt.Errorf("convert the status: %w", err)
 	}
-	want := connectv1ac.KafkaConnect(s.Connect.Name, s.Connect.Namespace).WithUID(s.Connect.UID).WithStatus(told)
-	if _, err := apply.Status(ctx, a.weir.IoV1().KafkaConnects(s.Connect.Namespace), decide.Manager, want); err != nil && !gone(err) {
-		return fmt.Errorf("apply status: %w", err)
+	c := s.Connect
+	want := connectv1ac.KafkaConnect(c.Name, c.Namespace).WithUID(c.UID).WithStatus(status)
+	_, err = apply.Status(ctx, a.weir.IoV1().KafkaConnects(c.Namespace), decide.Manager, want)
+	if err := apply.IgnoreGone(err); err != nil {
+		return fmt.Errorf("apply the status: %w", err)
 	}
 	return nil
 }
 
-// writing is a row of writes that stops at the first that fails.
-type writing struct {
-	ctx context.Context
-	err error
+// rejection returns the failed write if the API server rejected it.
+func rejection(err error) (*apply.WriteError, bool) {
+	var failed *apply.WriteError
+	isWrite := errors.As(err, &failed)
+	return failed, isWrite && apply.IsRejected(failed.Err)
 }
 
-// named is what every apply configuration tells of itself.
-type named interface{ GetName() *string }
-
-func applyAll[C named, O metav1.Object](w *writing, kind string, client apply.Client[C, O], wanted []C) {
-	for _, want := range wanted {
-		if w.err != nil {
-			return
-		}
-		if _, err := apply.Object(w.ctx, client, decide.Manager, want); err != nil {
-			w.err = decide.Failure{Kind: kind, Name: *want.GetName(), Err: err}
-		}
+// terminal marks the error of an invalid object, for which a retry is useless.
+func terminal(err error) error {
+	if apierrors.IsInvalid(err) {
+		return controller.Terminal(err)
 	}
-}
-
-func deleteOne[O metav1.Object](w *writing, kind string, client apply.Deleter, object O) {
-	if w.err != nil {
-		return
-	}
-	if err := apply.Delete(w.ctx, client, object); err != nil && !gone(err) {
-		w.err = fmt.Errorf("delete %s %s: %w", kind, object.GetName(), err)
-	}
-}
-
-// gone holds when an object is not there any more, or another one has its name: the cache will tell what is there now.
-func gone(err error) bool { return apierrors.IsNotFound(err) || apierrors.IsConflict(err) }
-
-// namespaceEnds holds when nothing can be made any more because the namespace is being deleted.
-func namespaceEnds(err error) bool {
-	return apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)
-}
-
-// isRefusal holds when the API has understood the write and will not have it.
-func isRefusal(err error) bool {
-	return apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || apierrors.IsBadRequest(err) || apierrors.IsRequestEntityTooLargeError(err)
+	return err
 }

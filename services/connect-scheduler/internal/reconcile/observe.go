@@ -5,101 +5,111 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
+	"github.com/weir-dev/weir/pkg/cacheutil"
 	"github.com/weir-dev/weir/pkg/controller"
-	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
 )
 
-// observeConnector gathers, once, all that a decision about the KafkaConnector depends on; nil when there is none.
-func (w *world) observeConnector(key controller.Key, now time.Time) (*decide.State, error) {
-	connector, err := found(w.connectorLister.KafkaConnectors(key.Namespace).Get(key.Name))
+// observeConnector reads the state of a KafkaConnector from the caches and computes its effective spec. It returns nil if
+// the KafkaConnector does not exist.
+func (c *caches) observeConnector(key controller.Key, now time.Time) (*observed.State, spec.Effective, error) {
+	connector, err := cacheutil.Optional(c.connectorLister.KafkaConnectors(key.Namespace).Get(key.Name))
 	if err != nil {
-		return nil, fmt.Errorf("read KafkaConnector %s: %w", key, err)
+		return nil, spec.Effective{}, fmt.Errorf("read KafkaConnector %s: %w", key, err)
 	}
 	if connector == nil {
-		return nil, nil
+		return nil, spec.Effective{}, nil
 	}
-	s := &decide.State{Connector: connector, Now: now, Compared: w.compared}
-	g := gathering{}
-	if ref := refName(connector.Spec.ConnectRef); ref != "" {
-		s.Connect = get(&g, ref, w.connectLister.KafkaConnects(key.Namespace).Get)
+	s := &observed.State{Connector: connector, Now: now, Comparisons: c.comparisons}
+	if name := nameOf(connector.Spec.ConnectRef); name != "" {
+		s.Connect, s.Errors.Connect = read("KafkaConnect", name, c.connectLister.KafkaConnects(key.Namespace).Get)
 	}
-	secrets := w.objects.Core().V1().Secrets().Lister().Secrets(key.Namespace).Get
-	if worker := decide.WorkerSecretOf(connector, s.Connect); worker != "" {
-		s.Worker = factsOf(get(&g, worker, secrets))
+	e := spec.Of(connector, s.Connect)
+	if e.WorkerSecret != "" {
+		var worker *corev1.Secret
+		secrets := c.objects.Core().V1().Secrets().Lister().Secrets(key.Namespace)
+		worker, s.Errors.Worker = read("Secret", e.WorkerSecret, secrets.Get)
+		s.Worker = describe(worker)
 	}
-	s.Live = w.live(&g, key)
-	s.TaskConfigs = factsOf(s.Live.TaskConfigs)
-	s.Pods = find[*corev1.Pod](w.pods.Core().V1().Pods().Informer(), byConnector, key.Namespace, key.Name)
-	if claim := decide.ClaimOf(connector, s.Connect); claim != "" {
-		s.Claim = get(&g, claim, w.objects.Core().V1().PersistentVolumeClaims().Lister().PersistentVolumeClaims(key.Namespace).Get)
-		s.ClaimTrouble = w.claimTrouble(s.Claim)
-	}
-	return s, g.err
+	s.Objects, s.Errors.Objects = c.observeObjects(key)
+	s.TaskConfigs = describe(s.Objects.TaskConfigs)
+	s.Pods = cacheutil.ByIndex[*corev1.Pod](c.pods.Core().V1().Pods().Informer(), byConnector, key.Namespace, key.Name)
+	s.Claim, s.ClaimWarning, s.Errors.Claim = c.observeClaim(key.Namespace, e.Volume)
+	return s, e, nil
 }
 
-// live reads the objects under the names that belong to the connector.
-func (w *world) live(g *gathering, key controller.Key) decide.Live {
-	connector, tasks, headless := decide.ConnectorName(key.Name), decide.TasksName(key.Name), decide.HeadlessName(key.Name)
-	core, rbac := w.objects.Core().V1(), w.objects.Rbac().V1()
-	sets := w.objects.Apps().V1().StatefulSets().Lister().StatefulSets(key.Namespace).Get
-	maps := core.ConfigMaps().Lister().ConfigMaps(key.Namespace).Get
-	secrets := core.Secrets().Lister().Secrets(key.Namespace).Get
-	services := core.Services().Lister().Services(key.Namespace).Get
-	return decide.Live{
-		ConnectorSet:     get(g, connector, sets),
-		TaskSet:          get(g, tasks, sets),
-		ConnectorConfig:  get(g, connector, maps),
-		TaskRunnerConfig: get(g, tasks, maps),
-		ConnectorSecret:  get(g, connector, secrets),
-		TaskConfigs:      get(g, tasks, secrets),
-		Candidate:        get(g, decide.CandidateName(key.Name), secrets),
-		ServiceAccount:   get(g, connector, core.ServiceAccounts().Lister().ServiceAccounts(key.Namespace).Get),
-		Role:             get(g, connector, rbac.Roles().Lister().Roles(key.Namespace).Get),
-		RoleBinding:      get(g, connector, rbac.RoleBindings().Lister().RoleBindings(key.Namespace).Get),
-		Budget:           get(g, tasks, w.objects.Policy().V1().PodDisruptionBudgets().Lister().PodDisruptionBudgets(key.Namespace).Get),
-		ConnectorService: get(g, connector, services),
-		TaskService:      get(g, tasks, services),
-		TaskHeadless:     get(g, headless, services),
+// observeObjects reads the objects whose names derive from the name of the connector.
+func (c *caches) observeObjects(key controller.Key) (observed.Objects, error) {
+	connector, tasks := observed.ConnectorName(key.Name), observed.TasksName(key.Name)
+	headless, candidate := observed.HeadlessName(key.Name), observed.CandidateName(key.Name)
+	core, rbac, ns := c.objects.Core().V1(), c.objects.Rbac().V1(), key.Namespace
+	sets := c.objects.Apps().V1().StatefulSets().Lister().StatefulSets(ns).Get
+	configMaps := core.ConfigMaps().Lister().ConfigMaps(ns).Get
+	secrets := core.Secrets().Lister().Secrets(ns).Get
+	services := core.Services().Lister().Services(ns).Get
+	accounts := core.ServiceAccounts().Lister().ServiceAccounts(ns).Get
+	roles, bindings := rbac.Roles().Lister().Roles(ns).Get, rbac.RoleBindings().Lister().RoleBindings(ns).Get
+	budgets := c.objects.Policy().V1().PodDisruptionBudgets().Lister().PodDisruptionBudgets(ns).Get
+	reads := &cacheutil.Reads{}
+	objects := observed.Objects{
+		ConnectorSet:     cacheutil.Get(reads, "StatefulSet", connector, sets),
+		TaskSet:          cacheutil.Get(reads, "StatefulSet", tasks, sets),
+		ConnectorConfig:  cacheutil.Get(reads, "ConfigMap", connector, configMaps),
+		TaskRunnerConfig: cacheutil.Get(reads, "ConfigMap", tasks, configMaps),
+		ConnectorSecret:  cacheutil.Get(reads, "Secret", connector, secrets),
+		TaskConfigs:      cacheutil.Get(reads, "Secret", tasks, secrets),
+		Candidate:        cacheutil.Get(reads, "Secret", candidate, secrets),
+		ServiceAccount:   cacheutil.Get(reads, "ServiceAccount", connector, accounts),
+		Role:             cacheutil.Get(reads, "Role", connector, roles),
+		RoleBinding:      cacheutil.Get(reads, "RoleBinding", connector, bindings),
+		Budget:           cacheutil.Get(reads, "PodDisruptionBudget", tasks, budgets),
+		ConnectorService: cacheutil.Get(reads, "Service", connector, services),
+		TaskService:      cacheutil.Get(reads, "Service", tasks, services),
+		TaskHeadless:     cacheutil.Get(reads, "Service", headless, services),
 	}
+	return objects, reads.Err()
 }
 
-// observeConnect gathers all that a decision about the KafkaConnect depends on; nil when there is none.
-func (w *world) observeConnect(key controller.Key, now time.Time) (*decide.ConnectState, error) {
-	connect, err := found(w.connectLister.KafkaConnects(key.Namespace).Get(key.Name))
+// observeConnect reads the state of a KafkaConnect from the caches. It returns nil if the KafkaConnect does not exist.
+func (c *caches) observeConnect(key controller.Key, now time.Time) (*observed.ConnectState, error) {
+	connect, err := cacheutil.Optional(c.connectLister.KafkaConnects(key.Namespace).Get(key.Name))
 	if err != nil {
 		return nil, fmt.Errorf("read KafkaConnect %s: %w", key, err)
 	}
 	if connect == nil {
 		return nil, nil
 	}
-	g := gathering{}
-	s := &decide.ConnectState{Connect: connect, Now: now,
-		Connectors: len(find[*connectv1.KafkaConnector](w.connects.Io().V1().KafkaConnectors().Informer(), byConnect, key.Namespace, key.Name))}
-	if claim := decide.ClaimOfConnect(connect); claim != "" {
-		s.Claim = get(&g, claim, w.objects.Core().V1().PersistentVolumeClaims().Lister().PersistentVolumeClaims(key.Namespace).Get)
-		s.ClaimTrouble = w.claimTrouble(s.Claim)
-	}
-	return s, g.err
+	connectors := cacheutil.ByIndex[*connectv1.KafkaConnector](
+		c.connects.Io().V1().KafkaConnectors().Informer(), byConnect, key.Namespace, key.Name)
+	s := &observed.ConnectState{Connect: connect, Connectors: len(connectors), Now: now}
+	s.Claim, s.ClaimWarning, s.ClaimError = c.observeClaim(key.Namespace, spec.VolumeOf(connect))
+	return s, nil
 }
 
-// claimTrouble is the message of the newest warning about this very claim.
-func (w *world) claimTrouble(claim *corev1.PersistentVolumeClaim) string {
-	if claim == nil {
-		return ""
+// observeClaim reads the claim of a volume and the message of the newest warning event about it. The volume may be nil.
+func (c *caches) observeClaim(namespace string, v *spec.Volume) (*corev1.PersistentVolumeClaim, string, error) {
+	if v == nil {
+		return nil, "", nil
+	}
+	claims := c.objects.Core().V1().PersistentVolumeClaims().Lister().PersistentVolumeClaims(namespace)
+	claim, err := read("PersistentVolumeClaim", v.ClaimName(), claims.Get)
+	if err != nil || claim == nil {
+		return nil, "", err
 	}
 	var newest *corev1.Event
-	for _, e := range find[*corev1.Event](w.events.Core().V1().Events().Informer(), byClaim, claim.Namespace, claim.Name) {
+	for _, e := range cacheutil.ByIndex[*corev1.Event](
+		c.events.Core().V1().Events().Informer(), byClaim, claim.Namespace, claim.Name) {
 		if e.InvolvedObject.UID == claim.UID && (newest == nil || eventTime(newest).Before(eventTime(e))) {
 			newest = e
 		}
 	}
 	if newest == nil {
-		return ""
+		return claim, "", nil
 	}
-	return newest.Message
+	return claim, newest.Message, nil
 }
 
 func eventTime(e *corev1.Event) time.Time {
@@ -112,22 +122,9 @@ func eventTime(e *corev1.Event) time.Time {
 	return e.EventTime.Time
 }
 
-// gathering keeps the first error of many reads.
-type gathering struct{ err error }
-
-// get reads one object from a cache; nil when there is none.
-func get[T any](g *gathering, name string, from func(string) (*T, error)) *T {
-	object, err := found(from(name))
-	if err != nil && g.err == nil {
-		g.err = fmt.Errorf("read %T %s: %w", object, name, err)
-	}
-	return object
-}
-
-// found makes nil of what is not there.
-func found[T any](object *T, err error) (*T, error) {
-	if apierrors.IsNotFound(err) {
-		return nil, nil
-	}
-	return object, err
+// read reads one object with get. It returns nil if the object does not exist.
+func read[T any](kind, name string, get func(string) (*T, error)) (*T, error) {
+	reads := &cacheutil.Reads{}
+	object := cacheutil.Get(reads, kind, name, get)
+	return object, reads.Err()
 }

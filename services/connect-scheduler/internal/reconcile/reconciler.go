@@ -1,37 +1,91 @@
-// Package reconcile stands between connect-scheduler's decisions and the Kubernetes API: observe.go makes the State from
-// caches, act.go carries out the Plan, and reconciler.go joins them.
+// Package reconcile connects the decisions of connect-scheduler with the Kubernetes API: observe.go reads the state from the
+// caches, act.go carries out the plan, and reconciler.go connects both.
 package reconcile
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/events"
 
+	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
+	"github.com/weir-dev/weir/generated/clientset/versioned"
+	"github.com/weir-dev/weir/pkg/app"
 	"github.com/weir-dev/weir/pkg/controller"
 	"github.com/weir-dev/weir/pkg/event"
+	"github.com/weir-dev/weir/pkg/health"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide"
 )
 
+// debounce is short compared with the start of a pod, and long compared with a burst of events about one connector.
+const debounce = 100 * time.Millisecond
+
+// connectWorkers is the number of KafkaConnects that are reconciled in parallel.
+const connectWorkers = 2
+
+// Scheme returns a scheme with the types of Kubernetes and of apis/connect.
+func Scheme() *runtime.Scheme {
+	s := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{scheme.AddToScheme, connectv1.AddToScheme} {
+		if err := add(s); err != nil {
+			panic("build the scheme: " + err.Error())
+		}
+	}
+	return s
+}
+
+// Setup builds the controllers of KafkaConnectors and KafkaConnects. workers is the number of KafkaConnectors that are
+// reconciled in parallel.
+func Setup(_ context.Context, env app.Env, workers int) (app.Components, error) {
+	weir, err := versioned.NewForConfig(env.RESTConfig)
+	if err != nil {
+		return app.Components{}, fmt.Errorf("create the client of %s: %w", connectv1.GroupName, err)
+	}
+	c, err := newCaches(env.Client, weir, env.Namespace)
+	if err != nil {
+		return app.Components{}, err
+	}
+	act := actor{kube: env.Client, weir: weir}
+	options := controller.Options{Workers: workers, Log: env.Log, Metrics: env.Metrics, Debounce: debounce}
+	connector := controller.New("kafkaconnector", connectors{c, act, env.Events, env.Now}, options)
+	options.Workers = connectWorkers
+	connect := controller.New("kafkaconnect", connects{c, act, env.Events, env.Now}, options)
+	if err := errors.Join(c.watchForConnectors(connector), c.watchForConnects(connect)); err != nil {
+		return app.Components{}, err
+	}
+	if err := env.Metrics.Register(collector{c}); err != nil {
+		return app.Components{}, fmt.Errorf("register metrics: %w", err)
+	}
+	return app.Components{
+		Always:      []app.Runnable{c.run},
+		LeaderOnly:  []app.Runnable{connector.Run, connect.Run},
+		ReadyChecks: map[string]health.Check{"caches": connector.Synced},
+	}, nil
+}
+
 // connectors reconciles KafkaConnectors.
 type connectors struct {
-	world  *world
+	caches *caches
 	act    actor
 	events events.EventRecorder
 	now    func() time.Time
 }
 
 func (r connectors) Reconcile(ctx context.Context, key controller.Key) (controller.Result, error) {
-	state, err := r.world.observeConnector(key, r.now())
+	state, effective, err := r.caches.observeConnector(key, r.now())
 	if err != nil || state == nil {
 		return controller.Result{}, err
 	}
-	plan, err := decide.Connector(*state)
+	plan, err := decide.Connector(*state, effective)
 	if err != nil {
 		return controller.Result{}, err
 	}
-	told, err := r.act.connector(ctx, state, &plan)
-	if told {
+	written, err := r.act.connector(ctx, state, &plan)
+	if written {
 		for _, e := range plan.Events() {
 			event.Record(r.events, state.Connector, e)
 		}
@@ -41,14 +95,14 @@ func (r connectors) Reconcile(ctx context.Context, key controller.Key) (controll
 
 // connects reconciles KafkaConnects.
 type connects struct {
-	world  *world
+	caches *caches
 	act    actor
 	events events.EventRecorder
 	now    func() time.Time
 }
 
 func (r connects) Reconcile(ctx context.Context, key controller.Key) (controller.Result, error) {
-	state, err := r.world.observeConnect(key, r.now())
+	state, err := r.caches.observeConnect(key, r.now())
 	if err != nil || state == nil {
 		return controller.Result{}, err
 	}
@@ -56,8 +110,8 @@ func (r connects) Reconcile(ctx context.Context, key controller.Key) (controller
 	if err != nil {
 		return controller.Result{}, err
 	}
-	told, err := r.act.connect(ctx, state, &plan)
-	if told {
+	written, err := r.act.connect(ctx, state, &plan)
+	if written {
 		for _, e := range plan.Events() {
 			event.Record(r.events, state.Connect, e)
 		}

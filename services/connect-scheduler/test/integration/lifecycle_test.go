@@ -102,7 +102,7 @@ func TestFailedTaskAndItsRecoveryAreReported(t *testing.T) {
 
 	env.RecoverPod("test-tasks-1")
 	env.WaitReady("test", 3)
-	env.WaitEvent("TaskRecovered", "task 1 runs again")
+	env.WaitEvent("TaskRecovered", "task 1 is running again")
 }
 
 func TestTaskInACrashLoopDoesNotBlockOtherTasks(t *testing.T) {

@@ -34,7 +34,7 @@ func TestExactlyOnceSourceIsFencedBeforeNewTasksStart(t *testing.T) {
 	env.StartConnector("test", 3, `fake.exactly.once: "true"`)
 	before := env.PodUIDs()
 	env.Patch("test", `{"spec":{"connectorConfig":{"fake.task.1.table":"orders"}}}`)
-	env.WaitEvent("Fencing", "exactly once: 3 former tasks are being stopped before the new ones start")
+	env.WaitEvent("Fencing", "exactly-once: waiting for 3 previous tasks to stop before new tasks start")
 	env.WaitRestarted(before, 4)
 	env.WaitReady("test", 3)
 }

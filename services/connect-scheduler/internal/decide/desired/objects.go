@@ -1,0 +1,115 @@
+package desired
+
+import (
+	"path"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	policyv1ac "k8s.io/client-go/applyconfigurations/policy/v1"
+	rbacv1ac "k8s.io/client-go/applyconfigurations/rbac/v1"
+
+	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
+
+	"github.com/weir-dev/weir/apis/contract"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
+)
+
+// supporting holds the objects that the pods of a connector need. Services that the spec does not ask for are nil.
+type supporting struct {
+	serviceAccount   *corev1ac.ServiceAccountApplyConfiguration
+	role             *rbacv1ac.RoleApplyConfiguration
+	roleBinding      *rbacv1ac.RoleBindingApplyConfiguration
+	connectorSecret  *corev1ac.SecretApplyConfiguration
+	connectorConfig  *corev1ac.ConfigMapApplyConfiguration
+	taskRunnerConfig *corev1ac.ConfigMapApplyConfiguration
+	taskConfigs      *corev1ac.SecretApplyConfiguration
+	budget           *policyv1ac.PodDisruptionBudgetApplyConfiguration
+	connectorService *corev1ac.ServiceApplyConfiguration
+	taskService      *corev1ac.ServiceApplyConfiguration
+	taskHeadless     *corev1ac.ServiceApplyConfiguration
+}
+
+func supportingObjects(s observed.State, e spec.Effective) supporting {
+	c := s.Connector
+	connector, tasks := observed.ConnectorName(c.Name), observed.TasksName(c.Name)
+	owner := func() *metav1ac.OwnerReferenceApplyConfiguration { return OwnerReference(observed.ConnectorOwner(c)) }
+	connectorLabels, taskLabels := Labels(c, contract.TypeConnector), Labels(c, contract.TypeTask)
+	objects := supporting{
+		serviceAccount: corev1ac.ServiceAccount(connector, c.Namespace).
+			WithLabels(connectorLabels).WithOwnerReferences(owner()).
+			// The connector's pod requests its token explicitly.
+			WithAutomountServiceAccountToken(false),
+		// The connector's pod may read and patch one Secret. connect-scheduler creates this Secret.
+		role: rbacv1ac.Role(connector, c.Namespace).WithLabels(connectorLabels).WithOwnerReferences(owner()).
+			WithRules(rbacv1ac.PolicyRule().
+				WithAPIGroups("").WithResources("secrets").WithResourceNames(tasks).WithVerbs("get", "patch")),
+		roleBinding: rbacv1ac.RoleBinding(connector, c.Namespace).
+			WithLabels(connectorLabels).
+			WithOwnerReferences(owner()).
+			WithRoleRef(rbacv1ac.RoleRef().WithAPIGroup("rbac.authorization.k8s.io").WithKind("Role").WithName(connector)).
+			WithSubjects(rbacv1ac.Subject().WithKind("ServiceAccount").WithName(connector).WithNamespace(c.Namespace)),
+		// The connector configuration is in a Secret because it may contain passwords.
+		connectorSecret: corev1ac.Secret(connector, c.Namespace).
+			WithLabels(connectorLabels).
+			WithOwnerReferences(owner()).
+			WithData(map[string][]byte{path.Base(contract.ConnectorConfigFile): spec.Encode(e.ConnectorConfig)}),
+		connectorConfig: corev1ac.ConfigMap(connector, c.Namespace).
+			WithLabels(connectorLabels).
+			WithOwnerReferences(owner()).
+			WithData(runnerData(e, connectorRole(s, e))),
+		taskRunnerConfig: corev1ac.ConfigMap(tasks, c.Namespace).WithLabels(taskLabels).WithOwnerReferences(owner()).
+			WithData(runnerData(e, taskRole(s, e))),
+		taskConfigs: corev1ac.Secret(tasks, c.Namespace).WithLabels(taskLabels).WithOwnerReferences(owner()),
+		budget: policyv1ac.PodDisruptionBudget(tasks, c.Namespace).WithLabels(taskLabels).WithOwnerReferences(owner()).
+			WithSpec(policyv1ac.PodDisruptionBudgetSpec().
+				WithSelector(metav1ac.LabelSelector().WithMatchLabels(Selector(c.Name, contract.TypeTask))).
+				WithMaxUnavailable(e.MaxUnavailable)),
+	}
+	if e.Connector.ServiceSpec != nil {
+		objects.connectorService = service(connector, s, contract.TypeConnector, e.Connector.ServiceSpec)
+	}
+	if e.Task.ServiceSpec != nil {
+		objects.taskService = service(tasks, s, contract.TypeTask, e.Task.ServiceSpec)
+		objects.taskHeadless = service(observed.HeadlessName(c.Name), s, contract.TypeTask, &corev1.ServiceSpec{
+			ClusterIP: corev1.ClusterIPNone, Ports: headlessPorts(e.Task.ServiceSpec.Ports), PublishNotReadyAddresses: true,
+		})
+	}
+	return objects
+}
+
+func runnerData(e spec.Effective, r role) map[string]string {
+	return map[string]string{path.Base(contract.RunnerConfigFile): string(spec.Encode(runnerConfig(e, r)))}
+}
+
+// service returns the Service of the user with the selector of the pods.
+func service(
+	name string, s observed.State, podType string, own *corev1.ServiceSpec,
+) *corev1ac.ServiceApplyConfiguration {
+	own = own.DeepCopy()
+	own.Selector = Selector(s.Connector.Name, podType)
+	for i := range own.Ports {
+		if own.Ports[i].Protocol == "" {
+			own.Ports[i].Protocol = corev1.ProtocolTCP
+		}
+		// The API server sets this default. Without it the desired and the observed object would always differ.
+		if own.Ports[i].TargetPort == (intstr.IntOrString{}) {
+			own.Ports[i].TargetPort = intstr.FromInt32(own.Ports[i].Port)
+		}
+	}
+	return corev1ac.Service(name, s.Connector.Namespace).
+		WithLabels(Labels(s.Connector, podType)).
+		WithOwnerReferences(OwnerReference(observed.ConnectorOwner(s.Connector))).
+		WithSpec(convert[corev1ac.ServiceSpecApplyConfiguration](own))
+}
+
+// headlessPorts returns the ports without node ports, which a headless Service cannot have.
+func headlessPorts(ports []corev1.ServicePort) []corev1.ServicePort {
+	found := make([]corev1.ServicePort, len(ports))
+	for i, p := range ports {
+		p.NodePort = 0
+		found[i] = p
+	}
+	return found
+}

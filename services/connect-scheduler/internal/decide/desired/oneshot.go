@@ -1,0 +1,76 @@
+package desired
+
+import (
+	"path"
+
+	corev1 "k8s.io/api/core/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
+
+	"github.com/weir-dev/weir/apis/contract"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
+)
+
+// AnnotationRequest on a one-shot pod identifies the request for which the pod was created.
+const AnnotationRequest = "weir.dev/one-shot-request"
+
+// InputDir is the directory in which a one-shot pod mounts its input.
+const InputDir = "/etc/weir/candidate"
+
+// OneShot describes a pod that runs one operation of connect-runner and ends.
+type OneShot struct {
+	// Operation is contract.OneShotValidate, contract.OneShotFence or contract.OneShotOffsets.
+	Operation string
+	// Request identifies the request. A pod with another request is obsolete.
+	Request string
+	// Args of the container.
+	Args []string
+	// Candidate mounts the candidate Secret in InputDir.
+	Candidate bool
+	// ConfigMap is the name of a ConfigMap that is mounted in InputDir. It is optional.
+	ConfigMap string
+}
+
+// OneShotPod returns the pod of a one-shot operation: the pod of the connector without restarts, probes, ports and API
+// token.
+func OneShotPod(s observed.State, e spec.Effective, o OneShot) *corev1ac.PodApplyConfiguration {
+	pod := podSpec(s, e, connectorRole(s, e))
+	container := &pod.Containers[0]
+	container.WithName(o.Operation)
+	container.Args = o.Args
+	container.StartupProbe, container.LivenessProbe, container.ReadinessProbe, container.Ports = nil, nil, nil, nil
+	pod.WithRestartPolicy(corev1.RestartPolicyNever).WithAutomountServiceAccountToken(false)
+	pod.ServiceAccountName = nil
+	var input *corev1ac.VolumeApplyConfiguration
+	switch {
+	case o.Candidate:
+		input = secretVolume(volumeCandidate, observed.CandidateName(s.Connector.Name))
+	case o.ConfigMap != "":
+		input = configMapVolume(volumeCandidate, o.ConfigMap)
+	}
+	if input != nil {
+		pod.WithVolumes(input)
+		container.WithVolumeMounts(
+			corev1ac.VolumeMount().WithName(volumeCandidate).WithMountPath(InputDir).WithReadOnly(true))
+	}
+	return corev1ac.Pod(observed.OneShotName(s.Connector.Name, o.Operation), s.Connector.Namespace).
+		WithLabels(Labels(s.Connector, contract.TypeOneShot)).
+		WithLabels(map[string]string{contract.LabelOneShot: o.Operation}).
+		WithAnnotations(map[string]string{AnnotationRequest: o.Request}).
+		WithOwnerReferences(OwnerReference(observed.ConnectorOwner(s.Connector))).
+		WithSpec(pod)
+}
+
+// CandidateSecret returns the Secret with the configuration under validation. The one-shot pod owns it, so the garbage
+// collector deletes both together.
+func CandidateSecret(s observed.State, e spec.Effective, owner *corev1.Pod) *corev1ac.SecretApplyConfiguration {
+	return corev1ac.Secret(observed.CandidateName(s.Connector.Name), s.Connector.Namespace).
+		WithLabels(Labels(s.Connector, contract.TypeOneShot)).
+		WithOwnerReferences(metav1ac.OwnerReference().
+			WithAPIVersion("v1").WithKind("Pod").WithName(owner.Name).WithUID(owner.UID).WithController(true)).
+		WithData(map[string][]byte{
+			path.Base(contract.ConnectorConfigFile): spec.Encode(e.ConnectorConfig),
+			path.Base(contract.RunnerConfigFile):    spec.Encode(runnerConfig(e, connectorRole(s, e))),
+		})
+}

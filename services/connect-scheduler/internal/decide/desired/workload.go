@@ -1,0 +1,117 @@
+package desired
+
+import (
+	"maps"
+	"strconv"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
+
+	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
+	"github.com/weir-dev/weir/apis/contract"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/taskset"
+)
+
+// Annotations that only connect-scheduler reads.
+const (
+	// AnnotationTemplateHash on a pod identifies its template without the hashes of task configs. A pod with another
+	// hash than the StatefulSet's template is outdated.
+	AnnotationTemplateHash = "weir.dev/template-hash"
+	// annotationConfigHash on a pod identifies the files that it reads when it starts, other than task configs.
+	annotationConfigHash = "weir.dev/config-hash"
+	// AnnotationAccepted on the connector's StatefulSet identifies the configuration that the plugin has accepted.
+	AnnotationAccepted = "weir.dev/accepted-config"
+	// labelClaim on a pod is the name of the claim that it mounts.
+	labelClaim = "weir.dev/claim"
+)
+
+// role holds the differences between the connector's pod and the pods of tasks.
+type role struct {
+	podType  string // contract.TypeConnector or contract.TypeTask
+	object   string // name of the StatefulSet and the ConfigMap
+	workload connectv1.WorkloadSpec
+	template connectv1.WorkloadTemplate
+}
+
+func connectorRole(s observed.State, e spec.Effective) role {
+	return role{contract.TypeConnector, observed.ConnectorName(s.Connector.Name), e.Connector, e.ConnectorTemplate}
+}
+
+func taskRole(s observed.State, e spec.Effective) role {
+	return role{contract.TypeTask, observed.TasksName(s.Connector.Name), e.Task, e.TaskTemplate}
+}
+
+// connectorSet returns the StatefulSet of the connector's pod.
+func connectorSet(s observed.State, e spec.Effective) *appsv1ac.StatefulSetApplyConfiguration {
+	r := connectorRole(s, e)
+	replicas := 0
+	if e.RunConnector {
+		replicas = 1
+	}
+	return statefulSet(s, r, podTemplate(s, e, r), r.object, replicas).
+		WithAnnotations(map[string]string{AnnotationAccepted: e.CandidateKey()})
+}
+
+// taskSet returns the StatefulSet of the tasks. An annotation of the pod template lists the hashes of all task configs.
+// The pod finds its own hash by its index.
+func taskSet(s observed.State, e spec.Effective, set taskset.Set) *appsv1ac.StatefulSetApplyConfiguration {
+	r := taskRole(s, e)
+	template := podTemplate(s, e, r)
+	template.Annotations[contract.AnnotationTaskHashes] = strings.Join(set.Hashes, ",")
+	return statefulSet(s, r, template, observed.HeadlessName(s.Connector.Name), set.Replicas(e))
+}
+
+func statefulSet(
+	s observed.State, r role, template *corev1ac.PodTemplateSpecApplyConfiguration, service string, replicas int,
+) *appsv1ac.StatefulSetApplyConfiguration {
+	c := s.Connector
+	return appsv1ac.StatefulSet(r.object, c.Namespace).
+		WithLabels(Labels(c, r.podType)).
+		WithOwnerReferences(OwnerReference(observed.ConnectorOwner(c))).
+		WithSpec(appsv1ac.StatefulSetSpec().
+			WithReplicas(int32(replicas)). //nolint:gosec // at most 1000: tasks.max is bounded
+			WithServiceName(service).
+			WithSelector(metav1ac.LabelSelector().WithMatchLabels(Selector(c.Name, r.podType))).
+			// A crash-looping task must not block the other tasks.
+			WithPodManagementPolicy(appsv1.ParallelPodManagement).
+			// Package rollout decides which pods restart.
+			WithUpdateStrategy(appsv1ac.StatefulSetUpdateStrategy().WithType(appsv1.OnDeleteStatefulSetStrategyType)).
+			WithRevisionHistoryLimit(1).
+			WithTemplate(template))
+}
+
+// podTemplate returns the pod template of one role. One of its annotations is its hash.
+func podTemplate(s observed.State, e spec.Effective, r role) *corev1ac.PodTemplateSpecApplyConfiguration {
+	annotations := map[string]string{
+		"prometheus.io/scrape": "true", "prometheus.io/port": strconv.Itoa(contract.RunnerPort),
+	}
+	maps.Copy(annotations, r.template.Metadata.Annotations)
+	annotations[annotationConfigHash] = configHash(s, e, r)
+	podLabels := Labels(s.Connector, r.podType)
+	for key, value := range r.template.Metadata.Labels {
+		if _, reserved := podLabels[key]; !reserved || s.Connector.Labels[key] != "" {
+			podLabels[key] = value
+		}
+	}
+	maps.Copy(podLabels, Selector(s.Connector.Name, r.podType))
+	if e.Volume != nil {
+		podLabels[labelClaim] = e.Volume.ClaimName()
+	}
+	template := corev1ac.PodTemplateSpec().WithLabels(podLabels).WithAnnotations(annotations).WithSpec(podSpec(s, e, r))
+	template.Annotations[AnnotationTemplateHash] = contract.TaskConfigHash(spec.Encode(template))
+	return template
+}
+
+// configHash identifies the files that a pod reads when it starts, other than task configs.
+func configHash(s observed.State, e spec.Effective, r role) string {
+	files := []string{string(spec.Encode(runnerConfig(e, r)))}
+	if s.Worker != nil {
+		files = append(files, s.Worker.Keys[spec.WorkerKey].Hash)
+	}
+	return contract.TaskConfigHash([]byte(strings.Join(files, "\n")))
+}

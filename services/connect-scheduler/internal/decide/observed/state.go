@@ -1,0 +1,123 @@
+// Package observed holds the input of a decision: the objects that were read from the caches, their names and owners.
+package observed
+
+import (
+	"errors"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
+	"github.com/weir-dev/weir/pkg/apply"
+)
+
+// State is the input of a decision about one KafkaConnector. Objects that do not exist are nil.
+type State struct {
+	// Connector is the KafkaConnector.
+	Connector *connectv1.KafkaConnector
+	// Connect is the KafkaConnect of spec.connectRef.
+	Connect *connectv1.KafkaConnect
+	// Worker describes the worker Secret.
+	Worker *Secret
+	// TaskConfigs describes the Secret in which the connector publishes task configs.
+	TaskConfigs *Secret
+	// Objects are the objects with derived names. They may have another owner.
+	Objects Objects
+	// Pods are the pods of the connector and its tasks, and one-shot pods.
+	Pods []*corev1.Pod
+	// Claim is the claim of the shared volume.
+	Claim *corev1.PersistentVolumeClaim
+	// ClaimWarning is the message of the newest warning event about the claim.
+	ClaimWarning string
+	// Errors holds the error of each input that could not be read.
+	Errors Errors
+	// Now is the time of the decision.
+	Now time.Time
+	// Comparisons caches the results of comparisons. It is optional and does not affect the decision.
+	Comparisons *apply.ComparisonCache
+}
+
+// Errors holds one error for each input of a State. An input with an error is unknown: a nil object then does not mean
+// that the object does not exist.
+type Errors struct {
+	Connect, Worker, Objects, Claim error
+}
+
+// Err returns all errors as one. It returns nil if all inputs were read.
+func (e Errors) Err() error { return errors.Join(e.Connect, e.Worker, e.Objects, e.Claim) }
+
+// Timestamp returns the time of the decision in the resolution of the API.
+func (s State) Timestamp() metav1.Time { return metav1.NewTime(s.Now).Rfc3339Copy() }
+
+// Objects are the objects whose names derive from the name of the KafkaConnector.
+type Objects struct {
+	ConnectorSet, TaskSet                       *appsv1.StatefulSet
+	ConnectorConfig, TaskRunnerConfig           *corev1.ConfigMap
+	ConnectorSecret, TaskConfigs, Candidate     *corev1.Secret
+	ServiceAccount                              *corev1.ServiceAccount
+	Role                                        *rbacv1.Role
+	RoleBinding                                 *rbacv1.RoleBinding
+	Budget                                      *policyv1.PodDisruptionBudget
+	ConnectorService, TaskService, TaskHeadless *corev1.Service
+}
+
+// Object is an object with its kind.
+type Object struct {
+	metav1.Object
+	Kind string
+}
+
+// Managed returns the objects that connect-scheduler owns for as long as the KafkaConnector exists. Objects that do not
+// exist are left out.
+func (o Objects) Managed() []Object {
+	var found []Object
+	for _, object := range []Object{
+		{o.ConnectorSet, "StatefulSet"}, {o.TaskSet, "StatefulSet"},
+		{o.ConnectorConfig, "ConfigMap"}, {o.TaskRunnerConfig, "ConfigMap"},
+		{o.ConnectorSecret, "Secret"}, {o.TaskConfigs, "Secret"},
+		{o.ServiceAccount, "ServiceAccount"}, {o.Role, "Role"}, {o.RoleBinding, "RoleBinding"},
+		{o.Budget, "PodDisruptionBudget"},
+		{o.ConnectorService, "Service"}, {o.TaskService, "Service"}, {o.TaskHeadless, "Service"},
+	} {
+		if !IsNil(object.Object) {
+			found = append(found, object)
+		}
+	}
+	return found
+}
+
+// Secret describes a Secret without its values.
+type Secret struct {
+	// Annotations of the Secret.
+	Annotations map[string]string
+	// Keys describes the value of each key.
+	Keys map[string]SecretValue
+}
+
+// SecretValue describes a value of a Secret.
+type SecretValue struct {
+	// Hash identifies the value.
+	Hash string
+	// Problem describes why the value is not a valid contract.TaskConfig. It never quotes the value.
+	Problem string
+}
+
+// ConnectState is the input of a decision about one KafkaConnect. Objects that do not exist are nil.
+type ConnectState struct {
+	// Connect is the KafkaConnect.
+	Connect *connectv1.KafkaConnect
+	// Connectors is the number of KafkaConnectors that reference the KafkaConnect.
+	Connectors int
+	// Claim is the claim of the shared volume.
+	Claim *corev1.PersistentVolumeClaim
+	// ClaimWarning is the message of the newest warning event about the claim.
+	ClaimWarning string
+	// ClaimError is the error with which reading the claim failed.
+	ClaimError error
+	// Now is the time of the decision.
+	Now time.Time
+}

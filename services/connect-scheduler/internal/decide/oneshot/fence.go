@@ -1,0 +1,55 @@
+package oneshot
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+
+	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
+	"github.com/weir-dev/weir/apis/contract"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/desired"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/taskset"
+)
+
+// Fence ensures that no previous task of an exactly-once source can write after the new tasks have started: it waits until
+// all previous tasks are gone and then fences their producers. Until then it returns the frozen set with Fencing.
+func Fence(s observed.State, e spec.Effective, set taskset.Set) (Writes, taskset.Set) {
+	var w Writes
+	finding := w.fence(s, e, set)
+	if finding == nil {
+		return w, set
+	}
+	set = set.Freeze(s, *finding)
+	set.Fencing = true
+	return w, set
+}
+
+func (w *Writes) fence(s observed.State, e spec.Effective, set taskset.Set) *spec.Finding {
+	previous := taskset.Running(s)
+	if !set.ExactlyOnce || slices.Equal(previous, set.Hashes) || len(previous) == 0 {
+		w.cancel(s, contract.OneShotFence)
+		return nil
+	}
+	if left := len(observed.PodsByIndex(s.Pods, contract.TypeTask)); left > 0 {
+		return &spec.Finding{Reason: connectv1.ReasonFencing, Message: fmt.Sprintf(
+			"exactly-once: waiting for %d previous tasks to stop before new tasks start", left)}
+	}
+	producers := max(len(previous), len(set.Hashes))
+	result := w.run(s, e, desired.OneShot{
+		Operation: contract.OneShotFence, Request: contract.TaskConfigsHash(set.Hashes),
+		Args: []string{"offsets", "fence", "--fence-tasks", strconv.Itoa(producers)},
+	})
+	switch {
+	case result == nil:
+		return &spec.Finding{
+			Reason: connectv1.ReasonFencing, Message: "exactly-once: fencing the producers of the previous tasks",
+		}
+	case result.exitCode != 0:
+		return &spec.Finding{Reason: connectv1.ReasonFencingFailed, Message: fmt.Sprintf(
+			"exactly-once: fencing the producers of the previous tasks failed: %s; delete pod %s to retry",
+			result, observed.OneShotName(s.Connector.Name, contract.OneShotFence))}
+	}
+	return nil
+}

@@ -1,0 +1,82 @@
+// Package oneshot decides about one-shot pods. A one-shot pod runs one operation of connect-runner: it validates a
+// configuration, fences the producers of previous tasks, or reads and changes offsets. Each pod serves one request, which
+// an annotation identifies. The pod is deleted when its result has been read.
+package oneshot
+
+import (
+	"cmp"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+
+	"github.com/weir-dev/weir/apis/contract"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/desired"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
+)
+
+// Writes lists the writes for one-shot pods.
+type Writes struct {
+	// OneShots are pods to create.
+	OneShots []*corev1ac.PodApplyConfiguration
+	// FinishedOneShots are pods to delete because their result has been read or is obsolete.
+	FinishedOneShots []*corev1.Pod
+	// Candidates are Secrets for one-shot pods.
+	Candidates []*corev1ac.SecretApplyConfiguration
+}
+
+// Len returns the number of writes.
+func (w Writes) Len() int { return len(w.OneShots) + len(w.FinishedOneShots) + len(w.Candidates) }
+
+// result is the outcome of a finished one-shot pod.
+type result struct {
+	contract.Termination
+	exitCode int32
+}
+
+func (r result) String() string { return r.Reason + ": " + r.Message }
+
+// run returns the result of a one-shot operation. Until there is a result it returns nil and creates the pod, or first
+// deletes the pod of another request.
+func (w *Writes) run(s observed.State, e spec.Effective, o desired.OneShot) *result {
+	pod := s.OneShotPod(o.Operation)
+	switch {
+	case pod == nil:
+		w.OneShots = append(w.OneShots, desired.OneShotPod(s, e, o))
+	case pod.DeletionTimestamp != nil:
+	case pod.Annotations[desired.AnnotationRequest] != o.Request:
+		w.FinishedOneShots = append(w.FinishedOneShots, pod)
+	default:
+		return resultOf(pod)
+	}
+	return nil
+}
+
+// cancel deletes the pod of an operation that is no longer needed.
+func (w *Writes) cancel(s observed.State, operation string) {
+	if pod := s.OneShotPod(operation); pod != nil && pod.DeletionTimestamp == nil {
+		w.FinishedOneShots = append(w.FinishedOneShots, pod)
+	}
+}
+
+// resultOf returns the result of a finished pod. It returns nil while the pod runs.
+func resultOf(pod *corev1.Pod) *result {
+	if pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed {
+		return nil
+	}
+	ended := observed.MainContainer(pod).State.Terminated
+	if ended == nil {
+		return &result{contract.Termination{
+			Reason:  cmp.Or(pod.Status.Reason, "Error"),
+			Message: cmp.Or(pod.Status.Message, "the pod ended without a termination message"),
+		}, 1}
+	}
+	termination, ok := contract.ParseTermination(ended.Message)
+	if !ok {
+		termination = contract.Termination{
+			Reason: cmp.Or(ended.Reason, "Error"), Message: fmt.Sprintf("exit code %d", ended.ExitCode),
+		}
+	}
+	return &result{termination, ended.ExitCode}
+}

@@ -1,0 +1,101 @@
+package oneshot
+
+import (
+	"encoding/json"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
+	"github.com/weir-dev/weir/apis/contract"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/desired"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
+)
+
+// Validate lets the connector plugin validate a new connectorConfig before running pods are changed. It returns a finding
+// while the plugin has not accepted the configuration. A new connector needs no separate validation, nor does a new image
+// or plugin: the connector's own pod reports the errors.
+func Validate(s observed.State, e spec.Effective) (Writes, *spec.Finding) {
+	var w Writes
+	set, key := s.Objects.ConnectorSet, e.CandidateKey()
+	if set == nil || set.Annotations[desired.AnnotationAccepted] == "" ||
+		set.Annotations[desired.AnnotationAccepted] == key || !e.RunConnector {
+		w.cancel(s, contract.OneShotValidate)
+		return w, nil
+	}
+	result := w.run(s, e, desired.OneShot{
+		Operation: contract.OneShotValidate, Request: key, Candidate: true,
+		Args: []string{
+			"validate",
+			"--connector-config", path.Join(desired.InputDir, path.Base(contract.ConnectorConfigFile)),
+			"--runner-config", path.Join(desired.InputDir, path.Base(contract.RunnerConfigFile)),
+		},
+	})
+	pod := s.OneShotPod(contract.OneShotValidate)
+	if pod != nil && pod.DeletionTimestamp == nil && pod.Annotations[desired.AnnotationRequest] == key {
+		if finding := w.include(s, e, pod); finding != nil {
+			return w, finding
+		}
+	}
+	switch {
+	case result == nil:
+		return w, validating(pod)
+	case result.exitCode == 0:
+		return w, nil
+	case result.Reason == contract.ReasonConfigInvalid:
+		return w, &spec.Finding{Reason: connectv1.ReasonConfigRejected, Message: rejection(*result)}
+	}
+	return w, &spec.Finding{Reason: connectv1.ReasonValidationFailed, Message: fmt.Sprintf(
+		"validation of the new connectorConfig failed: %s; running pods are unchanged; delete pod %s to retry",
+		result, observed.OneShotName(s.Connector.Name, contract.OneShotValidate))}
+}
+
+// validating returns the finding while the validation runs, with the last error of its pod.
+func validating(pod *corev1.Pod) *spec.Finding {
+	message := "the connector plugin is validating the new connectorConfig; running pods are unchanged"
+	if pod != nil {
+		if lastError := observed.LastError(pod); lastError != "" {
+			message += ": " + lastError
+		}
+	}
+	return &spec.Finding{Reason: connectv1.ReasonValidating, Message: message}
+}
+
+// include writes the Secret with the configuration under validation.
+func (w *Writes) include(s observed.State, e spec.Effective, pod *corev1.Pod) *spec.Finding {
+	live := s.Objects.Candidate
+	if live == nil {
+		w.Candidates = append(w.Candidates, desired.CandidateSecret(s, e, pod))
+		return nil
+	}
+	owner := metav1.GetControllerOf(live)
+	switch {
+	case owner != nil && owner.UID == pod.UID:
+		return nil
+	case live.Labels[contract.LabelManagedBy] == observed.Manager:
+		return &spec.Finding{Reason: connectv1.ReasonValidating, Message: fmt.Sprintf(
+			"waiting for the deletion of Secret %s of the previous validation", live.Name)}
+	}
+	return &spec.Finding{Reason: connectv1.ReasonNameConflict, Message: fmt.Sprintf(
+		"Secret %s exists and is not managed by %s, but validation needs this name; rename or delete it",
+		live.Name, observed.Manager)}
+}
+
+// rejection returns the errors of the plugin by field.
+func rejection(r result) string {
+	var validation contract.ValidationResult
+	if err := json.Unmarshal(r.Result, &validation); err != nil || len(validation.Errors) == 0 {
+		return "the connector plugin rejected the new connectorConfig; running pods are unchanged: " + r.Message
+	}
+	var fields []string
+	for field, messages := range validation.Errors {
+		fields = append(fields, fmt.Sprintf("spec.connectorConfig.%s: %s", field, strings.Join(messages, ", ")))
+	}
+	slices.Sort(fields)
+	return strings.Join(fields, "; ") + " (running pods are unchanged)"
+}

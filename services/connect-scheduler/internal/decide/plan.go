@@ -1,0 +1,85 @@
+package decide
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
+	"github.com/weir-dev/weir/pkg/apply"
+	"github.com/weir-dev/weir/pkg/condition"
+	"github.com/weir-dev/weir/pkg/event"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/desired"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/oneshot"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/rollout"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/status"
+)
+
+// Plan lists the writes for a KafkaConnector in the order of its fields. The status is written before the annotations in
+// Done are removed.
+type Plan struct {
+	// Writes are the objects to apply and to delete.
+	desired.Writes
+	// OneShots are the writes for one-shot pods.
+	OneShots oneshot.Writes
+	// Mark are the pods to mark for a restart.
+	Mark []*corev1.Pod
+	// Done are the annotations to remove from the KafkaConnector.
+	Done []string
+	// Restarts are the pods to delete.
+	Restarts []rollout.Restart
+	// Status is the new status.
+	Status connectv1.KafkaConnectorStatus
+
+	previous connectv1.KafkaConnectorStatus
+	outdated int
+	// creates is true if an object is created. The watch event of the object triggers the next reconcile, which has more to
+	// report. Skipping the status until then saves one write for each step towards Ready.
+	creates bool
+}
+
+// include adds the writes of a one-shot operation.
+func (p *Plan) include(w oneshot.Writes) {
+	p.OneShots.OneShots = append(p.OneShots.OneShots, w.OneShots...)
+	p.OneShots.FinishedOneShots = append(p.OneShots.FinishedOneShots, w.FinishedOneShots...)
+	p.OneShots.Candidates = append(p.OneShots.Candidates, w.Candidates...)
+}
+
+// Fail reports a rejected write in the status.
+func (p *Plan) Fail(s observed.State, e *apply.WriteError) {
+	p.creates = false
+	for i, c := range p.Status.Conditions {
+		if c.Type == connectv1.ConditionReady ||
+			c.Type == connectv1.ConditionStorageReady && e.Kind == "PersistentVolumeClaim" {
+			failed := condition.False(c.Type, connectv1.ReasonApplyRejected, e.Error())
+			p.Status.Conditions[i] = condition.Merge(
+				p.previous.Conditions, []metav1.Condition{failed}, s.Connector.Generation, s.Now)[0]
+		}
+	}
+}
+
+// StatusChanged reports whether the status has to be written.
+func (p *Plan) StatusChanged() bool {
+	return (!p.creates || len(p.Done) > 0) && !equality.Semantic.DeepEqual(p.previous, p.Status)
+}
+
+// Events returns the events to record after the plan has been carried out.
+func (p *Plan) Events() []event.Event {
+	var events []event.Event
+	for _, r := range p.Restarts {
+		events = append(events, event.Normal(connectv1.ReasonRestarting, "Restart",
+			fmt.Sprintf("restarting pod %s: %s", r.Pod.Name, r.Cause)))
+	}
+	if p.StatusChanged() {
+		events = append(events, status.Events(p.previous, p.Status)...)
+	}
+	return events
+}
+
+// Empty reports whether the plan writes nothing except perhaps the status.
+func (p *Plan) Empty() bool {
+	return p.Writes.Len()+p.OneShots.Len()+len(p.Mark)+len(p.Done)+len(p.Restarts) == 0
+}

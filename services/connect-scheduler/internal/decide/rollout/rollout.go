@@ -1,0 +1,182 @@
+// Package rollout decides which pods restart now, and why.
+package rollout
+
+import (
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
+
+	"github.com/weir-dev/weir/apis/contract"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/desired"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/taskset"
+)
+
+// Restart is a pod that is deleted so that its StatefulSet recreates it.
+type Restart struct {
+	Pod *corev1.Pod
+	// Cause is a clause for events.
+	Cause string
+}
+
+// Plan is the result of a rollout decision.
+type Plan struct {
+	// Restarts are the pods to delete now.
+	Restarts []Restart
+	// Outdated is the number of pods that still have to be replaced.
+	Outdated int
+}
+
+// Decide returns the pods that restart now. The pods of a StatefulSet restart only after its controller has observed the
+// desired template, else they would be recreated from the previous template.
+func Decide(s observed.State, e spec.Effective, set taskset.Set, sets desired.Sets) Plan {
+	outdated := outdatedPods{s, set, templateHash(sets.Connector), templateHash(sets.Tasks)}
+	plan := Plan{Outdated: outdated.count(set.Replicas(e))}
+	if isObserved(s.Objects.ConnectorSet, sets.Connector) {
+		plan.Restarts = append(plan.Restarts, restartConnector(s, outdated)...)
+	}
+	if isObserved(s.Objects.TaskSet, sets.Tasks) {
+		plan.Restarts = append(plan.Restarts, restartTasks(s, e, set, outdated)...)
+	}
+	return plan
+}
+
+func templateHash(set *appsv1ac.StatefulSetApplyConfiguration) string {
+	return set.Spec.Template.Annotations[desired.AnnotationTemplateHash]
+}
+
+// isObserved reports whether the StatefulSet controller has observed the desired template.
+func isObserved(live *appsv1.StatefulSet, want *appsv1ac.StatefulSetApplyConfiguration) bool {
+	if live == nil || live.Status.ObservedGeneration < live.Generation {
+		return false
+	}
+	for _, annotation := range []string{desired.AnnotationTemplateHash, contract.AnnotationTaskHashes} {
+		if live.Spec.Template.Annotations[annotation] != want.Spec.Template.Annotations[annotation] {
+			return false
+		}
+	}
+	return true
+}
+
+// outdatedPods finds pods that do not match the desired templates and task configs, or whose restart is requested.
+type outdatedPods struct {
+	state                       observed.State
+	set                         taskset.Set
+	connectorTemplate, template string
+}
+
+// count returns the number of outdated pods.
+func (o outdatedPods) count(replicas int) int {
+	count := 0
+	for _, pod := range observed.PodsByIndex(o.state.Pods, contract.TypeConnector) {
+		if o.connector(pod) != "" {
+			count++
+		}
+	}
+	for id, pod := range observed.PodsByIndex(o.state.Pods, contract.TypeTask) {
+		if id < replicas && o.task(pod, id) != "" {
+			count++
+		}
+	}
+	return count
+}
+
+// connector returns the cause to restart the connector's pod. It is empty if there is none.
+func (o outdatedPods) connector(pod *corev1.Pod) string { return o.cause(pod, o.connectorTemplate, "") }
+
+// task returns the cause to restart the pod of a task. It is empty if there is none.
+func (o outdatedPods) task(pod *corev1.Pod, id int) string {
+	return o.cause(pod, o.template, o.set.Hashes[id])
+}
+
+func (o outdatedPods) cause(pod *corev1.Pod, templateHash, taskHash string) string {
+	switch {
+	case pod.Annotations[desired.AnnotationTemplateHash] != templateHash:
+		return "its template or configuration has changed"
+	case taskHash != "" && observed.TaskHash(pod) != taskHash:
+		return "its task config has changed"
+	case pod.Annotations[contract.ManualRollingUpdate] == "true" && !isRequested(o.state, pod):
+		return "a restart was requested"
+	}
+	return ""
+}
+
+func restartConnector(s observed.State, outdated outdatedPods) []Restart {
+	pod := observed.PodsByIndex(s.Pods, contract.TypeConnector)[0]
+	if pod == nil || pod.DeletionTimestamp != nil {
+		return nil
+	}
+	if cause := outdated.connector(pod); cause != "" {
+		return []Restart{{pod, cause}}
+	}
+	return nil
+}
+
+// restartTasks returns the outdated pods of tasks that restart now. Pods that are not ready restart at once, because this
+// makes no further task unavailable. Ready pods restart as long as at most maxUnavailable tasks are unavailable.
+func restartTasks(s observed.State, e spec.Effective, set taskset.Set, outdated outdatedPods) []Restart {
+	pods, replicas := observed.PodsByIndex(s.Pods, contract.TypeTask), set.Replicas(e)
+	var notReady, ready []Restart
+	unavailable := 0
+	for id := range replicas {
+		pod := pods[id]
+		if pod == nil || pod.DeletionTimestamp != nil {
+			unavailable++
+			continue
+		}
+		isReady := observed.IsReady(pod)
+		if !isReady {
+			unavailable++
+		}
+		cause := outdated.task(pod, id)
+		switch {
+		case cause == "":
+		case isReady:
+			ready = append(ready, Restart{pod, cause})
+		default:
+			notReady = append(notReady, Restart{pod, cause})
+		}
+	}
+	if len(notReady)+len(ready) == 0 {
+		ready = resizeRestart(s, pods, replicas)
+	}
+	spare := max(0, maxUnavailable(e.MaxUnavailable, replicas)-unavailable)
+	return append(notReady, ready[:min(spare, len(ready))]...)
+}
+
+// maxUnavailable returns the number of tasks that may be unavailable. It is at least 1.
+func maxUnavailable(bound intstr.IntOrString, replicas int) int {
+	allowed, err := intstr.GetScaledValueFromIntOrPercent(&bound, replicas, true)
+	if err != nil {
+		allowed = 1
+	}
+	return max(1, allowed)
+}
+
+// resizeRestart returns the first task if a pod has to restart so that a driver without online expansion can grow the file
+// system. It returns nothing if a pod has started since the claim began to wait.
+func resizeRestart(s observed.State, pods map[int]*corev1.Pod, replicas int) []Restart {
+	if s.Claim == nil || replicas == 0 {
+		return nil
+	}
+	i := slices.IndexFunc(s.Claim.Status.Conditions, func(c corev1.PersistentVolumeClaimCondition) bool {
+		return c.Type == corev1.PersistentVolumeClaimFileSystemResizePending && c.Status == corev1.ConditionTrue
+	})
+	if i < 0 {
+		return nil
+	}
+	for _, pod := range s.Pods {
+		if pod.DeletionTimestamp != nil ||
+			pod.CreationTimestamp.After(s.Claim.Status.Conditions[i].LastTransitionTime.Time) {
+			return nil
+		}
+	}
+	if pod := pods[0]; pod != nil {
+		return []Restart{{pod, "the file system of the shared volume can grow only when a pod mounts it again"}}
+	}
+	return nil
+}

@@ -1,0 +1,140 @@
+package status
+
+import (
+	"fmt"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
+	"github.com/weir-dev/weir/apis/contract"
+	"github.com/weir-dev/weir/pkg/condition"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/taskset"
+)
+
+func conditions(
+	s observed.State, e spec.Effective, in Input, status connectv1.KafkaConnectorStatus,
+) []metav1.Condition {
+	all := []metav1.Condition{
+		ready(in, status),
+		configValid(in.Finding),
+		published(in.Tasks, status),
+		degraded(status),
+		paused(s.Connector.Spec.State),
+	}
+	if e.Volume != nil {
+		all = append(all, StorageReady(e.Volume, s.Claim, s.ClaimWarning))
+	}
+	return all
+}
+
+func configValid(finding *spec.Finding) metav1.Condition {
+	switch {
+	case finding == nil:
+		return condition.True(connectv1.ConditionConfigValid, connectv1.ReasonAccepted,
+			"the spec and the objects that it references are valid")
+	case finding.Reason == connectv1.ReasonValidating:
+		return condition.Unknown(connectv1.ConditionConfigValid, finding.Reason, finding.Message)
+	}
+	return condition.False(connectv1.ConditionConfigValid, finding.Reason, finding.Message)
+}
+
+// published returns the condition of the task set. If the connector reports that its task configs are too large, the
+// condition has the connector's message.
+func published(set taskset.Set, status connectv1.KafkaConnectorStatus) metav1.Condition {
+	reason, message, _ := strings.Cut(status.Connector.LastError, ": ")
+	if set.Condition.Status != metav1.ConditionTrue && reason == contract.ReasonTaskConfigsTooLarge {
+		return condition.False(connectv1.ConditionTaskConfigsPublished, connectv1.ReasonTaskConfigsTooLarge, message)
+	}
+	return set.Condition
+}
+
+func degraded(status connectv1.KafkaConnectorStatus) metav1.Condition {
+	failed := failedTasks(status)
+	switch {
+	case status.Connector.State == connectv1.PodFailed:
+		return condition.True(connectv1.ConditionDegraded, connectv1.ReasonConnectorFailed,
+			"the connector failed: "+status.Connector.LastError)
+	case len(failed) > 0:
+		return condition.True(connectv1.ConditionDegraded, connectv1.ReasonTasksFailed, describe(failed))
+	}
+	return condition.False(connectv1.ConditionDegraded, connectv1.ReasonNoFailures, "")
+}
+
+// describe lists failed tasks with the error of the first one.
+func describe(failed []connectv1.TaskStatus) string {
+	ids := make([]string, len(failed))
+	for i, t := range failed {
+		ids[i] = fmt.Sprint(t.ID)
+	}
+	noun := "task "
+	if len(ids) > 1 {
+		noun = "tasks "
+	}
+	return noun + strings.Join(ids, ", ") + " failed: " + failed[0].LastError
+}
+
+func paused(state connectv1.ConnectorState) metav1.Condition {
+	switch state {
+	case connectv1.StatePaused:
+		return condition.True(connectv1.ConditionPaused, connectv1.ReasonPaused,
+			"spec.state is paused: the connector runs without tasks")
+	case connectv1.StateStopped:
+		return condition.True(connectv1.ConditionPaused, connectv1.ReasonStopped,
+			"spec.state is stopped: neither the connector nor its tasks run")
+	}
+	return condition.False(connectv1.ConditionPaused, connectv1.ReasonRunning, "")
+}
+
+func ready(in Input, status connectv1.KafkaConnectorStatus) metav1.Condition {
+	notReady := func(reason, message string) metav1.Condition {
+		return condition.False(connectv1.ConditionReady, reason, message)
+	}
+	degraded, set := degraded(status), in.Tasks.Condition
+	switch {
+	case in.Finding != nil:
+		return notReady(in.Finding.Reason, in.Finding.Message)
+	case degraded.Status == metav1.ConditionTrue:
+		return notReady(degraded.Reason, degraded.Message)
+	case status.State == connectv1.PhaseStopped || status.State == connectv1.PhasePaused:
+		return scaledDown(status)
+	case status.Connector.State != connectv1.PodRunning:
+		return notReady(connectv1.ReasonStarting, strings.TrimSuffix(
+			"the connector pod is "+strings.ToLower(
+				string(status.Connector.State),
+			)+": "+status.Connector.LastError,
+			": ",
+		))
+	case set.Status != metav1.ConditionTrue:
+		return notReady(set.Reason, set.Message)
+	case in.Outdated > 0:
+		return notReady(connectv1.ReasonRolling, "replacing pods that have an outdated configuration")
+	case status.State != connectv1.PhaseRunning:
+		return notReady(connectv1.ReasonStarting, status.TaskSummary+" tasks are ready"+firstError(status))
+	}
+	return condition.True(connectv1.ConditionReady, connectv1.ReasonAllRunning, status.TaskSummary+" tasks are ready")
+}
+
+// scaledDown returns the condition Ready of a connector that is paused or stopped.
+func scaledDown(status connectv1.KafkaConnectorStatus) metav1.Condition {
+	stopping := len(status.Tasks)
+	if status.State == connectv1.PhaseStopped && status.Connector.State != connectv1.PodAbsent {
+		stopping++
+	}
+	if stopping > 0 {
+		return condition.False(connectv1.ConditionReady, connectv1.ReasonStarting,
+			fmt.Sprintf("waiting for %d pods to stop", stopping))
+	}
+	return condition.True(connectv1.ConditionReady, string(status.State), "the pods match spec.state")
+}
+
+func firstError(status connectv1.KafkaConnectorStatus) string {
+	for _, t := range status.Tasks {
+		if t.State != connectv1.PodRunning && t.LastError != "" {
+			return fmt.Sprintf("; task %d: %s", t.ID, t.LastError)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,147 @@
+// Package status computes the status and the events of a KafkaConnector from the results of the other steps.
+package status
+
+import (
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
+	"github.com/weir-dev/weir/apis/contract"
+	"github.com/weir-dev/weir/pkg/condition"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/desired"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/taskset"
+)
+
+// Input holds the results of the previous steps.
+type Input struct {
+	// Finding describes why the spec is not valid, or is nil.
+	Finding *spec.Finding
+	// Tasks is the set of task configs.
+	Tasks taskset.Set
+	// Outdated is the number of pods that still have to be replaced.
+	Outdated int
+	// Offsets is the result of the last operation on offsets.
+	Offsets *connectv1.OffsetsStatus
+}
+
+// Of returns the status of the KafkaConnector.
+func Of(s observed.State, e spec.Effective, in Input) connectv1.KafkaConnectorStatus {
+	desiredTasks := in.Tasks.Desired(e)
+	status := connectv1.KafkaConnectorStatus{
+		ObservedGeneration: s.Connector.Generation,
+		Connector:          connectorStatus(observed.PodsByIndex(s.Pods, contract.TypeConnector)[0]),
+		Tasks:              taskStatuses(s, desiredTasks),
+		TasksDesired:       int32(desiredTasks), //nolint:gosec // at most 1000: tasks.max is bounded
+		Selector:           labels.SelectorFromSet(desired.Selector(s.Connector.Name, contract.TypeTask)).String(),
+		Offsets:            in.Offsets,
+	}
+	status.Restarts = status.Connector.Restarts
+	for _, t := range status.Tasks {
+		status.Restarts += t.Restarts
+		if t.State == connectv1.PodRunning && t.ID < status.TasksDesired {
+			status.TasksReady++
+		}
+	}
+	status.TaskSummary = fmt.Sprintf("%d/%d", status.TasksReady, status.TasksDesired)
+	status.State = phase(s, in.Tasks, status)
+	status.Conditions = condition.Merge(
+		s.Connector.Status.Conditions, conditions(s, e, in, status), s.Connector.Generation, s.Now)
+	return status
+}
+
+func connectorStatus(pod *corev1.Pod) *connectv1.ConnectorStatus {
+	if pod == nil {
+		return &connectv1.ConnectorStatus{State: connectv1.PodAbsent}
+	}
+	return &connectv1.ConnectorStatus{
+		State: PodState(pod), Pod: pod.Name, Node: pod.Spec.NodeName,
+		Restarts: observed.MainContainer(pod).RestartCount, LastError: observed.LastError(pod),
+	}
+}
+
+// taskStatuses returns the status of each desired task, and of each other task whose pod still exists.
+func taskStatuses(s observed.State, desiredTasks int) []connectv1.TaskStatus {
+	pods := observed.PodsByIndex(s.Pods, contract.TypeTask)
+	count := desiredTasks
+	for id := range pods {
+		count = max(count, id+1)
+	}
+	var tasks []connectv1.TaskStatus
+	for id := range count {
+		pod := pods[id]
+		if pod == nil && id >= desiredTasks {
+			continue
+		}
+		task := connectv1.TaskStatus{ID: int32(id), State: connectv1.PodAbsent} //nolint:gosec // at most 1000
+		if pod != nil {
+			task.State, task.LastError = PodState(pod), observed.LastError(pod)
+			task.Pod, task.Node, task.ConfigHash = pod.Name, pod.Spec.NodeName, observed.TaskHash(pod)
+			task.Restarts = observed.MainContainer(pod).RestartCount
+		}
+		task.Since = since(s, task)
+		tasks = append(tasks, task)
+	}
+	return tasks
+}
+
+// since returns the time at which a task entered its state.
+func since(s observed.State, task connectv1.TaskStatus) *metav1.Time {
+	for _, previous := range s.Connector.Status.Tasks {
+		if previous.ID == task.ID && previous.State == task.State && previous.Since != nil {
+			return previous.Since
+		}
+	}
+	now := s.Timestamp()
+	return &now
+}
+
+// PodState returns the state of the pod of a connector or a task.
+func PodState(pod *corev1.Pod) connectv1.PodState {
+	main := observed.MainContainer(pod)
+	switch {
+	case pod.DeletionTimestamp != nil:
+		return connectv1.PodStopping
+	case observed.IsReady(pod):
+		return connectv1.PodRunning
+	case pod.Status.Phase == corev1.PodFailed, main.State.Terminated != nil && main.State.Terminated.ExitCode != 0:
+		return connectv1.PodFailed
+	case main.State.Waiting != nil && main.LastTerminationState.Terminated != nil:
+		return connectv1.PodFailed
+	case main.State.Running != nil:
+		return connectv1.PodStarting
+	}
+	return connectv1.PodPending
+}
+
+func phase(s observed.State, set taskset.Set, status connectv1.KafkaConnectorStatus) connectv1.ConnectorPhase {
+	failed := len(failedTasks(status))
+	connector, desiredTasks := status.Connector.State, int(status.TasksDesired)
+	switch {
+	case s.Connector.Spec.State == connectv1.StateStopped:
+		return connectv1.PhaseStopped
+	case s.Connector.Spec.State == connectv1.StatePaused:
+		return connectv1.PhasePaused
+	case connector == connectv1.PodFailed && status.TasksReady == 0, failed > 0 && failed == desiredTasks:
+		return connectv1.PhaseFailed
+	case connector == connectv1.PodFailed, failed > 0:
+		return connectv1.PhaseDegraded
+	case set.Condition.Reason == connectv1.ReasonNotPublishedYet:
+		return connectv1.PhasePending
+	case connector == connectv1.PodRunning && status.TasksReady == status.TasksDesired &&
+		len(status.Tasks) == desiredTasks:
+		return connectv1.PhaseRunning
+	}
+	return connectv1.PhasePending
+}
+
+func failedTasks(status connectv1.KafkaConnectorStatus) []connectv1.TaskStatus {
+	return slices.DeleteFunc(slices.Clone(status.Tasks), func(t connectv1.TaskStatus) bool {
+		return t.State != connectv1.PodFailed
+	})
+}

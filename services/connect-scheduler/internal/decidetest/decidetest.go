@@ -1,0 +1,400 @@
+// Package decidetest tests decisions: Env carries out plans on a fake API and plays the StatefulSet controller.
+package decidetest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/utils/ptr"
+
+	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
+	"github.com/weir-dev/weir/apis/contract"
+	"github.com/weir-dev/weir/pkg/apply"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/desired"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
+)
+
+// Noon is the time of decisions.
+var Noon = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+
+// Connector returns the sample KafkaConnector of the csid Connect operator.
+func Connector() *connectv1.KafkaConnector {
+	return &connectv1.KafkaConnector{
+		ObjectMeta: metav1.ObjectMeta{Name: "test", Namespace: "kafka-connect-poc", UID: "connector-uid", Generation: 1,
+			Labels: map[string]string{"project": "something", "cost-center": "boring"}},
+		Spec: connectv1.KafkaConnectorSpec{
+			Connector: &connectv1.WorkloadSpec{Image: "jcustenborder/connect-k8s-runner:0.1-SNAPSHOT",
+				Requests: map[corev1.ResourceName]resource.Quantity{"memory": resource.MustParse("512M")}},
+			Task:               &connectv1.WorkloadSpec{Image: "jcustenborder/connect-k8s-runner:0.1-SNAPSHOT"},
+			ImagePullPolicy:    corev1.PullAlways,
+			WorkerConfigSecret: &corev1.LocalObjectReference{Name: "worker-config"},
+			DownloadPlugins:    []string{"confluentinc/kafka-connect-datagen:0.5.3"},
+			LoggingConfig: &connectv1.LoggingConfig{
+				LoggerLevels: map[string]connectv1.LogLevel{"io.confluent.csid.kafka.connect.k8s.common": "TRACE"},
+			},
+			State: connectv1.StateRunning,
+			ConnectorConfig: map[string]string{
+				"connector.class": "io.confluent.kafka.connect.datagen.DatagenConnector", "kafka.topic": "users", "quickstart": "users", "tasks.max": "3",
+			},
+		},
+	}
+}
+
+// Worker returns the description of a valid worker Secret.
+func Worker() *observed.Secret {
+	return &observed.Secret{Keys: map[string]observed.SecretValue{spec.WorkerKey: {Hash: "worker-hash"}}}
+}
+
+// Published returns the description of the Secret after the connector has published a task config for each hash.
+func Published(c *connectv1.KafkaConnector, hashes ...string) *observed.Secret {
+	secret := &observed.Secret{Keys: map[string]observed.SecretValue{}, Annotations: map[string]string{
+		contract.AnnotationGeneration:      spec.Of(c, nil).Generation(),
+		contract.AnnotationTaskCount:       strconv.Itoa(len(hashes)),
+		contract.AnnotationTaskConfigsHash: contract.TaskConfigsHash(hashes),
+	}}
+	for id, hash := range hashes {
+		secret.Keys[contract.TaskConfigKey(id)] = observed.SecretValue{Hash: hash}
+	}
+	return secret
+}
+
+// Env carries out plans on a fake API with server-side apply and plays the StatefulSet controller.
+type Env struct {
+	testing.TB
+	kube kubernetes.Interface
+	// State is the input of the next decision.
+	State observed.State
+	made  int // number of created pods
+	// Termination is the state in which one-shot pods end. The default is success.
+	Termination *corev1.ContainerStateTerminated
+}
+
+// New returns an Env without objects.
+func New(t testing.TB, s observed.State) *Env {
+	if s.Now.IsZero() {
+		s.Now = Noon
+	}
+	return &Env{TB: t, kube: fake.NewClientset(), State: s}
+}
+
+// Step decides once and carries out the plan.
+func (s *Env) Step() decide.Plan {
+	s.Helper()
+	plan, err := decide.Connector(s.State, spec.Of(s.State.Connector, s.State.Connect))
+	require.NoError(s, err)
+	s.CarryOut(plan)
+	if plan.StatusChanged() {
+		s.State.Connector = s.State.Connector.DeepCopy()
+		s.State.Connector.Status = plan.Status
+	}
+	return plan
+}
+
+// CarryOut carries out a plan.
+func (s *Env) CarryOut(plan decide.Plan) {
+	ctx, ns := context.Background(), s.State.Connector.Namespace
+	core, rbac, live := s.kube.CoreV1(), s.kube.RbacV1(), &s.State.Objects
+	put(s, core.ServiceAccounts(ns), plan.ServiceAccounts, &live.ServiceAccount)
+	put(s, rbac.Roles(ns), plan.Roles, &live.Role)
+	put(s, rbac.RoleBindings(ns), plan.RoleBindings, &live.RoleBinding)
+	for _, want := range slices.Concat(plan.Secrets, plan.OneShots.Candidates) {
+		secret := &live.TaskConfigs
+		switch *want.Name {
+		case observed.ConnectorName(s.State.Connector.Name):
+			secret = &live.ConnectorSecret
+		case observed.CandidateName(s.State.Connector.Name):
+			secret = &live.Candidate
+		}
+		put(s, core.Secrets(ns), append(plan.Secrets[:0:0], want), secret)
+		for key, value := range (*secret).Data {
+			(*secret).Data[key] = []byte(contract.TaskConfigHash(value))
+		}
+	}
+	for _, want := range plan.ConfigMaps {
+		put(
+			s,
+			core.ConfigMaps(ns),
+			append(plan.ConfigMaps[:0:0], want),
+			map[bool]**corev1.ConfigMap{true: &live.ConnectorConfig, false: &live.TaskRunnerConfig}[*want.Name == observed.ConnectorName(s.State.Connector.Name)],
+		)
+	}
+	put(s, core.PersistentVolumeClaims(ns), plan.Claims, &s.State.Claim)
+	put(s, s.kube.PolicyV1().PodDisruptionBudgets(ns), plan.Budgets, &live.Budget)
+	for _, want := range plan.Services {
+		put(s, core.Services(ns), append(plan.Services[:0:0], want), s.service(*want.Name))
+	}
+	for _, pod := range plan.OneShots.OneShots {
+		s.State.Pods = append(
+			s.State.Pods,
+			s.answered(*pod.Name, pod.Labels[contract.LabelOneShot], pod.Annotations[desired.AnnotationRequest]),
+		)
+	}
+	for _, pod := range plan.OneShots.FinishedOneShots {
+		s.Remove(pod.Name)
+	}
+	for _, service := range plan.ObsoleteServices {
+		require.NoError(s, apply.Delete(ctx, core.Services(ns), service))
+		*s.service(service.Name) = nil
+	}
+	for _, want := range plan.StatefulSets {
+		set := &live.TaskSet
+		if *want.Name == observed.ConnectorName(s.State.Connector.Name) {
+			set = &live.ConnectorSet
+		}
+		put(s, s.kube.AppsV1().StatefulSets(ns), append(plan.StatefulSets[:0:0], want), set)
+	}
+	for _, pod := range plan.Mark {
+		if pod.Annotations == nil {
+			pod.Annotations = map[string]string{}
+		}
+		pod.Annotations[contract.ManualRollingUpdate] = "true"
+	}
+	for _, annotation := range plan.Done {
+		delete(s.State.Connector.Annotations, annotation)
+	}
+	for _, restart := range plan.Restarts {
+		s.Remove(restart.Pod.Name)
+	}
+}
+
+// answered returns a finished one-shot pod. Its result is Termination.
+func (s *Env) answered(name, operation, key string) *corev1.Pod {
+	s.made++
+	said := s.Termination
+	if said == nil {
+		said = &corev1.ContainerStateTerminated{
+			Message: `{"reason":"Completed","message":"done","result":{"errors":{}}}`,
+		}
+	}
+	phase := corev1.PodSucceeded
+	if said.ExitCode != 0 {
+		phase = corev1.PodFailed
+	}
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: name,
+			UID:  types.UID(fmt.Sprintf("one-shot-%d", s.made)),
+			Labels: map[string]string{
+				contract.LabelType:    contract.TypeOneShot,
+				contract.LabelOneShot: operation,
+			},
+			Annotations:       map[string]string{desired.AnnotationRequest: key},
+			CreationTimestamp: metav1.NewTime(Noon),
+		},
+		Status: corev1.PodStatus{
+			Phase: phase,
+			ContainerStatuses: []corev1.ContainerStatus{
+				{Name: operation, State: corev1.ContainerState{Terminated: said}},
+			},
+		},
+	}
+}
+
+func (s *Env) service(name string) **corev1.Service {
+	switch name {
+	case observed.ConnectorName(s.State.Connector.Name):
+		return &s.State.Objects.ConnectorService
+	case observed.TasksName(s.State.Connector.Name):
+		return &s.State.Objects.TaskService
+	}
+	return &s.State.Objects.TaskHeadless
+}
+
+func put[C any, O metav1.Object](s *Env, client apply.Client[C, O], wanted []C, to *O) {
+	for _, want := range wanted {
+		object, err := apply.Object(context.Background(), client, observed.Manager, want)
+		require.NoError(s, err)
+		*to = object
+	}
+}
+
+// Remove deletes a pod.
+func (s *Env) Remove(name string) {
+	if name == observed.CandidateName(s.State.Connector.Name) {
+		s.State.Objects.Candidate = nil // the garbage collector deletes the Secret of the pod
+	}
+	kept := s.State.Pods[:0:0]
+	for _, pod := range s.State.Pods {
+		if pod.Name != name {
+			kept = append(kept, pod)
+		}
+	}
+	s.State.Pods = kept
+}
+
+// RunPods plays the StatefulSet controller and the kubelets: it creates missing pods as ready and deletes surplus pods.
+func (s *Env) RunPods() {
+	s.scale(contract.TypeConnector)
+	s.scale(contract.TypeTask)
+}
+
+func (s *Env) scale(kind string) {
+	set := s.State.Objects.TaskSet
+	if kind == contract.TypeConnector {
+		set = s.State.Objects.ConnectorSet
+	}
+	if set == nil {
+		return
+	}
+	have := observed.PodsByIndex(s.State.Pods, kind)
+	for id := range have {
+		if id >= int(*set.Spec.Replicas) {
+			s.Remove(fmt.Sprintf("%s-%d", set.Name, id))
+		}
+	}
+	for id := range int(*set.Spec.Replicas) {
+		if have[id] == nil {
+			s.made++
+			pod := ReadyPod(set.Name, id, kind)
+			pod.Annotations = map[string]string{}
+			for key, value := range set.Spec.Template.Annotations {
+				pod.Annotations[key] = value
+			}
+			s.State.Pods = append(s.State.Pods, pod)
+		}
+	}
+}
+
+// ReadyPod returns a ready pod of a StatefulSet.
+func ReadyPod(set string, index int, kind string) *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Name:              fmt.Sprintf("%s-%d", set, index),
+			Labels:            map[string]string{contract.LabelType: kind},
+			CreationTimestamp: metav1.NewTime(Noon),
+		},
+		Spec: corev1.PodSpec{NodeName: "node-1"},
+		Status: corev1.PodStatus{Phase: corev1.PodRunning,
+			Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}},
+			ContainerStatuses: []corev1.ContainerStatus{
+				{Name: kind, Ready: true, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}},
+			}},
+	}
+}
+
+// Running returns an Env in which the connector and a task for each hash run.
+func Running(t testing.TB, c *connectv1.KafkaConnector, hashes ...string) *Env {
+	s := New(t, observed.State{Connector: c, Worker: Worker()})
+	s.Settle()
+	s.State.TaskConfigs = Published(c, hashes...)
+	s.Settle()
+	require.Equal(t, connectv1.PhaseRunning, s.State.Connector.Status.State)
+	return s
+}
+
+// Settle decides and plays the cluster until the plan is empty.
+func (s *Env) Settle() {
+	s.Helper()
+	for range 100 {
+		plan := s.Step()
+		s.RunPods()
+		if plan.Empty() && !plan.StatusChanged() {
+			return
+		}
+	}
+	s.Fatal("the plan does not become empty")
+}
+
+// Hashes returns n different hashes.
+func Hashes(n int) []string {
+	found := make([]string, n)
+	for i := range found {
+		found[i] = fmt.Sprintf("hash-%d", i)
+	}
+	return found
+}
+
+// Large returns Connector with tasks.max n.
+func Large(n int) *connectv1.KafkaConnector {
+	c := Connector()
+	c.Spec.ConnectorConfig["tasks.max"] = fmt.Sprint(n)
+	return c
+}
+
+// Fail gives a pod the status of a pod whose container has ended with an error.
+func Fail(pod *corev1.Pod, message string, restarts int32) {
+	pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionFalse}}
+	pod.Status.ContainerStatuses = []corev1.ContainerStatus{
+		{Name: pod.Labels[contract.LabelType], RestartCount: restarts,
+			State: corev1.ContainerState{
+				Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff", Message: "back-off"},
+			},
+			LastTerminationState: corev1.ContainerState{
+				Terminated: &corev1.ContainerStateTerminated{ExitCode: 1, Reason: "Error", Message: message},
+			}},
+	}
+}
+
+// Connect returns the KafkaConnect of Strimzi proposal 112.
+func Connect() *connectv1.KafkaConnect {
+	return &connectv1.KafkaConnect{
+		ObjectMeta: metav1.ObjectMeta{
+			Name:       "odf-connect-cluster",
+			Namespace:  "kafka-connect-poc",
+			UID:        "connect-uid",
+			Generation: 1,
+		},
+		Spec: connectv1.KafkaConnectSpec{
+			Image: "runner:1", WorkerConfigSecret: &corev1.LocalObjectReference{Name: "worker-config"},
+			Storage: &connectv1.StorageSpec{
+				Type:      "persistent-claim",
+				Size:      "1Gi",
+				Class:     "rook-cephfs",
+				MountPath: "/mnt/shared",
+			},
+			Template: &connectv1.TemplateSpec{
+				WorkloadTemplate: connectv1.WorkloadTemplate{
+					Pod: &connectv1.PodTemplate{
+						SecurityContext: &corev1.PodSecurityContext{
+							RunAsNonRoot: ptr.To(false),
+							FSGroup:      ptr.To[int64](1001),
+						},
+					},
+				},
+			},
+		},
+	}
+}
+
+// Referencing returns a connector that takes all defaults from Connect.
+func Referencing(name string) *connectv1.KafkaConnector {
+	return &connectv1.KafkaConnector{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "kafka-connect-poc", UID: "connector-uid", Generation: 1},
+		Spec: connectv1.KafkaConnectorSpec{ConnectRef: &corev1.LocalObjectReference{Name: "odf-connect-cluster"},
+			ConnectorConfig: map[string]string{"connector.class": "FileStreamSink", "topics": "orders"}},
+	}
+}
+
+// Condition returns the condition of a type.
+func Condition(t testing.TB, conditions []metav1.Condition, kind string) metav1.Condition {
+	t.Helper()
+	for _, c := range conditions {
+		if c.Type == kind {
+			return c
+		}
+	}
+	t.Fatalf("condition %s not found", kind)
+	return metav1.Condition{}
+}
+
+// ApplyClaim applies a claim and returns it.
+func (s *Env) ApplyClaim(want *corev1ac.PersistentVolumeClaimApplyConfiguration) *corev1.PersistentVolumeClaim {
+	claim, err := apply.Object(
+		context.Background(), s.kube.CoreV1().PersistentVolumeClaims(*want.Namespace), decide.Manager, want)
+	require.NoError(s, err)
+	return claim
+}

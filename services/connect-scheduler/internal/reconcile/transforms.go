@@ -1,0 +1,102 @@
+package reconcile
+
+import (
+	"encoding/json"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/weir-dev/weir/apis/contract"
+	"github.com/weir-dev/weir/pkg/apply"
+	"github.com/weir-dev/weir/pkg/cacheutil"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
+)
+
+// problemPrefix precedes the description of an invalid value. No hash begins with it.
+const problemPrefix = "!"
+
+// trimSecret is the transform of the Secret cache. It replaces each value by its hash, or by a description of the problem if
+// the value is an invalid task config. So no secret value stays in memory or reaches a log. A cache may transform an object
+// twice: trimSecret recognizes a transformed Secret by its StringData, which the API server never returns.
+func trimSecret(object any) (any, error) {
+	secret, ok := object.(*corev1.Secret)
+	if !ok || secret.StringData != nil {
+		return object, nil
+	}
+	secret.StringData = map[string]string{}
+	_, holdsTaskConfigs := secret.Annotations[contract.AnnotationTaskCount]
+	values := make(map[string][]byte, len(secret.Data))
+	for key, value := range secret.Data {
+		values[key] = []byte(contract.TaskConfigHash(value))
+		if _, isTask := contract.ParseTaskConfigKey(key); isTask && holdsTaskConfigs {
+			if problem := taskConfigProblem(value); problem != "" {
+				values[key] = []byte(problemPrefix + problem)
+			}
+		}
+	}
+	secret.Data = values
+	trimMetadata(secret)
+	return secret, nil
+}
+
+// taskConfigProblem describes why a value is not a valid contract.TaskConfig. It never quotes the value.
+func taskConfigProblem(value []byte) string {
+	var config contract.TaskConfig
+	decoder := json.NewDecoder(strings.NewReader(string(value)))
+	decoder.DisallowUnknownFields()
+	switch err := decoder.Decode(&config); {
+	case err != nil || decoder.More():
+		return `is not a JSON object with two maps of strings, "connector" and "task"`
+	case config.Connector["connector.class"] == "":
+		return `has no connector.class in its map "connector"`
+	}
+	return ""
+}
+
+// describe returns the description of a Secret that trimSecret has transformed. It returns nil for nil.
+func describe(secret *corev1.Secret) *observed.Secret {
+	if secret == nil {
+		return nil
+	}
+	described := &observed.Secret{
+		Annotations: secret.Annotations, Keys: make(map[string]observed.SecretValue, len(secret.Data)),
+	}
+	for key, value := range secret.Data {
+		if problem, found := strings.CutPrefix(string(value), problemPrefix); found {
+			described.Keys[key] = observed.SecretValue{Problem: problem}
+		} else {
+			described.Keys[key] = observed.SecretValue{Hash: string(value)}
+		}
+	}
+	return described
+}
+
+// trimObject is the transform of the caches of managed kinds. Of an object that connect-scheduler does not manage only the
+// owner is needed. Claims are kept, because storage.existingClaim can select any claim.
+func trimObject(object any) (any, error) {
+	return cacheutil.Transform(trimMetadata, cacheutil.ForType(func(c *corev1.ConfigMap) {
+		if !isManaged(c) {
+			c.Data, c.BinaryData = nil, nil
+		}
+	}))(object)
+}
+
+// trimMetadata removes managed fields of other managers. If connect-scheduler does not manage the object, trimMetadata
+// removes all managed fields and annotations.
+func trimMetadata(object metav1.Object) {
+	cacheutil.KeepManager(decide.Manager)(object)
+	cacheutil.Unless(isManaged, cacheutil.DropManagedFields, cacheutil.KeepAnnotations())(object)
+}
+
+// trimPod is the transform of the pod cache. Of a pod's spec only the node name is needed.
+func trimPod(object any) (any, error) {
+	if pod, ok := object.(*corev1.Pod); ok {
+		pod.ManagedFields = nil
+		pod.Spec = corev1.PodSpec{NodeName: pod.Spec.NodeName}
+	}
+	return object, nil
+}
+
+func isManaged(object metav1.Object) bool { return apply.ManagedBy(object, decide.Manager) }

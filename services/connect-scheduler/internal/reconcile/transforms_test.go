@@ -1,0 +1,86 @@
+package reconcile
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/weir-dev/weir/apis/contract"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide"
+)
+
+func trimmed(t *testing.T, secret *corev1.Secret) *corev1.Secret {
+	t.Helper()
+	object, err := trimSecret(secret.DeepCopy())
+	require.NoError(t, err)
+	return object.(*corev1.Secret)
+}
+
+func TestNoValueOfASecretStaysInMemory(t *testing.T) {
+	t.Parallel()
+	secret := &corev1.Secret{Data: map[string][]byte{"worker.properties": []byte("password=hunter2")}}
+	kept := trimmed(t, secret)
+	require.NotContains(t, string(kept.Data["worker.properties"]), "hunter2")
+	require.Equal(
+		t,
+		contract.TaskConfigHash(secret.Data["worker.properties"]),
+		describe(kept).Keys["worker.properties"].Hash,
+	)
+	require.Equal(t, kept, trimmed(t, kept), "a cache may transform what it has transformed already")
+}
+
+func TestAnnotationsAndManagersOfOtherSecretsAreForgottenToo(t *testing.T) {
+	t.Parallel()
+	secret := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Annotations:   map[string]string{"a": "b"},
+			ManagedFields: []metav1.ManagedFieldsEntry{{Manager: decide.Manager}, {Manager: "connect-runner"}},
+		},
+	}
+	require.Empty(t, trimmed(t, secret).Annotations)
+	require.Empty(t, trimmed(t, secret).ManagedFields)
+	secret.Labels = map[string]string{contract.LabelManagedBy: decide.Manager}
+	require.Len(t, trimmed(t, secret).ManagedFields, 1, "what is owned here is kept")
+}
+
+func TestTaskConfigsAreLookedThrough(t *testing.T) {
+	t.Parallel()
+	const noObject = `is not a JSON object with two maps of strings, "connector" and "task"`
+	for name, test := range map[string]struct{ file, problem string }{
+		"a good one":            {`{"connector":{"connector.class":"X"},"task":{"a":"b"}}`, ""},
+		"without a task's own":  {`{"connector":{"connector.class":"X"}}`, ""},
+		"no JSON":               {`hunter2`, noObject},
+		"cut off":               {`{"connector":{"connector.class":"X"`, noObject},
+		"more behind it":        {`{"connector":{"connector.class":"X"}} {}`, noObject},
+		"a number for a string": {`{"connector":{"connector.class":"X"},"task":{"a":1}}`, noObject},
+		"a map too many":        {`{"connector":{"connector.class":"X"},"other":{}}`, noObject},
+		"no class":              {`{"connector":{},"task":{}}`, `has no connector.class in its map "connector"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			facts := describe(trimmed(t, &corev1.Secret{
+				ObjectMeta: metav1.ObjectMeta{
+					Annotations: map[string]string{contract.AnnotationTaskCount: "1"},
+					Labels:      map[string]string{contract.LabelManagedBy: decide.Manager},
+				},
+				Data: map[string][]byte{"task-0.json": []byte(test.file)},
+			}))
+			require.Equal(t, test.problem, facts.Keys["task-0.json"].Problem)
+		})
+	}
+}
+
+// FuzzTaskConfigProblem: no bytes make it panic, and what it says of them quotes none of them.
+func FuzzTaskConfigProblem(f *testing.F) {
+	f.Add(`{"connector":{"connector.class":"X"},"task":{}}`)
+	f.Add(`{"connector":`)
+	f.Fuzz(func(t *testing.T, file string) {
+		problem := taskConfigProblem([]byte(file))
+		if len(file) > 12 && strings.Contains(problem, file) {
+			t.Errorf("%q is quoted in %q", file, problem)
+		}
+	})
+}
