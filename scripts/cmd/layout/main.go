@@ -58,7 +58,6 @@ var directories = []string{"cmd", "internal", "test", "testdata"}
 var forbidden = map[string]string{
 	"cli":     "the command belongs to internal/app",
 	"common":  "name the subject, or use pkg/",
-	"config":  "flags and options belong to internal/app",
 	"service": "the composition root is internal/app",
 	"util":    "name the subject, or use pkg/",
 	"utils":   "name the subject, or use pkg/",

@@ -29,8 +29,8 @@ func TestDeparturesFromTheLayoutAreReported(t *testing.T) {
 			add: "services/one/integration/a_test.go", want: "services/one: directory integration is not part of the layout",
 		},
 		"an internal package does not name a subject": {
-			add:  "services/one/internal/config/config.go",
-			want: "services/one: internal/config: flags and options belong to internal/app",
+			add:  "services/one/internal/cli/cli.go",
+			want: "services/one: internal/cli: the command belongs to internal/app",
 		},
 		"main.go imports another package than internal/app": {
 			add:  "services/one/cmd/one/more.go",
