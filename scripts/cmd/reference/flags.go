@@ -6,6 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -67,13 +70,17 @@ func flagsPage(root string, services []string) (string, error) {
 // commandsOf runs flagsProgram for a service. The environment is empty, because it can change defaults.
 func commandsOf(root, service string) ([]command, error) {
 	dir := filepath.Join(root, "services", service)
+	call, err := commandCall(filepath.Join(dir, "internal", "app"))
+	if err != nil {
+		return nil, err
+	}
 	work, err := os.MkdirTemp("", "reference")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(work)
 	main, overlay := filepath.Join(work, "main.go"), filepath.Join(work, "overlay.json")
-	text := strings.ReplaceAll(flagsProgram, "SERVICE", prefix+"services/"+service)
+	text := strings.NewReplacer("SERVICE", prefix+"services/"+service, "COMMAND", call).Replace(flagsProgram)
 	if err := os.WriteFile(main, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
@@ -89,7 +96,6 @@ func commandsOf(root, service string) ([]command, error) {
 	build := exec.Command(
 		"go",
 		"build",
-		"-trimpath",
 		"-ldflags=-s -w",
 		"-overlay="+overlay,
 		"-o",
@@ -111,4 +117,30 @@ func commandsOf(root, service string) ([]command, error) {
 		return nil, fmt.Errorf("list the flags of %s: %w", service, err)
 	}
 	return commands, nil
+}
+
+// commandCall returns the expression that creates the command of internal/app. A Command with parameters takes the
+// environment and a pointer to the exit code.
+func commandCall(dir string) (string, error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		return "", err
+	}
+	for _, path := range files {
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return "", err
+		}
+		for _, declaration := range file.Decls {
+			function, ok := declaration.(*ast.FuncDecl)
+			if !ok || function.Recv != nil || function.Name.Name != "Command" {
+				continue
+			}
+			if function.Type.Params.NumFields() == 0 {
+				return "app.Command()", nil
+			}
+			return "app.Command(func(string) string { return \"\" }, new(int))", nil
+		}
+	}
+	return "", fmt.Errorf("%s has no function Command", dir)
 }

@@ -36,12 +36,18 @@ func register(r prometheus.Registerer, name string) {
 	make := promauto.With(prometheus.WrapRegistererWith(prometheus.Labels{"controller": name}, r))
 	make.NewCounterVec(prometheus.CounterOpts{Namespace: "weir", Subsystem: subsystem, Name: "bites_total",
 		Help: "Bites, " + "by hook."}, []string{"hook"})
+	count(r, "weir_eggs_total", "Eggs.")
 	make.NewGaugeFunc(prometheus.GaugeOpts{Name: "weir_depth", Help: "Depth."}, depth)
+}
+
+func count(r prometheus.Registerer, name, help string) {
+	r.MustRegister(prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help}))
 }
 
 func other(r prometheus.Registerer) {
 	labels := prometheus.Labels{"lake": "one"}
-	r.MustRegister(prometheus.NewHistogram(prometheus.HistogramOpts{Name: "weir_size", ConstLabels: labels, Help: "Size."}))
+	r.MustRegister(prometheus.NewHistogram(prometheus.HistogramOpts{Name: "weir_size", ConstLabels: labels,
+		Help: "Size."}))
 }
 `})
 	found, err := metricsIn(dir)
@@ -56,6 +62,7 @@ func other(r prometheus.Registerer) {
 		"weir_fish|gauge|kind|Fish by kind.",
 		"weir_pond_bites_total|counter|controller,hook|Bites, by hook.",
 		"weir_depth|gauge|controller|Depth.",
+		"weir_eggs_total|counter||Eggs.",
 		"weir_size|histogram|lake|Size.",
 	}
 	if !slices.Equal(got, want) {
@@ -115,7 +122,8 @@ const (
 func TestAReasonWithoutACommentIsAnError(t *testing.T) {
 	t.Parallel()
 	root := write(t, map[string]string{
-		"apis/pond/v1/conditions.go": "package v1\n\n// Reasons of the condition Ready.\nconst (\n\tReasonFull = \"Full\"\n)\n",
+		"apis/pond/v1/conditions.go": "package v1\n\n// Reasons of the condition Ready.\n" +
+			"const (\n\tReasonFull = \"Full\"\n)\n",
 	})
 	if _, err := reasonsPage(root, nil); err == nil || !strings.Contains(err.Error(), "ReasonFull has no comment") {
 		t.Errorf("error is %v", err)
