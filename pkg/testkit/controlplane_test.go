@@ -199,6 +199,7 @@ func TestAddsNodesInZones(t *testing.T) {
 
 func TestShowsTheLogOfAComponentThatDoesNotStart(t *testing.T) {
 	t.Parallel()
+	testkit.NeedsControlPlane(t)
 	_, err := testkit.Start(t.Context(), testkit.Options{APIServerArgs: []string{"--no-such-flag"}})
 	require.ErrorContains(t, err, "start kube-apiserver")
 	require.ErrorContains(t, err, "unknown flag: --no-such-flag")
@@ -235,6 +236,7 @@ func TestPausesAComponent(t *testing.T) {
 
 func TestNoticesAComponentThatEndsOnItsOwn(t *testing.T) {
 	t.Parallel()
+	testkit.NeedsControlPlane(t)
 	cp, err := testkit.Start(t.Context(), testkit.Options{SchedulerArgs: []string{"--no-such-flag"}})
 	if err == nil {
 		defer func() { require.NoError(t, cp.Stop()) }()

@@ -18,7 +18,7 @@ func TestTheManifestsOfAReleaseAreAppliedAndRunWithPinnedImages(t *testing.T) {
 	output, err := exec.CommandContext(t.Context(), filepath.Join("..", "..", "..", "scripts", "release"), "v0.1.0", out).CombinedOutput()
 	require.NoError(t, err, string(output))
 
-	files := []string{filepath.Join(out, "crds", "install.yaml")}
+	files := []string{filepath.Join(out, "base", "install.yaml")}
 	services, err := filepath.Glob(filepath.Join(out, "*", "install.yaml"))
 	require.NoError(t, err)
 	require.Greater(t, len(services), 1)

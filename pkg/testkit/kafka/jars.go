@@ -22,9 +22,12 @@ var pom []byte
 const fetchTimeout = 5 * time.Minute
 
 // Require skips the test when no broker can run: java or mvn is missing, or the jars cannot be fetched. With CI=true it
-// fails the test instead.
+// fails the test instead. In short mode (go test -short) it always skips the test.
 func Require(t testing.TB) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("short mode: this test needs a Kafka broker; run make test")
+	}
 	if _, err := Jars(t.Context()); err != nil {
 		testkit.Skip(t, "no Kafka broker: "+err.Error())
 	}

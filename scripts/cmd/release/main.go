@@ -1,6 +1,6 @@
 // Command release writes the manifests of a release. It reads the output of kustomize, one file per service, and writes
 //
-//	crds/install.yaml       the CRDs and Namespaces of all services; installed first and kept when a service is removed
+//	base/install.yaml       the CRDs and Namespaces of all services; installed first and kept when a service is removed
 //	<service>/install.yaml  all other objects of a service
 //
 // Every image of the suite gets the tag of the release, and every object the label app.kubernetes.io/version.
@@ -27,7 +27,7 @@ const (
 	registry     = "ghcr.io/weir-dev/"
 	versionLabel = "app.kubernetes.io/version"
 	// shared is the directory of the objects that are installed first.
-	shared = "crds"
+	shared = "base"
 )
 
 // semver is a version of the form v1.2.3 or v1.2.3-rc.1. Build metadata is excluded: an image tag cannot contain a

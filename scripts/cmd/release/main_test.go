@@ -87,7 +87,7 @@ func TestCRDsAndNamespacesAreWrittenOnceToAFileOfTheirOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := file("crds/install.yaml")
+	first := file("base/install.yaml")
 	for _, kind := range []string{"kind: Namespace\n", "kind: CustomResourceDefinition\n"} {
 		if strings.Count(first, kind) != 1 {
 			t.Errorf("want %q once in\n%s", kind, first)
