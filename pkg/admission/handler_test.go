@@ -74,25 +74,31 @@ func TestInvalidRequestsAreRejected(t *testing.T) {
 			body: `{"kind":"Pod","apiVersion":"v1"}`, status: 400, want: `kind is "Pod"`,
 		},
 		"another version": {
-			body: strings.Replace(validReview, "k8s.io/v1", "k8s.io/v2", 1), status: 400, want: "must be admission.k8s.io/v1 or admission.k8s.io/v1beta1",
+			body: strings.Replace(validReview, "k8s.io/v1", "k8s.io/v2", 1), status: 400,
+			want: "must be admission.k8s.io/v1 or admission.k8s.io/v1beta1",
 		},
 		"no request": {
-			body: `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1"}`, status: 400, want: "request is missing",
+			body: `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1"}`, status: 400,
+			want: "request is missing",
 		},
 		"no uid": {
 			body: strings.Replace(validReview, `"uid":"u",`, "", 1), status: 400, want: "request.uid is missing",
 		},
 		"a body that is too long": {
-			body: strings.Replace(validReview, "thing", strings.Repeat("x", 3000), 1), status: 413, want: "exceeds 2048 bytes",
+			body: strings.Replace(validReview, "thing", strings.Repeat("x", 3000), 1), status: 413,
+			want: "exceeds 2048 bytes",
 		},
 		"no content type": {
-			body: validReview, change: func(r *http.Request) { r.Header.Del("Content-Type") }, status: 415, want: "not application/json",
+			body: validReview, change: func(r *http.Request) { r.Header.Del("Content-Type") },
+			status: 415, want: "not application/json",
 		},
 		"another content type": {
-			body: validReview, change: func(r *http.Request) { r.Header.Set("Content-Type", "application/yaml") }, status: 415, want: "not application/json",
+			body: validReview, change: func(r *http.Request) { r.Header.Set("Content-Type", "application/yaml") },
+			status: 415, want: "not application/json",
 		},
 		"another method": {
-			body: validReview, change: func(r *http.Request) { r.Method = http.MethodGet }, status: 405, want: "not POST",
+			body: validReview, change: func(r *http.Request) { r.Method = http.MethodGet },
+			status: 405, want: "not POST",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -186,7 +192,8 @@ func TestFallbackRespondsAfterAPanic(t *testing.T) {
 
 // FuzzHandler checks that the handler never panics, and that a response with status 200 is valid and has the UID.
 func FuzzHandler(f *testing.F) {
-	review := `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/%s","request":{"uid":"%s","dryRun":null,"object":%s}}`
+	review := `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/%s",` +
+		`"request":{"uid":"%s","dryRun":null,"object":%s}}`
 	for _, body := range []string{
 		validReview, validReview[:60], "", "[]", "{}",
 		fmt.Sprintf(review, "v1beta1", "x", "null"), fmt.Sprintf(review, "v1", strings.Repeat("u", 500), `"{"`),

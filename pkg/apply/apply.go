@@ -36,8 +36,8 @@ type Deleter interface {
 	Delete(ctx context.Context, name string, options metav1.DeleteOptions) error
 }
 
-// Object applies want as manager. It forces conflicts: fields in want that another manager owns become the manager's. If
-// want has a UID and another object has its name, the error is a Conflict.
+// Object applies want as manager. It forces conflicts: fields in want that another manager owns become the manager's.
+// If want has a UID and another object has its name, the error is a Conflict.
 func Object[C any, O metav1.Object](ctx context.Context, c Client[C, O], manager string, want C) (O, error) {
 	object, err := c.Apply(ctx, want, options(manager))
 	err = anotherObject(err)

@@ -49,8 +49,8 @@ func IsNamespaceTerminating(err error) bool {
 	return apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)
 }
 
-// anotherObject returns a Conflict if err says that a write would change the UID of an object, because another object has
-// its name. The API server reports that as an invalid change of an immutable field.
+// anotherObject returns a Conflict if err says that a write would change the UID of an object, because another object
+// has its name. The API server reports that as an invalid change of an immutable field.
 func anotherObject(err error) error {
 	status := (*apierrors.StatusError)(nil)
 	if !apierrors.IsInvalid(err) || !errors.As(err, &status) || status.ErrStatus.Details == nil {

@@ -10,8 +10,8 @@ import (
 // LabelManagedBy is the label that names the manager of an object.
 const LabelManagedBy = "app.kubernetes.io/managed-by"
 
-// ManagedBy reports whether manager manages the object, by the label app.kubernetes.io/managed-by. A nil object is
-// managed by nobody.
+// ManagedBy reports whether manager manages the object, by the label app.kubernetes.io/managed-by. It returns
+// false for a nil object.
 func ManagedBy(object metav1.Object, manager string) bool {
 	return !isNil(object) && object.GetLabels()[LabelManagedBy] == manager
 }

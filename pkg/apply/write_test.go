@@ -51,10 +51,13 @@ func TestErrorsAreClassified(t *testing.T) {
 		},
 		"forbidden in a terminating namespace": {namespaceTerminating(), class{terminating: true}},
 		"not found":                            {apierrors.NewNotFound(configMaps, "a"), class{gone: true}},
-		"conflict":                             {apierrors.NewConflict(configMaps, "a", errors.New("x")), class{gone: true}},
-		"server timeout":                       {apierrors.NewServerTimeout(configMaps, "get", 1), class{}},
+		"conflict": {
+			apierrors.NewConflict(configMaps, "a", errors.New("x")), class{gone: true},
+		},
+		"server timeout": {apierrors.NewServerTimeout(configMaps, "get", 1), class{}},
 		"too many requests": {
-			apierrors.NewGenericServerResponse(http.StatusTooManyRequests, "get", configMaps, "a", "", 1, true), class{},
+			apierrors.NewGenericServerResponse(http.StatusTooManyRequests, "get", configMaps, "a", "", 1, true),
+			class{},
 		},
 		"an error of the network": {errors.New("connection refused"), class{}},
 	} {
@@ -77,6 +80,8 @@ func wrap(err error) error {
 	return &apply.WriteError{Verb: "apply", Kind: "ConfigMap", Name: "a", Err: err}
 }
 
+func managedBy(name string) map[string]string { return map[string]string{apply.LabelManagedBy: name} }
+
 func TestCheckManagedNamesTheOwner(t *testing.T) {
 	t.Parallel()
 	controller := true
@@ -86,10 +91,10 @@ func TestCheckManagedNamesTheOwner(t *testing.T) {
 	}{
 		"no object": {nil, ""},
 		"an object of the manager": {
-			&corev1.Service{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{apply.LabelManagedBy: manager}}}, "",
+			&corev1.Service{ObjectMeta: metav1.ObjectMeta{Labels: managedBy(manager)}}, "",
 		},
 		"an object of another manager": {
-			&corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "a", Labels: map[string]string{apply.LabelManagedBy: "helm"}}},
+			&corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "a", Labels: managedBy("helm")}},
 			`Service "a" exists and is not managed by weir-test (owner: helm); rename or delete it`,
 		},
 		"an object of a controller": {
@@ -174,7 +179,8 @@ func TestPatchesNameTheObjectThatWasRead(t *testing.T) {
 			return err
 		}, `{"metadata":{"annotations":{"request":null},"uid":"u"}}`},
 		"SetAnnotations": {func(ctx context.Context, c *fake.Clientset) error {
-			_, err := apply.SetAnnotations(ctx, c.CoreV1().ConfigMaps("default"), manager, object, map[string]string{"x": "y"})
+			maps, annotations := c.CoreV1().ConfigMaps("default"), map[string]string{"x": "y"}
+			_, err := apply.SetAnnotations(ctx, maps, manager, object, annotations)
 			return err
 		}, `{"metadata":{"annotations":{"x":"y"},"uid":"u"}}`},
 		"MergePatch of the same version": {func(ctx context.Context, c *fake.Clientset) error {

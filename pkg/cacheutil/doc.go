@@ -26,7 +26,7 @@
 //
 // # Transforms
 //
-// A transform runs before an object enters a cache. [Transform] chains functions that each drop fields nobody reads:
+// A transform runs before an object enters a cache. [Transform] chains functions that each drop fields that are not read:
 //
 //	informers.WithTransform(cacheutil.Transform(
 //		cacheutil.KeepManager("connect-scheduler"),

@@ -22,7 +22,8 @@ func TestNewReturnsALoggerOrNamesTheInvalidFlag(t *testing.T) {
 		},
 		"omits lines below the level": {options: log.Options{Level: "error", Format: "json"}},
 		"names the flag of an invalid level": {
-			options: log.Options{Level: "loud", Format: "json"}, fails: `--log-level="loud": must be debug, info, warn or error`,
+			options: log.Options{Level: "loud", Format: "json"},
+			fails:   `--log-level="loud": must be debug, info, warn or error`,
 		},
 		"names the flag of an invalid format": {
 			options: log.Options{Level: "info", Format: "xml"}, fails: `--log-format="xml": must be json or text`,

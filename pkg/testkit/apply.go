@@ -2,6 +2,7 @@ package testkit
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,10 +23,10 @@ import (
 	"k8s.io/client-go/restmapper"
 )
 
-// FieldManager is who owns the fields of what ApplyYAML applies.
+// FieldManager is the field manager of ApplyYAML.
 const FieldManager = "testkit"
 
-// Decode reads the objects of a YAML stream.
+// DecodeYAML parses the objects of a YAML stream. It expands lists.
 func DecodeYAML(stream string) ([]*unstructured.Unstructured, error) {
 	var objects []*unstructured.Unstructured
 	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewBufferString(stream), 4096)
@@ -54,8 +55,9 @@ func DecodeYAML(stream string) ([]*unstructured.Unstructured, error) {
 	}
 }
 
-// ApplyYAML applies the objects of a YAML stream on the server's side: definitions and namespaces first, and waiting
-// until definitions are established. Objects that name no namespace go to the one given. It returns what came of them.
+// ApplyYAML applies the objects of a YAML stream with server-side apply: CustomResourceDefinitions and namespaces
+// first. It waits until the definitions are established. Namespaced objects without a namespace go to namespace. It
+// returns the objects as the API server returned them.
 func (cp *ControlPlane) ApplyYAML(ctx context.Context, namespace, stream string) ([]*unstructured.Unstructured, error) {
 	objects, err := DecodeYAML(stream)
 	if err != nil {
@@ -64,8 +66,12 @@ func (cp *ControlPlane) ApplyYAML(ctx context.Context, namespace, stream string)
 	return cp.Apply(ctx, namespace, objects...)
 }
 
-// ApplyFiles applies YAML files, and those in directories and below.
-func (cp *ControlPlane) ApplyFiles(ctx context.Context, namespace string, paths ...string) ([]*unstructured.Unstructured, error) {
+// ApplyFiles applies YAML files. It reads directories recursively.
+func (cp *ControlPlane) ApplyFiles(
+	ctx context.Context,
+	namespace string,
+	paths ...string,
+) ([]*unstructured.Unstructured, error) {
 	var objects []*unstructured.Unstructured
 	for _, root := range paths {
 		err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
@@ -90,8 +96,12 @@ func (cp *ControlPlane) ApplyFiles(ctx context.Context, namespace string, paths 
 	return cp.Apply(ctx, namespace, objects...)
 }
 
-// Apply applies objects as ApplyYAML does.
-func (cp *ControlPlane) Apply(ctx context.Context, namespace string, objects ...*unstructured.Unstructured) ([]*unstructured.Unstructured, error) {
+// Apply applies objects like ApplyYAML.
+func (cp *ControlPlane) Apply(
+	ctx context.Context,
+	namespace string,
+	objects ...*unstructured.Unstructured,
+) ([]*unstructured.Unstructured, error) {
 	objects = slices.Clone(objects)
 	slices.SortStableFunc(objects, func(a, b *unstructured.Unstructured) int { return rank(a) - rank(b) })
 	for i, object := range objects {
@@ -99,7 +109,12 @@ func (cp *ControlPlane) Apply(ctx context.Context, namespace string, objects ...
 		if err != nil {
 			return nil, fmt.Errorf("apply %s %s: %w", object.GetKind(), object.GetName(), err)
 		}
-		applied, err := resource.Apply(ctx, object.GetName(), object, metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
+		applied, err := resource.Apply(
+			ctx,
+			object.GetName(),
+			object,
+			metav1.ApplyOptions{FieldManager: FieldManager, Force: true},
+		)
 		if err != nil {
 			return nil, fmt.Errorf("apply %s %s: %w", object.GetKind(), object.GetName(), err)
 		}
@@ -113,7 +128,7 @@ func (cp *ControlPlane) Apply(ctx context.Context, namespace string, objects ...
 	return objects, nil
 }
 
-// rank puts first what others need.
+// rank orders objects by their dependencies.
 func rank(object *unstructured.Unstructured) int {
 	switch object.GetKind() {
 	case "CustomResourceDefinition":
@@ -125,12 +140,12 @@ func rank(object *unstructured.Unstructured) int {
 }
 
 func (cp *ControlPlane) established(ctx context.Context, resource dynamic.ResourceInterface, name string) error {
-	return cp.poll(ctx, "definition "+name, func(ctx context.Context) error {
+	return cp.poll(ctx, "CustomResourceDefinition "+name, func(ctx context.Context) error {
 		object, err := resource.Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return err
 		}
-		// An error is a status that is not there yet.
+		// An error means that the status has no conditions yet.
 		conditions, _, _ := unstructured.NestedSlice(object.Object, "status", "conditions")
 		for _, c := range conditions {
 			if c, ok := c.(map[string]any); ok && c["type"] == "Established" && c["status"] == "True" {
@@ -141,8 +156,12 @@ func (cp *ControlPlane) established(ctx context.Context, resource dynamic.Resour
 	})
 }
 
-// ResourceFor is an administrator's client for an object's kind in its namespace, or the one given where it names none.
-func (cp *ControlPlane) ResourceFor(object *unstructured.Unstructured, namespace string) (dynamic.ResourceInterface, error) {
+// ResourceFor returns an administrator's client for the kind of an object, in its namespace, or in namespace if it has
+// none.
+func (cp *ControlPlane) ResourceFor(
+	object *unstructured.Unstructured,
+	namespace string,
+) (dynamic.ResourceInterface, error) {
 	mapping, err := cp.mapper.mapping(object)
 	if err != nil {
 		return nil, err
@@ -151,16 +170,11 @@ func (cp *ControlPlane) ResourceFor(object *unstructured.Unstructured, namespace
 	if mapping.Scope.Name() == meta.RESTScopeNameRoot {
 		return client, nil
 	}
-	if own := object.GetNamespace(); own != "" {
-		namespace = own
-	}
-	if namespace == "" {
-		namespace = metav1.NamespaceDefault
-	}
+	namespace = cmp.Or(object.GetNamespace(), namespace, metav1.NamespaceDefault)
 	return client.Namespace(namespace), nil
 }
 
-// mapper knows the server's kinds, and asks again for one it does not know: a definition may have been added.
+// mapper maps kinds to resources. It repeats discovery for an unknown kind, because its definition may be new.
 type mapper struct {
 	*restmapper.DeferredDiscoveryRESTMapper
 }

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// authority signs the API server's certificate and those of its users.
+// authority signs the certificates of the API server and its users.
 type authority struct {
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
@@ -39,7 +39,7 @@ func newAuthority() (*authority, error) {
 	return &authority{certificate: certificate, key: key, pem: encode("CERTIFICATE", der)}, nil
 }
 
-// serving issues a certificate for the API server on loopback.
+// serving issues a certificate for an API server on loopback.
 func (a *authority) serving() (cert, key []byte, err error) {
 	template := validCertificate("kube-apiserver")
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
@@ -48,7 +48,7 @@ func (a *authority) serving() (cert, key []byte, err error) {
 	return a.issue(template)
 }
 
-// client issues a certificate that the API server takes for this user in these groups.
+// client issues a client certificate for a user and its groups.
 func (a *authority) client(user string, groups ...string) (cert, key []byte, err error) {
 	template := validCertificate(user)
 	template.Subject.Organization = groups
@@ -71,7 +71,7 @@ func (a *authority) issue(template *x509.Certificate) (cert, key []byte, err err
 }
 
 func validCertificate(name string) *x509.Certificate {
-	// Random, for a serial number may not be used twice by one authority.
+	// Serial numbers of one authority must be unique.
 	serial, _ := rand.Int(rand.Reader, big.NewInt(1<<62))
 	now := time.Now()
 	return &x509.Certificate{

@@ -11,7 +11,7 @@ import (
 
 func (cp *ControlPlane) file(name string) string { return filepath.Join(cp.dir, name) }
 
-// writeCredentials puts down what the components read: keys, certificates, tokens and the kubeconfig.
+// writeCredentials writes the keys, certificates and tokens of the components.
 func (cp *ControlPlane) writeCredentials() error {
 	cert, key, err := cp.authority.serving()
 	if err != nil {
@@ -24,9 +24,9 @@ func (cp *ControlPlane) writeCredentials() error {
 	files := map[string][]byte{
 		"ca.crt": cp.authority.pem, "ca.key": authorityKey,
 		"apiserver.crt": cert, "apiserver.key": key,
-		// One key pair signs and verifies service account tokens; the authority's will do.
+		// The key pair of the CA also signs service account tokens.
 		"service-account.key": authorityKey,
-		// All components are in system:masters: it is not their RBAC that is under test, and they need not wait for its bootstrap.
+		// All components are in system:masters, so they need not wait for the bootstrap of their roles.
 		"tokens.csv": fmt.Appendf(nil, "%s,admin,admin,system:masters\n", cp.token),
 	}
 	for name, data := range files {
@@ -37,18 +37,18 @@ func (cp *ControlPlane) writeCredentials() error {
 	return nil
 }
 
-// startStore starts etcd. It listens on Unix sockets: no port to lose to others, and nobody else can reach it.
+// startStore starts etcd. It listens on Unix sockets, which need no free ports and which no other user can reach.
 func (cp *ControlPlane) startStore() error {
 	client := "unix://" + cp.file("etcd.sock")
-	// What it advertises must be of this form; there is nobody to use it.
-	const nobody = "http://127.0.0.1:1"
+	// etcd requires a URL of this form. No client uses it.
+	const unused = "http://127.0.0.1:1"
 	return cp.supervisor.start(binaries.Etcd, cp.set.Path(binaries.Etcd), []string{
 		"--data-dir=" + cp.file("etcd"),
-		// A crash of the machine may lose all of it: nobody will miss it.
+		// The data need not survive a crash of the machine.
 		"--unsafe-no-fsync",
-		"--listen-client-urls=" + client, "--advertise-client-urls=" + nobody,
-		"--listen-peer-urls=unix://" + cp.file("peer.sock"), "--initial-advertise-peer-urls=" + nobody,
-		"--initial-cluster=default=" + nobody,
+		"--listen-client-urls=" + client, "--advertise-client-urls=" + unused,
+		"--listen-peer-urls=unix://" + cp.file("peer.sock"), "--initial-advertise-peer-urls=" + unused,
+		"--initial-cluster=default=" + unused,
 		"--quota-backend-bytes=" + strconv.Itoa(4<<30),
 		"--log-level=warn",
 	})
@@ -62,14 +62,20 @@ func (cp *ControlPlane) startAPIServer(port int) error {
 		"--client-ca-file=" + cp.file("ca.crt"), "--token-auth-file=" + cp.file("tokens.csv"),
 		"--authorization-mode=Node,RBAC", "--anonymous-auth=false",
 		"--service-account-issuer=https://kubernetes.default.svc",
-		"--service-account-key-file=" + cp.file("service-account.key"), "--service-account-signing-key-file=" + cp.file("service-account.key"),
+		"--service-account-key-file=" + cp.file(
+			"service-account.key",
+		), "--service-account-signing-key-file=" + cp.file("service-account.key"),
 		"--service-cluster-ip-range=10.96.0.0/16",
-		// An endpoint on loopback is no valid one, and nobody needs it.
+		// A loopback address is not a valid endpoint.
 		"--endpoint-reconciler-type=none",
 		"--allow-privileged=true",
 		"--max-requests-inflight=1600", "--max-mutating-requests-inflight=800",
 	}
-	return cp.supervisor.start(binaries.APIServer, cp.set.Path(binaries.APIServer), append(args, cp.options.APIServerArgs...))
+	return cp.supervisor.start(
+		binaries.APIServer,
+		cp.set.Path(binaries.APIServer),
+		append(args, cp.options.APIServerArgs...),
+	)
 }
 
 func (cp *ControlPlane) startControllerManager() error {
@@ -78,12 +84,16 @@ func (cp *ControlPlane) startControllerManager() error {
 		"--service-account-private-key-file=" + cp.file("service-account.key"), "--root-ca-file=" + cp.file("ca.crt"),
 		"--cluster-signing-cert-file=" + cp.file("ca.crt"), "--cluster-signing-key-file=" + cp.file("ca.key"),
 		"--controllers=*", "--allocate-node-cidrs=false",
-		// With its default of 20 a second the binding of volumes and the making of pods crawl.
+		// The default of 20 per second makes volume binding and pod creation slow.
 		"--kube-api-qps=2000", "--kube-api-burst=4000",
-		// Simulated nodes send no heartbeats; how a node is doing is what its status says.
+		// Simulated nodes send no heartbeats. Only their status determines their health.
 		"--node-monitor-grace-period=24h",
 	}
-	return cp.supervisor.start(binaries.ControllerManager, cp.set.Path(binaries.ControllerManager), append(args, cp.options.ControllerManagerArgs...))
+	return cp.supervisor.start(
+		binaries.ControllerManager,
+		cp.set.Path(binaries.ControllerManager),
+		append(args, cp.options.ControllerManagerArgs...),
+	)
 }
 
 func (cp *ControlPlane) startScheduler() error {
@@ -91,7 +101,11 @@ func (cp *ControlPlane) startScheduler() error {
 		"--kubeconfig=" + cp.Kubeconfig(), "--leader-elect=false", "--secure-port=0",
 		"--kube-api-qps=2000", "--kube-api-burst=4000",
 	}
-	return cp.supervisor.start(binaries.Scheduler, cp.set.Path(binaries.Scheduler), append(args, cp.options.SchedulerArgs...))
+	return cp.supervisor.start(
+		binaries.Scheduler,
+		cp.set.Path(binaries.Scheduler),
+		append(args, cp.options.SchedulerArgs...),
+	)
 }
 
 func (cp *ControlPlane) startKwok() error {

@@ -21,11 +21,11 @@ import (
 	"github.com/weir-dev/weir/pkg/testkit/binaries"
 )
 
-// startTimeout is generous: it is for machines that are busy with something else.
+// startTimeout is long enough for a busy machine.
 const startTimeout = 2 * time.Minute
 
-// ControlPlane is a running etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kwok. Its methods may be
-// called concurrently.
+// ControlPlane is a running etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kwok. Its methods are
+// safe for concurrent use.
 type ControlPlane struct {
 	options    Options
 	set        *binaries.Set
@@ -41,8 +41,8 @@ type ControlPlane struct {
 	stop       sync.Once
 }
 
-// Start returns a control plane that is up, its nodes Ready. The first ever builds its programs, which takes minutes.
-// The caller stops it; should this process end without, however it ends, all of it goes too.
+// Start returns a running control plane whose nodes are Ready. The first start builds the programs, which takes
+// minutes. The caller must call Stop. If the process exits without, for whatever reason, the components exit too.
 func Start(ctx context.Context, options Options) (*ControlPlane, error) {
 	set, err := binaries.Ensure(ctx, options.progress())
 	if err != nil {
@@ -66,13 +66,13 @@ func Start(ctx context.Context, options Options) (*ControlPlane, error) {
 func (cp *ControlPlane) start(ctx context.Context) error {
 	var err error
 	if cp.dir, err = makeDir(); err != nil {
-		return fmt.Errorf("make a directory: %w", err)
+		return fmt.Errorf("create the directory: %w", err)
 	}
 	if cp.supervisor, err = startSupervisor(cp.set.Path(binaries.Supervisor), cp.dir); err != nil {
-		return errors.Join(fmt.Errorf("start supervisor: %w", err), os.RemoveAll(cp.dir))
+		return errors.Join(fmt.Errorf("start the supervisor: %w", err), os.RemoveAll(cp.dir))
 	}
 	if cp.authority, err = newAuthority(); err != nil {
-		return fmt.Errorf("make a certificate authority: %w", err)
+		return fmt.Errorf("create the CA: %w", err)
 	}
 	if err := cp.writeCredentials(); err != nil {
 		return fmt.Errorf("write credentials: %w", err)
@@ -97,8 +97,8 @@ func (cp *ControlPlane) start(ctx context.Context) error {
 	})
 }
 
-// serve starts the API server on a free port. Between our finding it free and the server's taking it another process
-// may have it, so that is tried again.
+// serve starts the API server on a free port. It tries again if another process takes the port before the API server
+// binds it.
 func (cp *ControlPlane) serve(ctx context.Context) error {
 	for attempt := 1; ; attempt++ {
 		port, err := freePort()
@@ -122,23 +122,24 @@ func (cp *ControlPlane) serve(ctx context.Context) error {
 		err = cp.poll(ctx, "readiness", func(ctx context.Context) error {
 			return cp.client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
 		})
-		if err == nil || attempt == 5 || !strings.Contains(logTail(cp.supervisor.log(binaries.APIServer), 50), "address already in use") {
+		if err == nil || attempt == 5 ||
+			!strings.Contains(logTail(cp.supervisor.log(binaries.APIServer), 50), "address already in use") {
 			return err
 		}
 	}
 }
 
-// poll waits until the condition holds; it gives up as soon as a component has ended.
+// poll waits until condition returns nil. It fails as soon as a component exits.
 func (cp *ControlPlane) poll(ctx context.Context, what string, condition func(context.Context) error) error {
 	return poll(ctx, what, 25*time.Millisecond, func(ctx context.Context) error {
 		if err := cp.supervisor.err(); err != nil {
-			return final{err}
+			return permanent{err}
 		}
 		return condition(ctx)
 	})
 }
 
-// Stop ends all components and removes what they wrote. It may be called more than once.
+// Stop kills all components and removes their files. It may be called more than once.
 func (cp *ControlPlane) Stop() error {
 	var err error
 	cp.stop.Do(func() { err = cp.supervisor.stop() })
@@ -148,24 +149,25 @@ func (cp *ControlPlane) Stop() error {
 	return nil
 }
 
-// Dir holds the components' logs, <component>.log, for as long as the control plane runs.
+// Dir returns the directory of the logs, <component>.log. Stop removes it.
 func (cp *ControlPlane) Dir() string { return cp.dir }
 
-// Fault is nil unless a component has ended on its own; then it tells which one, and the end of its log.
+// Err returns an error if a component exited on its own. It contains the end of the component's log.
 func (cp *ControlPlane) Err() error { return cp.supervisor.err() }
 
-// Client is an administrator's.
+// Client returns a client of an administrator.
 func (cp *ControlPlane) Client() kubernetes.Interface { return cp.client }
 
-// Dynamic is an administrator's.
+// Dynamic returns a dynamic client of an administrator.
 func (cp *ControlPlane) Dynamic() dynamic.Interface { return cp.dynamic }
 
-// Pause stops a component, by the name of its program, without its noticing, until Resume: a hung API server, a slow scheduler.
+// Pause suspends a component (SIGSTOP) until Resume, to simulate for example a hung API server. component is the name
+// of its program.
 func (cp *ControlPlane) Pause(component string) error {
 	return cp.supervisor.signal(component, syscall.SIGSTOP)
 }
 
-// Resume ends a Pause.
+// Resume continues a paused component.
 func (cp *ControlPlane) Resume(component string) error {
 	return cp.supervisor.signal(component, syscall.SIGCONT)
 }
@@ -178,7 +180,7 @@ func freePort() (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, l.Close()
 }
 
-// ignoreNotFound is for deletions, which may come too late.
+// ignoreNotFound returns nil for a NotFound error: the object is already deleted.
 func ignoreNotFound(err error) error {
 	if apierrors.IsNotFound(err) {
 		return nil

@@ -20,8 +20,8 @@ import (
 
 func TestMain(m *testing.M) { testkit.Main(m) }
 
-func TestIsUpWithReadyNodesWithinFifteenSeconds(t *testing.T) {
-	// Building the programs is not starting them.
+func TestStartTakesLessThanFifteenSeconds(t *testing.T) {
+	// The build of the programs does not count.
 	testkit.Shared(t)
 	began := time.Now()
 	testkit.New(t)
@@ -49,7 +49,7 @@ metadata: {name: settings}
 data: {a: b}
 `
 
-func TestRunsTheWorkloadsOfAppliedFiles(t *testing.T) {
+func TestWorkloadsOfAppliedFilesRun(t *testing.T) {
 	t.Parallel()
 	cp := testkit.Shared(t)
 	namespace := cp.Namespace(t)
@@ -79,7 +79,7 @@ func TestRunsTheWorkloadsOfAppliedFiles(t *testing.T) {
 	require.Equal(t, "2", out)
 }
 
-func TestLeavesHeldPodsToTheTest(t *testing.T) {
+func TestPausedPodsAreLeftToTheTest(t *testing.T) {
 	t.Parallel()
 	cp := testkit.Shared(t)
 	namespace := cp.Namespace(t)
@@ -114,7 +114,7 @@ func TestLeavesHeldPodsToTheTest(t *testing.T) {
 	})
 }
 
-func TestGivesUsersOnlyWhatRBACGivesThem(t *testing.T) {
+func TestUsersHaveOnlyTheRightsOfRBAC(t *testing.T) {
 	t.Parallel()
 	cp := testkit.Shared(t)
 	namespace := cp.Namespace(t)
@@ -155,7 +155,7 @@ subjects:
 	require.True(t, apierrors.IsForbidden(list(stranger)), list(stranger))
 }
 
-func TestWaitsUntilAppliedDefinitionsServeTheirKind(t *testing.T) {
+func TestApplyWaitsUntilDefinitionsAreServed(t *testing.T) {
 	t.Parallel()
 	cp := testkit.Shared(t)
 	_, err := cp.ApplyYAML(t.Context(), cp.Namespace(t), `
@@ -181,10 +181,16 @@ spec:
 	require.NoError(t, err)
 }
 
-func TestAddsNodesInZones(t *testing.T) {
+func TestNodesAreDistributedOverZones(t *testing.T) {
 	t.Parallel()
 	cp := testkit.Shared(t)
-	names, err := cp.AddNodes(t.Context(), 3, testkit.NodePrefix("zoned-"), testkit.NodeZones("a", "b"), testkit.NodeLabels(map[string]string{"disk": "fast"}))
+	names, err := cp.AddNodes(
+		t.Context(),
+		3,
+		testkit.NodePrefix("zoned-"),
+		testkit.NodeZones("a", "b"),
+		testkit.NodeLabels(map[string]string{"disk": "fast"}),
+	)
 	require.NoError(t, err)
 	var zones []string
 	for _, name := range names {
@@ -197,7 +203,7 @@ func TestAddsNodesInZones(t *testing.T) {
 	require.Equal(t, []string{"a", "b", "a"}, zones)
 }
 
-func TestShowsTheLogOfAComponentThatDoesNotStart(t *testing.T) {
+func TestErrorContainsTheLogOfAComponentThatDoesNotStart(t *testing.T) {
 	t.Parallel()
 	testkit.NeedsControlPlane(t)
 	_, err := testkit.Start(t.Context(), testkit.Options{APIServerArgs: []string{"--no-such-flag"}})
@@ -208,13 +214,13 @@ func TestShowsTheLogOfAComponentThatDoesNotStart(t *testing.T) {
 func TestEventuallyReportsTheLastError(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	err := testkit.Poll(ctx, "rain", func(context.Context) error { return fmt.Errorf("the sky is blue") })
+	err := testkit.Poll(ctx, "the pod", func(context.Context) error { return fmt.Errorf("the pod is pending") })
 	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.True(t, strings.HasPrefix(err.Error(), "wait for rain: "), err)
-	require.ErrorContains(t, err, "the sky is blue")
+	require.True(t, strings.HasPrefix(err.Error(), "wait for the pod: "), err)
+	require.ErrorContains(t, err, "the pod is pending")
 }
 
-func TestPausesAComponent(t *testing.T) {
+func TestPauseSuspendsAComponent(t *testing.T) {
 	t.Parallel()
 	cp := testkit.New(t, testkit.WithNodes(0))
 	require.NoError(t, cp.Pause("kube-apiserver"))
@@ -234,7 +240,7 @@ func TestPausesAComponent(t *testing.T) {
 	require.NoError(t, cp.Err())
 }
 
-func TestNoticesAComponentThatEndsOnItsOwn(t *testing.T) {
+func TestErrReportsAComponentThatExits(t *testing.T) {
 	t.Parallel()
 	testkit.NeedsControlPlane(t)
 	cp, err := testkit.Start(t.Context(), testkit.Options{SchedulerArgs: []string{"--no-such-flag"}})
@@ -247,6 +253,6 @@ func TestNoticesAComponentThatEndsOnItsOwn(t *testing.T) {
 			return nil
 		})
 	}
-	require.ErrorContains(t, err, "kube-scheduler ended")
+	require.ErrorContains(t, err, "kube-scheduler exited")
 	require.ErrorContains(t, err, "unknown flag: --no-such-flag")
 }

@@ -22,11 +22,11 @@ import (
 	"github.com/weir-dev/weir/pkg/testkit"
 )
 
-const victim = "WEIR_TESTKIT_VICTIM"
+const child = "WEIR_TESTKIT_VICTIM"
 
-// TestVictim is what the tests below run as a process of their own, to kill it.
-func TestVictim(t *testing.T) {
-	if os.Getenv(victim) == "" {
+// TestChild runs in the process that the tests below start and kill.
+func TestChild(t *testing.T) {
+	if os.Getenv(child) == "" {
 		return
 	}
 	cp := testkit.New(t, testkit.WithNodes(1))
@@ -34,12 +34,12 @@ func TestVictim(t *testing.T) {
 	<-t.Context().Done()
 }
 
-func TestLeavesNothingBehindWhenItsProcessIsKilled(t *testing.T) {
+func TestNothingIsLeftAfterTheProcessIsKilled(t *testing.T) {
 	t.Parallel()
 	for _, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGINT, syscall.SIGTERM} {
 		t.Run(signal.String(), func(t *testing.T) {
 			t.Parallel()
-			process, dir := startVictim(t)
+			process, dir := startChild(t)
 			require.NoError(t, process.Signal(signal))
 			testkit.Eventually(t, 20*time.Second, func(context.Context) error {
 				if left := processesOf(t, dir); len(left) > 0 {
@@ -54,12 +54,12 @@ func TestLeavesNothingBehindWhenItsProcessIsKilled(t *testing.T) {
 	}
 }
 
-func TestLeavesNoProcessBehindWhenTheMinderIsKilled(t *testing.T) {
+func TestNoProcessIsLeftAfterTheSupervisorIsKilled(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
-		testkit.Skip(t, "only Linux kills the children of a killed process")
+		testkit.Skip(t, "only Linux kills the children of a killed supervisor")
 	}
-	_, dir := startVictim(t)
+	_, dir := startChild(t)
 	for pid, command := range processesOf(t, dir) {
 		if strings.HasSuffix(strings.Fields(command)[0], "/supervisor") {
 			require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
@@ -74,14 +74,14 @@ func TestLeavesNoProcessBehindWhenTheMinderIsKilled(t *testing.T) {
 	old := time.Now().Add(-time.Hour)
 	require.NoError(t, os.Chtimes(dir, old, old))
 	testkit.New(t, testkit.WithNodes(0))
-	require.NoDirExists(t, dir, "the next to start removes the directory")
+	require.NoDirExists(t, dir, "the next start removes the directory")
 }
 
-func startVictim(t *testing.T) (*os.Process, string) {
+func startChild(t *testing.T) (*os.Process, string) {
 	t.Helper()
-	testkit.Shared(t) // so that the programs are there
-	cmd := exec.Command(os.Args[0], "-test.run=^TestVictim$", "-test.v")
-	cmd.Env = append(os.Environ(), victim+"=1")
+	testkit.Shared(t) // builds the programs
+	cmd := exec.Command(os.Args[0], "-test.run=^TestChild$", "-test.v")
+	cmd.Env = append(os.Environ(), child+"=1")
 	stdout, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
@@ -92,19 +92,19 @@ func startVictim(t *testing.T) (*os.Process, string) {
 	lines := bufio.NewScanner(stdout)
 	for lines.Scan() {
 		if dir, ok := strings.CutPrefix(lines.Text(), "directory "); ok {
-			require.GreaterOrEqual(t, len(processesOf(t, dir)), 6, "all components and supervisor run")
+			require.GreaterOrEqual(t, len(processesOf(t, dir)), 6, "all components and the supervisor run")
 			return cmd.Process, dir
 		}
 	}
-	t.Fatal("the victim has not started")
+	t.Fatal("the child did not start")
 	return nil, ""
 }
 
-// processesOf finds processes by the directory in their arguments.
+// processesOf returns the processes whose arguments contain dir.
 func processesOf(t *testing.T, dir string) map[int]string {
 	t.Helper()
 	if runtime.GOOS != "linux" {
-		testkit.Skip(t, "processes are looked up in /proc")
+		testkit.Skip(t, "needs /proc")
 	}
 	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	require.NoError(t, err)

@@ -11,21 +11,22 @@ import (
 
 const (
 	dirPrefix = "weir-testkit-"
-	// A control plane of some thousand objects needs a few hundred megabytes.
-	roomNeeded = 1 << 30
+	// minFree is the free space for a directory in memory. A control plane with thousands of objects needs a few
+	// hundred MiB.
+	minFree = 1 << 30
 )
 
-// makeDir makes a directory, in memory where there is room for it, and removes those whose supervisor was itself killed.
+// makeDir creates a directory, in memory if there is space, and removes the directories of killed supervisors.
 func makeDir() (string, error) {
 	parent := os.TempDir()
-	if shm := "/dev/shm"; room(shm) > roomNeeded && unix.Access(shm, unix.W_OK) == nil {
+	if shm := "/dev/shm"; freeSpace(shm) > minFree && unix.Access(shm, unix.W_OK) == nil {
 		parent = shm
 	}
 	sweep(parent)
 	return os.MkdirTemp(parent, dirPrefix)
 }
 
-func room(dir string) uint64 {
+func freeSpace(dir string) uint64 {
 	var s unix.Statfs_t
 	if unix.Statfs(dir, &s) != nil {
 		return 0
@@ -33,7 +34,7 @@ func room(dir string) uint64 {
 	return s.Bavail * uint64(s.Bsize)
 }
 
-// sweep removes directories whose lock is free. Young ones may be about to be locked.
+// sweep removes directories whose lock is free. It skips new ones, which may not be locked yet.
 func sweep(parent string) {
 	dirs, _ := filepath.Glob(filepath.Join(parent, dirPrefix+"*"))
 	for _, dir := range dirs {

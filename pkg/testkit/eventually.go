@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// final is an error that waiting longer does not cure.
-type final struct{ error }
+// permanent is an error that ends polling.
+type permanent struct{ error }
 
-func (f final) Unwrap() error { return f.error }
+func (p permanent) Unwrap() error { return p.error }
 
-// Final makes Poll and Eventually give up at once with this error.
-func Permanent(err error) error { return final{err} }
+// Permanent marks an error with which Poll and Eventually fail immediately.
+func Permanent(err error) error { return permanent{err} }
 
-// Eventually waits until the condition returns nil, and fails the test with its last error when the deadline has passed.
+// Eventually waits until condition returns nil. It fails the test with the last error when the deadline has passed.
 func Eventually(t testing.TB, deadline time.Duration, condition func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), deadline)
@@ -26,12 +26,12 @@ func Eventually(t testing.TB, deadline time.Duration, condition func(context.Con
 	}
 }
 
-// Poll waits until the condition returns nil, or the context ends; its error then holds the condition's last one.
+// Poll waits until condition returns nil. If ctx ends first, the error contains the last error of condition.
 func Poll(ctx context.Context, what string, condition func(context.Context) error) error {
 	return poll(ctx, what, 50*time.Millisecond, condition)
 }
 
-// PollEvery is Poll for conditions that cost more to look at.
+// PollEvery is Poll with an interval, for expensive conditions.
 func PollEvery(ctx context.Context, interval time.Duration, what string, condition func(context.Context) error) error {
 	return poll(ctx, what, interval, condition)
 }
@@ -39,23 +39,29 @@ func PollEvery(ctx context.Context, interval time.Duration, what string, conditi
 func poll(ctx context.Context, what string, interval time.Duration, condition func(context.Context) error) error {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
-	began := time.Now()
+	start := time.Now()
 	var last error
 	for {
 		err := condition(ctx)
 		if err == nil {
 			return nil
 		}
-		if stop := (final{}); errors.As(err, &stop) {
+		if stop := (permanent{}); errors.As(err, &stop) {
 			return fmt.Errorf("wait for %s: %w", what, stop.error)
 		}
-		// What the end of the context made of the last call says less than the call before it.
+		// An error caused by the end of ctx is less useful than the error before it.
 		if last == nil || ctx.Err() == nil {
 			last = err
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("wait for %s: %w after %s: %w", what, ctx.Err(), time.Since(began).Round(time.Millisecond), last)
+			return fmt.Errorf(
+				"wait for %s: %w after %s: %w",
+				what,
+				ctx.Err(),
+				time.Since(start).Round(time.Millisecond),
+				last,
+			)
 		case <-ticker.C:
 		}
 	}

@@ -12,9 +12,9 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-var update = flag.Bool("update", false, "write golden files instead of comparing with them (or UPDATE_GOLDEN=1)")
+var update = flag.Bool("update", false, "write golden files instead of comparing them (or UPDATE_GOLDEN=1)")
 
-// Golden compares objects, as one YAML stream, with a file. With -update or UPDATE_GOLDEN=1 it writes the file instead.
+// Golden compares objects, as a YAML stream, with a file. With -update or UPDATE_GOLDEN=1 it writes the file.
 func Golden(t testing.TB, path string, objects ...any) {
 	t.Helper()
 	got, err := goldenYAML(objects)
@@ -32,9 +32,9 @@ func Golden(t testing.TB, path string, objects ...any) {
 	}
 	want, err := os.ReadFile(path)
 	if err != nil {
-		t.Fatalf("read the golden file (go test -update writes it): %v", err)
+		t.Fatalf("read the golden file (create it with go test -update): %v", err)
 	}
-	assert.Equal(t, string(want), string(got), "%s differs; go test -update accepts it", path)
+	assert.Equal(t, string(want), string(got), "%s differs; update it with go test -update", path)
 }
 
 func goldenYAML(objects []any) ([]byte, error) {

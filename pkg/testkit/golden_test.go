@@ -10,7 +10,7 @@ import (
 	"github.com/weir-dev/weir/pkg/testkit"
 )
 
-// recorder is a test that may fail without failing this one.
+// recorder is a testing.TB whose failures are recorded.
 type recorder struct {
 	testing.TB
 	failed bool
@@ -19,7 +19,7 @@ type recorder struct {
 func (r *recorder) Helper()               {}
 func (r *recorder) Errorf(string, ...any) { r.failed = true }
 
-func TestGoldenFilesAreWrittenOnDemandAndComparedOtherwise(t *testing.T) {
+func TestGoldenWritesOrComparesFiles(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "golden", "two.yaml")
 	t.Setenv("UPDATE_GOLDEN", "1")
 	testkit.Golden(t, path, map[string]string{"a": "b"}, map[string]int{"c": 1})

@@ -12,39 +12,40 @@ import (
 	"k8s.io/utils/ptr"
 )
 
-// REST is an administrator's configuration; the caller may change it.
+// RESTConfig returns a new client configuration of an administrator.
 func (cp *ControlPlane) RESTConfig() *rest.Config {
-	config := cp.anyone()
+	config := cp.unauthenticated()
 	config.BearerToken = cp.token
 	return config
 }
 
-// User is the configuration of a user by the name and groups of its client certificate. Unlike one who is impersonated
-// it may do only what RBAC gives it.
+// User returns the client configuration of a user, authenticated by a client certificate. RBAC grants all its rights.
 func (cp *ControlPlane) User(name string, groups ...string) (*rest.Config, error) {
 	cert, key, err := cp.authority.client(name, groups...)
 	if err != nil {
 		return nil, err
 	}
-	config := cp.anyone()
+	config := cp.unauthenticated()
 	config.CertData, config.KeyData = cert, key
 	return config, nil
 }
 
-// ServiceAccount is the configuration of a service account, by a token that the API server issues for a day.
+// ServiceAccount returns the client configuration of a service account, with a token that is valid for a day.
 func (cp *ControlPlane) ServiceAccount(ctx context.Context, namespace, name string) (*rest.Config, error) {
-	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: ptr.To[int64](24 * 3600)}}
+	request := &authenticationv1.TokenRequest{
+		Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: ptr.To[int64](24 * 3600)},
+	}
 	issued, err := cp.client.CoreV1().ServiceAccounts(namespace).CreateToken(ctx, name, request, metav1.CreateOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("request a token of service account %s/%s: %w", namespace, name, err)
+		return nil, fmt.Errorf("request a token for service account %s/%s: %w", namespace, name, err)
 	}
-	config := cp.anyone()
+	config := cp.unauthenticated()
 	config.BearerToken = issued.Status.Token
 	return config, nil
 }
 
-// anyone reaches the API server but is nobody yet. The limit on the client's side is off: tests are not to wait for it.
-func (cp *ControlPlane) anyone() *rest.Config {
+// unauthenticated returns a client configuration without credentials and without client-side rate limit.
+func (cp *ControlPlane) unauthenticated() *rest.Config {
 	return &rest.Config{
 		Host:            cp.url,
 		TLSClientConfig: rest.TLSClientConfig{CAData: cp.authority.pem},
@@ -53,7 +54,7 @@ func (cp *ControlPlane) anyone() *rest.Config {
 	}
 }
 
-// Kubeconfig is the path of an administrator's kubeconfig file.
+// Kubeconfig returns the path of a kubeconfig file of an administrator.
 func (cp *ControlPlane) Kubeconfig() string { return cp.file("kubeconfig") }
 
 func (cp *ControlPlane) writeKubeconfig() error {

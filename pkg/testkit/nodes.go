@@ -20,10 +20,10 @@ type nodeOptions struct {
 	taints      []corev1.Taint
 }
 
-// NodeOption is how nodes differ from the usual ones: 32 CPUs, 256 GiB, 500 pods.
+// NodeOption changes the default node, which has 32 CPUs, 256 GiB of memory and 500 pods.
 type NodeOption func(*nodeOptions)
 
-// NodePrefix makes the nodes' names start so; a number of their own follows.
+// NodePrefix sets the prefix of node names. A unique number follows it.
 func NodePrefix(prefix string) NodeOption { return func(o *nodeOptions) { o.prefix = prefix } }
 
 // NodeLabels adds labels.
@@ -36,10 +36,10 @@ func NodeAnnotations(annotations map[string]string) NodeOption {
 	return func(o *nodeOptions) { maps.Copy(o.annotations, annotations) }
 }
 
-// NodeZones puts the nodes into these zones in turn.
+// NodeZones distributes the nodes over zones.
 func NodeZones(zones ...string) NodeOption { return func(o *nodeOptions) { o.zones = zones } }
 
-// NodeCapacity sets how much of some resources a node has.
+// NodeCapacity sets the capacity of the given resources.
 func NodeCapacity(capacity corev1.ResourceList) NodeOption {
 	return func(o *nodeOptions) { maps.Copy(o.capacity, capacity) }
 }
@@ -49,7 +49,7 @@ func NodeTaints(taints ...corev1.Taint) NodeOption {
 	return func(o *nodeOptions) { o.taints = append(o.taints, taints...) }
 }
 
-// AddNodes makes simulated nodes, waits until pods can be scheduled to them, and returns their names.
+// AddNodes creates simulated nodes, waits until pods can be scheduled to them, and returns their names.
 func (cp *ControlPlane) AddNodes(ctx context.Context, n int, options ...NodeOption) ([]string, error) {
 	o := nodeOptions{
 		prefix: "node-", labels: map[string]string{}, annotations: map[string]string{},
@@ -64,14 +64,18 @@ func (cp *ControlPlane) AddNodes(ctx context.Context, n int, options ...NodeOpti
 	}
 	names := make([]string, n)
 	for i := range names {
-		// Zero-padded, so that names sort as they were made.
+		// Zero padding keeps the names in order of creation.
 		names[i] = fmt.Sprintf("%s%03d", o.prefix, cp.nodes.Add(1))
 		if _, err := cp.client.CoreV1().Nodes().Create(ctx, o.node(names[i], i), metav1.CreateOptions{}); err != nil {
 			return nil, fmt.Errorf("create node %s: %w", names[i], err)
 		}
 	}
 	for _, name := range names {
-		err := cp.poll(ctx, "node "+name, func(ctx context.Context) error { return cp.schedulable(ctx, name, len(o.taints)) })
+		err := cp.poll(
+			ctx,
+			"node "+name,
+			func(ctx context.Context) error { return cp.schedulable(ctx, name, len(o.taints)) },
+		)
 		if err != nil {
 			return nil, err
 		}
@@ -94,7 +98,7 @@ func (o *nodeOptions) node(name string, i int) *corev1.Node {
 	return node
 }
 
-// schedulable also waits for the taint of a node that is not ready yet to go.
+// schedulable returns nil if the node is Ready and the taint node.kubernetes.io/not-ready is removed.
 func (cp *ControlPlane) schedulable(ctx context.Context, name string, taints int) error {
 	node, err := cp.client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
 	if err != nil {

@@ -5,22 +5,22 @@ import (
 	"os"
 )
 
-// Options are what a control plane may differ in; the zero value is a good one, without nodes.
+// Options configure a control plane. The zero value has no nodes.
 type Options struct {
-	// Nodes is how many simulated nodes there are from the start.
+	// Nodes is the number of simulated nodes at the start.
 	Nodes int
-	// Progress is told what takes long, such as building the programs the first time; nil is stderr.
+	// Progress receives messages about slow operations, such as the first build; the default is stderr.
 	Progress io.Writer
-	// APIServerArgs, ControllerManagerArgs and SchedulerArgs come after the own arguments, and so override them.
+	// APIServerArgs, ControllerManagerArgs and SchedulerArgs are appended to the default arguments and override them.
 	APIServerArgs, ControllerManagerArgs, SchedulerArgs []string
-	// Stages are more kwok stages (YAML): how simulated nodes and pods behave.
+	// Stages are additional kwok stages (YAML), which define the behavior of simulated nodes and pods.
 	Stages []string
 }
 
 // Option changes Options.
 type Option func(*Options)
 
-// WithNodes sets how many simulated nodes there are from the start.
+// WithNodes sets the number of simulated nodes at the start.
 func WithNodes(n int) Option { return func(o *Options) { o.Nodes = n } }
 
 // WithAPIServerArgs adds arguments of kube-apiserver.

@@ -14,10 +14,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// sharedNodes lets workloads run, and spread, without a word.
+// sharedNodes is the number of nodes of New and Shared.
 const sharedNodes = 3
 
-// New starts a control plane with three nodes for one test, and stops it after it. The test fails if a component ended on its own.
+// New starts a control plane with three nodes for one test and stops it after the test. The test fails if a component
+// exits on its own.
 func New(t testing.TB, options ...Option) *ControlPlane {
 	t.Helper()
 	NeedsControlPlane(t)
@@ -46,15 +47,15 @@ var shared struct {
 	err error
 }
 
-// Shared is the control plane that all tests of a package have in common, with three nodes; the first to call starts it,
-// and it ends with the process. Each test keeps to a Namespace of its own.
+// Shared returns the control plane that all tests of a package share, with three nodes. The first call starts it. Each
+// test should use its own Namespace.
 func Shared(t testing.TB) *ControlPlane {
 	t.Helper()
 	NeedsControlPlane(t)
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.cp == nil && shared.err == nil {
-		// Not the test's context, for others go on with it.
+		// Not the context of the test: other tests use the control plane afterwards.
 		shared.cp, shared.err = Start(context.Background(), Options{Nodes: sharedNodes})
 	}
 	if shared.err != nil {
@@ -66,8 +67,8 @@ func Shared(t testing.TB) *ControlPlane {
 	return shared.cp
 }
 
-// Main is for TestMain: it runs the tests, then stops the Shared control plane. Without it that ends with the process all the same;
-// with it the next package's tests do not start before it has.
+// Main runs the tests and stops the Shared control plane. Call it from TestMain. Without it the control plane exits
+// after the process, while the tests of the next package are already running.
 func Main(m *testing.M) {
 	code := m.Run()
 	shared.Lock()
@@ -81,7 +82,8 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
-// Namespace makes a namespace named after the test, in which pods can be made, and has it deleted after the test.
+// Namespace creates a namespace named after the test, waits until pods can be created in it, and deletes it after the
+// test.
 func (cp *ControlPlane) Namespace(t testing.TB) string {
 	t.Helper()
 	name, err := cp.CreateNamespace(t.Context(), t.Name())
@@ -96,23 +98,23 @@ func (cp *ControlPlane) Namespace(t testing.TB) string {
 	return name
 }
 
-var notInNames = regexp.MustCompile(`[^a-z0-9]+`)
+var invalidInName = regexp.MustCompile(`[^a-z0-9]+`)
 
-// MakeNamespace makes a namespace with a name like the one given, and waits for its default service account.
+// CreateNamespace creates a namespace whose name is derived from like, and waits for its default service account.
 func (cp *ControlPlane) CreateNamespace(ctx context.Context, like string) (string, error) {
-	like = strings.Trim(notInNames.ReplaceAllString(strings.ToLower(like), "-"), "-")
+	like = strings.Trim(invalidInName.ReplaceAllString(strings.ToLower(like), "-"), "-")
 	name := strings.Trim(like[:min(len(like), 40)], "-") + "-" + strings.ToLower(rand.Text()[:6])
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	if _, err := cp.client.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{}); err != nil {
 		return "", fmt.Errorf("create namespace %s: %w", name, err)
 	}
-	return name, cp.poll(ctx, "the service account of namespace "+name, func(ctx context.Context) error {
+	return name, cp.poll(ctx, "the default service account of namespace "+name, func(ctx context.Context) error {
 		_, err := cp.client.CoreV1().ServiceAccounts(name).Get(ctx, "default", metav1.GetOptions{})
 		return err
 	})
 }
 
-// DeleteNamespace has a namespace deleted; it does not wait until all in it is gone.
+// DeleteNamespace deletes a namespace. It does not wait until the namespace is gone.
 func (cp *ControlPlane) DeleteNamespace(ctx context.Context, name string) error {
 	if err := ignoreNotFound(cp.client.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{})); err != nil {
 		return fmt.Errorf("delete namespace %s: %w", name, err)

@@ -5,16 +5,17 @@ import (
 	"testing"
 )
 
-// Skip skips a test that cannot run here, telling why. Where CI=true it fails instead: nothing may go untested there unnoticed.
-func Skip(t testing.TB, why string) {
+// Skip skips a test that cannot run on this machine and logs the reason. With CI=true the test fails instead.
+func Skip(t testing.TB, reason string) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {
-		t.Fatalf("cannot run here, and CI=true forbids skipping: %s", why)
+		t.Fatalf("cannot run on this machine, and CI=true does not allow skips: %s", reason)
 	}
-	t.Skip(why)
+	t.Skip(reason)
 }
 
-// NeedsControlPlane skips a test in short mode (go test -short), which runs without a control plane. New and Shared call it.
+// NeedsControlPlane skips a test in short mode (go test -short), which runs without a control plane. New and Shared
+// call it.
 func NeedsControlPlane(t testing.TB) {
 	t.Helper()
 	if testing.Short() {

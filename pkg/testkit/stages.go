@@ -10,11 +10,11 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// HoldAnnotation on a pod or node, with any value, keeps the simulated kubelet away from it: its status, and the
-// deletion of a pod, are then the test's to decide.
-const PauseAnnotation = "testkit.weir.dev/hold"
+// PauseAnnotation on a pod or node, with any value, makes the simulated kubelet ignore it. The test then sets its
+// status and completes the deletion of a pod.
+const PauseAnnotation = "testkit.weir.dev/paused"
 
-// stages are kwok's own, which leave alone what is held, and those of the caller.
+// stages returns kwok's stages, changed to ignore paused objects, and additional ones.
 func stages(dir string, more []string) ([]byte, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
 	if err != nil {
@@ -35,7 +35,10 @@ func stages(dir string, more []string) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", filepath.Base(file), err)
 		}
-		selectors = append(selectors, map[string]any{"key": `.metadata.annotations["` + PauseAnnotation + `"]`, "operator": "DoesNotExist"})
+		selectors = append(
+			selectors,
+			map[string]any{"key": `.metadata.annotations["` + PauseAnnotation + `"]`, "operator": "DoesNotExist"},
+		)
 		if err := unstructured.SetNestedSlice(stage.Object, selectors, "spec", "selector", field); err != nil {
 			return nil, fmt.Errorf("%s: %w", filepath.Base(file), err)
 		}

@@ -132,6 +132,7 @@ func removeDefinition(t *testing.T, cp *testkit.ControlPlane, kind string) {
 	definitions := schema.GroupVersionResource{
 		Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions",
 	}
-	err := cp.Dynamic().Resource(definitions).Delete(context.Background(), kind+"s.starter.test", metav1.DeleteOptions{})
+	name := kind + "s.starter.test"
+	err := cp.Dynamic().Resource(definitions).Delete(context.Background(), name, metav1.DeleteOptions{})
 	require.NoError(t, err)
 }

@@ -1,7 +1,7 @@
 // Package binaries provides the programs of a Kubernetes control plane.
 //
-// They are built once from Go modules, with versions and checksums embedded here, into a directory of the user's cache; any
-// program that KUBEBUILDER_ASSETS or PATH has at the right version is used instead.
+// They are built once from Go modules, with versions and checksums embedded in this package, into the user's cache
+// directory. Programs of the right version in KUBEBUILDER_ASSETS or PATH are used instead.
 package binaries
 
 import (
@@ -31,7 +31,7 @@ const (
 	Supervisor        = "supervisor"
 )
 
-// What is built. A program found elsewhere may be another patch release.
+// Versions of the programs that are built. Programs in KUBEBUILDER_ASSETS or PATH may be other patch releases.
 const (
 	KubernetesVersion = "v1.36.3"
 	EtcdVersion       = "3.6.8"
@@ -41,17 +41,17 @@ const (
 //go:embed module/*.txt supervisor/*.go
 var sources embed.FS
 
-// Set is where the programs are.
+// Set contains the paths of the programs.
 type Set struct {
-	// Dir is the cache directory; it holds what was built, and kwok's stages.
+	// Dir is the cache directory with the built programs and kwok's stages.
 	Dir   string
 	paths map[string]string
 }
 
-// Path is the program's absolute path.
+// Path returns the absolute path of a program.
 func (s *Set) Path(name string) string { return s.paths[name] }
 
-// Stages is the directory of kwok's stages for simulated nodes and pods that get ready at once.
+// Stages returns the directory of kwok's stages, which make simulated nodes and pods ready immediately.
 func (s *Set) Stages() string { return filepath.Join(s.Dir, "stages") }
 
 var once struct {
@@ -59,8 +59,8 @@ var once struct {
 	set *Set
 }
 
-// Ensure returns the programs, and builds those that are missing. That takes minutes the first time, so what it does
-// goes to progress; processes that want the same programs at the same time wait for one build.
+// Ensure returns the programs and builds those that are missing. The first build takes minutes and reports to progress.
+// Concurrent processes wait for one build.
 func Ensure(ctx context.Context, progress io.Writer) (*Set, error) {
 	once.Lock()
 	defer once.Unlock()
@@ -77,19 +77,19 @@ func Ensure(ctx context.Context, progress io.Writer) (*Set, error) {
 	}
 	set := &Set{Dir: filepath.Join(root, key), paths: map[string]string{}}
 	if err := os.MkdirAll(set.Dir, 0o755); err != nil {
-		return nil, fmt.Errorf("make the cache directory: %w", err)
+		return nil, fmt.Errorf("create the cache directory: %w", err)
 	}
 	missing := set.locate(ctx, progress)
 	if len(missing) > 0 {
 		if err := buildLocked(ctx, set, missing, progress); err != nil {
-			return nil, fmt.Errorf("build the control plane's programs: %w", err)
+			return nil, fmt.Errorf("build the programs of the control plane: %w", err)
 		}
 	}
 	once.set = set
 	return set, nil
 }
 
-// buildLocked lets one process build at a time; the others find everything built when their turn comes.
+// buildLocked builds the missing programs while it holds a lock, so that only one process builds.
 func buildLocked(ctx context.Context, set *Set, missing []artifact, progress io.Writer) error {
 	lock, err := os.OpenFile(set.Dir+".lock", os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
@@ -116,7 +116,7 @@ func flock(ctx context.Context, f *os.File, progress io.Writer) error {
 	if !errors.Is(err, syscall.EWOULDBLOCK) {
 		return err
 	}
-	fmt.Fprintln(progress, "testkit: another process builds the control plane; waiting for it")
+	fmt.Fprintln(progress, "testkit: waiting for another process to build the control plane")
 	done := make(chan error, 1)
 	go func() { done <- syscall.Flock(int(f.Fd()), syscall.LOCK_EX) }()
 	select {

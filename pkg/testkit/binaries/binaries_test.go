@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestEverythingEmbeddedIsLaidOut(t *testing.T) {
+func TestAllEmbeddedFilesAreWritten(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, layOut(dir))
 	entries, err := sources.ReadDir("supervisor")
@@ -25,18 +25,19 @@ func TestEverythingEmbeddedIsLaidOut(t *testing.T) {
 	}
 }
 
-func TestTheModuleRequiresTheVersionsThatAreNamed(t *testing.T) {
+func TestModuleRequiresTheDocumentedVersions(t *testing.T) {
 	data, err := sources.ReadFile("module/go.mod.txt")
 	require.NoError(t, err)
 	for _, required := range []string{
-		"k8s.io/kubernetes " + KubernetesVersion, "go.etcd.io/etcd/server/v3 v" + EtcdVersion, "sigs.k8s.io/kwok " + KwokVersion,
+		"k8s.io/kubernetes " + KubernetesVersion, "go.etcd.io/etcd/server/v3 v" + EtcdVersion,
+		"sigs.k8s.io/kwok " + KwokVersion,
 	} {
 		require.Contains(t, string(data), "\t"+required+"\n")
 	}
 }
 
-// only is the one program that is built in an instant.
-func only(t *testing.T) ([]artifact, *Set) {
+// supervisorOnly returns the artifact that is built fastest.
+func supervisorOnly(t *testing.T) ([]artifact, *Set) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "key")
 	require.NoError(t, os.Mkdir(dir, 0o755))
@@ -50,8 +51,8 @@ func buildsOf(t *testing.T, set *Set) []string {
 	return left
 }
 
-func TestThoseWhoComeTogetherBuildOnce(t *testing.T) {
-	missing, set := only(t)
+func TestConcurrentBuildsBuildOnce(t *testing.T) {
+	missing, set := supervisorOnly(t)
 	var progress [3]bytes.Buffer
 	var group sync.WaitGroup
 	for i := range progress {
@@ -71,25 +72,25 @@ func TestThoseWhoComeTogetherBuildOnce(t *testing.T) {
 	require.Empty(t, buildsOf(t, set))
 }
 
-func TestABuildThatFailsLeavesNothing(t *testing.T) {
-	_, set := only(t)
+func TestFailedBuildLeavesNothing(t *testing.T) {
+	_, set := supervisorOnly(t)
 	require.NoError(t, os.Mkdir(set.Dir+buildingSuffix+"killed", 0o755))
-	err := buildLocked(t.Context(), set, []artifact{{name: "nonsense", pkg: "./nonsense"}}, &bytes.Buffer{})
-	require.ErrorContains(t, err, "nonsense: go build ./nonsense")
+	err := buildLocked(t.Context(), set, []artifact{{name: "missing", pkg: "./missing"}}, &bytes.Buffer{})
+	require.ErrorContains(t, err, "missing: go build ./missing")
 	entries, err := os.ReadDir(set.Dir)
 	require.NoError(t, err)
 	require.Empty(t, entries)
 	require.Empty(t, buildsOf(t, set))
 }
 
-func TestABuildEndsWithItsContext(t *testing.T) {
-	missing, set := only(t)
+func TestBuildEndsWithItsContext(t *testing.T) {
+	missing, set := supervisorOnly(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.ErrorIs(t, buildLocked(ctx, set, missing, &bytes.Buffer{}), context.Canceled)
 }
 
-func TestProgramsFoundElsewhereMustBeOfTheRightVersion(t *testing.T) {
+func TestInstalledProgramsMustHaveTheRightVersion(t *testing.T) {
 	assets, path := t.TempDir(), t.TempDir()
 	t.Setenv("KUBEBUILDER_ASSETS", assets)
 	t.Setenv("PATH", path+string(os.PathListSeparator)+os.Getenv("PATH"))
@@ -107,7 +108,7 @@ func TestProgramsFoundElsewhereMustBeOfTheRightVersion(t *testing.T) {
 	require.Equal(t, etcd, set.Path(Etcd))
 	require.Equal(t, scheduler, set.Path(Scheduler))
 	require.Equal(t, filepath.Join(set.Dir, APIServer), set.Path(APIServer))
-	require.Contains(t, progress.String(), `does not report "Kubernetes v1.36."`)
+	require.Contains(t, progress.String(), `does not report version "Kubernetes v1.36."`)
 	var names []string
 	for _, a := range missing {
 		names = append(names, a.name)

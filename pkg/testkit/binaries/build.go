@@ -15,13 +15,13 @@ import (
 	"time"
 )
 
-// No -trimpath: with the flags of an ordinary go build the packages come from, and go into, the same build cache.
+// No -trimpath: with the default flags of go build the packages share its build cache.
 const ldflags = "-s -w" +
 	" -X k8s.io/component-base/version.gitVersion=" + KubernetesVersion +
 	" -X k8s.io/component-base/version.gitMajor=1" +
 	" -X k8s.io/component-base/version.gitMinor=36"
 
-// layout is where each embedded file goes; a real go.mod here would make a module that embedding does not reach.
+// layout maps embedded files to their paths in the module. Files in a directory with a go.mod cannot be embedded.
 var layout = map[string]string{
 	"module/go.mod.txt":             "go.mod",
 	"module/go.sum.txt":             "go.sum",
@@ -35,8 +35,8 @@ var layout = map[string]string{
 const buildingSuffix = ".building-"
 
 func build(ctx context.Context, dir string, missing []artifact, progress io.Writer) error {
-	// We hold the lock: what is there was left by a build that was killed. Its compiler may still be writing, so a new
-	// directory is used, and what cannot be removed now is removed by the next build.
+	// The lock is held, so existing directories are left from killed builds. Their compilers may still be writing:
+	// errors are ignored, and the next build removes them.
 	left, err := filepath.Glob(dir + buildingSuffix + "*")
 	if err != nil {
 		return err
@@ -44,7 +44,7 @@ func build(ctx context.Context, dir string, missing []artifact, progress io.Writ
 	for _, old := range left {
 		_ = os.RemoveAll(old)
 	}
-	// Beside the goal, so that renaming is atomic: what has its final name is whole.
+	// In the same file system as dir, so that renames are atomic.
 	tmp, err := os.MkdirTemp(filepath.Dir(dir), filepath.Base(dir)+buildingSuffix)
 	if err != nil {
 		return err
@@ -54,21 +54,26 @@ func build(ctx context.Context, dir string, missing []artifact, progress io.Writ
 		return fmt.Errorf("write the module to build from: %w", err)
 	}
 	if len(missing) > 2 {
-		fmt.Fprintf(progress, "testkit: building a Kubernetes %s control plane in %s; this takes several minutes, once\n", KubernetesVersion, dir)
+		fmt.Fprintf(
+			progress,
+			"testkit: building a Kubernetes %s control plane in %s; this takes several minutes the first time\n",
+			KubernetesVersion,
+			dir,
+		)
 	}
-	began := time.Now()
+	start := time.Now()
 	for i, a := range missing {
-		r := &reporter{out: progress, what: fmt.Sprintf("[%d/%d] %s", i+1, len(missing), a.name), began: began}
-		made := filepath.Join(tmp, "out-"+a.name)
+		r := &reporter{out: progress, what: fmt.Sprintf("[%d/%d] %s", i+1, len(missing), a.name), start: start}
+		built := filepath.Join(tmp, "out-"+a.name)
 		if a.pkg == "" {
-			err = copyStages(ctx, tmp, made)
+			err = copyStages(ctx, tmp, built)
 		} else {
-			err = compile(ctx, tmp, made, a, r)
+			err = compile(ctx, tmp, built, a, r)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", a.name, err)
 		}
-		if err := os.Rename(made, filepath.Join(dir, a.name)); err != nil {
+		if err := os.Rename(built, filepath.Join(dir, a.name)); err != nil {
 			return err
 		}
 		r.line("done")
@@ -96,7 +101,7 @@ func layOut(dir string) error {
 func goCommand(ctx context.Context, dir string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir
-	// Whatever the caller cross-compiles, these programs are to run here.
+	// The programs run on this machine, even if the caller cross-compiles.
 	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=readonly", "CGO_ENABLED=0", "GOOS=", "GOARCH=")
 	return cmd
 }
@@ -116,24 +121,24 @@ func compile(ctx context.Context, module, out string, a artifact, r *reporter) e
 	}
 	stop := r.every(5 * time.Second)
 	defer stop()
-	var said bytes.Buffer
+	var output bytes.Buffer
 	lines := bufio.NewScanner(stderr)
 	for lines.Scan() {
-		fmt.Fprintln(&said, lines.Text())
-		// With -v each package that is compiled, and each module that is downloaded, is one line.
-		r.saw(lines.Text())
+		fmt.Fprintln(&output, lines.Text())
+		// With -v go prints one line per compiled package and downloaded module.
+		r.add(lines.Text())
 	}
 	if err := cmd.Wait(); err != nil {
-		return fmt.Errorf("go build %s: %w\n%s", a.pkg, err, tail(said.String(), 20))
+		return fmt.Errorf("go build %s: %w\n%s", a.pkg, err, tail(output.String(), 20))
 	}
 	return nil
 }
 
-// copyStages takes kwok's stages from its module: those that make nodes and pods ready at once.
+// copyStages copies the stages that make nodes and pods ready immediately from kwok's module.
 func copyStages(ctx context.Context, module, to string) error {
 	out, err := goCommand(ctx, module, "mod", "download", "-json", "sigs.k8s.io/kwok@"+KwokVersion).Output()
 	if err != nil {
-		return fmt.Errorf("download the module of kwok: %w", err)
+		return fmt.Errorf("download the module sigs.k8s.io/kwok: %w", err)
 	}
 	var download struct{ Dir string }
 	if err := json.Unmarshal(out, &download); err != nil {
@@ -160,18 +165,18 @@ func copyStages(ctx context.Context, module, to string) error {
 	return nil
 }
 
-// reporter tells now and then what a build is at.
+// reporter reports the progress of a build.
 type reporter struct {
 	out   io.Writer
 	what  string
-	began time.Time
+	start time.Time
 
 	mu    sync.Mutex
 	count int
 	last  string
 }
 
-func (r *reporter) saw(line string) {
+func (r *reporter) add(line string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !strings.HasPrefix(line, "go: ") {
@@ -181,7 +186,7 @@ func (r *reporter) saw(line string) {
 }
 
 func (r *reporter) line(s string) {
-	fmt.Fprintf(r.out, "testkit: %4.0f s %s: %s\n", time.Since(r.began).Seconds(), r.what, s)
+	fmt.Fprintf(r.out, "testkit: %4.0f s %s: %s\n", time.Since(r.start).Seconds(), r.what, s)
 }
 
 func (r *reporter) every(d time.Duration) (stop func()) {
@@ -196,7 +201,7 @@ func (r *reporter) every(d time.Duration) (stop func()) {
 				count, last := r.count, r.last
 				r.mu.Unlock()
 				if last == "" {
-					last = "looking at what is compiled already, or linking"
+					last = "checking the build cache or linking"
 				}
 				r.line(fmt.Sprintf("%d packages compiled, now %s", count, last))
 			}

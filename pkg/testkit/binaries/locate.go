@@ -10,34 +10,54 @@ import (
 	"strings"
 )
 
-// artifact is one thing in the cache directory.
+// artifact is a program, or the directory of kwok's stages, in the cache directory.
 type artifact struct {
 	name string
-	// pkg is built, unless it is empty.
+	// pkg is the package to build; empty for the stages.
 	pkg string
-	// version is how the answer of a usable program found elsewhere reads; without one it is not looked for.
+	// version is contained in the version output of a usable program. Artifacts without one are always built.
 	version string
-	// ask are the arguments that make the program report its version.
-	ask []string
+	// versionArgs make the program print its version.
+	versionArgs []string
 }
 
 var artifacts = []artifact{
 	{name: Supervisor, pkg: "./supervisor"},
 	{name: "stages"},
-	{name: Etcd, pkg: "./etcd", version: "etcd Version: 3.6.", ask: []string{"--version"}},
-	{name: APIServer, pkg: "k8s.io/kubernetes/cmd/kube-apiserver", version: "Kubernetes v1.36.", ask: []string{"--version"}},
-	{name: ControllerManager, pkg: "k8s.io/kubernetes/cmd/kube-controller-manager", version: "Kubernetes v1.36.", ask: []string{"--version"}},
-	{name: Scheduler, pkg: "k8s.io/kubernetes/cmd/kube-scheduler", version: "Kubernetes v1.36.", ask: []string{"--version"}},
-	{name: Kubectl, pkg: "k8s.io/kubernetes/cmd/kubectl", version: "Client Version: v1.36.", ask: []string{"version", "--client"}},
-	{name: Kwok, pkg: "sigs.k8s.io/kwok/cmd/kwok", version: "kwok version v0.8.", ask: []string{"--version"}},
+	{name: Etcd, pkg: "./etcd", version: "etcd Version: 3.6.", versionArgs: []string{"--version"}},
+	{
+		name:        APIServer,
+		pkg:         "k8s.io/kubernetes/cmd/kube-apiserver",
+		version:     "Kubernetes v1.36.",
+		versionArgs: []string{"--version"},
+	},
+	{
+		name:        ControllerManager,
+		pkg:         "k8s.io/kubernetes/cmd/kube-controller-manager",
+		version:     "Kubernetes v1.36.",
+		versionArgs: []string{"--version"},
+	},
+	{
+		name:        Scheduler,
+		pkg:         "k8s.io/kubernetes/cmd/kube-scheduler",
+		version:     "Kubernetes v1.36.",
+		versionArgs: []string{"--version"},
+	},
+	{
+		name:        Kubectl,
+		pkg:         "k8s.io/kubernetes/cmd/kubectl",
+		version:     "Client Version: v1.36.",
+		versionArgs: []string{"version", "--client"},
+	},
+	{name: Kwok, pkg: "sigs.k8s.io/kwok/cmd/kwok", version: "kwok version v0.8.", versionArgs: []string{"--version"}},
 }
 
-// locate fills in where everything is or will be, and returns what is yet to be built.
+// locate sets the paths of all artifacts and returns those that must be built.
 func (s *Set) locate(ctx context.Context, progress io.Writer) []artifact {
 	var missing []artifact
 	for _, a := range artifacts {
 		cached := filepath.Join(s.Dir, a.name)
-		if found := a.elsewhere(ctx, progress); found != "" {
+		if found := a.installed(ctx, progress); found != "" {
 			s.paths[a.name] = found
 			continue
 		}
@@ -49,7 +69,8 @@ func (s *Set) locate(ctx context.Context, progress io.Writer) []artifact {
 	return missing
 }
 
-func (a artifact) elsewhere(ctx context.Context, progress io.Writer) string {
+// installed returns the path of a usable program in KUBEBUILDER_ASSETS or PATH, or "".
+func (a artifact) installed(ctx context.Context, progress io.Writer) string {
 	if a.version == "" {
 		return ""
 	}
@@ -58,8 +79,7 @@ func (a artifact) elsewhere(ctx context.Context, progress io.Writer) string {
 		if exists(path) && a.usable(ctx, path) {
 			return path
 		}
-		// Whoever set it will want to know.
-		fmt.Fprintf(progress, "testkit: %s is not used: it is missing, or does not report %q\n", path, a.version)
+		fmt.Fprintf(progress, "testkit: ignoring %s: it is missing or does not report version %q\n", path, a.version)
 	}
 	if path, err := exec.LookPath(a.name); err == nil && a.usable(ctx, path) {
 		return path
@@ -68,6 +88,6 @@ func (a artifact) elsewhere(ctx context.Context, progress io.Writer) string {
 }
 
 func (a artifact) usable(ctx context.Context, path string) bool {
-	out, err := exec.CommandContext(ctx, path, a.ask...).CombinedOutput()
+	out, err := exec.CommandContext(ctx, path, a.versionArgs...).CombinedOutput()
 	return err == nil && strings.Contains(string(out), a.version)
 }

@@ -16,15 +16,17 @@ import (
 	"github.com/weir-dev/weir/pkg/testkit/transport"
 )
 
-// How many of each kind Sample runs, and after how many failures no more are looked for.
 const (
-	sampledKills  = 6
-	sampledStale  = 2
-	sampledSteps  = 2
-	failureEnough = 8
+	// In mode Sample, each process is killed at, given stale caches at, and deprived of events at this many points.
+	sampledKills = 6
+	sampledStale = 2
+	sampledSteps = 2
+	// maxFailures is the number of failures after which no more runs are started.
+	maxFailures = 8
 )
 
-// Replay runs the scenario undisturbed and then under disturbances, and fails the test for each run that ends otherwise.
+// Replay runs the scenario unperturbed and then with perturbations. It fails the test for each run whose final objects
+// differ from those of the unperturbed run.
 func Replay(t testing.TB, cp *testkit.ControlPlane, s Scenario) Report {
 	t.Helper()
 	mode, err := ModeFor(testing.Short())
@@ -42,7 +44,7 @@ func Replay(t testing.TB, cp *testkit.ControlPlane, s Scenario) Report {
 	return report
 }
 
-// Run is Replay outside of a test. An error means that the scenario does not even work undisturbed.
+// Run is Replay without a test. It returns an error if the scenario fails unperturbed.
 func Run(ctx context.Context, cp *testkit.ControlPlane, s Scenario, mode Mode) (Report, error) {
 	if s.PauseDuration == 0 {
 		s.PauseDuration = time.Second
@@ -50,62 +52,83 @@ func Run(ctx context.Context, cp *testkit.ControlPlane, s Scenario, mode Mode) (
 	if s.Parallel == 0 {
 		s.Parallel = 4
 	}
-	began := time.Now()
+	start := time.Now()
 	report := Report{Scenario: s.Name, Runs: map[Kind]int{}}
-	want, writes, err := s.once(ctx, cp, undisturbed(), nil)
+	reference, err := s.once(ctx, cp, unperturbed(), nil)
+	report.Writes = reference.all()
 	if err != nil {
-		return report, fmt.Errorf("scenario %q undisturbed: %w\nits writes: %v", s.Name, err, writes)
+		return report, fmt.Errorf("scenario %q unperturbed: %w\nits writes: %v", s.Name, err, report.Writes)
 	}
-	report.Writes = writes
-	if _, _, err := s.once(ctx, cp, undisturbed(), want); err != nil {
-		return report, fmt.Errorf("scenario %q undisturbed does not end twice in the same objects; a normalizer may be missing: %w", s.Name, err)
+	if _, err := s.once(ctx, cp, unperturbed(), reference.objects); err != nil {
+		return report, fmt.Errorf(
+			"two unperturbed runs of scenario %q have different results; a normalizer may be missing: %w", s.Name, err)
 	}
 	var mu sync.Mutex
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(s.Parallel)
-	for _, d := range s.disturbances(writes, mode) {
+	for _, p := range s.perturbations(reference, mode) {
 		group.Go(func() error {
 			mu.Lock()
-			enough := len(report.Failures) >= failureEnough
+			enough := len(report.Failures) >= maxFailures
 			mu.Unlock()
 			if enough || ctx.Err() != nil {
 				return ctx.Err()
 			}
-			_, writes, err := s.once(ctx, cp, d, want)
+			result, err := s.once(ctx, cp, p, reference.objects)
 			mu.Lock()
 			defer mu.Unlock()
-			report.Runs[d.kind]++
+			report.Runs[p.kind]++
 			if err != nil {
-				report.Failures = append(report.Failures, Failure{d.kind, d.what, err, writes})
+				report.Failures = append(report.Failures, Failure{p.kind, p.String(), err, result.all()})
 			}
 			return nil
 		})
 	}
 	err = group.Wait()
-	report.Duration = time.Since(began)
+	report.Duration = time.Since(start)
 	return report, err
 }
 
-func (s Scenario) disturbances(writes []transport.Write, mode Mode) []disturbance {
-	kills, stales, steps := len(writes), len(writes), len(s.Steps)
-	if mode == Sample {
-		kills, stales, steps = sampledKills, sampledStale, sampledSteps
-	}
-	var all []disturbance
-	for _, i := range spread(len(writes), kills) {
-		all = append(all, killed(i+1, writes[i]))
-	}
-	for _, i := range spread(len(writes), stales) {
-		all = append(all, frozen(i+1, writes[i], s.PauseDuration), rewound(i+1, writes[i], s.PauseDuration))
-	}
-	all = append(all, lagging(s.PauseDuration/2), blinking(s.PauseDuration/4))
-	for _, i := range spread(len(s.Steps), steps) {
-		all = append(all, blinded(i, s.Steps[i].Name, s.PauseDuration))
+// result is the outcome of one run.
+type result struct {
+	objects   snapshot.Snapshot
+	processes []string
+	// writes by process.
+	writes map[string][]transport.Write
+}
+
+func (r result) all() []transport.Write {
+	var all []transport.Write
+	for _, name := range r.processes {
+		all = append(all, r.writes[name]...)
 	}
 	return all
 }
 
-// spread picks at most k of the numbers below n: the first, the last, and evenly between.
+func (s Scenario) perturbations(reference result, mode Mode) []perturbation {
+	var all []perturbation
+	for _, process := range reference.processes {
+		writes := reference.writes[process]
+		kills, stales, steps := len(writes), len(writes), len(s.Steps)
+		if mode == Sample {
+			kills, stales, steps = sampledKills, sampledStale, sampledSteps
+		}
+		for _, i := range spread(len(writes), kills) {
+			all = append(all, killed(process, i+1, writes[i]))
+		}
+		for _, i := range spread(len(writes), stales) {
+			all = append(all, pausedCache(process, i+1, writes[i], s.PauseDuration),
+				staleCache(process, i+1, writes[i], s.PauseDuration))
+		}
+		all = append(all, delayed(process, s.PauseDuration/2), repeatedlyDroppedEvents(process, s.PauseDuration/4))
+		for _, i := range spread(len(s.Steps), steps) {
+			all = append(all, droppedEvents(process, i, s.Steps[i].Name, s.PauseDuration))
+		}
+	}
+	return all
+}
+
+// spread returns at most k of the numbers below n: the first, the last, and evenly distributed ones between.
 func spread(n, k int) []int {
 	if k >= n {
 		k = n
@@ -119,59 +142,67 @@ func spread(n, k int) []int {
 	return picked
 }
 
-// once plays the scenario to its end, in a world of its own, and compares what comes out with what is wanted.
-func (s Scenario) once(ctx context.Context, cp *testkit.ControlPlane, d disturbance, want snapshot.Snapshot) (got snapshot.Snapshot, writes []transport.Write, err error) {
+// once runs the scenario in a new namespace. If want is not nil, the final objects must equal it.
+func (s Scenario) once(
+	ctx context.Context, cp *testkit.ControlPlane, p perturbation, want snapshot.Snapshot,
+) (got result, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	w, err := env.New(ctx, cp, s.Name, s.Subject)
+	r, err := env.New(ctx, cp, s.Name, s.Subject)
 	if err != nil {
-		return nil, nil, err
+		return got, err
 	}
-	defer func() { err = errors.Join(err, w.Close()) }()
-	d.start(ctx, w)
+	defer func() {
+		err = errors.Join(err, r.Close())
+		got.processes, got.writes = r.Processes(), map[string][]transport.Write{}
+		for _, name := range got.processes {
+			got.writes[name] = r.Writes(name)
+		}
+	}()
+	p.startAll(ctx, r)
 	for i, step := range s.Steps {
-		if d.step != nil {
-			d.step(w, i)
+		if p.beforeStep != nil {
+			p.beforeStep(r, i)
 		}
-		if err := s.run(ctx, step, w); err != nil {
-			return nil, w.Writes(), fmt.Errorf("step %d (%s): %w", i+1, step.Name, err)
+		if err := s.run(ctx, step, r); err != nil {
+			return got, fmt.Errorf("step %d (%s): %w", i+1, step.Name, err)
 		}
 	}
-	if d.end != nil {
-		d.end(w)
+	if p.afterSteps != nil {
+		p.afterSteps(r)
 	}
-	err = w.WaitStable(ctx, func(ctx context.Context) error {
+	err = r.WaitStable(ctx, func(ctx context.Context) error {
 		if s.Done != nil {
-			if err := s.Done(ctx, w.Env); err != nil {
+			if err := s.Done(ctx, r.Env); err != nil {
 				return err
 			}
 		}
-		now, err := w.Snapshot(ctx)
+		current, err := r.Snapshot(ctx)
 		if err != nil {
 			return err
 		}
-		compared := want
-		if compared == nil {
-			// Nothing is wanted yet but that it no longer changes.
-			compared = got
+		expected := want
+		if expected == nil {
+			// The reference run only has to reach a stable state.
+			expected = got.objects
 		}
-		got = now
-		if difference := compared.Diff(now); difference != "" {
+		got.objects = current
+		if difference := expected.Diff(current); difference != "" {
 			return fmt.Errorf("the objects differ:\n%s", difference)
 		}
 		return nil
 	})
-	return got, w.Writes(), err
+	return got, err
 }
 
-func (s Scenario) run(ctx context.Context, step Step, w *env.Runner) error {
+func (s Scenario) run(ctx context.Context, step Step, r *env.Runner) error {
 	deadline := s.Deadline
 	if deadline == 0 {
 		deadline = time.Minute
 	}
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
-	err := step.Run(ctx, w.Env)
-	// Why the service has ended says more than what the step was waiting for.
-	return errors.Join(err, w.Err())
+	err := step.Run(ctx, r.Env)
+	// If a process has returned, its error explains the failure of the step.
+	return errors.Join(err, r.Err())
 }

@@ -1,6 +1,11 @@
-// Package perturb replays a scenario while the service in it is disturbed, and holds it to the same end: killed after each of
-// its writes in turn (intermediate states), with caches that lag, stand still or come from the past (stale states), and with watch
-// events lost until a relist (unobserved states). The final objects must equal, field by field, those of the undisturbed run.
+// Package perturb replays a scenario while it perturbs the service under test, and requires the same final objects as
+// in the unperturbed run, field by field:
+//
+//   - Intermediate states: a process is killed after each of its writes in turn, and restarted.
+//   - Stale states: the caches of a process are delayed, paused, or come from the past after a restart.
+//   - Unobserved states: a process misses watch events until its caches list again.
+//
+// A service may have several processes, each with its own ServiceAccount. They are perturbed one at a time.
 //
 // The idea is that of Sieve (Sun et al., OSDI '22).
 package perturb
@@ -18,35 +23,37 @@ import (
 )
 
 type (
-	// Env is where a step acts.
+	// Env is the environment of a step.
 	Env = env.Env
 	// Subject is the service under test.
 	Subject = env.Subject
+	// Process is one process of the service under test.
+	Process = env.Process
 	// Listing is a kind of object to compare.
 	Listing = snapshot.Listing
 )
 
-// Scenario is a story about the service: what is done to it, and when it has done its part.
+// Scenario is a sequence of steps and the condition for their result.
 type Scenario struct {
 	Name string
 	Subject
 	Steps []Step
-	// Done, if set, tells why the service is not done yet after the steps.
+	// Done returns an error while the service has not processed the steps; optional.
 	Done func(context.Context, Env) error
-	// Hold is how long caches stand still and events get lost; a second unless set. In this time the service
-	// must be able to do what it would do wrong.
+	// PauseDuration is how long watches are paused and events are dropped; the default is 1 s. It must be long enough
+	// for a wrong service to act on its stale caches.
 	PauseDuration time.Duration
-	// Parallel is how many replays run at a time, each in a namespace of its own; 4 unless set.
+	// Parallel is the number of concurrent runs, each in its own namespace; the default is 4.
 	Parallel int
 }
 
-// Step is something done to the world: apply, wait until, change, delete.
+// Step changes objects or waits for a condition.
 type Step struct {
 	Name string
 	Run  func(context.Context, Env) error
 }
 
-// Apply is the step of applying a YAML stream to the namespace.
+// Apply returns a step that applies a YAML stream to the namespace.
 func Apply(name, stream string) Step {
 	return Step{Name: name, Run: func(ctx context.Context, env Env) error {
 		_, err := env.ApplyYAML(ctx, env.Namespace, stream)
@@ -54,47 +61,47 @@ func Apply(name, stream string) Step {
 	}}
 }
 
-// Mode is how many of the possible replays are run.
+// Mode determines how many of the possible perturbations are run.
 type Mode string
 
 const (
-	// Full replays with every disturbance at every write.
+	// Full runs every perturbation at every write.
 	Full Mode = "full"
-	// Sample replays with some of each kind, always the same ones.
+	// Sample runs some perturbations of each kind, always the same ones.
 	Sample Mode = "sample"
 )
 
-// ModeFor is what WEIR_PERTURB says, and without it Sample for short tests, Full for others.
+// ModeFor returns the mode in the environment variable WEIR_PERTURB. The default is Sample for short tests, else Full.
 func ModeFor(short bool) (Mode, error) {
 	switch mode := Mode(os.Getenv("WEIR_PERTURB")); {
 	case mode == Full || mode == Sample:
 		return mode, nil
 	case mode != "":
-		return "", fmt.Errorf("WEIR_PERTURB is %q, neither full nor sample", mode)
+		return "", fmt.Errorf("WEIR_PERTURB=%q: must be full or sample", mode)
 	case short:
 		return Sample, nil
 	}
 	return Full, nil
 }
 
-// Report tells how a scenario's replays went.
+// Report is the result of a scenario's runs.
 type Report struct {
 	Scenario string
-	// Writes are those of the undisturbed run.
+	// Writes are those of the unperturbed run, process by process.
 	Writes []transport.Write
-	// Runs counts the replays by kind.
+	// Runs is the number of perturbed runs by kind.
 	Runs map[Kind]int
-	// Failures are the replays that ended otherwise.
+	// Failures are the runs whose final objects differ from the unperturbed run.
 	Failures []Failure
 	Duration time.Duration
 }
 
-// Failure is a replay that ended otherwise than the undisturbed run.
+// Failure is a run whose final objects differ from the unperturbed run.
 type Failure struct {
 	Kind         Kind
 	Perturbation string
 	Err          error
-	// Writes are those of all the service's incarnations.
+	// Writes are those of all processes and their instances.
 	Writes []transport.Write
 }
 
@@ -117,10 +124,20 @@ func (r Report) String() string {
 	for _, n := range r.Runs {
 		total += n
 	}
-	end := "all ended in the same objects"
+	end := "all had the same final objects"
 	if len(r.Failures) > 0 {
-		end = fmt.Sprintf("%d ended otherwise", len(r.Failures))
+		end = fmt.Sprintf("%d failed", len(r.Failures))
 	}
-	return fmt.Sprintf("perturbation: scenario %q: %d runs (%d intermediate, %d stale, %d unobserved), %s; %d writes undisturbed; %.1f s",
-		r.Scenario, total, r.Runs[Intermediate], r.Runs[Stale], r.Runs[Unobserved], end, len(r.Writes), r.Duration.Seconds())
+	return fmt.Sprintf(
+		"perturbation: scenario %q: %d runs (%d intermediate, %d stale, %d unobserved), %s; %d writes unperturbed; "+
+			"%.1f s",
+		r.Scenario,
+		total,
+		r.Runs[Intermediate],
+		r.Runs[Stale],
+		r.Runs[Unobserved],
+		end,
+		len(r.Writes),
+		r.Duration.Seconds(),
+	)
 }

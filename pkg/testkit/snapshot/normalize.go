@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// dropped are fields, wherever they are, whose values Kubernetes chooses.
+// dropped contains fields at any depth whose values Kubernetes chooses.
 var dropped = map[string]bool{
 	"resourceVersion": true, "creationTimestamp": true, "generation": true, "selfLink": true,
 	"clusterIP": true, "clusterIPs": true, "podIP": true, "podIPs": true, "hostIP": true, "hostIPs": true,
@@ -22,12 +22,12 @@ var dropped = map[string]bool{
 
 var (
 	anyUID = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
-	// The API server generates names with these letters only; StatefulSet's pods have a generateName, yet names of their own.
+	// The API server generates names with these letters. Pods of a StatefulSet have a generateName but fixed names.
 	generated   = regexp.MustCompile(`^[bcdfghjklmnpqrstvwxz2456789]{5}$`)
 	tokenVolume = regexp.MustCompile(`kube-api-access-[bcdfghjklmnpqrstvwxz2456789]{5}`)
 )
 
-// names replaces, in any text, what stands for an object of this run by what stands for it in every run.
+// names replaces UIDs, generated names and the namespace in texts by placeholders that are the same in every run.
 type names struct{ replacer *strings.Replacer }
 
 func newNames(namespace string, objects []*unstructured.Unstructured) *names {
@@ -44,13 +44,13 @@ func newNames(namespace string, objects []*unstructured.Unstructured) *names {
 		name = strings.ReplaceAll(name, namespace, "<namespace>")
 		pairs = append(pairs, string(o.GetUID()), "<uid of "+o.GetKind()+"/"+name+">")
 	}
-	// The namespace comes last: a generated name may begin with it.
+	// The namespace is last, because a generated name may start with it.
 	return &names{strings.NewReplacer(append(pairs, namespace, "<namespace>")...)}
 }
 
 func (n *names) in(text string) string {
 	text = n.replacer.Replace(text)
-	text = anyUID.ReplaceAllString(text, "<uid of another>")
+	text = anyUID.ReplaceAllString(text, "<other uid>")
 	return tokenVolume.ReplaceAllString(text, "kube-api-access-<generated>")
 }
 
@@ -60,7 +60,7 @@ func (n *names) object(o *unstructured.Unstructured) map[string]any {
 	o.SetUID("")
 	o.SetManagedFields(applied(o.GetManagedFields()))
 	if o.GetKind() == "Secret" && o.GetAPIVersion() == "v1" {
-		reveal(o)
+		decodeSecret(o)
 	}
 	if endpoints, _, _ := unstructured.NestedSlice(o.Object, "endpoints"); o.GetKind() == "EndpointSlice" {
 		for _, endpoint := range endpoints {
@@ -69,13 +69,13 @@ func (n *names) object(o *unstructured.Unstructured) map[string]any {
 		_ = unstructured.SetNestedSlice(o.Object, endpoints, "endpoints")
 	}
 	if node, _, _ := unstructured.NestedString(o.Object, "spec", "nodeName"); o.GetKind() == "Pod" && node != "" {
-		forgetScheduling(o)
+		removePodScheduled(o)
 	}
 	return n.value(o.Object, generation).(map[string]any)
 }
 
-// forgetScheduling drops what a scheduler that is late says of a pod that has its node: it means one of that name that is gone.
-func forgetScheduling(pod *unstructured.Unstructured) {
+// removePodScheduled removes a condition that a late scheduler may have written for a previous pod with the same name.
+func removePodScheduled(pod *unstructured.Unstructured) {
 	conditions, found, _ := unstructured.NestedSlice(pod.Object, "status", "conditions")
 	if !found {
 		return
@@ -84,10 +84,13 @@ func forgetScheduling(pod *unstructured.Unstructured) {
 	_ = unstructured.SetNestedSlice(pod.Object, conditions, "status", "conditions")
 }
 
-// applied keeps what was applied: a field that its owner has let go of is one that it can no longer remove. Who updated
-// what else is a matter of who came last.
+// applied keeps the entries of server-side apply, because they determine which fields a manager can remove. The entries
+// of updates depend on the order of the writes.
 func applied(entries []metav1.ManagedFieldsEntry) []metav1.ManagedFieldsEntry {
-	entries = slices.DeleteFunc(entries, func(e metav1.ManagedFieldsEntry) bool { return e.Operation != metav1.ManagedFieldsOperationApply })
+	entries = slices.DeleteFunc(
+		entries,
+		func(e metav1.ManagedFieldsEntry) bool { return e.Operation != metav1.ManagedFieldsOperationApply },
+	)
 	for i := range entries {
 		entries[i].Time = nil
 	}
@@ -97,8 +100,8 @@ func applied(entries []metav1.ManagedFieldsEntry) []metav1.ManagedFieldsEntry {
 	return entries
 }
 
-// reveal decodes a secret's texts, so that names in them are found.
-func reveal(o *unstructured.Unstructured) {
+// decodeSecret decodes the texts of a Secret, so that names in them are replaced.
+func decodeSecret(o *unstructured.Unstructured) {
 	data, _, _ := unstructured.NestedStringMap(o.Object, "data")
 	for key, value := range data {
 		if text, err := base64.StdEncoding.DecodeString(value); err == nil && utf8.Valid(text) {
@@ -144,15 +147,15 @@ func (n *names) value(v any, generation int64) any {
 	return v
 }
 
-// observed tells whether a generation is the present one: how many there were before is of no interest.
+// observed reports only whether a generation is the current one. The number of generations depends on the run.
 func observed(v any, generation int64) string {
 	if v, ok := v.(int64); ok && v == generation {
-		return "<present>"
+		return "<current>"
 	}
 	return "<past>"
 }
 
-// identity orders lists whose order means nothing.
+// identity is the sort key of elements of unordered lists.
 func identity(v any) string {
 	if m, ok := v.(map[string]any); ok {
 		if t, ok := m["type"].(string); ok {

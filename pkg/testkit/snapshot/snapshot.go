@@ -1,5 +1,5 @@
-// Package snapshot compares the objects of one namespace with those of another, field by field, but for what must differ:
-// identities, times, addresses, generated names.
+// Package snapshot compares the objects of two namespaces field by field, except fields that always differ: UIDs,
+// times, addresses, generated names.
 package snapshot
 
 import (
@@ -18,13 +18,13 @@ import (
 // Listing is a kind of object to compare.
 type Listing struct {
 	Resource schema.GroupVersionResource
-	// Cluster: the objects are in no namespace; Options then says which of them belong to one.
+	// ClusterScoped objects have no namespace. Options selects those that belong to a namespace.
 	ClusterScoped bool
-	// Options, if set, narrows the listing.
+	// Options returns the options of the list request; optional.
 	Options func(namespace string) metav1.ListOptions
 }
 
-// Of lists all of these resources in a namespace.
+// Namespaced lists all objects of the resources in a namespace.
 func Namespaced(resources ...schema.GroupVersionResource) []Listing {
 	listings := make([]Listing, len(resources))
 	for i, r := range resources {
@@ -33,10 +33,10 @@ func Namespaced(resources ...schema.GroupVersionResource) []Listing {
 	return listings
 }
 
-// Normalizer removes from an object what may differ. It comes before the removal of what always may.
+// Normalizer removes fields that may differ from an object. It runs before the removal of fields that always differ.
 type Normalizer func(*unstructured.Unstructured)
 
-// Without removes a field: Without("metadata", "annotations", "example.test/hash").
+// RemoveField returns a Normalizer that removes a field: RemoveField("metadata", "annotations", "example.test/hash").
 func RemoveField(path ...string) Normalizer {
 	return func(o *unstructured.Unstructured) { unstructured.RemoveNestedField(o.Object, path...) }
 }
@@ -45,7 +45,13 @@ func RemoveField(path ...string) Normalizer {
 type Snapshot map[string]map[string]any
 
 // Take lists the objects of a namespace and normalizes them.
-func Take(ctx context.Context, client dynamic.Interface, namespace string, listings []Listing, normalizers ...Normalizer) (Snapshot, error) {
+func Take(
+	ctx context.Context,
+	client dynamic.Interface,
+	namespace string,
+	listings []Listing,
+	normalizers ...Normalizer,
+) (Snapshot, error) {
 	var objects []*unstructured.Unstructured
 	for _, l := range listings {
 		var options metav1.ListOptions
@@ -61,7 +67,7 @@ func Take(ctx context.Context, client dynamic.Interface, namespace string, listi
 			return nil, fmt.Errorf("list %s: %w", l.Resource.Resource, err)
 		}
 		for i := range list.Items {
-			// Kubernetes puts it into each namespace, when it pleases.
+			// Kubernetes creates this ConfigMap in each namespace at any time.
 			if o := &list.Items[i]; o.GetName() != "kube-root-ca.crt" {
 				objects = append(objects, o)
 			}
@@ -79,7 +85,7 @@ func normalize(namespace string, objects []*unstructured.Unstructured, normalize
 		}
 		entries = append(entries, newEntry(object, names))
 	}
-	// Objects of one generated name are told apart by what is in them.
+	// Objects with the same generated name are ordered by their content.
 	slices.SortFunc(entries, func(a, b entry) int {
 		return strings.Compare(a.key+a.content, b.key+b.content)
 	})
@@ -104,25 +110,25 @@ func newEntry(object *unstructured.Unstructured, names *names) entry {
 	normal := names.object(object)
 	content, err := json.Marshal(normal)
 	if err != nil {
-		// What came as JSON can be written as JSON.
+		// Unreachable: the object was decoded from JSON.
 		panic(err)
 	}
 	return entry{key: key, content: string(content), object: normal}
 }
 
-// Diff tells how other differs, one line a field; it is empty where it does not.
+// Diff returns the differences of other from s, one line per field, or "" if there are none.
 func (s Snapshot) Diff(other Snapshot) string {
 	var lines []string
 	for key, want := range s {
 		if got, ok := other[key]; ok {
 			lines = append(lines, diff(key, want, got)...)
 		} else {
-			lines = append(lines, key+": is missing")
+			lines = append(lines, key+": missing")
 		}
 	}
 	for key := range other {
 		if _, ok := s[key]; !ok {
-			lines = append(lines, key+": should not be there")
+			lines = append(lines, key+": unexpected")
 		}
 	}
 	slices.Sort(lines)
@@ -141,7 +147,7 @@ func diff(path string, want, got any) []string {
 		}
 	}
 	if w, g := show(want), show(got); w != g {
-		return []string{fmt.Sprintf("%s: is %s, not %s", path, g, w)}
+		return []string{fmt.Sprintf("%s: got %s, want %s", path, g, w)}
 	}
 	return nil
 }
@@ -152,12 +158,12 @@ func diffMaps(path string, want, got map[string]any) []string {
 		if g, ok := got[key]; ok {
 			lines = append(lines, diff(path+"."+key, w, g)...)
 		} else {
-			lines = append(lines, fmt.Sprintf("%s.%s: is missing, not %s", path, key, show(w)))
+			lines = append(lines, fmt.Sprintf("%s.%s: missing, want %s", path, key, show(w)))
 		}
 	}
 	for key, g := range got {
 		if _, ok := want[key]; !ok {
-			lines = append(lines, fmt.Sprintf("%s.%s: is %s, not missing", path, key, show(g)))
+			lines = append(lines, fmt.Sprintf("%s.%s: got %s, want none", path, key, show(g)))
 		}
 	}
 	return lines
@@ -169,9 +175,9 @@ func diffLists(path string, want, got []any) []string {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		switch {
 		case i >= len(got):
-			lines = append(lines, fmt.Sprintf("%s: is missing, not %s", at, show(want[i])))
+			lines = append(lines, fmt.Sprintf("%s: missing, want %s", at, show(want[i])))
 		case i >= len(want):
-			lines = append(lines, fmt.Sprintf("%s: is %s, not missing", at, show(got[i])))
+			lines = append(lines, fmt.Sprintf("%s: got %s, want none", at, show(got[i])))
 		default:
 			lines = append(lines, diff(at, want[i], got[i])...)
 		}

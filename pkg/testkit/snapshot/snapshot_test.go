@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// run fills in what differs between runs.
+// run returns the objects of one run, with the values that differ between runs.
 func run(t *testing.T, namespace, uid, suffix, number string, normalizers ...Normalizer) Snapshot {
 	t.Helper()
 	const objects = `
@@ -46,7 +46,8 @@ data: {plain: aGVsbG8=}
 `
 	conditions := `[{type: A, status: "True"}, {type: B, status: "True"}, {type: PodScheduled, status: "True"}]`
 	if number == "2" {
-		conditions = `[{type: PodScheduled, status: "False", reason: SchedulerError}, {type: B, status: "True"}, {type: A, status: "True"}]`
+		conditions = `[{type: PodScheduled, status: "False", reason: SchedulerError}, {type: B, status: "True"},
+    {type: A, status: "True"}]`
 	}
 	text := strings.NewReplacer("NAMESPACE", namespace, "SUFFIX", suffix, "CONDITIONS", conditions,
 		"UID1", uid+"1", "UID2", uid+"2", "UID3", uid+"3", "UID", "", "NUMBER", number).Replace(objects)
@@ -66,7 +67,7 @@ const (
 	uidB = "bbbbbbbb-0000-4000-8000-00000000000"
 )
 
-func TestRunsThatDifferOnlyInWhatKubernetesChoosesAreTheSame(t *testing.T) {
+func TestFieldsChosenByKubernetesAreIgnored(t *testing.T) {
 	hash := RemoveField("metadata", "annotations", "hash")
 	a := run(t, "one-xyz", uidA, "bcd24", "1", hash)
 	b := run(t, "two-abc", uidB, "fgh57", "2", hash)
@@ -76,16 +77,16 @@ func TestRunsThatDifferOnlyInWhatKubernetesChoosesAreTheSame(t *testing.T) {
 	require.Equal(t, "<uid of Set/owner>", owner["uid"])
 }
 
-func TestTellsFieldByFieldWhatDiffers(t *testing.T) {
+func TestDiffListsEachDifferentField(t *testing.T) {
 	a := run(t, "one-xyz", uidA, "bcd24", "1")
 	b := run(t, "two-abc", uidB, "fgh57", "2")
-	require.Equal(t, `Pod/web-<generated>.metadata.annotations.hash: is "fgh57", not "bcd24"`, a.Diff(b))
+	require.Equal(t, `Pod/web-<generated>.metadata.annotations.hash: got "fgh57", want "bcd24"`, a.Diff(b))
 	delete(b, "Secret/secret")
-	require.Contains(t, a.Diff(b), "Secret/secret: is missing")
-	require.Contains(t, b.Diff(a), "Secret/secret: should not be there")
+	require.Contains(t, a.Diff(b), "Secret/secret: missing")
+	require.Contains(t, b.Diff(a), "Secret/secret: unexpected")
 }
 
-func TestNoticesAnOwnerThatIsNoMore(t *testing.T) {
+func TestOwnerThatDoesNotExistDiffers(t *testing.T) {
 	a := run(t, "one-xyz", uidA, "bcd24", "1")
 	b := run(t, "one-xyz", uidA, "bcd24", "1", func(o *unstructured.Unstructured) {
 		if o.GetKind() == "Pod" {
@@ -94,10 +95,14 @@ func TestNoticesAnOwnerThatIsNoMore(t *testing.T) {
 			o.SetOwnerReferences(references)
 		}
 	})
-	require.Equal(t, `Pod/web-<generated>.metadata.ownerReferences[0].uid: is "<uid of another>", not "<uid of Set/owner>"`, a.Diff(b))
+	require.Equal(
+		t,
+		`Pod/web-<generated>.metadata.ownerReferences[0].uid: got "<other uid>", want "<uid of Set/owner>"`,
+		a.Diff(b),
+	)
 }
 
-func TestKeepsTheNamesOfAStatefulSetsPodsApart(t *testing.T) {
+func TestPodsOfAStatefulSetKeepTheirNames(t *testing.T) {
 	s := run(t, "one-xyz", uidA, "0", "1")
 	require.Contains(t, slices.Collect(maps.Keys(s)), "Pod/web-0")
 }

@@ -68,10 +68,30 @@ func TestWorkloadsOfTwoNamespacesAreTheSame(t *testing.T) {
 		return schema.GroupVersionResource{Group: group, Version: version, Resource: resource}
 	}
 	listings := snapshot.Namespaced(
-		resource("apps", "v1", "statefulsets"), resource("apps", "v1", "deployments"), resource("apps", "v1", "replicasets"),
-		resource("apps", "v1", "controllerrevisions"), resource("batch", "v1", "jobs"), resource("policy", "v1", "poddisruptionbudgets"),
-		resource("", "v1", "pods"), resource("", "v1", "services"), resource("", "v1", "configmaps"), resource("", "v1", "serviceaccounts"),
-		resource("", "v1", "persistentvolumeclaims"), resource("discovery.k8s.io", "v1", "endpointslices"),
+		resource(
+			"apps",
+			"v1",
+			"statefulsets",
+		),
+		resource("apps", "v1", "deployments"),
+		resource("apps", "v1", "replicasets"),
+		resource(
+			"apps",
+			"v1",
+			"controllerrevisions",
+		),
+		resource("batch", "v1", "jobs"),
+		resource("policy", "v1", "poddisruptionbudgets"),
+		resource(
+			"",
+			"v1",
+			"pods",
+		),
+		resource("", "v1", "services"),
+		resource("", "v1", "configmaps"),
+		resource("", "v1", "serviceaccounts"),
+		resource("", "v1", "persistentvolumeclaims"),
+		resource("discovery.k8s.io", "v1", "endpointslices"),
 	)
 	namespaces := []string{cp.Namespace(t), cp.Namespace(t)}
 	for _, namespace := range namespaces {
@@ -81,7 +101,10 @@ func TestWorkloadsOfTwoNamespacesAreTheSame(t *testing.T) {
 	var one, other snapshot.Snapshot
 	testkit.Eventually(t, 30*time.Second, func(ctx context.Context) error {
 		for _, namespace := range namespaces {
-			pods, err := cp.Client().CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{FieldSelector: "status.phase!=" + string(corev1.PodPending)})
+			pods, err := cp.Client().
+				CoreV1().
+				Pods(namespace).
+				List(ctx, metav1.ListOptions{FieldSelector: "status.phase!=" + string(corev1.PodPending)})
 			if err != nil || len(pods.Items) < 4 {
 				return fmt.Errorf("there are %d pods that run or ran: %w", len(pods.Items), err)
 			}
@@ -98,5 +121,9 @@ func TestWorkloadsOfTwoNamespacesAreTheSame(t *testing.T) {
 		}
 		return nil
 	})
-	require.Subset(t, slices.Collect(maps.Keys(one)), []string{"StatefulSet/store", "Pod/store-0", "PersistentVolumeClaim/data-store-0", "Job/once"})
+	require.Subset(
+		t,
+		slices.Collect(maps.Keys(one)),
+		[]string{"StatefulSet/store", "Pod/store-0", "PersistentVolumeClaim/data-store-0", "Job/once"},
+	)
 }

@@ -10,12 +10,12 @@ import (
 func merge(patch string) (map[string]any, error) {
 	var m map[string]any
 	if err := yaml.Unmarshal([]byte(patch), &m); err != nil {
-		return nil, fmt.Errorf("read its patch: %w", err)
+		return nil, fmt.Errorf("parse the patch: %w", err)
 	}
 	return m, nil
 }
 
-// merged is what a JSON merge patch (RFC 7386) makes of a value.
+// merged returns value with a JSON merge patch (RFC 7386) applied.
 func merged(value any, patch map[string]any) any {
 	object, _ := value.(map[string]any)
 	object = maps.Clone(object)
@@ -35,21 +35,22 @@ func merged(value any, patch map[string]any) any {
 	return object
 }
 
-// inverse is the merge patch that undoes a patch of the value: only what it touched, for others write to the object too.
+// inverse returns the merge patch that reverts patch. It contains only the fields of patch, because other clients write
+// the object too.
 func inverse(value any, patch map[string]any) map[string]any {
 	object, _ := value.(map[string]any)
 	undo := make(map[string]any, len(patch))
 	for key, change := range patch {
-		was, ok := object[key]
+		old, ok := object[key]
 		inner, nested := change.(map[string]any)
-		_, both := was.(map[string]any)
+		_, both := old.(map[string]any)
 		switch {
 		case !ok:
 			undo[key] = nil
 		case nested && both:
-			undo[key] = inverse(was, inner)
+			undo[key] = inverse(old, inner)
 		default:
-			undo[key] = was
+			undo[key] = old
 		}
 	}
 	return undo

@@ -1,6 +1,6 @@
-// Package transition changes one property of an object at a time, forward and back, and holds the service to the state that a
-// fresh object with the same spec would have: what it did for the earlier spec must be undone. A change that makes no sense must be
-// refused by the API or reported by the service, and be cured by taking it back.
+// Package transition changes one property of an object at a time, forward and back. After each change the state must
+// equal that of a new object with the same spec, so that the service must undo what it did for the previous spec. The
+// API must reject an invalid change, or the service must report it and recover when it is reverted.
 //
 // The idea is that of Acto (Gu et al., SOSP '23).
 package transition
@@ -28,37 +28,37 @@ import (
 )
 
 type (
-	// Env is where a change is tried.
+	// Env is the environment of a change.
 	Env = env.Env
 	// Subject is the service under test.
 	Subject = env.Subject
 )
 
-// Plan says what is changed, and what is looked at.
+// Plan describes the object to change and how to check it.
 type Plan struct {
 	Subject
-	// Base is the YAML of the object that is changed; it names no namespace. Other objects may come before it in the stream.
+	// Base is the YAML of the object to change, without a namespace. The stream may contain other objects before it.
 	Base string
-	// Done, if set, tells why the service is not done yet with a valid object.
+	// Done returns an error while the service has not processed a valid object; optional.
 	Done func(*unstructured.Unstructured) error
-	// Reported tells why an invalid object does not count as reported: usually, that a condition is missing.
+	// Reported returns an error while the service has not reported an invalid object, usually in a condition.
 	Reported func(*unstructured.Unstructured) error
-	// Parallel is how many changes are tried at a time; 4 unless set.
+	// Parallel is the number of concurrent changes; the default is 4.
 	Parallel int
 }
 
 // Change is one change of the base object.
 type Change struct {
 	Name string
-	// Patch is a JSON merge patch; it may be written as YAML.
+	// Patch is a JSON merge patch, as JSON or YAML.
 	Patch string
-	// Valid changes are carried out. Others are refused, or reported.
+	// Valid changes are processed. Others are rejected or reported.
 	Valid bool
-	// Irreversible changes are not taken back: the API does not allow it.
+	// Irreversible changes are not reverted, because the API does not allow it.
 	Irreversible bool
 }
 
-// Run tries each change in a namespace of its own, and fails the test for those that do not end as they should.
+// Run makes each change in a new namespace and fails the test for each change with a wrong result.
 func Run(t testing.TB, cp *testkit.ControlPlane, plan Plan, changes []Change) {
 	t.Helper()
 	failures, err := Try(t.Context(), cp, plan, changes)
@@ -68,24 +68,24 @@ func Run(t testing.TB, cp *testkit.ControlPlane, plan Plan, changes []Change) {
 	for _, f := range failures {
 		t.Error(f)
 	}
-	t.Logf("transitions: %d changes (%s), %d ended wrongly", len(changes), names(changes), len(failures))
+	t.Logf("transitions: %d changes (%s), %d failed", len(changes), names(changes), len(failures))
 }
 
-// Try is Run outside of a test. An error means that even the base object does not work.
+// Try is Run without a test. It returns an error if the base object fails.
 func Try(ctx context.Context, cp *testkit.ControlPlane, plan Plan, changes []Change) (failures []error, err error) {
 	if plan.Parallel == 0 {
 		plan.Parallel = 4
 	}
-	base, err := plan.fresh(ctx, cp, "base", nil)
+	base, err := plan.create(ctx, cp, "base", nil)
 	if err != nil {
-		return nil, fmt.Errorf("the base object: %w", err)
+		return nil, fmt.Errorf("base object: %w", err)
 	}
 	var mu sync.Mutex
 	var group errgroup.Group
 	group.SetLimit(plan.Parallel)
 	for _, change := range changes {
 		group.Go(func() error {
-			if err := plan.try(ctx, cp, change, base); err != nil {
+			if err := plan.change(ctx, cp, change, base); err != nil {
 				mu.Lock()
 				defer mu.Unlock()
 				failures = append(failures, fmt.Errorf("change %q: %w", change.Name, err))
@@ -96,97 +96,104 @@ func Try(ctx context.Context, cp *testkit.ControlPlane, plan Plan, changes []Cha
 	return failures, group.Wait()
 }
 
-// fresh is what comes of an object made with the change.
-func (p Plan) fresh(ctx context.Context, cp *testkit.ControlPlane, like string, patch map[string]any) (result snapshot.Snapshot, err error) {
-	s, err := p.stage(ctx, cp, like, patch)
+// create returns the stable state of a new object with the patch.
+func (p Plan) create(
+	ctx context.Context,
+	cp *testkit.ControlPlane,
+	like string,
+	patch map[string]any,
+) (result snapshot.Snapshot, err error) {
+	e, err := p.start(ctx, cp, like, patch)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	return s.settled(ctx, nil)
+	defer func() { err = errors.Join(err, e.Close()) }()
+	return e.stable(ctx, nil)
 }
 
-func (p Plan) try(ctx context.Context, cp *testkit.ControlPlane, change Change, base snapshot.Snapshot) (err error) {
+func (p Plan) change(ctx context.Context, cp *testkit.ControlPlane, change Change, base snapshot.Snapshot) (err error) {
 	patch, err := merge(change.Patch)
 	if err != nil {
 		return err
 	}
 	var want snapshot.Snapshot
 	if change.Valid {
-		if want, err = p.fresh(ctx, cp, change.Name, patch); err != nil {
-			return fmt.Errorf("made with it: %w", err)
+		if want, err = p.create(ctx, cp, change.Name, patch); err != nil {
+			return fmt.Errorf("new object with the change: %w", err)
 		}
 	}
-	s, err := p.stage(ctx, cp, change.Name, nil)
+	e, err := p.start(ctx, cp, change.Name, nil)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	if _, err := s.settled(ctx, base); err != nil {
-		return fmt.Errorf("before it: %w", err)
+	defer func() { err = errors.Join(err, e.Close()) }()
+	if _, err := e.stable(ctx, base); err != nil {
+		return fmt.Errorf("before the change: %w", err)
 	}
-	if err := s.patch(ctx, patch); err != nil {
+	if err := e.patch(ctx, patch); err != nil {
 		if change.Valid || !apierrors.IsInvalid(err) && !apierrors.IsBadRequest(err) && !apierrors.IsForbidden(err) {
 			return err
 		}
-		// Refused: then nothing may have come of it.
-		_, err = s.settled(ctx, base)
+		// A rejected change must have no effect.
+		_, err = e.stable(ctx, base)
 		return err
 	}
 	if change.Valid {
-		if _, err := s.settled(ctx, want); err != nil {
-			return fmt.Errorf("the state is not that of an object made with it: %w", err)
+		if _, err := e.stable(ctx, want); err != nil {
+			return fmt.Errorf("the state differs from that of a new object: %w", err)
 		}
-	} else if err := s.reported(ctx); err != nil {
-		return fmt.Errorf("is neither refused nor reported: %w", err)
+	} else if err := e.reported(ctx); err != nil {
+		return fmt.Errorf("neither rejected nor reported: %w", err)
 	}
 	if change.Irreversible {
 		return nil
 	}
-	if err := s.patch(ctx, inverse(s.object.Object, patch)); err != nil {
-		return fmt.Errorf("take it back: %w", err)
+	if err := e.patch(ctx, inverse(e.object.Object, patch)); err != nil {
+		return fmt.Errorf("revert: %w", err)
 	}
-	if _, err := s.settled(ctx, base); err != nil {
-		return fmt.Errorf("the state is not what it was, after taking it back: %w", err)
+	if _, err := e.stable(ctx, base); err != nil {
+		return fmt.Errorf("the state differs from the original after the revert: %w", err)
 	}
 	return nil
 }
 
-// stage is a world with the object in it.
-type stage struct {
+// testEnv is a running service with the object.
+type testEnv struct {
 	*env.Runner
 	plan   Plan
 	object *unstructured.Unstructured
 	client dynamic.ResourceInterface
 }
 
-func (p Plan) stage(ctx context.Context, cp *testkit.ControlPlane, like string, patch map[string]any) (*stage, error) {
+func (p Plan) start(
+	ctx context.Context, cp *testkit.ControlPlane, like string, patch map[string]any,
+) (*testEnv, error) {
 	objects, err := testkit.DecodeYAML(p.Base)
 	if err != nil || len(objects) == 0 {
-		return nil, errors.Join(errors.New("the base has no object"), err)
+		return nil, errors.Join(errors.New("base: contains no object"), err)
 	}
 	object := objects[len(objects)-1]
 	object.Object = merged(object.Object, patch).(map[string]any)
-	w, err := env.New(ctx, cp, "transition-"+like, p.Subject)
+	r, err := env.New(ctx, cp, "transition-"+like, p.Subject)
 	if err != nil {
 		return nil, err
 	}
-	s := &stage{Runner: w, plan: p, object: object}
-	w.Start(ctx, nil)
+	e := &testEnv{Runner: r, plan: p, object: object}
+	r.StartAll(ctx)
 	for _, o := range objects {
 		if err == nil {
-			s.client, err = s.create(ctx, o)
+			e.client, err = e.createObject(ctx, o)
 		}
 	}
 	if err != nil {
-		return nil, errors.Join(err, w.Close())
+		return nil, errors.Join(err, r.Close())
 	}
-	return s, nil
+	return e, nil
 }
 
-// create does not apply: a field that nobody owns any more must be removable by a patch.
-func (s *stage) create(ctx context.Context, o *unstructured.Unstructured) (dynamic.ResourceInterface, error) {
-	client, err := s.ResourceFor(o, s.Namespace)
+// createObject does not use server-side apply: a patch must be able to remove every field.
+func (e *testEnv) createObject(ctx context.Context, o *unstructured.Unstructured) (dynamic.ResourceInterface, error) {
+	client, err := e.ResourceFor(o, e.Namespace)
 	if err != nil {
 		return nil, err
 	}
@@ -196,31 +203,37 @@ func (s *stage) create(ctx context.Context, o *unstructured.Unstructured) (dynam
 	return client, nil
 }
 
-func (s *stage) patch(ctx context.Context, patch map[string]any) error {
+func (e *testEnv) patch(ctx context.Context, patch map[string]any) error {
 	data, err := json.Marshal(patch)
 	if err != nil {
 		return err
 	}
-	_, err = s.client.Patch(ctx, s.object.GetName(), types.MergePatchType, data, metav1.PatchOptions{FieldManager: testkit.FieldManager})
+	_, err = e.client.Patch(
+		ctx,
+		e.object.GetName(),
+		types.MergePatchType,
+		data,
+		metav1.PatchOptions{FieldManager: testkit.FieldManager},
+	)
 	return err
 }
 
-// settled waits for the wanted state, or any that lasts where none is given.
-func (s *stage) settled(ctx context.Context, want snapshot.Snapshot) (got snapshot.Snapshot, err error) {
-	err = s.WaitStable(ctx, func(ctx context.Context) error {
-		if err := s.look(ctx, s.plan.Done); err != nil {
+// stable waits for a stable state that equals want, or for any stable state if want is nil.
+func (e *testEnv) stable(ctx context.Context, want snapshot.Snapshot) (got snapshot.Snapshot, err error) {
+	err = e.WaitStable(ctx, func(ctx context.Context) error {
+		if err := e.check(ctx, e.plan.Done); err != nil {
 			return err
 		}
-		now, err := s.Snapshot(ctx)
+		current, err := e.Snapshot(ctx)
 		if err != nil {
 			return err
 		}
-		compared := want
-		if compared == nil {
-			compared = got
+		expected := want
+		if expected == nil {
+			expected = got
 		}
-		got = now
-		if difference := compared.Diff(now); difference != "" {
+		got = current
+		if difference := expected.Diff(current); difference != "" {
 			return fmt.Errorf("the objects differ:\n%s", difference)
 		}
 		return nil
@@ -228,22 +241,22 @@ func (s *stage) settled(ctx context.Context, want snapshot.Snapshot) (got snapsh
 	return got, err
 }
 
-func (s *stage) reported(ctx context.Context) error {
-	if s.plan.Reported == nil {
-		return errors.New("the plan does not say how the service reports")
+func (e *testEnv) reported(ctx context.Context) error {
+	if e.plan.Reported == nil {
+		return errors.New("the plan has no function Reported")
 	}
-	return s.WaitStable(ctx, func(ctx context.Context) error { return s.look(ctx, s.plan.Reported) })
+	return e.WaitStable(ctx, func(ctx context.Context) error { return e.check(ctx, e.plan.Reported) })
 }
 
-func (s *stage) look(ctx context.Context, at func(*unstructured.Unstructured) error) error {
-	if at == nil {
+func (e *testEnv) check(ctx context.Context, condition func(*unstructured.Unstructured) error) error {
+	if condition == nil {
 		return nil
 	}
-	object, err := s.client.Get(ctx, s.object.GetName(), metav1.GetOptions{})
+	object, err := e.client.Get(ctx, e.object.GetName(), metav1.GetOptions{})
 	if err != nil {
 		return err
 	}
-	return at(object)
+	return condition(object)
 }
 
 func names(changes []Change) string {

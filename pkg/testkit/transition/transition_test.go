@@ -28,7 +28,7 @@ func plan(fault sample.Fault) transition.Plan {
 		Base: `
 apiVersion: v1
 kind: ConfigMap
-metadata: {name: one, labels: {toy: source}}
+metadata: {name: one, labels: {sample: source}}
 data: {value: alpha}
 `,
 		Done: func(o *unstructured.Unstructured) error {
@@ -39,7 +39,7 @@ data: {value: alpha}
 		},
 		Reported: func(o *unstructured.Unstructured) error {
 			if o.GetAnnotations()["fault"] == "" {
-				return errors.New("there is no annotation fault")
+				return errors.New("annotation fault is missing")
 			}
 			return nil
 		},
@@ -49,27 +49,27 @@ data: {value: alpha}
 var changes = []transition.Change{
 	{Name: "another value", Patch: `data: {value: gamma delta}`, Valid: true},
 	{Name: "no value", Patch: `data: {value: null}`, Valid: true},
-	{Name: "shouting", Patch: `data: {shout: "yes"}`, Valid: true},
-	{Name: "shouting by half", Patch: `data: {shout: half}`},
+	{Name: "uppercase", Patch: `data: {uppercase: "yes"}`, Valid: true},
+	{Name: "invalid uppercase", Patch: `data: {uppercase: half}`},
 	{Name: "a key with a space", Patch: `data: {"a b": x}`},
 }
 
-func TestARightControllerUndoesWhatItDidForEarlierSpecs(t *testing.T) {
+func TestCorrectControllerUndoesThePreviousSpec(t *testing.T) {
 	t.Parallel()
 	transition.Run(t, testkit.Shared(t), plan(sample.NoFault), changes)
 }
 
-func TestFindsTheFaultsOfWrongControllers(t *testing.T) {
+func TestFaultsOfControllersAreFound(t *testing.T) {
 	t.Parallel()
 	for fault, want := range map[sample.Fault]struct{ change, message string }{
-		sample.NeverUndoes:    {"shouting", "the state is not what it was, after taking it back"},
-		sample.SwallowsErrors: {"shouting by half", "is neither refused nor reported"},
-		sample.LosesWork:      {"another value", "the state is not that of an object made with it"},
+		sample.NeverUndoes:    {"uppercase", "the state differs from the original after the revert"},
+		sample.SwallowsErrors: {"invalid uppercase", "neither rejected nor reported"},
+		sample.LosesWork:      {"another value", "the state differs from that of a new object"},
 	} {
 		t.Run(string(fault), func(t *testing.T) {
 			t.Parallel()
 			failures, err := transition.Try(t.Context(), testkit.Shared(t), plan(fault), changes)
-			require.NoError(t, err, "the base works")
+			require.NoError(t, err, "the base object works")
 			joined := errors.Join(failures...)
 			t.Log(joined)
 			require.ErrorContains(t, joined, `change "`+want.change+`": `+want.message)
@@ -77,10 +77,10 @@ func TestFindsTheFaultsOfWrongControllers(t *testing.T) {
 	}
 }
 
-func TestHoldsAChangeThatIsWronglyCalledInvalidAgainstThePlan(t *testing.T) {
+func TestValidChangeDeclaredInvalidFails(t *testing.T) {
 	t.Parallel()
 	wrong := []transition.Change{{Name: "another value", Patch: `data: {value: beta}`}}
 	failures, err := transition.Try(t.Context(), testkit.Shared(t), plan(sample.NoFault), wrong)
 	require.NoError(t, err)
-	require.ErrorContains(t, errors.Join(failures...), "is neither refused nor reported")
+	require.ErrorContains(t, errors.Join(failures...), "neither rejected nor reported")
 }

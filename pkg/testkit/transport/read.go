@@ -11,39 +11,40 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Freeze holds back all watch events, so that caches stay as they are, until Thaw. Reads of the API server itself are not held back.
+// PauseWatches holds all watch events back until ResumeWatches, so that caches do not change. Other reads are not
+// affected.
 func (t *Transport) PauseWatches() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	select {
-	case <-t.thawed:
-		t.thawed = make(chan struct{})
+	case <-t.resumed:
+		t.resumed = make(chan struct{})
 	default:
 	}
 }
 
-// Thaw ends Freeze and Rewind: caches see, in order, what happened in the meantime.
+// ResumeWatches ends PauseWatches and ServeStale. Caches receive all pending events in order.
 func (t *Transport) ResumeWatches() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.past = ""
 	select {
-	case <-t.thawed:
+	case <-t.resumed:
 	default:
-		close(t.thawed)
+		close(t.resumed)
 	}
 }
 
-// Lag delays all watch events by d from now on.
+// DelayWatches delays all watch events by d.
 func (t *Transport) DelayWatches(d time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.lag = d
 }
 
-// Rewind makes caches that start before Thaw see the world as it was at a resource version, and freezes them there: what an
-// API server does whose own cache has fallen behind. Only reads that accept such answers get them, that is, those that say
-// resourceVersion=0; those that insist on the present get it, as from a real server.
+// ServeStale makes caches that start before ResumeWatches list the state at a past resource version, and pauses their
+// watches. An API server whose own cache lags behind does the same. It affects only lists with resourceVersion=0, which
+// accept stale data.
 func (t *Transport) ServeStale(resourceVersion string) {
 	t.PauseWatches()
 	t.mu.Lock()
@@ -51,19 +52,19 @@ func (t *Transport) ServeStale(resourceVersion string) {
 	t.past = resourceVersion
 }
 
-// LoseEvents drops all watch events from now on, until Relist.
+// DropEvents drops all watch events until ForceRelist.
 func (t *Transport) DropEvents() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.losing = true
+	t.dropping = true
 }
 
-// Relist ends LoseEvents. Watches that lost events end with "410 Gone", as when the server's history is too short: the client
-// lists anew, and sees how things are, but not what happened in between.
+// ForceRelist ends DropEvents. Watches with dropped events end with "410 Gone", as if the history of the server were
+// too short. The client then lists again and sees the current state, but not the changes in between.
 func (t *Transport) ForceRelist() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.losing = false
+	t.dropping = false
 	for s := range t.streams {
 		s.expire()
 	}
@@ -77,8 +78,8 @@ func (r roundTripper) read(req *http.Request) (*http.Response, error) {
 	past := r.t.past
 	r.t.mu.Unlock()
 	if past != "" && initial {
-		// A stream of the past is not to be had. Told so, clients list instead.
-		return refuse(req)
+		// The API server cannot stream a past state. After an error clients list instead.
+		return reject(req)
 	}
 	switch {
 	case watch:
@@ -92,7 +93,7 @@ func (r roundTripper) read(req *http.Request) (*http.Response, error) {
 	}
 	resp, err := r.next.RoundTrip(req)
 	if err == nil && watch && resp.StatusCode == http.StatusOK {
-		resp.Body = r.t.disturb(resp.Body, initial)
+		resp.Body = r.t.newStream(resp.Body, initial)
 	}
 	return resp, err
 }
@@ -102,14 +103,16 @@ func isList(u *url.URL) bool {
 	return ok && w.Name == ""
 }
 
-func refuse(req *http.Request) (*http.Response, error) {
+func reject(req *http.Request) (*http.Response, error) {
 	body, err := json.Marshal(metav1.Status{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"},
 		Status:   metav1.StatusFailure, Reason: metav1.StatusReasonBadRequest, Code: http.StatusBadRequest,
-		Message: "the past cannot be streamed",
+		Message: "a past state cannot be streamed",
 	})
 	return &http.Response{
 		Status: "400 Bad Request", StatusCode: http.StatusBadRequest, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(bytes.NewReader(body)), Request: req,
+		Header: http.Header{
+			"Content-Type": {"application/json"},
+		}, Body: io.NopCloser(bytes.NewReader(body)), Request: req,
 	}, err
 }

@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-// stream is one watch: events are taken from the server as they come, and given to the client when they may be.
+// stream is one watch. It receives events from the server immediately and delivers them to the client when allowed.
 type stream struct {
 	t        *Transport
 	upstream io.ReadCloser
@@ -20,10 +20,11 @@ type stream struct {
 	closed   chan struct{}
 	closing  sync.Once
 	queue    chan arrival
-	// expired asks for the end of the stream; lost, which makes it necessary, and initial are guarded by the Transport's lock.
+	// expired requests the end of the stream. dropped and initial are guarded by the lock of the Transport.
 	expired chan struct{}
-	lost    bool
-	// initial: the events so far say how things are, not what has happened.
+	// dropped reports that events were dropped, so the stream must end.
+	dropped bool
+	// initial reports that the events so far are those of the initial state.
 	initial bool
 }
 
@@ -32,10 +33,10 @@ type arrival struct {
 	at    time.Time
 }
 
-// queued events are as many as a test's caches could miss in the longest freeze; then the server has to wait.
+// queued is the number of events that can be held back before the server is blocked.
 const queued = 4096
 
-func (t *Transport) disturb(upstream io.ReadCloser, initial bool) io.ReadCloser {
+func (t *Transport) newStream(upstream io.ReadCloser, initial bool) io.ReadCloser {
 	s := &stream{
 		t: t, upstream: upstream, initial: initial,
 		closed: make(chan struct{}), expired: make(chan struct{}), queue: make(chan arrival, queued),
@@ -44,14 +45,14 @@ func (t *Transport) disturb(upstream io.ReadCloser, initial bool) io.ReadCloser 
 	t.mu.Lock()
 	t.streams[s] = struct{}{}
 	t.mu.Unlock()
-	go s.take()
-	go s.give()
+	go s.receive()
+	go s.deliver()
 	return s
 }
 
 func (s *stream) Read(p []byte) (int, error) { return s.reader.Read(p) }
 
-// Close is the client's.
+// Close closes the stream for the client.
 func (s *stream) Close() error {
 	s.closing.Do(func() {
 		close(s.closed)
@@ -63,7 +64,7 @@ func (s *stream) Close() error {
 	return s.upstream.Close()
 }
 
-func (s *stream) take() {
+func (s *stream) receive() {
 	defer close(s.queue)
 	decoder := json.NewDecoder(s.upstream)
 	for {
@@ -71,7 +72,7 @@ func (s *stream) take() {
 		if decoder.Decode(&event) != nil {
 			return
 		}
-		if s.loses(event) {
+		if s.drops(event) {
 			continue
 		}
 		select {
@@ -82,21 +83,21 @@ func (s *stream) take() {
 	}
 }
 
-// loses decides as the event arrives.
-func (s *stream) loses(event json.RawMessage) bool {
+// drops reports whether to drop an event on arrival.
+func (s *stream) drops(event json.RawMessage) bool {
 	s.t.mu.Lock()
 	defer s.t.mu.Unlock()
 	if s.initial {
 		s.initial = !endsInitialEvents(event)
 		return false
 	}
-	// A bookmark, too: it would tell the client that it has seen everything up to there.
-	s.lost = s.lost || s.t.losing
-	// Once something was lost nothing may follow but the end.
-	return s.lost
+	// Bookmarks are dropped too: they tell the client that it has received all events before them. After a dropped
+	// event only the end of the stream may follow.
+	s.dropped = s.dropped || s.t.dropping
+	return s.dropped
 }
 
-func (s *stream) give() {
+func (s *stream) deliver() {
 	defer s.Close()
 	for {
 		select {
@@ -121,10 +122,10 @@ func (s *stream) give() {
 	}
 }
 
-// wait returns when an event may be delivered; false means that the stream is to end first.
+// wait returns true when the event may be delivered, and false if the stream must end first.
 func (s *stream) wait(arrived time.Time) bool {
 	s.t.mu.Lock()
-	thawed, lag := s.t.thawed, s.t.lag
+	resumed, lag := s.t.resumed, s.t.lag
 	s.t.mu.Unlock()
 	if lag > 0 {
 		timer := time.NewTimer(time.Until(arrived.Add(lag)))
@@ -138,7 +139,7 @@ func (s *stream) wait(arrived time.Time) bool {
 		}
 	}
 	select {
-	case <-thawed:
+	case <-resumed:
 		return true
 	case <-s.expired:
 		return false
@@ -147,9 +148,9 @@ func (s *stream) wait(arrived time.Time) bool {
 	}
 }
 
-// expire is called with the Transport's lock held.
+// expire requires the lock of the Transport.
 func (s *stream) expire() {
-	if !s.lost {
+	if !s.dropped {
 		return
 	}
 	select {
@@ -159,7 +160,7 @@ func (s *stream) expire() {
 	}
 }
 
-// end tells the client that it has missed something.
+// end ends the stream with an error that makes the client list again.
 func (s *stream) end() {
 	status, err := json.Marshal(metav1.Status{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"},
@@ -184,5 +185,6 @@ func endsInitialEvents(event json.RawMessage) bool {
 		Type   watch.EventType
 		Object metav1.PartialObjectMetadata
 	}
-	return json.Unmarshal(event, &e) == nil && e.Type == watch.Bookmark && e.Object.Annotations[metav1.InitialEventsAnnotationKey] == "true"
+	return json.Unmarshal(event, &e) == nil && e.Type == watch.Bookmark &&
+		e.Object.Annotations[metav1.InitialEventsAnnotationKey] == "true"
 }

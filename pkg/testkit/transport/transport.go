@@ -1,7 +1,7 @@
-// Package transport sees and disturbs what a client and the API server say to each other, without the client's knowledge.
+// Package transport observes and perturbs the requests of a client, without changes to the client.
 //
-// [Wrap] takes a rest.Config and returns one to give to a controller, and the [Transport] beneath it, which counts writes, and can
-// kill the controller at a write, lose a reply, hold back or lose watch events, and serve caches from the past.
+// [Wrap] returns a copy of a rest.Config and its [Transport]. The Transport records writes. It can kill the client at a
+// write, drop a reply, delay, pause or drop watch events, and serve stale data to caches.
 package transport
 
 import (
@@ -16,36 +16,39 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// ErrKilled is the error of every request after the client was killed.
+// ErrKilled is the error of each request after the client was killed.
 var ErrKilled = errors.New("the client was killed")
 
-// ErrLost is the error of a request whose reply was lost: it was carried out.
-var ErrReplyLost = errors.New("the reply was lost")
+// ErrReplyLost is the error of a completed request whose reply was dropped.
+var ErrReplyLost = errors.New("the reply was dropped")
 
-// Fate is what becomes of a write's reply.
+// ReplyAction determines what happens to the reply to a write.
 type ReplyAction int
 
 const (
-	// Deliver it: all is well.
+	// DeliverReply delivers the reply.
 	DeliverReply ReplyAction = iota
-	// Lose it: the client sees an error, and lives on.
+	// DropReply drops the reply. The client receives an error and continues.
 	DropReply
-	// Kill the client before the reply reaches it: no request of it gets through from now on.
+	// KillClient drops the reply and all further requests.
 	KillClient
 )
 
-// Option changes what a Transport does.
+// Option configures a Transport.
 type Option func(*Transport)
 
-// Ignoring leaves writes of these resources ("leases", "events") out: they are neither counted nor disturbed.
+// IgnoreResources excludes writes of resources such as "leases" and "events". They are neither recorded nor passed to
+// hooks.
 func IgnoreResources(resources ...string) Option {
 	return func(t *Transport) { t.ignored = append(t.ignored, resources...) }
 }
 
-// Before is called with the number that a write will have, before it is sent. One that fails leaves its number to the next.
+// BeforeWrite sets a hook that is called before each write with its number. A write after a failed one has the same
+// number.
 func BeforeWrite(hook func(n int)) Option { return func(t *Transport) { t.before = hook } }
 
-// After is called when the API server has carried out a write, and decides on the reply.
+// AfterWrite sets a hook that is called when the API server has completed a write. It decides what happens to the
+// reply.
 func AfterWrite(hook func(Write) ReplyAction) Option { return func(t *Transport) { t.after = hook } }
 
 // Transport is safe for concurrent use.
@@ -53,24 +56,24 @@ type Transport struct {
 	ignored []string
 	before  func(int)
 	after   func(Write) ReplyAction
-	// writing lets hooks see one write at a time: nothing else is under way when a client is killed.
+	// writing serializes writes with hooks, so that no other write is in flight when a client is killed.
 	writing sync.Mutex
 
-	mu      sync.Mutex
-	killed  bool
-	writes  []Write
-	last    time.Time
-	thawed  chan struct{}
-	lag     time.Duration
-	past    string
-	losing  bool
-	streams map[*stream]struct{}
+	mu       sync.Mutex
+	killed   bool
+	writes   []Write
+	last     time.Time
+	resumed  chan struct{}
+	lag      time.Duration
+	past     string
+	dropping bool
+	streams  map[*stream]struct{}
 }
 
-// Wrap returns a copy of the configuration whose requests go through the Transport.
+// Wrap returns a copy of config whose requests pass through the returned Transport.
 func Wrap(config *rest.Config, options ...Option) (*rest.Config, *Transport) {
-	t := &Transport{thawed: make(chan struct{}), streams: map[*stream]struct{}{}}
-	close(t.thawed)
+	t := &Transport{resumed: make(chan struct{}), streams: map[*stream]struct{}{}}
+	close(t.resumed)
 	for _, option := range options {
 		option(t)
 	}
@@ -79,32 +82,32 @@ func Wrap(config *rest.Config, options ...Option) (*rest.Config, *Transport) {
 	return config, t
 }
 
-// Writes are those carried out so far.
+// Writes returns the completed writes.
 func (t *Transport) Writes() []Write {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return slices.Clone(t.writes)
 }
 
-// Count is how many writes were carried out for which the predicate holds; nil counts all.
-func (t *Transport) Count(of func(Write) bool) int {
+// Count returns the number of completed writes that match; nil matches all.
+func (t *Transport) Count(match func(Write) bool) int {
 	n := 0
 	for _, w := range t.Writes() {
-		if of == nil || of(w) {
+		if match == nil || match(w) {
 			n++
 		}
 	}
 	return n
 }
 
-// LastWrite is when the last write was carried out, zero if there was none.
+// LastWrite returns the time of the last completed write, or the zero time.
 func (t *Transport) LastWrite() time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.last
 }
 
-// Kill lets no request through from now on, as if the client's process had died.
+// Kill drops all further requests, as if the process of the client had been killed.
 func (t *Transport) Kill() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -168,14 +171,14 @@ func (r roundTripper) write(req *http.Request, write Write) (*http.Response, err
 	return resp, nil
 }
 
-func discard(resp *http.Response, instead error) error {
+func discard(resp *http.Response, err error) error {
 	_, _ = io.Copy(io.Discard, resp.Body)
 	resp.Body.Close()
-	return instead
+	return err
 }
 
-// acceptJSON leaves other media types out of a watch's Accept header, so that its events can be told apart: clients
-// decode by what the answer says it is.
+// acceptJSON removes other media types from the Accept header of a watch, so that its events can be parsed. Clients
+// decode by the Content-Type of the response.
 func acceptJSON(accept string) string {
 	var kept []string
 	for _, media := range strings.Split(accept, ",") {

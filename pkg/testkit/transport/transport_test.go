@@ -33,48 +33,54 @@ func configMap(name, value string) *corev1.ConfigMap {
 	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}, Data: map[string]string{"value": value}}
 }
 
-func TestCountsTheWritesThatWereCarriedOut(t *testing.T) {
+func TestCompletedWritesAreRecorded(t *testing.T) {
 	t.Parallel()
 	cp := testkit.Shared(t)
 	namespace := cp.Namespace(t)
-	config, wire := transport.Wrap(cp.RESTConfig(), transport.IgnoreResources("events"))
+	config, proxy := transport.Wrap(cp.RESTConfig(), transport.IgnoreResources("events"))
 	client := kubernetes.NewForConfigOrDie(config).CoreV1()
 	maps := client.ConfigMaps(namespace)
 	_, err := maps.Create(t.Context(), configMap("one", "1"), metav1.CreateOptions{})
 	require.NoError(t, err)
 	_, err = maps.Create(t.Context(), configMap("one", "1"), metav1.CreateOptions{})
-	require.Error(t, err, "exists already")
+	require.Error(t, err, "the object already exists")
 	_, err = maps.Create(t.Context(), configMap("two", "1"), metav1.CreateOptions{DryRun: []string{"All"}})
 	require.NoError(t, err)
 	_, err = maps.Update(t.Context(), configMap("one", "2"), metav1.UpdateOptions{})
 	require.NoError(t, err)
-	_, err = client.Events(namespace).Create(t.Context(), &corev1.Event{ObjectMeta: metav1.ObjectMeta{Name: "e"}, InvolvedObject: corev1.ObjectReference{Namespace: namespace}}, metav1.CreateOptions{})
+	_, err = client.Events(namespace).
+		Create(t.Context(), &corev1.Event{
+			ObjectMeta: metav1.ObjectMeta{Name: "e"}, InvolvedObject: corev1.ObjectReference{Namespace: namespace},
+		}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	_, err = client.ConfigMaps(namespace).List(t.Context(), metav1.ListOptions{})
 	require.NoError(t, err)
 	require.NoError(t, maps.Delete(t.Context(), "one", metav1.DeleteOptions{}))
 	var seen []string
-	for _, w := range wire.Writes() {
+	for _, w := range proxy.Writes() {
 		require.Equal(t, namespace, w.Namespace)
 		seen = append(seen, w.String())
 	}
 	require.Equal(t, []string{"create configmaps", "update configmaps one", "delete configmaps one"}, seen)
-	require.Equal(t, 1, wire.Count(func(w transport.Write) bool { return w.Verb == "update" }))
-	require.WithinDuration(t, time.Now(), wire.LastWrite(), 10*time.Second)
+	require.Equal(t, 1, proxy.Count(func(w transport.Write) bool { return w.Verb == "update" }))
+	require.WithinDuration(t, time.Now(), proxy.LastWrite(), 10*time.Second)
 }
 
-func TestKillsTheClientAfterAWriteWasCarriedOut(t *testing.T) {
+func TestClientIsKilledAfterACompletedWrite(t *testing.T) {
 	t.Parallel()
 	cp := testkit.Shared(t)
 	namespace := cp.Namespace(t)
-	config, wire := transport.Wrap(cp.RESTConfig(), transport.AfterWrite(func(w transport.Write) transport.ReplyAction {
-		if w.N == 3 {
-			return transport.KillClient
-		}
-		return transport.DeliverReply
-	}))
+	config, proxy := transport.Wrap(
+		cp.RESTConfig(),
+		transport.AfterWrite(func(w transport.Write) transport.ReplyAction {
+			if w.N == 3 {
+				return transport.KillClient
+			}
+			return transport.DeliverReply
+		}),
+	)
 	maps := kubernetes.NewForConfigOrDie(config).CoreV1().ConfigMaps(namespace)
-	// Side by side: still not one more than the third may reach the server.
+	// Even concurrent writes after the third must not reach the server.
 	var group sync.WaitGroup
 	for i := range 10 {
 		group.Go(func() {
@@ -84,17 +90,23 @@ func TestKillsTheClientAfterAWriteWasCarriedOut(t *testing.T) {
 	group.Wait()
 	_, err := maps.List(t.Context(), metav1.ListOptions{})
 	require.ErrorIs(t, err, transport.ErrKilled)
-	require.Equal(t, 3, wire.Count(nil))
-	all, err := cp.Client().CoreV1().ConfigMaps(namespace).List(t.Context(), metav1.ListOptions{FieldSelector: "metadata.name!=kube-root-ca.crt"})
+	require.Equal(t, 3, proxy.Count(nil))
+	all, err := cp.Client().
+		CoreV1().
+		ConfigMaps(namespace).
+		List(t.Context(), metav1.ListOptions{FieldSelector: "metadata.name!=kube-root-ca.crt"})
 	require.NoError(t, err)
 	require.Len(t, all.Items, 3)
 }
 
-func TestLosesAReply(t *testing.T) {
+func TestReplyIsDropped(t *testing.T) {
 	t.Parallel()
 	cp := testkit.Shared(t)
 	namespace := cp.Namespace(t)
-	config, _ := transport.Wrap(cp.RESTConfig(), transport.AfterWrite(func(transport.Write) transport.ReplyAction { return transport.DropReply }))
+	config, _ := transport.Wrap(
+		cp.RESTConfig(),
+		transport.AfterWrite(func(transport.Write) transport.ReplyAction { return transport.DropReply }),
+	)
 	maps := kubernetes.NewForConfigOrDie(config).CoreV1().ConfigMaps(namespace)
 	_, err := maps.Create(t.Context(), configMap("one", ""), metav1.CreateOptions{})
 	require.ErrorIs(t, err, transport.ErrReplyLost)
@@ -102,29 +114,47 @@ func TestLosesAReply(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// informersOf are the ways in which a client may keep a cache.
+// informersOf contains the kinds of informers that a client may use.
 var informersOf = map[string]func(*rest.Config, string) cache.SharedIndexInformer{
 	"typed, protobuf": func(config *rest.Config, namespace string) cache.SharedIndexInformer {
 		config.ContentType = runtime.ContentTypeProtobuf
-		factory := informers.NewSharedInformerFactoryWithOptions(kubernetes.NewForConfigOrDie(config), 0, informers.WithNamespace(namespace))
+		factory := informers.NewSharedInformerFactoryWithOptions(
+			kubernetes.NewForConfigOrDie(config),
+			0,
+			informers.WithNamespace(namespace),
+		)
 		return factory.Core().V1().ConfigMaps().Informer()
 	},
 	"typed, protobuf or JSON": func(config *rest.Config, namespace string) cache.SharedIndexInformer {
 		config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
-		factory := informers.NewSharedInformerFactoryWithOptions(kubernetes.NewForConfigOrDie(config), 0, informers.WithNamespace(namespace))
+		factory := informers.NewSharedInformerFactoryWithOptions(
+			kubernetes.NewForConfigOrDie(config),
+			0,
+			informers.WithNamespace(namespace),
+		)
 		return factory.Core().V1().ConfigMaps().Informer()
 	},
 	"dynamic, JSON": func(config *rest.Config, namespace string) cache.SharedIndexInformer {
-		factory := dynamicinformer.NewFilteredDynamicSharedInformerFactory(dynamic.NewForConfigOrDie(config), 0, namespace, nil)
+		factory := dynamicinformer.NewFilteredDynamicSharedInformerFactory(
+			dynamic.NewForConfigOrDie(config),
+			0,
+			namespace,
+			nil,
+		)
 		return factory.ForResource(configMaps).Informer()
 	},
 	"metadata only": func(config *rest.Config, namespace string) cache.SharedIndexInformer {
-		factory := metadatainformer.NewFilteredSharedInformerFactory(metadata.NewForConfigOrDie(config), 0, namespace, nil)
+		factory := metadatainformer.NewFilteredSharedInformerFactory(
+			metadata.NewForConfigOrDie(config),
+			0,
+			namespace,
+			nil,
+		)
 		return factory.ForResource(configMaps).Informer()
 	},
 }
 
-// seen records what an informer tells its handlers, but for updates: a relist repeats those that changed nothing.
+// seen records the events of an informer except updates, because a relist repeats updates without changes.
 type seen struct {
 	sync.Mutex
 	events []string
@@ -132,7 +162,7 @@ type seen struct {
 
 func (s *seen) add(what string, object any) {
 	if tombstone, ok := object.(cache.DeletedFinalStateUnknown); ok {
-		object, what = tombstone.Obj, what+" unseen"
+		object, what = tombstone.Obj, what+" unobserved"
 	}
 	m := object.(metav1.Object)
 	if m.GetName() == "kube-root-ca.crt" {
@@ -175,7 +205,7 @@ func (s *seen) eventually(t *testing.T, want ...string) {
 	})
 }
 
-func TestDisturbsWhatCachesSee(t *testing.T) {
+func TestWatchesArePerturbed(t *testing.T) {
 	t.Parallel()
 	cp := testkit.Shared(t)
 	for name, informerOf := range informersOf {
@@ -189,49 +219,61 @@ func TestDisturbsWhatCachesSee(t *testing.T) {
 				return made.ResourceVersion
 			}
 			remove := func(name string) { require.NoError(t, maps.Delete(t.Context(), name, metav1.DeleteOptions{})) }
-			config, wire := transport.Wrap(cp.RESTConfig())
+			config, proxy := transport.Wrap(cp.RESTConfig())
 			saw := watchAll(t, informerOf(config, namespace))
 
-			wire.PauseWatches()
-			create("frozen")
+			proxy.PauseWatches()
+			create("paused")
 			_, control := startControl(t, cp, namespace)
-			control.eventually(t, "add frozen")
+			control.eventually(t, "add paused")
 			require.Empty(t, saw.all())
-			wire.ResumeWatches()
-			saw.eventually(t, "add frozen")
+			proxy.ResumeWatches()
+			saw.eventually(t, "add paused")
 
-			wire.DelayWatches(300 * time.Millisecond)
-			began := time.Now()
-			create("late")
-			saw.eventually(t, "add frozen", "add late")
-			require.GreaterOrEqual(t, time.Since(began), 300*time.Millisecond)
-			wire.DelayWatches(0)
+			proxy.DelayWatches(300 * time.Millisecond)
+			start := time.Now()
+			create("delayed")
+			saw.eventually(t, "add paused", "add delayed")
+			require.GreaterOrEqual(t, time.Since(start), 300*time.Millisecond)
+			proxy.DelayWatches(0)
 
-			wire.DropEvents()
-			create("fleeting")
-			remove("fleeting")
+			proxy.DropEvents()
+			create("unobserved")
+			remove("unobserved")
 			past := create("stays")
-			remove("late")
-			control.eventually(t, "add frozen", "add late", "add fleeting", "delete fleeting", "add stays", "delete late")
-			require.Equal(t, []string{"add frozen", "add late"}, saw.all())
-			wire.ForceRelist()
+			remove("delayed")
+			control.eventually(
+				t,
+				"add paused",
+				"add delayed",
+				"add unobserved",
+				"delete unobserved",
+				"add stays",
+				"delete delayed",
+			)
+			require.Equal(t, []string{"add paused", "add delayed"}, saw.all())
+			proxy.ForceRelist()
 			testkit.Eventually(t, 20*time.Second, func(context.Context) error {
 				if got := saw.all(); len(got) != 4 {
 					return fmt.Errorf("saw %v", got)
 				}
 				return nil
 			})
-			require.ElementsMatch(t, []string{"add frozen", "add late", "add stays", "delete unseen late"}, saw.all())
+			require.ElementsMatch(
+				t,
+				[]string{"add paused", "add delayed", "add stays", "delete unobserved delayed"},
+				saw.all(),
+			)
 
 			create("new")
-			remove("frozen")
-			config, wire = transport.Wrap(cp.RESTConfig())
-			wire.ServeStale(past)
+			remove("paused")
+			config, proxy = transport.Wrap(cp.RESTConfig())
+			proxy.ServeStale(past)
 			saw = watchAll(t, informerOf(config, namespace))
-			require.ElementsMatch(t, []string{"add frozen", "add late", "add stays"}, saw.all())
-			wire.ResumeWatches()
+			require.ElementsMatch(t, []string{"add paused", "add delayed", "add stays"}, saw.all())
+			proxy.ResumeWatches()
 			testkit.Eventually(t, 20*time.Second, func(context.Context) error {
-				if got := fmt.Sprint(saw.all()[3:]); got != "[delete late add new delete frozen]" {
+				if got := fmt.Sprint(saw.all()[3:]); got != "[delete delayed add new delete paused]" {
 					return fmt.Errorf("saw %v", got)
 				}
 				return nil
@@ -240,7 +282,7 @@ func TestDisturbsWhatCachesSee(t *testing.T) {
 	}
 }
 
-// startControl watches undisturbed.
+// startControl starts a watch without perturbations.
 func startControl(t *testing.T, cp *testkit.ControlPlane, namespace string) (cache.SharedIndexInformer, *seen) {
 	t.Helper()
 	informer := informersOf["dynamic, JSON"](cp.RESTConfig(), namespace)

@@ -6,20 +6,20 @@ import (
 	"strings"
 )
 
-// Write is a request that the API server has carried out and that may have changed something.
+// Write is a completed request that may have changed something.
 type Write struct {
-	// N counts from 1.
+	// N is the number of the write, starting with 1.
 	N           int
 	Verb        string
 	Group       string
 	Resource    string
 	Subresource string
 	Namespace   string
-	// Name is empty in a creation.
+	// Name is empty for create.
 	Name string
 }
 
-// String reads like "patch configmaps/status one".
+// String returns for example "patch configmaps/status one".
 func (w Write) String() string {
 	resource := w.Resource
 	if w.Group != "" {
@@ -35,7 +35,7 @@ var verbs = map[string]string{
 	http.MethodPost: "create", http.MethodPut: "update", http.MethodPatch: "patch", http.MethodDelete: "delete",
 }
 
-// parse tells what a request is to write. Reviews and tokens are requests for an answer: they store nothing.
+// parse returns the write of a request. Reviews and token requests store nothing and are not writes.
 func parse(req *http.Request) (Write, bool) {
 	verb, ok := verbs[req.Method]
 	if !ok || slices.Contains(req.URL.Query()["dryRun"], "All") {
@@ -52,7 +52,7 @@ func parse(req *http.Request) (Write, bool) {
 	return w, true
 }
 
-// parsePath reads /api/v1/… and /apis/group/version/…, then [namespaces/x/]resource[/name[/subresource]].
+// parsePath parses /api/v1/… and /apis/group/version/…, followed by [namespaces/x/]resource[/name[/subresource]].
 func parsePath(path string) (Write, bool) {
 	var w Write
 	parts := strings.Split(strings.Trim(path, "/"), "/")
@@ -64,7 +64,7 @@ func parsePath(path string) (Write, bool) {
 	default:
 		return w, false
 	}
-	// namespaces/x alone, and with its own subresources, is about the namespace.
+	// namespaces/x and namespaces/x/status are paths of the namespace itself.
 	if parts[0] == "namespaces" && len(parts) >= 3 && parts[2] != "status" && parts[2] != "finalize" {
 		w.Namespace, parts = parts[1], parts[2:]
 	}

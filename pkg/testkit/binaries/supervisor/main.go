@@ -84,8 +84,8 @@ func main() {
 	runtime.KeepAlive(lock)
 }
 
-// shutdownOnSignal also receives SIGPIPE and ignores it. Otherwise the first event after the parent's exit would end the
-// supervisor before it has killed its children.
+// shutdownOnSignal also receives SIGPIPE and ignores it. Otherwise the first event after the parent's exit would end
+// the supervisor before it has killed its children.
 func (s *supervisor) shutdownOnSignal() {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGPIPE, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
@@ -135,8 +135,8 @@ func (s *supervisor) start(r request) {
 	})
 }
 
-// signal sends sig to one child, or to all children if name is empty. os.Process knows whether a child was reaped, so the
-// signal never reaches another process that reuses the process ID.
+// signal sends sig to one child, or to all children if name is empty. os.Process knows whether a child was reaped, so
+// the signal never reaches another process that reuses the process ID.
 func (s *supervisor) signal(name string, sig syscall.Signal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,4 +1,4 @@
-// Command controlplane builds the programs of the embedded control plane ahead of the tests that need them.
+// Command controlplane builds the programs of the embedded control plane before the tests.
 package main
 
 import (
@@ -15,7 +15,10 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if len(os.Args) != 2 || os.Args[1] != "build" {
-		fmt.Fprintln(os.Stderr, "usage: controlplane build\nPrints the directory that holds the programs; progress goes to stderr.")
+		fmt.Fprintln(
+			os.Stderr,
+			"usage: controlplane build\nPrints the directory of the programs. Reports progress to stderr.",
+		)
 		os.Exit(2)
 	}
 	set, err := binaries.Ensure(ctx, os.Stderr)

@@ -1,13 +1,16 @@
-// Package toy is a controller to try the harnesses on: right, or wrong in a way that a harness must notice.
+// Package sample is a controller for the tests of the harnesses. It is correct, or has a fault that a harness must
+// find.
 //
-// Each ConfigMap labelled toy=source, with the keys value and, if wanted, shout ("yes" or "no"), is to have two others: NAME-copy
-// with the value, and NAME-index with its length. They go when their source goes.
+// A ConfigMap with label sample=source has the keys value and, optionally, uppercase ("yes" or "no"). For each the
+// controller creates two ConfigMaps: NAME-copy with the value and NAME-index with its length. It deletes them with
+// their source.
 package sample
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,39 +28,43 @@ import (
 	"k8s.io/client-go/util/workqueue"
 )
 
-// Fault is what is wrong with a toy.
+// Fault is a fault of the controller.
 type Fault string
 
 // The faults.
 const (
-	// None is wrong.
+	// NoFault is the correct controller.
 	NoFault Fault = ""
-	// LosesWork takes the first of two writes for the sign that both were made.
+	// LosesWork assumes that the second write was made if the first was.
 	LosesWork Fault = "loses work when killed between two writes"
-	// TrustsCache makes another copy, under a generated name, when its cache shows none.
+	// TrustsCache creates a copy with a generated name if its cache has none.
 	TrustsCache Fault = "trusts that its cache is up to date"
-	// NeedsEvents removes what it made only in answer to the event of a deletion, and remembers no other way.
+	// NeedsEvents deletes its ConfigMaps only after the event of the deletion.
 	NeedsEvents Fault = "relies on seeing every event"
-	// NeverRests writes on and on.
-	NeverStable Fault = "never comes to rest"
-	// NeverUndoes does not withdraw a mark when it is no longer asked for.
-	NeverUndoes Fault = "does not undo what it did for an earlier spec"
-	// SwallowsErrors says nothing about a source that makes no sense.
+	// NeverStable writes endlessly.
+	NeverStable Fault = "keeps writing"
+	// NeverUndoes keeps the uppercase value when it is no longer requested.
+	NeverUndoes Fault = "does not undo the previous spec"
+	// SwallowsErrors does not report an invalid source.
 	SwallowsErrors Fault = "does not report an invalid spec"
 )
 
-// Label marks sources.
-const Label = "toy"
+// Label is the label of sources.
+const Label = "sample"
 
-type toy struct {
-	fault  Fault
-	maps   typedv1.ConfigMapInterface
-	lister listers.ConfigMapNamespaceLister
-	queue  workqueue.TypedRateLimitingInterface[string]
+type controller struct {
+	suffixes []string
+	fault    Fault
+	maps     typedv1.ConfigMapInterface
+	lister   listers.ConfigMapNamespaceLister
+	queue    workqueue.TypedRateLimitingInterface[string]
 }
 
-// Service returns a service with the fault.
-func Service(fault Fault) func(context.Context, *rest.Config, string) error {
+// Service returns a service with the fault. With suffixes ("-copy", "-index") it maintains only these ConfigMaps.
+func Service(fault Fault, suffixes ...string) func(context.Context, *rest.Config, string) error {
+	if len(suffixes) == 0 {
+		suffixes = []string{"-copy", "-index"}
+	}
 	return func(ctx context.Context, config *rest.Config, namespace string) error {
 		client, err := kubernetes.NewForConfig(config)
 		if err != nil {
@@ -65,15 +72,16 @@ func Service(fault Fault) func(context.Context, *rest.Config, string) error {
 		}
 		factory := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithNamespace(namespace))
 		informer := factory.Core().V1().ConfigMaps()
-		t := &toy{
-			fault: fault, maps: client.CoreV1().ConfigMaps(namespace),
+		c := &controller{
+			suffixes: suffixes,
+			fault:    fault, maps: client.CoreV1().ConfigMaps(namespace),
 			lister: informer.Lister().ConfigMaps(namespace),
 			queue:  workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[string]()),
 		}
 		handle, err := informer.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-			AddFunc:    t.enqueue,
-			UpdateFunc: func(_, o any) { t.enqueue(o) },
-			DeleteFunc: t.deleted,
+			AddFunc:    c.enqueue,
+			UpdateFunc: func(_, o any) { c.enqueue(o) },
+			DeleteFunc: c.deleted,
 		})
 		if err != nil {
 			return err
@@ -81,124 +89,131 @@ func Service(fault Fault) func(context.Context, *rest.Config, string) error {
 		factory.StartWithContext(ctx)
 		defer factory.Shutdown()
 		if cache.WaitForCacheSync(ctx.Done(), handle.HasSynced) {
-			t.work(ctx)
+			c.work(ctx)
 		}
 		return nil
 	}
 }
 
-func (t *toy) enqueue(o any) {
+func (c *controller) enqueue(o any) {
 	object := o.(*corev1.ConfigMap)
-	if t.fault == NeedsEvents && object.Labels[Label] != "source" {
+	if c.fault == NeedsEvents && object.Labels[Label] != "source" {
 		return
 	}
 	name := object.Name
 	for _, suffix := range []string{"-copy", "-index"} {
 		name = strings.TrimSuffix(name, suffix)
 	}
-	t.queue.Add(name)
+	c.queue.Add(name)
 }
 
-func (t *toy) deleted(o any) {
+func (c *controller) deleted(o any) {
 	if tombstone, ok := o.(cache.DeletedFinalStateUnknown); ok {
-		if t.fault == NeedsEvents {
+		if c.fault == NeedsEvents {
 			return
 		}
 		o = tombstone.Obj
 	}
-	t.enqueue(o)
+	c.enqueue(o)
 }
 
-func (t *toy) work(ctx context.Context) {
-	stop := context.AfterFunc(ctx, t.queue.ShutDown)
+func (c *controller) work(ctx context.Context) {
+	stop := context.AfterFunc(ctx, c.queue.ShutDown)
 	defer stop()
 	for {
-		name, over := t.queue.Get()
-		if over {
+		name, shutdown := c.queue.Get()
+		if shutdown {
 			return
 		}
-		if err := t.reconcile(ctx, name); err != nil && ctx.Err() == nil {
-			t.queue.AddRateLimited(name)
+		if err := c.reconcile(ctx, name); err != nil && ctx.Err() == nil {
+			c.queue.AddRateLimited(name)
 		} else {
-			t.queue.Forget(name)
+			c.queue.Forget(name)
 		}
-		t.queue.Done(name)
+		c.queue.Done(name)
 	}
 }
 
-func (t *toy) reconcile(ctx context.Context, name string) error {
-	source, err := t.lister.Get(name)
+func (c *controller) reconcile(ctx context.Context, name string) error {
+	source, err := c.lister.Get(name)
 	if apierrors.IsNotFound(err) {
-		return errors.Join(t.remove(ctx, name+"-copy"), t.remove(ctx, name+"-index"))
+		var err error
+		for _, suffix := range c.suffixes {
+			err = errors.Join(err, c.remove(ctx, name+suffix))
+		}
+		return err
 	}
 	if err != nil || source.Labels[Label] != "source" {
 		return err
 	}
-	if shout := source.Data["shout"]; shout != "" && shout != "yes" && shout != "no" {
-		if t.fault == SwallowsErrors {
+	if upper := source.Data["uppercase"]; upper != "" && upper != "yes" && upper != "no" {
+		if c.fault == SwallowsErrors {
 			return nil
 		}
-		return t.report(ctx, source, "shout must be yes or no")
+		return c.report(ctx, source, "uppercase must be yes or no")
 	}
-	if err := t.report(ctx, source, ""); err != nil {
+	if err := c.report(ctx, source, ""); err != nil {
 		return err
 	}
-	if t.fault == TrustsCache {
-		return t.generate(ctx, source)
+	if c.fault == TrustsCache {
+		return c.generate(ctx, source)
 	}
-	return t.copies(ctx, source)
+	return c.copies(ctx, source)
 }
 
-// copies makes both, the second after the first.
-func (t *toy) copies(ctx context.Context, source *corev1.ConfigMap) error {
-	_, err := t.lister.Get(source.Name + "-copy")
-	if t.fault == LosesWork && err == nil {
+// copies writes both ConfigMaps, the index after the copy.
+func (c *controller) copies(ctx context.Context, source *corev1.ConfigMap) error {
+	_, err := c.lister.Get(source.Name + "-copy")
+	if c.fault == LosesWork && err == nil {
 		return nil
 	}
 	value := source.Data["value"]
 	data := map[string]string{"value": value}
-	if source.Data["shout"] == "yes" {
-		data["shouted"] = strings.ToUpper(value)
+	if source.Data["uppercase"] == "yes" {
+		data["uppercase"] = strings.ToUpper(value)
 	}
-	if t.fault == NeverStable {
-		data["again"] = source.ResourceVersion + strconv.Itoa(t.queue.NumRequeues(source.Name))
-		t.queue.AddRateLimited(source.Name)
+	if c.fault == NeverStable {
+		data["again"] = source.ResourceVersion + strconv.Itoa(c.queue.NumRequeues(source.Name))
+		c.queue.AddRateLimited(source.Name)
 	}
-	if err := t.apply(ctx, source, "-copy", data); err != nil {
+	if err := c.apply(ctx, source, "-copy", data); err != nil {
 		return err
 	}
-	return t.apply(ctx, source, "-index", map[string]string{"length": strconv.Itoa(len(value))})
+	return c.apply(ctx, source, "-index", map[string]string{"length": strconv.Itoa(len(value))})
 }
 
-// apply writes only what differs, if the cache is to be believed; if it is not, the write changes nothing.
-func (t *toy) apply(ctx context.Context, source *corev1.ConfigMap, suffix string, data map[string]string) error {
+// apply writes a ConfigMap that differs in the cache. If the cache is stale, the write changes nothing.
+func (c *controller) apply(ctx context.Context, source *corev1.ConfigMap, suffix string, data map[string]string) error {
+	if !slices.Contains(c.suffixes, suffix) {
+		return nil
+	}
 	name := source.Name + suffix
-	present, err := t.lister.Get(name)
-	if t.fault == NeverUndoes && err == nil && present.Data["shouted"] != "" {
-		data["shouted"] = present.Data["shouted"]
+	present, err := c.lister.Get(name)
+	if c.fault == NeverUndoes && err == nil && present.Data["uppercase"] != "" {
+		data["uppercase"] = present.Data["uppercase"]
 	}
 	if err == nil && fmt.Sprint(present.Data) == fmt.Sprint(data) {
 		return nil
 	}
 	want := applyv1.ConfigMap(name, source.Namespace).WithLabels(map[string]string{Label: "product"}).WithData(data)
-	_, err = t.maps.Apply(ctx, want, metav1.ApplyOptions{FieldManager: "toy", Force: true})
+	_, err = c.maps.Apply(ctx, want, metav1.ApplyOptions{FieldManager: "sample", Force: true})
 	return err
 }
 
-func (t *toy) generate(ctx context.Context, source *corev1.ConfigMap) error {
-	present, err := t.lister.List(labels.SelectorFromSet(labels.Set{"of": source.Name}))
+func (c *controller) generate(ctx context.Context, source *corev1.ConfigMap) error {
+	present, err := c.lister.List(labels.SelectorFromSet(labels.Set{"of": source.Name}))
 	if err != nil || len(present) > 0 {
 		return err
 	}
-	_, err = t.maps.Create(ctx, &corev1.ConfigMap{
+	_, err = c.maps.Create(ctx, &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{GenerateName: source.Name + "-", Labels: map[string]string{"of": source.Name}},
 		Data:       source.Data,
 	}, metav1.CreateOptions{})
 	return err
 }
 
-// report puts an annotation where other objects have a condition.
-func (t *toy) report(ctx context.Context, source *corev1.ConfigMap, fault string) error {
+// report sets an annotation, as other controllers set a condition.
+func (c *controller) report(ctx context.Context, source *corev1.ConfigMap, fault string) error {
 	if source.Annotations["fault"] == fault {
 		return nil
 	}
@@ -206,15 +221,15 @@ func (t *toy) report(ctx context.Context, source *corev1.ConfigMap, fault string
 	if fault != "" {
 		own.WithAnnotations(map[string]string{"fault": fault})
 	}
-	_, err := t.maps.Apply(ctx, own, metav1.ApplyOptions{FieldManager: "toy", Force: true})
+	_, err := c.maps.Apply(ctx, own, metav1.ApplyOptions{FieldManager: "sample", Force: true})
 	return err
 }
 
-func (t *toy) remove(ctx context.Context, name string) error {
-	if _, err := t.lister.Get(name); apierrors.IsNotFound(err) && t.fault != NoFault {
+func (c *controller) remove(ctx context.Context, name string) error {
+	if _, err := c.lister.Get(name); apierrors.IsNotFound(err) && c.fault != NoFault {
 		return nil
 	}
-	err := t.maps.Delete(ctx, name, metav1.DeleteOptions{})
+	err := c.maps.Delete(ctx, name, metav1.DeleteOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
