@@ -6,10 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/weir-dev/weir/apis/contract"
+	"github.com/weir-dev/weir/pkg/text"
 )
 
 // MaxMessage is the maximum length of a message in bytes. Kubernetes keeps 4096 bytes of the whole termination message,
@@ -73,18 +72,8 @@ func Termination(err error, defaultReason string) contract.Termination {
 	return t
 }
 
-// Line returns a text as one line of at most MaxMessage bytes.
-func Line(text string) string {
-	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "\uFFFD")), " ")
-	if len(text) <= MaxMessage {
-		return text
-	}
-	cut := MaxMessage - len("…")
-	for !utf8.RuneStart(text[cut]) {
-		cut--
-	}
-	return text[:cut] + "…"
-}
+// Line returns s as one line of at most MaxMessage bytes.
+func Line(s string) string { return text.Truncate(text.OneLine(s), MaxMessage) }
 
 // Write writes the termination message to a file, as one line of JSON.
 func Write(path string, t contract.Termination) error {
