@@ -53,8 +53,8 @@ func (r *Results) Step(ctx context.Context, check string, limit time.Duration,
 	return nil
 }
 
-// print prints the table.
-func (r *Results) print() {
+// write prints the table to the output of the suite.
+func (r *Results) write() {
 	width := 0
 	for _, line := range r.rows {
 		width = max(width, len([]rune(line.check)))
@@ -99,7 +99,7 @@ func Run(ctx context.Context, out io.Writer, suites []Suite, failed func(context
 			continue
 		}
 		fmt.Fprintf(out, "\n%s: %s\n", s.Name, s.Description)
-		results[i].print()
+		results[i].write()
 	}
 	return errors.Join(errs...)
 }
