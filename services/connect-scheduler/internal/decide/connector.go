@@ -1,9 +1,9 @@
-// Package decide decides what to do for a KafkaConnector or a KafkaConnect: it computes a Plan from the observed State. It
-// has no client, no clock and no I/O.
+// Package decide decides what to do for a KafkaConnector or a KafkaConnect: it computes a Plan from the observed
+// State. It has no client, no clock and no I/O.
 //
 // A decision passes through the sub-packages in this order: observed (the input), spec (the effective spec and its
-// validation), taskset (the published task configs), oneshot (one-shot pods), desired (the objects), rollout (the restarts)
-// and status (conditions and events).
+// validation), taskset (the published task configs), oneshot (one-shot pods), desired (the objects), rollout (the
+// restarts) and status (conditions and events).
 package decide
 
 import (

@@ -15,8 +15,8 @@ import (
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decidetest"
 )
 
-// FuzzConnector throws changes at a connector in any order, and holds decide to two properties: it never panics, and once
-// the changes stop and the cluster has done its part, deciding again yields nothing.
+// FuzzConnector throws changes at a connector in any order, and holds decide to two properties: it never panics, and
+// once the changes stop and the cluster has done its part, deciding again yields nothing.
 func FuzzConnector(f *testing.F) {
 	for seed := range uint64(8) {
 		f.Add(seed, uint8(10))

@@ -19,8 +19,8 @@ import (
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decidetest"
 )
 
-// planned are all the objects that are made, once the connector has published a config for each hash and there is a StatefulSet
-// to be brought up to date.
+// planned are all the objects that are made, once the connector has published a config for each hash and there is a
+// StatefulSet to be brought up to date.
 func planned(t *testing.T, s observed.State, hashes ...string) []any {
 	t.Helper()
 	s.Now = decidetest.Noon

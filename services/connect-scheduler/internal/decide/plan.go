@@ -18,8 +18,8 @@ import (
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/status"
 )
 
-// Plan lists the writes for a KafkaConnector in the order of its fields. The status is written before the annotations in
-// Done are removed.
+// Plan lists the writes for a KafkaConnector in the order of its fields. The status is written before the annotations
+// in Done are removed.
 type Plan struct {
 	// Writes are the objects to apply and to delete.
 	desired.Writes
@@ -36,8 +36,8 @@ type Plan struct {
 
 	previous connectv1.KafkaConnectorStatus
 	outdated int
-	// creates is true if an object is created. The watch event of the object triggers the next reconcile, which has more to
-	// report. Skipping the status until then saves one write for each step towards Ready.
+	// creates is true if an object is created. The watch event of the object triggers the next reconcile, which has
+	// more to report. Skipping the status until then saves one write for each step towards Ready.
 	creates bool
 }
 

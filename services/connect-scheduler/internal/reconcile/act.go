@@ -25,10 +25,10 @@ type actor struct {
 	weir versioned.Interface
 }
 
-// connector carries out a plan in its order and stops at the first write that fails. A write that the API server rejects is
-// reported in the status. Other errors are only returned, because a retry can succeed. The status is written before
-// annotations are removed, so that the outcome of a request is never lost. written reports whether the status is written,
-// so that the events of the plan can be recorded.
+// connector carries out a plan in its order and stops at the first write that fails. A write that the API server
+// rejects is reported in the status. Other errors are only returned, because a retry can succeed. The status is
+// written before annotations are removed, so that the outcome of a request is never lost. written reports whether the
+// status is written, so that the events of the plan can be recorded.
 func (a actor) connector(ctx context.Context, s *observed.State, plan *decide.Plan) (written bool, err error) {
 	err = a.write(ctx, s, plan)
 	if apply.IsNamespaceTerminating(err) {
@@ -88,8 +88,8 @@ func (a actor) write(ctx context.Context, s *observed.State, plan *decide.Plan) 
 	return b.Err()
 }
 
-// marks returns apply configurations that mark pods for a restart. The UID prevents that a new pod with the same name is
-// marked.
+// marks returns apply configurations that mark pods for a restart. The UID prevents that a new pod with the same name
+// is marked.
 func marks(pods []*corev1.Pod) []*corev1ac.PodApplyConfiguration {
 	var marked []*corev1ac.PodApplyConfiguration
 	for _, pod := range pods {

@@ -62,6 +62,7 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 		List(labels.SelectorFromSet(labels.Set{contract.LabelManagedBy: decide.Manager}))
 	for _, claim := range claims {
 		capacity := claim.Status.Capacity[corev1.ResourceStorage]
-		to <- prometheus.MustNewConstMetric(claimCapacity, prometheus.GaugeValue, float64(capacity.Value()), claim.Namespace, claim.Name)
+		to <- prometheus.MustNewConstMetric(
+			claimCapacity, prometheus.GaugeValue, float64(capacity.Value()), claim.Namespace, claim.Name)
 	}
 }

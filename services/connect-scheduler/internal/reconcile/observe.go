@@ -13,8 +13,8 @@ import (
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
 )
 
-// observeConnector reads the state of a KafkaConnector from the caches and computes its effective spec. It returns nil if
-// the KafkaConnector does not exist.
+// observeConnector reads the state of a KafkaConnector from the caches and computes its effective spec. It returns nil
+// if the KafkaConnector does not exist.
 func (c *caches) observeConnector(key controller.Key, now time.Time) (*observed.State, spec.Effective, error) {
 	connector, err := cacheutil.Optional(c.connectorLister.KafkaConnectors(key.Namespace).Get(key.Name))
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package reconcile connects the decisions of connect-scheduler with the Kubernetes API: observe.go reads the state from the
-// caches, act.go carries out the plan, and reconciler.go connects both.
+// Package reconcile connects the decisions of connect-scheduler with the Kubernetes API: observe.go reads the state
+// from the caches, act.go carries out the plan, and reconciler.go connects both.
 package reconcile
 
 import (

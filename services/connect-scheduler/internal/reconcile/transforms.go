@@ -17,9 +17,10 @@ import (
 // problemPrefix precedes the description of an invalid value. No hash begins with it.
 const problemPrefix = "!"
 
-// trimSecret is the transform of the Secret cache. It replaces each value by its hash, or by a description of the problem if
-// the value is an invalid task config. So no secret value stays in memory or reaches a log. A cache may transform an object
-// twice: trimSecret recognizes a transformed Secret by its StringData, which the API server never returns.
+// trimSecret is the transform of the Secret cache. It replaces each value by its hash, or by a description of the
+// problem if the value is an invalid task config. So no secret value stays in memory or reaches a log. A cache may
+// transform an object twice: trimSecret recognizes a transformed Secret by its StringData, which the API server never
+// returns.
 func trimSecret(object any) (any, error) {
 	secret, ok := object.(*corev1.Secret)
 	if !ok || secret.StringData != nil {
@@ -73,8 +74,8 @@ func describe(secret *corev1.Secret) *observed.Secret {
 	return described
 }
 
-// trimObject is the transform of the caches of managed kinds. Of an object that connect-scheduler does not manage only the
-// owner is needed. Claims are kept, because storage.existingClaim can select any claim.
+// trimObject is the transform of the caches of managed kinds. Of an object that connect-scheduler does not manage only
+// the owner is needed. Claims are kept, because storage.existingClaim can select any claim.
 func trimObject(object any) (any, error) {
 	return cacheutil.Transform(trimMetadata, cacheutil.ForType(func(c *corev1.ConfigMap) {
 		if !isManaged(c) {

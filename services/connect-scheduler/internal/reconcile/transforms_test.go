@@ -19,7 +19,7 @@ func trimmed(t *testing.T, secret *corev1.Secret) *corev1.Secret {
 	return object.(*corev1.Secret)
 }
 
-func TestNoValueOfASecretStaysInMemory(t *testing.T) {
+func TestSecretValuesDoNotStayInMemory(t *testing.T) {
 	t.Parallel()
 	secret := &corev1.Secret{Data: map[string][]byte{"worker.properties": []byte("password=hunter2")}}
 	kept := trimmed(t, secret)
@@ -32,7 +32,7 @@ func TestNoValueOfASecretStaysInMemory(t *testing.T) {
 	require.Equal(t, kept, trimmed(t, kept), "a cache may transform what it has transformed already")
 }
 
-func TestAnnotationsAndManagersOfOtherSecretsAreForgottenToo(t *testing.T) {
+func TestMetadataOfUnmanagedSecretsIsRemoved(t *testing.T) {
 	t.Parallel()
 	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
@@ -46,7 +46,7 @@ func TestAnnotationsAndManagersOfOtherSecretsAreForgottenToo(t *testing.T) {
 	require.Len(t, trimmed(t, secret).ManagedFields, 1, "what is owned here is kept")
 }
 
-func TestTaskConfigsAreLookedThrough(t *testing.T) {
+func TestProblemsOfTaskConfigs(t *testing.T) {
 	t.Parallel()
 	const noObject = `is not a JSON object with two maps of strings, "connector" and "task"`
 	for name, test := range map[string]struct{ file, problem string }{

@@ -113,8 +113,8 @@ func countsPods(was, is *appsv1.StatefulSet) bool {
 	return controller.StatusOnly(was, is) && was.Status.ObservedGeneration == is.Status.ObservedGeneration
 }
 
-// ownersByName maps an object to the KafkaConnectors from whose names the name of the object may derive. It finds managed
-// objects and other objects that use the name.
+// ownersByName maps an object to the KafkaConnectors from whose names the name of the object may derive. It finds
+// managed objects and other objects that use the name.
 func ownersByName[T metav1.Object](c *caches) controller.Mapper[T] {
 	return func(object T) []controller.Key {
 		var found []controller.Key
@@ -149,7 +149,8 @@ func (c *caches) usersOf(by, namespace, name string) []controller.Key {
 			name,
 		),
 	)
-	for _, connect := range cacheutil.ByIndex[*connectv1.KafkaConnect](c.connects.Io().V1().KafkaConnects().Informer(), by, namespace, name) {
+	connects := c.connects.Io().V1().KafkaConnects().Informer()
+	for _, connect := range cacheutil.ByIndex[*connectv1.KafkaConnect](connects, by, namespace, name) {
 		found = append(found, c.referrers(connect)...)
 	}
 	return found

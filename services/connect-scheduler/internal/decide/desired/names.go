@@ -13,7 +13,8 @@ import (
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
 )
 
-// Selector returns the labels that select the pods of one type. They are immutable, as the selector of a StatefulSet is.
+// Selector returns the labels that select the pods of one type. They are immutable, as the selector of a StatefulSet
+// is.
 func Selector(connector, podType string) map[string]string {
 	return map[string]string{contract.LabelConnector: connector, contract.LabelType: podType}
 }

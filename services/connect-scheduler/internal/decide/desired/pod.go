@@ -93,9 +93,12 @@ func container(s observed.State, e spec.Effective, r role) *corev1ac.ContainerAp
 		WithImagePullPolicy(pullPolicy(e.PullPolicy, r.workload.Image)).
 		WithArgs(r.podType).
 		WithEnv(environment(s, e, r)...).
-		WithPorts(corev1ac.ContainerPort().WithName(contract.RunnerPortName).WithContainerPort(contract.RunnerPort).WithProtocol(corev1.ProtocolTCP)).
+		WithPorts(corev1ac.ContainerPort().
+			WithName(contract.RunnerPortName).WithContainerPort(contract.RunnerPort).WithProtocol(corev1.ProtocolTCP)).
 		WithVolumeMounts(mounts(e, r)...).
-		WithResources(convert[corev1ac.ResourceRequirementsApplyConfiguration](corev1.ResourceRequirements{Requests: r.workload.Requests, Limits: r.workload.Limits})).
+		WithResources(convert[corev1ac.ResourceRequirementsApplyConfiguration](corev1.ResourceRequirements{
+			Requests: r.workload.Requests, Limits: r.workload.Limits,
+		})).
 		WithSecurityContext(corev1ac.SecurityContext().
 			WithAllowPrivilegeEscalation(false).
 			WithReadOnlyRootFilesystem(true).
@@ -106,8 +109,8 @@ func container(s observed.State, e spec.Effective, r role) *corev1ac.ContainerAp
 		WithReadinessProbe(probe("/readyz", 5, 1))
 }
 
-// pullPolicy returns the pull policy of the user or the default of Kubernetes for the image. The API server sets the default
-// only when it creates an object. Without pullPolicy a new image would keep the default of the previous image.
+// pullPolicy returns the pull policy of the user or the default of Kubernetes for the image. The API server sets the
+// default only when it creates an object. Without pullPolicy a new image would keep the default of the previous image.
 func pullPolicy(own corev1.PullPolicy, image string) corev1.PullPolicy {
 	_, tag, tagged := strings.Cut(path.Base(image), ":")
 	switch {
@@ -151,7 +154,8 @@ func environment(s observed.State, e spec.Effective, r role) []*corev1ac.EnvVarA
 func fromField(name, path string) *corev1ac.EnvVarApplyConfiguration {
 	return corev1ac.EnvVar().
 		WithName(name).
-		WithValueFrom(corev1ac.EnvVarSource().WithFieldRef(corev1ac.ObjectFieldSelector().WithAPIVersion(fieldVersion).WithFieldPath(path)))
+		WithValueFrom(corev1ac.EnvVarSource().
+			WithFieldRef(corev1ac.ObjectFieldSelector().WithAPIVersion(fieldVersion).WithFieldPath(path)))
 }
 
 func volumes(s observed.State, e spec.Effective, r role) []*corev1ac.VolumeApplyConfiguration {
@@ -256,7 +260,8 @@ func runnerConfig(e spec.Effective, r role) contract.RunnerConfig {
 	return config
 }
 
-// logFile returns the path of a pod's log file. The path always contains the name of the pod, so that pods never share a file.
+// logFile returns the path of a pod's log file. The path always contains the name of the pod, so that pods never share
+// a file.
 func logFile(e spec.Effective) string {
 	file := e.Logging.File
 	if file == "" {

@@ -7,7 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-func TestPullPolicyIsKubernetesOwnDefaultUnlessItIsAskedFor(t *testing.T) {
+func TestPullPolicyDefaultsAsInKubernetes(t *testing.T) {
 	t.Parallel()
 	for image, want := range map[string]corev1.PullPolicy{
 		"runner": corev1.PullAlways, "runner:latest": corev1.PullAlways, "registry:5000/runner": corev1.PullAlways,

@@ -18,7 +18,8 @@ import (
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/taskset"
 )
 
-// Writes lists the objects to apply and to delete, in the order of the fields. Objects that are up to date are left out.
+// Writes lists the objects to apply and to delete, in the order of the fields. Objects that are up to date are left
+// out.
 type Writes struct {
 	ServiceAccounts []*corev1ac.ServiceAccountApplyConfiguration
 	Roles           []*rbacv1ac.RoleApplyConfiguration
@@ -159,8 +160,8 @@ func outdated[C any, O metav1.Object](c *comparison, live O, want C, extract fun
 	return []C{want}
 }
 
-// outdatedSecret returns want if the observed Secret does not match it. The cache holds the hash of each value instead of
-// the value, so outdatedSecret compares hashes.
+// outdatedSecret returns want if the observed Secret does not match it. The cache holds the hash of each value instead
+// of the value, so outdatedSecret compares hashes.
 func outdatedSecret(
 	c *comparison, live *corev1.Secret, want *corev1ac.SecretApplyConfiguration,
 ) []*corev1ac.SecretApplyConfiguration {

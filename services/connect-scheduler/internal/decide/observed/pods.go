@@ -108,7 +108,8 @@ func LastError(pod *corev1.Pod) string {
 		return truncate(waiting.Reason + ": " + waiting.Message)
 	}
 	for _, c := range pod.Status.Conditions {
-		// A late update of the scheduler can describe the previous pod of the same name. It is ignored once the pod has a node.
+		// A late update of the scheduler can describe the previous pod of the same name. It is ignored once the pod
+		// has a node.
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && pod.Spec.NodeName == "" {
 			return truncate(c.Reason + ": " + c.Message)
 		}

@@ -10,7 +10,7 @@ import (
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
 )
 
-func TestPodIndexIsTheWholeNumber(t *testing.T) {
+func TestPodIndexHasAllDigits(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]int{"test-tasks-0": 0, "test-tasks-10": 10, "test-tasks-110": 110, "a-1-tasks-7": 7} {
 		index, ok := observed.PodIndex(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name}})

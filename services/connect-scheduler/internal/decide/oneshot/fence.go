@@ -13,8 +13,9 @@ import (
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/taskset"
 )
 
-// Fence ensures that no previous task of an exactly-once source can write after the new tasks have started: it waits until
-// all previous tasks are gone and then fences their producers. Until then it returns the frozen set with Fencing.
+// Fence ensures that no previous task of an exactly-once source can write after the new tasks have started: it waits
+// until all previous tasks are gone and then fences their producers. Until then it returns the frozen set with
+// Fencing.
 func Fence(s observed.State, e spec.Effective, set taskset.Set) (Writes, taskset.Set) {
 	var w Writes
 	finding := w.fence(s, e, set)

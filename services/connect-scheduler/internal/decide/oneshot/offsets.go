@@ -19,8 +19,8 @@ import (
 // offsetsKey is the key of the ConfigMap of spec.alterOffsets.
 const offsetsKey = "offsets.json"
 
-// Offsets runs the operation of the annotation strimzi.io/connector-offsets. It returns the status of the last operation
-// and whether the annotation can be removed.
+// Offsets runs the operation of the annotation strimzi.io/connector-offsets. It returns the status of the last
+// operation and whether the annotation can be removed.
 func Offsets(s observed.State, e spec.Effective) (w Writes, status *connectv1.OffsetsStatus, done bool) {
 	status = s.Connector.Status.Offsets
 	if pod := s.OneShotPod(contract.OneShotOffsets); pod != nil {

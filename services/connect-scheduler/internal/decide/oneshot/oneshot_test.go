@@ -24,7 +24,7 @@ func refused(reason, result string) *corev1.ContainerStateTerminated {
 	}
 }
 
-func TestANewConfigIsRolledOnlyOnceThePluginAcceptsIt(t *testing.T) {
+func TestNewConfigRollsOutOnlyAfterThePluginHasAcceptedIt(t *testing.T) {
 	t.Parallel()
 	s := decidetest.Running(t, decidetest.Connector(), decidetest.Hashes(3)...)
 	before := s.State.Objects.ConnectorSet
@@ -51,7 +51,7 @@ func TestANewConfigIsRolledOnlyOnceThePluginAcceptsIt(t *testing.T) {
 	require.Nil(t, s.State.OneShotPod(contract.OneShotValidate), "the errand's pod is gone")
 }
 
-func TestAConfigThatThePluginRefusesIsToldByFieldAndNothingIsTouched(t *testing.T) {
+func TestRejectedConfigIsReportedByFieldAndRunningPodsAreUnchanged(t *testing.T) {
 	t.Parallel()
 	s := decidetest.Running(t, decidetest.Connector(), decidetest.Hashes(3)...)
 	s.Termination = refused(
@@ -85,7 +85,7 @@ func TestAConfigThatThePluginRefusesIsToldByFieldAndNothingIsTouched(t *testing.
 	require.Nil(t, s.State.OneShotPod(contract.OneShotValidate))
 }
 
-func TestAPluginThatCannotBeAskedHoldsTheRollAndSaysHowToGoOn(t *testing.T) {
+func TestFailedValidationStopsTheRolloutAndTellsHowToRetry(t *testing.T) {
 	t.Parallel()
 	s := decidetest.Running(t, decidetest.Connector(), decidetest.Hashes(1)...)
 	s.Termination = refused(contract.ReasonOutOfMemory, `{}`)
@@ -104,14 +104,14 @@ func TestAPluginThatCannotBeAskedHoldsTheRollAndSaysHowToGoOn(t *testing.T) {
 	)
 }
 
-func TestANumberOfTasksIsNothingToAskThePluginAbout(t *testing.T) {
+func TestChangeOfTasksMaxNeedsNoValidation(t *testing.T) {
 	t.Parallel()
 	s := decidetest.Running(t, decidetest.Connector(), decidetest.Hashes(3)...)
 	s.State.Connector.Spec.ConnectorConfig["tasks.max"] = "5"
 	require.Empty(t, s.Step().OneShots.OneShots)
 }
 
-func TestACandidateOfSomebodyElseIsNotTaken(t *testing.T) {
+func TestCandidateSecretOfAnotherOwnerIsAConflict(t *testing.T) {
 	t.Parallel()
 	s := decidetest.Running(t, decidetest.Connector(), decidetest.Hashes(3)...)
 	s.State.Objects.Candidate = &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "test-validate"}}
@@ -129,7 +129,7 @@ func exactlyOnce(facts *observed.Secret) *observed.Secret {
 	return facts
 }
 
-func TestAnExactlyOnceSourceStopsAndFencesAllFormerTasksBeforeNewOnesStart(t *testing.T) {
+func TestExactlyOnceSourceStopsAndFencesPreviousTasksBeforeNewTasksStart(t *testing.T) {
 	t.Parallel()
 	s := decidetest.Running(t, decidetest.Connector(), decidetest.Hashes(3)...)
 	s.State.TaskConfigs = exactlyOnce(decidetest.Published(s.State.Connector, "new-0", "new-1"))
@@ -160,7 +160,7 @@ func TestAnExactlyOnceSourceStopsAndFencesAllFormerTasksBeforeNewOnesStart(t *te
 	require.Nil(t, s.State.OneShotPod(contract.OneShotFence))
 }
 
-func TestAFenceThatFailsKeepsNewTasksFromStarting(t *testing.T) {
+func TestFailedFencePreventsTheStartOfNewTasks(t *testing.T) {
 	t.Parallel()
 	s := decidetest.Running(t, decidetest.Connector(), decidetest.Hashes(2)...)
 	s.Termination = refused(contract.ReasonOffsetsFailed, `{}`)
@@ -172,7 +172,7 @@ func TestAFenceThatFailsKeepsNewTasksFromStarting(t *testing.T) {
 	require.Zero(t, s.State.Connector.Status.TasksReady)
 }
 
-func TestOffsetsOnRequest(t *testing.T) {
+func TestOffsetsOperations(t *testing.T) {
 	t.Parallel()
 	listed := &corev1.ContainerStateTerminated{
 		Message: `{"reason":"Completed","message":"done","result":{"offsets":[{"partition":{"filename":"/a"},"offset":{"position":42}}]}}`,
@@ -255,7 +255,7 @@ func TestPodOfAOneShotOperation(t *testing.T) {
 	)
 }
 
-func TestARequestThatCameWithTheConnectorIsAnsweredAtOnce(t *testing.T) {
+func TestInvalidRequestOnANewConnectorIsRefusedAtOnce(t *testing.T) {
 	t.Parallel()
 	c := decidetest.Connector()
 	c.Annotations = map[string]string{contract.ConnectorOffsets: "drop"}

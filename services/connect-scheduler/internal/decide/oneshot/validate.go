@@ -17,9 +17,9 @@ import (
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
 )
 
-// Validate lets the connector plugin validate a new connectorConfig before running pods are changed. It returns a finding
-// while the plugin has not accepted the configuration. A new connector needs no separate validation, nor does a new image
-// or plugin: the connector's own pod reports the errors.
+// Validate lets the connector plugin validate a new connectorConfig before running pods are changed. It returns a
+// finding while the plugin has not accepted the configuration. A new connector needs no separate validation, nor does
+// a new image or plugin: the connector's own pod reports the errors.
 func Validate(s observed.State, e spec.Effective) (Writes, *spec.Finding) {
 	var w Writes
 	set, key := s.Objects.ConnectorSet, e.CandidateKey()

@@ -12,9 +12,9 @@ import (
 // restartAnnotations are the annotations of a KafkaConnector that request a restart.
 var restartAnnotations = []string{contract.Restart, contract.RestartTask}
 
-// Requests returns the pods to mark for a restart and the annotations to remove, for the restarts that annotations on the
-// KafkaConnector request. First the pod is marked, then the annotation is removed, then the pod restarts. The pod restarts
-// exactly once, even if a step fails and is repeated.
+// Requests returns the pods to mark for a restart and the annotations to remove, for the restarts that annotations on
+// the KafkaConnector request. First the pod is marked, then the annotation is removed, then the pod restarts. The pod
+// restarts exactly once, even if a step fails and is repeated.
 func Requests(s observed.State) (mark []*corev1.Pod, done []string) {
 	for _, annotation := range restartAnnotations {
 		if _, requested := s.Connector.Annotations[annotation]; !requested {
@@ -30,7 +30,8 @@ func Requests(s observed.State) (mark []*corev1.Pod, done []string) {
 	return mark, done
 }
 
-// requestedPod returns the pod that an annotation selects. It is nil if the value is not valid or the pod does not exist.
+// requestedPod returns the pod that an annotation selects. It is nil if the value is not valid or the pod does not
+// exist.
 func requestedPod(s observed.State, annotation string) *corev1.Pod {
 	value := s.Connector.Annotations[annotation]
 	if annotation == contract.Restart {

@@ -31,8 +31,8 @@ type Plan struct {
 	Outdated int
 }
 
-// Decide returns the pods that restart now. The pods of a StatefulSet restart only after its controller has observed the
-// desired template, else they would be recreated from the previous template.
+// Decide returns the pods that restart now. The pods of a StatefulSet restart only after its controller has observed
+// the desired template, else they would be recreated from the previous template.
 func Decide(s observed.State, e spec.Effective, set taskset.Set, sets desired.Sets) Plan {
 	outdated := outdatedPods{s, set, templateHash(sets.Connector), templateHash(sets.Tasks)}
 	plan := Plan{Outdated: outdated.count(set.Replicas(e))}
@@ -116,8 +116,8 @@ func restartConnector(s observed.State, outdated outdatedPods) []Restart {
 	return nil
 }
 
-// restartTasks returns the outdated pods of tasks that restart now. Pods that are not ready restart at once, because this
-// makes no further task unavailable. Ready pods restart as long as at most maxUnavailable tasks are unavailable.
+// restartTasks returns the outdated pods of tasks that restart now. Pods that are not ready restart at once, because
+// this makes no further task unavailable. Ready pods restart as long as at most maxUnavailable tasks are unavailable.
 func restartTasks(s observed.State, e spec.Effective, set taskset.Set, outdated outdatedPods) []Restart {
 	pods, replicas := observed.PodsByIndex(s.Pods, contract.TypeTask), set.Replicas(e)
 	var notReady, ready []Restart
@@ -157,8 +157,8 @@ func maxUnavailable(bound intstr.IntOrString, replicas int) int {
 	return max(1, allowed)
 }
 
-// resizeRestart returns the first task if a pod has to restart so that a driver without online expansion can grow the file
-// system. It returns nothing if a pod has started since the claim began to wait.
+// resizeRestart returns the first task if a pod has to restart so that a driver without online expansion can grow the
+// file system. It returns nothing if a pod has started since the claim began to wait.
 func resizeRestart(s observed.State, pods map[int]*corev1.Pod, replicas int) []Restart {
 	if s.Claim == nil || replicas == 0 {
 		return nil

@@ -43,7 +43,7 @@ func rolled(s *decidetest.Env) (all []string, most int) {
 	return nil, 0
 }
 
-func TestAChangeToOneTasksConfigRestartsThatTaskAndNoOther(t *testing.T) {
+func TestChangedTaskConfigRestartsOnlyItsTask(t *testing.T) {
 	t.Parallel()
 	s := decidetest.Running(t, decidetest.Large(12), decidetest.Hashes(12)...)
 	changed := decidetest.Hashes(12)
@@ -53,7 +53,7 @@ func TestAChangeToOneTasksConfigRestartsThatTaskAndNoOther(t *testing.T) {
 	require.Equal(t, []string{"test-tasks-10"}, all)
 }
 
-func TestMoreTasksRestartNone(t *testing.T) {
+func TestScaleUpRestartsNoTask(t *testing.T) {
 	t.Parallel()
 	s := decidetest.Running(t, decidetest.Connector(), decidetest.Hashes(3)...)
 	s.State.Connector.Spec.TasksMax = ptr.To[int32](5)
@@ -63,7 +63,7 @@ func TestMoreTasksRestartNone(t *testing.T) {
 	require.Equal(t, "5/5", s.State.Connector.Status.TaskSummary)
 }
 
-func TestAChangeToAllTasksIsBoundedByMaxUnavailable(t *testing.T) {
+func TestRolloutOfAllTasksRespectsMaxUnavailable(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		bound *intstr.IntOrString
@@ -86,7 +86,7 @@ func TestAChangeToAllTasksIsBoundedByMaxUnavailable(t *testing.T) {
 	}
 }
 
-func TestTasksThatAreDownAlreadyCountAgainstMaxUnavailable(t *testing.T) {
+func TestUnavailableTasksCountAgainstMaxUnavailable(t *testing.T) {
 	t.Parallel()
 	s := decidetest.Running(t, decidetest.Large(4), decidetest.Hashes(4)...)
 	s.State.Connector.Spec.Task.Image = "another:2"
@@ -97,7 +97,7 @@ func TestTasksThatAreDownAlreadyCountAgainstMaxUnavailable(t *testing.T) {
 	require.Len(t, s.Step().Restarts, 1)
 }
 
-func TestABrokenTaskIsReplacedWhateverElseIsDown(t *testing.T) {
+func TestOutdatedTasksThatAreNotReadyRestartAtOnce(t *testing.T) {
 	t.Parallel()
 	s := decidetest.Running(t, decidetest.Large(4), decidetest.Hashes(4)...)
 	for _, pod := range s.State.Pods[1:] {
@@ -108,7 +108,7 @@ func TestABrokenTaskIsReplacedWhateverElseIsDown(t *testing.T) {
 	require.Len(t, s.Step().Restarts, 4)
 }
 
-func TestNoPodRestartsBeforeTheStatefulSetControllerHasSeenTheChange(t *testing.T) {
+func TestNoPodRestartsBeforeTheStatefulSetControllerHasObservedTheTemplate(t *testing.T) {
 	t.Parallel()
 	s := decidetest.Running(t, decidetest.Connector(), decidetest.Hashes(3)...)
 	s.State.Connector.Spec.Task.Image = "another:2"
@@ -120,7 +120,7 @@ func TestNoPodRestartsBeforeTheStatefulSetControllerHasSeenTheChange(t *testing.
 	require.Len(t, s.Step().Restarts, 1)
 }
 
-func TestAPodOnItsWayOutIsNotDeletedAgain(t *testing.T) {
+func TestTerminatingPodIsNotDeletedAgain(t *testing.T) {
 	t.Parallel()
 	s := decidetest.Running(t, decidetest.Connector(), decidetest.Hashes(1)...)
 	s.State.Connector.Spec.Task.Image = "another:2"
@@ -131,7 +131,7 @@ func TestAPodOnItsWayOutIsNotDeletedAgain(t *testing.T) {
 	require.Empty(t, s.Step().Restarts)
 }
 
-func TestRestartsOnRequest(t *testing.T) {
+func TestRequestedRestarts(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		annotation, value string
@@ -154,7 +154,7 @@ func TestRestartsOnRequest(t *testing.T) {
 	}
 }
 
-func TestARequestedRestartHappensOnceWhateverIsLostInBetween(t *testing.T) {
+func TestRequestedRestartHappensExactlyOnce(t *testing.T) {
 	t.Parallel()
 	s := decidetest.Running(t, decidetest.Connector(), decidetest.Hashes(3)...)
 	s.State.Connector.Annotations = map[string]string{contract.RestartTask: "1"}
@@ -174,7 +174,7 @@ func TestARequestedRestartHappensOnceWhateverIsLostInBetween(t *testing.T) {
 	require.Equal(t, []string{"test-tasks-1"}, names(third.Restarts))
 }
 
-func TestAMarkedPodIsMovedWithinMaxUnavailable(t *testing.T) {
+func TestMarkedPodsRestartWithinMaxUnavailable(t *testing.T) {
 	t.Parallel()
 	s := decidetest.Running(t, decidetest.Large(4), decidetest.Hashes(4)...)
 	for _, pod := range s.State.Pods {
@@ -188,7 +188,7 @@ func TestAMarkedPodIsMovedWithinMaxUnavailable(t *testing.T) {
 	require.Equal(t, 1, most)
 }
 
-func TestOnePodRestartsForAFileSystemThatWaitsToGrow(t *testing.T) {
+func TestOnePodRestartsForAPendingFileSystemResize(t *testing.T) {
 	t.Parallel()
 	c := decidetest.Connector()
 	c.Spec.Storage = &connectv1.StorageSpec{Size: "2Gi", MountPath: "/mnt/shared"}

@@ -39,7 +39,8 @@ type Effective struct {
 	RunTasks bool
 }
 
-// defaultMaxUnavailable restarts the tasks of small connectors one by one, and several tasks of large connectors at once.
+// defaultMaxUnavailable restarts the tasks of small connectors one by one, and several tasks of large connectors at
+// once.
 var defaultMaxUnavailable = intstr.FromString("25%")
 
 // Of returns the effective spec of a KafkaConnector as it is in the API.

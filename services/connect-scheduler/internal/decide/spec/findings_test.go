@@ -126,7 +126,7 @@ func TestFindings(t *testing.T) {
 	}
 }
 
-func TestWhatRunsGoesOnWhenItsInputBreaks(t *testing.T) {
+func TestRunningPodsAreUnchangedWhenTheSpecBecomesInvalid(t *testing.T) {
 	t.Parallel()
 	s := decidetest.Running(t, decidetest.Connector(), "aaaa", "bbbb", "cccc")
 	s.State.Worker = nil
@@ -135,7 +135,7 @@ func TestWhatRunsGoesOnWhenItsInputBreaks(t *testing.T) {
 	require.EqualValues(t, 3, plan.Status.TasksReady)
 }
 
-func TestWhatIsToStopStopsEvenIfItsInputIsBroken(t *testing.T) {
+func TestScaleDownAppliesEvenIfTheSpecIsInvalid(t *testing.T) {
 	t.Parallel()
 	s := decidetest.Running(t, decidetest.Connector(), "aaaa", "bbbb", "cccc")
 	s.State.Worker = nil

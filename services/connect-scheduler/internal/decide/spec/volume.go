@@ -10,8 +10,8 @@ import (
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
 )
 
-// LabelClaimKind on a claim is the kind of its owner. A claim that was kept is adopted only by an owner of the same kind
-// and name.
+// LabelClaimKind on a claim is the kind of its owner. A claim that was kept is adopted only by an owner of the same
+// kind and name.
 const LabelClaimKind = "weir.dev/claim-owner-kind"
 
 // defaultMountPath is the mount path of a shared volume without mountPath.

@@ -116,17 +116,20 @@ func ConditionEvents(before, after []metav1.Condition) []event.Event {
 			continue
 		}
 		switch {
-		case c.Type == connectv1.ConditionConfigValid && c.Status == metav1.ConditionFalse && c.Reason != connectv1.ReasonWaitingForDeletion:
+		case c.Type == connectv1.ConditionConfigValid && c.Status == metav1.ConditionFalse &&
+			c.Reason != connectv1.ReasonWaitingForDeletion:
 			events = append(events, event.Warning(c.Reason, "Validate", c.Message))
 		case c.Type == connectv1.ConditionTaskConfigsPublished && c.Status == metav1.ConditionTrue:
 			events = append(events, event.Normal(c.Reason, "Publish", "the connector published "+c.Message))
-		case c.Type == connectv1.ConditionTaskConfigsPublished && c.Reason != connectv1.ReasonNotPublishedYet && c.Reason != connectv1.ReasonTaskConfigsOutdated:
+		case c.Type == connectv1.ConditionTaskConfigsPublished && c.Reason != connectv1.ReasonNotPublishedYet &&
+			c.Reason != connectv1.ReasonTaskConfigsOutdated:
 			events = append(events, event.Warning(c.Reason, "Publish", c.Message))
 		case c.Type == connectv1.ConditionReady && c.Status == metav1.ConditionTrue:
 			events = append(events, event.Normal(c.Reason, "Observe", c.Message))
 		case c.Type == connectv1.ConditionReady && c.Reason == connectv1.ReasonApplyRejected:
 			events = append(events, event.Warning(c.Reason, "Apply", c.Message))
-		case c.Type == connectv1.ConditionStorageReady && c.Status == metav1.ConditionFalse && c.Reason != connectv1.ReasonClaimPending:
+		case c.Type == connectv1.ConditionStorageReady && c.Status == metav1.ConditionFalse &&
+			c.Reason != connectv1.ReasonClaimPending:
 			events = append(events, event.Warning(c.Reason, "Provision", c.Message))
 		case c.Type == connectv1.ConditionStorageReady && c.Status == metav1.ConditionTrue:
 			events = append(events, event.Normal(c.Reason, "Provision", c.Message))

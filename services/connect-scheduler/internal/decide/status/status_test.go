@@ -145,7 +145,7 @@ func task(s *decidetest.Env, id int) *corev1.Pod {
 	return observed.PodsByIndex(s.State.Pods, contract.TypeTask)[id]
 }
 
-func TestPausedKeepsTheConnectorAndStoppedKeepsNothing(t *testing.T) {
+func TestPausedRunsOnlyTheConnectorAndStoppedRunsNothing(t *testing.T) {
 	t.Parallel()
 	for state, want := range map[connectv1.ConnectorState]struct {
 		word connectv1.ConnectorPhase
@@ -181,7 +181,7 @@ func TestPausedKeepsTheConnectorAndStoppedKeepsNothing(t *testing.T) {
 	}
 }
 
-func TestATaskKeepsTheTimeAtWhichItEnteredItsState(t *testing.T) {
+func TestSinceIsTheTimeOfTheLastStateChange(t *testing.T) {
 	t.Parallel()
 	s := decidetest.Running(t, decidetest.Connector(), decidetest.Hashes(1)...)
 	s.State.Now = decidetest.Noon.Add(time.Hour)
@@ -238,7 +238,7 @@ func readyPodLike(pod *corev1.Pod, restarts int32) *corev1.Pod {
 	return again
 }
 
-func TestTellsOfAStepOnceWhatItMadeIsThere(t *testing.T) {
+func TestStatusIsWrittenAfterTheCreatedObjectsAreObserved(t *testing.T) {
 	t.Parallel()
 	s := decidetest.New(t, observed.State{Connector: decidetest.Connector(), Worker: decidetest.Worker()})
 	first := s.Step()
@@ -260,7 +260,7 @@ func TestTellsOfAStepOnceWhatItMadeIsThere(t *testing.T) {
 	require.NotEmpty(t, plan.Events())
 }
 
-func TestThereIsABudgetOnceThereIsAStatefulSetOfTasks(t *testing.T) {
+func TestPodDisruptionBudgetIsCreatedAfterTheStatefulSetOfTheTasks(t *testing.T) {
 	t.Parallel()
 	s := decidetest.New(t, observed.State{Connector: decidetest.Connector(), Worker: decidetest.Worker()})
 	s.Settle()

@@ -145,7 +145,7 @@ func TestTheClaimOfAKafkaConnect(t *testing.T) {
 	}
 }
 
-func TestPodsAreMadeBeforeTheClaimIsBound(t *testing.T) {
+func TestPodsAreCreatedBeforeTheClaimIsBound(t *testing.T) {
 	t.Parallel()
 	claim := bound(t)
 	claim.Status.Phase = corev1.ClaimPending
@@ -161,7 +161,7 @@ func TestPodsAreMadeBeforeTheClaimIsBound(t *testing.T) {
 	require.Len(t, plan.StatefulSets, 1, "a class that waits for the first consumer would wait for ever")
 }
 
-func TestPodsDoNotMountAClaimOfSomebodyElse(t *testing.T) {
+func TestPodsDoNotMountAClaimOfAnotherOwner(t *testing.T) {
 	t.Parallel()
 	claim := bound(t)
 	claim.Labels = nil

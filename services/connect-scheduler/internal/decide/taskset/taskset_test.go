@@ -12,7 +12,7 @@ import (
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decidetest"
 )
 
-func TestTaskConfigsThatCannotBeUsedTouchNoTask(t *testing.T) {
+func TestInvalidTaskConfigsDoNotChangeRunningTasks(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		change  func(*observed.Secret)
@@ -68,7 +68,7 @@ func TestTaskConfigsThatCannotBeUsedTouchNoTask(t *testing.T) {
 	}
 }
 
-func TestAConnectorThatWantsNoTasksIsReadyWithoutAny(t *testing.T) {
+func TestConnectorWithoutTasksIsReady(t *testing.T) {
 	t.Parallel()
 	s := decidetest.Running(t, decidetest.Connector())
 	require.Equal(t, "0/0", s.State.Connector.Status.TaskSummary)
@@ -79,7 +79,7 @@ func TestAConnectorThatWantsNoTasksIsReadyWithoutAny(t *testing.T) {
 	)
 }
 
-func TestTooLargeConfigsAreReportedInTheConnectorsOwnWords(t *testing.T) {
+func TestTaskConfigsThatAreTooLargeAreReportedWithTheMessageOfTheConnector(t *testing.T) {
 	t.Parallel()
 	s := decidetest.New(t, observed.State{Connector: decidetest.Connector(), Worker: decidetest.Worker()})
 	s.Settle()
