@@ -5,78 +5,80 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// KafkaDrainPolicyStatus is what drain-cleaner sees of a policy.
+// KafkaDrainPolicyStatus is the observed state of a policy.
 type KafkaDrainPolicyStatus struct {
-	// observedGeneration is the generation of the spec that this status is about.
+	// observedGeneration is the generation of the spec that this status reflects.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions: Ready (the policy can be acted on), KafkaReachable (where there are bootstrapServers), Draining (a pod is to leave
-	// or has not come back) and Blocked (a drain is past its deadline, or waits for somebody).
+	// conditions: Ready (the policy is in effect), KafkaReachable (the brokers answer; only with bootstrapServers),
+	// Draining (a drain is in progress) and Blocked (a drain is past its deadline or needs intervention).
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// pods is the number of pods that the policy selects.
+	// pods is the number of pods selected by podSelector.
 	// +optional
 	Pods int32 `json:"pods"`
 
-	// drains that are under way, one for each pod that is to leave or whose replacement is not back in sync.
+	// drains lists the drains in progress: pods with a requested eviction, and evicted pods whose replacement is not in
+	// sync yet.
 	// +optional
 	// +listType=map
 	// +listMapKey=uid
 	Drains []Drain `json:"drains,omitempty"`
 }
 
-// Drain is one pod on its way.
+// Drain is the drain of one pod.
 type Drain struct {
-	// pod that is evicted.
+	// pod is the name of the pod.
 	Pod string `json:"pod"`
-	// uid of that pod, not of its replacement.
+	// uid is the uid of the evicted pod, not of its replacement.
 	UID types.UID `json:"uid"`
-	// node that it leaves.
+	// node is the node that the pod is drained from.
 	// +optional
 	Node string `json:"node,omitempty"`
-	// brokerId is the Kafka node id of the pod, where it could be told.
+	// brokerId is the Kafka node id of the pod, if known.
 	// +optional
 	BrokerID *int32 `json:"brokerId,omitempty"`
-	// phase: Waiting (denied for now), Rolling (handed to an operator), Replacing (allowed; the replacement is not back in sync),
-	// Blocked (past its deadline, or it cannot go on by itself) or Observed.
+	// phase is Waiting (the eviction is denied until it is safe), Rolling (an operator was asked to roll the pod),
+	// Replacing (the eviction was allowed and the replacement is not in sync yet), Blocked (past its deadline, or needs
+	// intervention) or Observed (mode Observe).
 	Phase DrainPhase `json:"phase"`
-	// reason in CamelCase: a finding of the README's table.
+	// reason of the last decision in CamelCase; the README of drain-cleaner lists all reasons.
 	Reason string `json:"reason"`
-	// message says what is waited for.
+	// message describes what the drain waits for.
 	// +optional
 	Message string `json:"message,omitempty"`
-	// blockingPartitions are the first few of the partitions that keep the pod, as topic-partition.
+	// blockingPartitions are the first 5 partitions that prevent the eviction, as topic-partition.
 	// +optional
 	// +listType=atomic
 	BlockingPartitions []string `json:"blockingPartitions,omitempty"`
-	// blockingPartitionCount is how many there are.
+	// blockingPartitionCount is the total number of partitions that prevent the eviction.
 	// +optional
 	BlockingPartitionCount int32 `json:"blockingPartitionCount,omitempty"`
-	// attempts is the number of evictions asked for, written at most once in half a minute.
+	// attempts is the number of eviction requests for the pod. It is updated at most every 30 seconds.
 	// +optional
 	Attempts int32 `json:"attempts,omitempty"`
-	// since is when the first of them was denied or allowed.
+	// since is the time of the first eviction request.
 	Since metav1.Time `json:"since"`
 }
 
-// DrainPhase is how far a drain has come.
+// DrainPhase is the progress of a drain.
 type DrainPhase string
 
-// The phases of a drain.
+// Phases of a drain.
 const (
-	// DrainWaiting is denied for now.
+	// DrainWaiting: the eviction is denied until it is safe.
 	DrainWaiting DrainPhase = "Waiting"
-	// DrainRolling has been handed to an operator.
+	// DrainRolling: an operator was asked to roll the pod.
 	DrainRolling DrainPhase = "Rolling"
-	// DrainReplacing was allowed, and its replacement is not back in sync yet.
+	// DrainReplacing: the eviction was allowed, and the replacement is not in sync yet.
 	DrainReplacing DrainPhase = "Replacing"
-	// DrainBlocked does not go on by itself.
+	// DrainBlocked: the drain is past its deadline or needs intervention.
 	DrainBlocked DrainPhase = "Blocked"
-	// DrainObserved is only looked at.
+	// DrainObserved: mode Observe reports the decision and allows the eviction.
 	DrainObserved DrainPhase = "Observed"
 )
 

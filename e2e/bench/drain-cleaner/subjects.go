@@ -136,9 +136,15 @@ func (f *fixture) startService(ctx context.Context, account string, args ...stri
 	})
 }
 
-// start starts the process and waits until ready returns nil.
+// start starts the process and waits until ready returns nil. The log of the process is not printed unless this fails.
 func (s *subject) start(ctx context.Context, ready func(context.Context) error) error {
-	s.command.Stderr = os.Stderr
+	log, err := os.CreateTemp("", "weir-bench-")
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	defer os.Remove(log.Name())
+	s.command.Stderr = log
 	started := time.Now()
 	if err := process.Start(s.command); err != nil {
 		return err
@@ -146,7 +152,8 @@ func (s *subject) start(ctx context.Context, ready func(context.Context) error) 
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	if err := testkit.PollEvery(ctx, 2*time.Millisecond, s.name+" to be ready", ready); err != nil {
-		return errors.Join(err, s.stop())
+		output, readErr := os.ReadFile(log.Name())
+		return errors.Join(err, s.stop(), readErr, fmt.Errorf("its log:\n%s", output))
 	}
 	s.startup = time.Since(started)
 	return nil
