@@ -66,7 +66,7 @@ type Config struct {
 	ServiceName, Namespace string
 	// SnapshotAge is the maximum age of Kafka's state for a denial. Default: 2s.
 	SnapshotAge time.Duration
-	// MaxKafkaResponse is the maximum size of a broker's response in bytes. Default: 4 MiB.
+	// MaxKafkaResponse is the maximum size of a broker's response in bytes. Default: 1 MiB.
 	MaxKafkaResponse int32
 	// ProbeEvery is the period of Kafka queries without a drain. Tests change it. Default: 30s.
 	ProbeEvery time.Duration
@@ -214,7 +214,7 @@ func (c *Config) AddFlags(flags *pflag.FlagSet) {
 	flags.DurationVar(&c.SnapshotAge, "snapshot-age", c.SnapshotAge,
 		"maximum age of Kafka's state for a denial; evictions are allowed only after a new query")
 	flags.Int32Var(&c.MaxKafkaResponse, "kafka-max-response-bytes", c.MaxKafkaResponse,
-		"maximum size of a broker's response; the default is enough for about 90,000 partitions. "+
+		"maximum size of a broker's response; the default is enough for about 20,000 partitions. "+
 			"Raise it together with the memory limit")
 	flags.DurationVar(&c.Patience.Lapse, "claim-lapse", c.Patience.Lapse,
 		"time after which the claim of an allowed pod that still exists is released; must be longer than the API server's "+

@@ -22,6 +22,8 @@ const (
 	clientLifetime = 10 * time.Minute
 	// queryTimeout limits one query.
 	queryTimeout = 3 * time.Second
+	// maxQueries is the maximum number of concurrent queries.
+	maxQueries = 4
 )
 
 // Options configures Clusters.
@@ -31,7 +33,7 @@ type Options struct {
 	Resolver Resolver
 	// MaxAge is the maximum age of a cached result. Default: 2s.
 	MaxAge time.Duration
-	// MaxResponse is the maximum size of a response in bytes. Default: DefaultMaxResponse.
+	// MaxResponse is the maximum size of the Metadata response in bytes. Default: DefaultMaxResponse.
 	MaxResponse int32
 	Now         func() time.Time
 	Log         *slog.Logger
@@ -42,8 +44,12 @@ type Options struct {
 // Clusters queries the Kafka clusters of policies. Concurrent calls for one policy share one query.
 type Clusters struct {
 	options Options
+	// running limits the queries of all policies, and with them the memory for responses.
+	running chan struct{}
 	mu      sync.Mutex
 	known   map[types.UID]*connection
+	// namespaces limit the queries of a namespace to one, so that no namespace uses up running.
+	namespaces map[string]chan struct{}
 }
 
 // New returns Clusters. Run closes its connections.
@@ -60,7 +66,10 @@ func New(o Options) *Clusters {
 	if o.Observe == nil {
 		o.Observe = func(string, time.Duration, error) {}
 	}
-	return &Clusters{options: o, known: map[types.UID]*connection{}}
+	return &Clusters{
+		options: o, running: make(chan struct{}, maxQueries),
+		known: map[types.UID]*connection{}, namespaces: map[string]chan struct{}{},
+	}
 }
 
 // connection is the connection to the cluster of one policy. Only the goroutine that has sent to lock may use the other
@@ -103,6 +112,12 @@ func (c *Clusters) Query(
 	if isCurrent && now.Sub(connection.lastAt) < c.options.MaxAge {
 		return connection.last, fault(connection.lastErr, p.Spec)
 	}
+	release, ok := c.acquire(ctx, p.Namespace)
+	if !ok {
+		return nil, decide.Fault{Reason: decide.KafkaUnreachable, Message: "timed out waiting for queries of other policies"}
+	}
+	defer release()
+	now = c.options.Now()
 	cluster, err := c.query(ctx, connection, p, now)
 	c.options.Observe(p.Namespace+"/"+p.Name, c.options.Now().Sub(now), err)
 	if err != nil && (connection.lastErr == nil || connection.lastErr.Error() != err.Error()) {
@@ -110,6 +125,29 @@ func (c *Clusters) Query(
 	}
 	connection.last, connection.lastErr, connection.lastAt = cluster, err, now
 	return cluster, fault(err, p.Spec)
+}
+
+// acquire waits until a policy of the namespace may query its cluster.
+func (c *Clusters) acquire(ctx context.Context, namespace string) (release func(), ok bool) {
+	c.mu.Lock()
+	own := c.namespaces[namespace]
+	if own == nil {
+		own = make(chan struct{}, 1)
+		c.namespaces[namespace] = own
+	}
+	c.mu.Unlock()
+	select {
+	case own <- struct{}{}:
+	case <-ctx.Done():
+		return nil, false
+	}
+	select {
+	case c.running <- struct{}{}:
+		return func() { <-c.running; <-own }, true
+	case <-ctx.Done():
+		<-own
+		return nil, false
+	}
 }
 
 func (c *Clusters) connection(uid types.UID) *connection {
@@ -178,6 +216,7 @@ func (c *Clusters) closeIdle(unused time.Duration) {
 		case connection.lock <- struct{}{}:
 			if c.options.Now().Sub(connection.used) >= unused {
 				connection.close()
+				connection.last, connection.lastErr, connection.lastAt = nil, nil, time.Time{}
 			}
 			<-connection.lock
 		default:

@@ -28,6 +28,8 @@ type dialer struct {
 	tls *tls.Config
 	// hasCA is true if the policy names the CA of the brokers. Then a verified peer is a trusted peer.
 	hasCA bool
+	// maxMetadata is the maximum size of a Metadata response.
+	maxMetadata int32
 }
 
 func (d dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
@@ -44,8 +46,11 @@ func (d dialer) dial(ctx context.Context, network, address string) (net.Conn, er
 		}
 	}
 	conn, err := connect(ctx, network, hosts, port)
-	if err != nil || d.tls == nil {
-		return conn, err
+	if err != nil {
+		return nil, err
+	}
+	if d.tls == nil {
+		return d.limit(conn), nil
 	}
 	verified := false
 	config := d.tls.Clone()
@@ -64,9 +69,13 @@ func (d dialer) dial(ctx context.Context, network, address string) (net.Conn, er
 		return nil, err
 	}
 	if d.hasCA {
-		return trustedConn{secured}, nil
+		return d.limit(trustedConn{secured}), nil
 	}
-	return secured, nil
+	return d.limit(secured), nil
+}
+
+func (d dialer) limit(conn net.Conn) net.Conn {
+	return &limitedConn{Conn: conn, maxMetadata: d.maxMetadata}
 }
 
 // trustedConn is a connection to a trusted peer. With TLS 1.3 the peer rejects the client certificate after the

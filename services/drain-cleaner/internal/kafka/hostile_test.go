@@ -14,12 +14,15 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
-	"strings"
+	"strconv"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"k8s.io/apimachinery/pkg/types"
 
 	drainv1alpha1 "github.com/weir-dev/weir/apis/drain/v1alpha1"
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/decide"
@@ -98,21 +101,112 @@ func TestFaultDoesNotRevealWhatListensOnAnAdvertisedPort(t *testing.T) {
 
 func TestLargeResponseIsRejectedBeforeItIsRead(t *testing.T) {
 	// Not parallel: it measures allocations.
-	const announced = 64 << 20
 	address := listen(t, func(c net.Conn) {
 		var head [8]byte
 		if _, err := io.ReadFull(c, head[:]); err == nil {
-			_, _ = c.Write(binary.BigEndian.AppendUint32(nil, announced))
+			_, _ = c.Write(binary.BigEndian.AppendUint32(nil, 64<<20))
 		}
 	})
+	fault := queryWithin(t, 8<<20, address)
+	assert.Contains(t, fault.Message, "no Kafka broker answers")
+}
+
+// queryWithin queries brokers, which must fail and allocate at most the given number of bytes.
+func queryWithin(t *testing.T, limit uint64, address string) decide.Fault {
+	t.Helper()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	cluster, fault := clusters(t, nil).Query(t.Context(), policy(address), time.Time{})
 	runtime.ReadMemStats(&after)
 	assert.Nil(t, cluster)
 	assert.Equal(t, decide.KafkaUnreachable, fault.Reason)
-	assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(announced/4))
-	assert.False(t, strings.Contains(fault.Message, "64"), fault.Message)
+	assert.Less(t, after.TotalAlloc-before.TotalAlloc, limit)
+	return fault
+}
+
+// answer serves a connection: ApiVersions as a broker does, other requests with the given response.
+func answer(c net.Conn, response func(key, version int16) []byte) {
+	for {
+		var head [4]byte
+		if _, err := io.ReadFull(c, head[:]); err != nil {
+			return
+		}
+		request := make([]byte, binary.BigEndian.Uint32(head[:]))
+		if _, err := io.ReadFull(c, request); err != nil {
+			return
+		}
+		key, version := int16(binary.BigEndian.Uint16(request)), int16(binary.BigEndian.Uint16(request[2:]))
+		var body []byte
+		if key == kmsg.ApiVersions.Int16() {
+			versions := kmsg.NewPtrApiVersionsResponse()
+			versions.Version = version
+			for _, supported := range []kmsg.Key{kmsg.ApiVersions, kmsg.Metadata} {
+				k := kmsg.NewApiVersionsResponseApiKey()
+				k.ApiKey, k.MaxVersion = supported.Int16(), 4
+				versions.ApiKeys = append(versions.ApiKeys, k)
+			}
+			body = versions.AppendTo(nil)
+		} else {
+			body = response(key, version)
+		}
+		frame := binary.BigEndian.AppendUint32(nil, uint32(4+len(body)))
+		frame = append(append(frame, request[4:8]...), body...)
+		if _, err := c.Write(frame); err != nil {
+			return
+		}
+	}
+}
+
+// The decoder allocates an array with the length that the response claims.
+func TestResponseThatClaimsLongArraysIsRejected(t *testing.T) {
+	// Not parallel: it measures allocations.
+	for name, claim := range map[string]func(body []byte){
+		"brokers": func(body []byte) { binary.BigEndian.PutUint32(body[4:], uint32(len(body)-8)) },
+		"topics": func(body []byte) {
+			binary.BigEndian.PutUint16(body[8:], 0xffff) // no cluster id
+			binary.BigEndian.PutUint32(body[14:], uint32(len(body)-18))
+		},
+	} {
+		address := listen(t, func(c net.Conn) {
+			answer(c, func(_, _ int16) []byte {
+				body := make([]byte, 1<<20-64)
+				claim(body)
+				return body
+			})
+		})
+		fault := queryWithin(t, 24<<20, address)
+		assert.Contains(t, fault.Message, "the Metadata response is not valid", name)
+	}
+}
+
+func TestErrorOfALargeMetadataResponseNamesTheFlag(t *testing.T) {
+	// Not parallel: it measures allocations.
+	address := listen(t, func(c net.Conn) {
+		answer(c, func(_, _ int16) []byte { return make([]byte, 2<<20) })
+	})
+	fault := queryWithin(t, 24<<20, address)
+	assert.Contains(t, fault.Message, "the limit is 1048576; raise --kafka-max-response-bytes and the memory limit")
+}
+
+// Two policies of a namespace cannot delay the policies of other namespaces.
+func TestSlowBrokersOfANamespaceDoNotDelayOtherNamespaces(t *testing.T) {
+	t.Parallel()
+	silent := listen(t, func(net.Conn) {})
+	fake := kafkatest.Start(t, three)
+	c := clusters(t, nil)
+	var waiting sync.WaitGroup
+	for i := range 8 {
+		slow := policy(silent)
+		slow.UID, slow.Namespace = types.UID(strconv.Itoa(i)), "slow"
+		waiting.Go(func() { _, _ = c.Query(t.Context(), slow, time.Time{}) })
+	}
+	for range 20 {
+		started := time.Now()
+		cluster, fault := c.Query(t.Context(), policy(fake.Bootstrap()), started)
+		require.NotNil(t, cluster, fault.Message)
+		require.Less(t, time.Since(started), 2*time.Second)
+	}
+	waiting.Wait()
 }
 
 // certificate returns a self-signed CA in PEM that has signed no server.

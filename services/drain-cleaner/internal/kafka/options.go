@@ -28,22 +28,21 @@ const (
 	clientID = "weir-drain-cleaner"
 	// requestTimeout limits one request to one broker. A review must be answered within seconds.
 	requestTimeout = 2 * time.Second
-	// DefaultMaxResponse is the default of Options.MaxResponse: enough for about 90,000 partitions with three replicas.
-	DefaultMaxResponse = 4 << 20
 )
 
 // clientOptions returns the client options for a policy.
 func clientOptions(
 	ctx context.Context, o Options, p *drainv1alpha1.KafkaDrainPolicy,
 ) ([]kgo.Opt, error) {
-	d := dialer{resolver: o.Resolver, namespace: p.Namespace, hasCA: p.Spec.TLS != nil && p.Spec.TLS.CASecret != nil}
+	d := dialer{resolver: o.Resolver, namespace: p.Namespace, hasCA: p.Spec.TLS != nil && p.Spec.TLS.CASecret != nil,
+		maxMetadata: o.MaxResponse}
 	opts := []kgo.Opt{
 		kgo.ClientID(clientID),
 		kgo.SeedBrokers(parseServers(p.Spec.BootstrapServers)...),
 		kgo.RequestTimeoutOverhead(requestTimeout),
 		kgo.RetryTimeout(requestTimeout),
 		kgo.ConnIdleTimeout(time.Minute),
-		// A policy can name any host. The limit keeps the size that the host announces from exhausting the memory.
+		// limitedConn has smaller limits for most responses.
 		kgo.BrokerMaxReadBytes(o.MaxResponse),
 		kgo.FetchMaxBytes(min(o.MaxResponse, 1<<20)),
 	}

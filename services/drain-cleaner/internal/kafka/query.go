@@ -86,35 +86,35 @@ func partitions(topics []kmsg.MetadataResponseTopic, minimums map[string]int) ([
 // minISR reads min.insync.replicas of every topic. It omits topics that were deleted meanwhile.
 func minISR(ctx context.Context, client *kgo.Client, topics []kmsg.MetadataResponseTopic) (map[string]int, error) {
 	minimums := make(map[string]int, len(topics))
-	request := kmsg.NewPtrDescribeConfigsRequest()
+	var resources []kmsg.DescribeConfigsRequestResource
 	for _, topic := range topics {
 		if topic.Topic != nil {
-			resource := configResource(kmsg.ConfigResourceTypeTopic, *topic.Topic, minISRConfig)
-			request.Resources = append(request.Resources, resource)
+			resources = append(resources, configResource(kmsg.ConfigResourceTypeTopic, *topic.Topic, minISRConfig))
 		}
 	}
-	if len(request.Resources) == 0 {
-		return minimums, nil
-	}
-	response, err := request.RequestWith(ctx, client)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", minISRConfig, err)
-	}
-	for _, resource := range response.Resources {
-		err := kerr.ErrorForCode(resource.ErrorCode)
-		if errors.Is(err, kerr.UnknownTopicOrPartition) {
-			continue
-		}
+	for chunk := range slices.Chunk(resources, topicsPerRequest) {
+		request := kmsg.NewPtrDescribeConfigsRequest()
+		request.Resources = chunk
+		response, err := request.RequestWith(ctx, client)
 		if err != nil {
-			return nil, fmt.Errorf("read %s of topic %s: %w", minISRConfig, resource.ResourceName, err)
+			return nil, fmt.Errorf("read %s: %w", minISRConfig, err)
 		}
-		value := configValue(resource.Configs, minISRConfig)
-		minimum, err := strconv.Atoi(value)
-		if err != nil {
-			return nil, fmt.Errorf("read %s of topic %s: %w: %.20q is not a number",
-				minISRConfig, resource.ResourceName, errResponse, value)
+		for _, resource := range response.Resources {
+			err := kerr.ErrorForCode(resource.ErrorCode)
+			if errors.Is(err, kerr.UnknownTopicOrPartition) {
+				continue
+			}
+			if err != nil {
+				return nil, fmt.Errorf("read %s of topic %s: %w", minISRConfig, resource.ResourceName, err)
+			}
+			value := configValue(resource.Configs, minISRConfig)
+			minimum, err := strconv.Atoi(value)
+			if err != nil {
+				return nil, fmt.Errorf("read %s of topic %s: %w: %.20q is not a number",
+					minISRConfig, resource.ResourceName, errResponse, value)
+			}
+			minimums[resource.ResourceName] = minimum
 		}
-		minimums[resource.ResourceName] = minimum
 	}
 	return minimums, nil
 }
@@ -123,6 +123,7 @@ func minISR(ctx context.Context, client *kgo.Client, topics []kmsg.MetadataRespo
 func (c *connection) addELR(ctx context.Context, partitions []decide.Partition) error {
 	below := map[string]int{}
 	request := kmsg.NewPtrDescribeTopicPartitionsRequest()
+	request.ResponsePartitionLimit = partitionsPerRequest
 	named := map[string]bool{}
 	for i, p := range partitions {
 		if len(p.Replicas) < 2 || len(p.ISR) >= p.MinISR {
