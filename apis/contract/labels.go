@@ -12,7 +12,7 @@ const (
 	PartOf = "weir"
 )
 
-// Labels of seed 001 on the pods of connectors and tasks.
+// Labels of the csid Connect operator on the pods of connectors and tasks.
 // Writer: connect-scheduler. Readers: drain-cleaner, people.
 const (
 	// LabelConnector holds the name of the KafkaConnector.

@@ -52,12 +52,12 @@ func schema_weir_apis_connect_v1_AlterOffsets(ref common.ReferenceCallback) comm
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "AlterOffsets names new offsets of a connector.",
+				Description: "AlterOffsets refers to the new offsets of a connector.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"fromConfigMap": {
 						SchemaProps: spec.SchemaProps{
-							Description: "fromConfigMap names the ConfigMap whose key offsets.json holds the offsets, in the form of Connect's REST API (KIP-875).",
+							Description: "fromConfigMap names the ConfigMap whose key offsets.json has the offsets, in the format of the Connect REST API (KIP-875).",
 							Default:     map[string]interface{}{},
 							Ref:         ref("k8s.io/api/core/v1.LocalObjectReference"),
 						},
@@ -80,7 +80,7 @@ func schema_weir_apis_connect_v1_ConnectorStatus(ref common.ReferenceCallback) c
 				Properties: map[string]spec.Schema{
 					"state": {
 						SchemaProps: spec.SchemaProps{
-							Description: "state: Pending, Starting, Running, Failed, Stopping or Absent.",
+							Description: "state is Pending, Starting, Running, Failed, Stopping or Absent.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -88,21 +88,21 @@ func schema_weir_apis_connect_v1_ConnectorStatus(ref common.ReferenceCallback) c
 					},
 					"pod": {
 						SchemaProps: spec.SchemaProps{
-							Description: "pod that runs it.",
+							Description: "pod is the name of the pod.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"node": {
 						SchemaProps: spec.SchemaProps{
-							Description: "node that the pod is on.",
+							Description: "node is the name of the node that the pod runs on.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"restarts": {
 						SchemaProps: spec.SchemaProps{
-							Description: "restarts of the container in this pod.",
+							Description: "restarts is the number of restarts of the container in this pod.",
 							Default:     0,
 							Type:        []string{"integer"},
 							Format:      "int32",
@@ -110,7 +110,7 @@ func schema_weir_apis_connect_v1_ConnectorStatus(ref common.ReferenceCallback) c
 					},
 					"lastError": {
 						SchemaProps: spec.SchemaProps{
-							Description: "lastError is what the container said when it last ended with an error.",
+							Description: "lastError is the reason and message of the last failed termination of the container.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -136,7 +136,7 @@ func schema_weir_apis_connect_v1_ContainerTemplate(ref common.ReferenceCallback)
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "env is added to the environment; the names that Weir itself sets cannot be overridden.",
+							Description: "env is added to the environment of the container. Variables that connect-scheduler sets cannot be overridden.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -174,7 +174,7 @@ func schema_weir_apis_connect_v1_ContainerTemplate(ref common.ReferenceCallback)
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "jvmOptions are put on the JVM's command line after Weir's own, for example `-Xlog:gc*:file=/mnt/shared/gc-$(POD_NAME).log`.",
+							Description: "jvmOptions are appended to the options of the JVM, for example -Xlog:gc*:file=/mnt/shared/gc-$(POD_NAME).log.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -199,7 +199,7 @@ func schema_weir_apis_connect_v1_KafkaConnect(ref common.ReferenceCallback) comm
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "KafkaConnect holds what several connectors have in common: defaults for their pods, and one volume that all of them share (seed 000). It runs nothing by itself.",
+				Description: "KafkaConnect has the defaults of several KafkaConnectors, and one volume that they share. It runs nothing itself. KafkaConnectors refer to it in connectRef.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"kind": {
@@ -224,14 +224,14 @@ func schema_weir_apis_connect_v1_KafkaConnect(ref common.ReferenceCallback) comm
 					},
 					"spec": {
 						SchemaProps: spec.SchemaProps{
-							Description: "spec is what the connectors have in common.",
+							Description: "spec has the defaults and the shared volume.",
 							Default:     map[string]interface{}{},
 							Ref:         ref("github.com/weir-dev/weir/apis/connect/v1.KafkaConnectSpec"),
 						},
 					},
 					"status": {
 						SchemaProps: spec.SchemaProps{
-							Description: "status is what connect-scheduler sees; it is its only writer.",
+							Description: "status is the observed state. Only connect-scheduler writes it.",
 							Default:     map[string]interface{}{},
 							Ref:         ref("github.com/weir-dev/weir/apis/connect/v1.KafkaConnectStatus"),
 						},
@@ -298,31 +298,31 @@ func schema_weir_apis_connect_v1_KafkaConnectSpec(ref common.ReferenceCallback) 
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "KafkaConnectSpec is what connectors that refer to it take where they leave it out.",
+				Description: "KafkaConnectSpec has the values of the fields that a KafkaConnector does not set.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"image": {
 						SchemaProps: spec.SchemaProps{
-							Description: "image that runs connect-runner, for connector and tasks where neither the connector nor `connector` or `task` here names one.",
+							Description: "image runs connect-runner in the pods of connectors and tasks. connector.image and task.image take precedence.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"connector": {
 						SchemaProps: spec.SchemaProps{
-							Description: "connector describes the connectors' pods.",
+							Description: "connector configures the pods of the connectors.",
 							Ref:         ref("github.com/weir-dev/weir/apis/connect/v1.WorkloadSpec"),
 						},
 					},
 					"task": {
 						SchemaProps: spec.SchemaProps{
-							Description: "task describes the tasks' pods.",
+							Description: "task configures the pods of the tasks.",
 							Ref:         ref("github.com/weir-dev/weir/apis/connect/v1.WorkloadSpec"),
 						},
 					},
 					"workerConfigSecret": {
 						SchemaProps: spec.SchemaProps{
-							Description: "workerConfigSecret names the Secret that holds worker.properties.",
+							Description: "workerConfigSecret names the Secret whose key worker.properties has the configuration of a Connect worker.",
 							Ref:         ref("k8s.io/api/core/v1.LocalObjectReference"),
 						},
 					},
@@ -333,7 +333,7 @@ func schema_weir_apis_connect_v1_KafkaConnectSpec(ref common.ReferenceCallback) 
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "downloadPlugins are plugins of a Confluent Hub, as owner/plugin:version.",
+							Description: "downloadPlugins are plugins of a Confluent Hub, in the form owner/plugin:version.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -356,7 +356,7 @@ func schema_weir_apis_connect_v1_KafkaConnectSpec(ref common.ReferenceCallback) 
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "plugins are mounted from images, or downloaded and verified.",
+							Description: "plugins are Connect plugins that are mounted from images, or downloaded and verified.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -370,13 +370,13 @@ func schema_weir_apis_connect_v1_KafkaConnectSpec(ref common.ReferenceCallback) 
 					},
 					"loggingConfig": {
 						SchemaProps: spec.SchemaProps{
-							Description: "loggingConfig sets the log levels.",
+							Description: "loggingConfig sets the log levels and the log file.",
 							Ref:         ref("github.com/weir-dev/weir/apis/connect/v1.LoggingConfig"),
 						},
 					},
 					"imagePullPolicy": {
 						SchemaProps: spec.SchemaProps{
-							Description: "imagePullPolicy of the images.",
+							Description: "imagePullPolicy of the images. Default: Always for the tag latest, else IfNotPresent.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -388,7 +388,7 @@ func schema_weir_apis_connect_v1_KafkaConnectSpec(ref common.ReferenceCallback) 
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "imagePullSecrets are used to pull the images.",
+							Description: "imagePullSecrets names the Secrets that are used to pull the images.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -402,19 +402,19 @@ func schema_weir_apis_connect_v1_KafkaConnectSpec(ref common.ReferenceCallback) 
 					},
 					"maxUnavailable": {
 						SchemaProps: spec.SchemaProps{
-							Description: "maxUnavailable of the connectors that do not set their own.",
+							Description: "maxUnavailable is the default of the connectors: the maximum number or percentage of their tasks that can be unavailable during a rollout or a node drain.",
 							Ref:         ref("k8s.io/apimachinery/pkg/util/intstr.IntOrString"),
 						},
 					},
 					"storage": {
 						SchemaProps: spec.SchemaProps{
-							Description: "storage asks for one volume that the pods of all connectors share.",
+							Description: "storage requests one volume that is mounted in the pods of all connectors that refer to this KafkaConnect.",
 							Ref:         ref("github.com/weir-dev/weir/apis/connect/v1.StorageSpec"),
 						},
 					},
 					"template": {
 						SchemaProps: spec.SchemaProps{
-							Description: "template customizes the pods.",
+							Description: "template customizes the pods: metadata, scheduling, security context, volumes, environment and JVM options.",
 							Ref:         ref("github.com/weir-dev/weir/apis/connect/v1.TemplateSpec"),
 						},
 					},
@@ -430,12 +430,12 @@ func schema_weir_apis_connect_v1_KafkaConnectStatus(ref common.ReferenceCallback
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "KafkaConnectStatus is what connect-scheduler sees.",
+				Description: "KafkaConnectStatus is the observed state of a KafkaConnect.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"observedGeneration": {
 						SchemaProps: spec.SchemaProps{
-							Description: "observedGeneration is the generation of the spec that this status is about.",
+							Description: "observedGeneration is the generation of the spec that this status reflects.",
 							Type:        []string{"integer"},
 							Format:      "int64",
 						},
@@ -450,7 +450,7 @@ func schema_weir_apis_connect_v1_KafkaConnectStatus(ref common.ReferenceCallback
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "conditions: Ready, and StorageReady where there is a volume.",
+							Description: "conditions are Ready, and StorageReady if there is a volume.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -464,7 +464,7 @@ func schema_weir_apis_connect_v1_KafkaConnectStatus(ref common.ReferenceCallback
 					},
 					"connectors": {
 						SchemaProps: spec.SchemaProps{
-							Description: "connectors is the number of KafkaConnectors that refer to this.",
+							Description: "connectors is the number of KafkaConnectors that refer to this KafkaConnect.",
 							Default:     0,
 							Type:        []string{"integer"},
 							Format:      "int32",
@@ -472,7 +472,7 @@ func schema_weir_apis_connect_v1_KafkaConnectStatus(ref common.ReferenceCallback
 					},
 					"claim": {
 						SchemaProps: spec.SchemaProps{
-							Description: "claim is the name of the volume's claim.",
+							Description: "claim is the name of the PersistentVolumeClaim of the volume.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -489,7 +489,7 @@ func schema_weir_apis_connect_v1_KafkaConnector(ref common.ReferenceCallback) co
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "KafkaConnector runs one Kafka Connect connector without Connect workers: the connector in the pod `<name>-connector-0`, every task in a pod `<name>-tasks-<id>` of its own (seed 001).",
+				Description: "KafkaConnector runs one Kafka Connect connector without Connect workers. The connector runs in the pod <name>-connector-0, and each task in its own pod <name>-tasks-<id>.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"kind": {
@@ -514,14 +514,14 @@ func schema_weir_apis_connect_v1_KafkaConnector(ref common.ReferenceCallback) co
 					},
 					"spec": {
 						SchemaProps: spec.SchemaProps{
-							Description: "spec is what the user wants.",
+							Description: "spec is the desired state of the connector.",
 							Default:     map[string]interface{}{},
 							Ref:         ref("github.com/weir-dev/weir/apis/connect/v1.KafkaConnectorSpec"),
 						},
 					},
 					"status": {
 						SchemaProps: spec.SchemaProps{
-							Description: "status is what connect-scheduler sees; it is its only writer.",
+							Description: "status is the observed state. Only connect-scheduler writes it.",
 							Default:     map[string]interface{}{},
 							Ref:         ref("github.com/weir-dev/weir/apis/connect/v1.KafkaConnectorStatus"),
 						},
@@ -588,30 +588,30 @@ func schema_weir_apis_connect_v1_KafkaConnectorSpec(ref common.ReferenceCallback
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "KafkaConnectorSpec is what the user wants of a connector.",
+				Description: "KafkaConnectorSpec is the desired state of a connector.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"connectRef": {
 						SchemaProps: spec.SchemaProps{
-							Description: "connectRef names a KafkaConnect of the same namespace that gives the defaults for everything left out here, and whose volume the pods share.",
+							Description: "connectRef names a KafkaConnect in the same namespace. It provides the defaults of all fields that are not set here, and its volume is mounted in all pods. Excludes storage.",
 							Ref:         ref("k8s.io/api/core/v1.LocalObjectReference"),
 						},
 					},
 					"connector": {
 						SchemaProps: spec.SchemaProps{
-							Description: "connector describes the connector's pod.",
+							Description: "connector configures the connector's pod.",
 							Ref:         ref("github.com/weir-dev/weir/apis/connect/v1.WorkloadSpec"),
 						},
 					},
 					"task": {
 						SchemaProps: spec.SchemaProps{
-							Description: "task describes the pods of the tasks.",
+							Description: "task configures the pods of the tasks.",
 							Ref:         ref("github.com/weir-dev/weir/apis/connect/v1.WorkloadSpec"),
 						},
 					},
 					"connectorConfig": {
 						SchemaProps: spec.SchemaProps{
-							Description: "connectorConfig is the connector's configuration as Kafka Connect knows it, for example connector.class and tasks.max. Placeholders of config providers, such as ${file:/path:key}, are resolved in the pods and nowhere else.",
+							Description: "connectorConfig is the configuration of the Kafka Connect connector, for example connector.class and tasks.max. Placeholders of config providers, such as ${file:/path:key}, are resolved only in the pods.",
 							Type:        []string{"object"},
 							AdditionalProperties: &spec.SchemaOrBool{
 								Allows: true,
@@ -627,7 +627,7 @@ func schema_weir_apis_connect_v1_KafkaConnectorSpec(ref common.ReferenceCallback
 					},
 					"workerConfigSecret": {
 						SchemaProps: spec.SchemaProps{
-							Description: "workerConfigSecret names the Secret whose key worker.properties holds the configuration that a Connect worker would have: bootstrap.servers, converters, security and so on.",
+							Description: "workerConfigSecret names the Secret whose key worker.properties has the configuration of a Connect worker: bootstrap.servers, converters, security and so on. Required unless the KafkaConnect of connectRef sets it.",
 							Ref:         ref("k8s.io/api/core/v1.LocalObjectReference"),
 						},
 					},
@@ -638,7 +638,7 @@ func schema_weir_apis_connect_v1_KafkaConnectorSpec(ref common.ReferenceCallback
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "downloadPlugins are plugins of a Confluent Hub, as owner/plugin:version.",
+							Description: "downloadPlugins are plugins of a Confluent Hub, in the form owner/plugin:version.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -661,7 +661,7 @@ func schema_weir_apis_connect_v1_KafkaConnectorSpec(ref common.ReferenceCallback
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "plugins are mounted from images, or downloaded and verified.",
+							Description: "plugins are Connect plugins that are mounted from images, or downloaded and verified.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -675,13 +675,13 @@ func schema_weir_apis_connect_v1_KafkaConnectorSpec(ref common.ReferenceCallback
 					},
 					"loggingConfig": {
 						SchemaProps: spec.SchemaProps{
-							Description: "loggingConfig sets the log levels.",
+							Description: "loggingConfig sets the log levels and the log file.",
 							Ref:         ref("github.com/weir-dev/weir/apis/connect/v1.LoggingConfig"),
 						},
 					},
 					"imagePullPolicy": {
 						SchemaProps: spec.SchemaProps{
-							Description: "imagePullPolicy of the images; Kubernetes' own default where it is left out.",
+							Description: "imagePullPolicy of the images. Default: Always for the tag latest, else IfNotPresent.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -693,7 +693,7 @@ func schema_weir_apis_connect_v1_KafkaConnectorSpec(ref common.ReferenceCallback
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "imagePullSecrets are used to pull the images.",
+							Description: "imagePullSecrets names the Secrets that are used to pull the images.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -707,39 +707,39 @@ func schema_weir_apis_connect_v1_KafkaConnectorSpec(ref common.ReferenceCallback
 					},
 					"state": {
 						SchemaProps: spec.SchemaProps{
-							Description: "state is whether the connector runs: running; paused (no tasks, the connector stays); stopped (neither).",
+							Description: "state is the desired state: running; paused (the connector runs, the tasks do not); stopped (neither runs). Task configs and offsets are kept. Default: running.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"tasksMax": {
 						SchemaProps: spec.SchemaProps{
-							Description: "tasksMax overrides tasks.max of connectorConfig; the scale subresource sets it.",
+							Description: "tasksMax overrides tasks.max of connectorConfig, from 1 to 1000. The scale subresource sets it, so kubectl scale and autoscalers work.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
 					},
 					"maxUnavailable": {
 						SchemaProps: spec.SchemaProps{
-							Description: "maxUnavailable is how many tasks, or what part of them, may be down at once for a change or a node drain; 25% (rounded up) where it is left out.",
+							Description: "maxUnavailable is the maximum number or percentage of tasks that can be unavailable during a rollout or a node drain. A percentage is rounded up. Default: 25%.",
 							Ref:         ref("k8s.io/apimachinery/pkg/util/intstr.IntOrString"),
 						},
 					},
 					"storage": {
 						SchemaProps: spec.SchemaProps{
-							Description: "storage asks for one volume that the connector and all its tasks share (seed 000).",
+							Description: "storage requests one volume that is mounted in the pods of the connector and of all its tasks. Excludes connectRef.",
 							Ref:         ref("github.com/weir-dev/weir/apis/connect/v1.StorageSpec"),
 						},
 					},
 					"template": {
 						SchemaProps: spec.SchemaProps{
-							Description: "template customizes the pods.",
+							Description: "template customizes the pods: metadata, scheduling, security context, volumes, environment and JVM options.",
 							Ref:         ref("github.com/weir-dev/weir/apis/connect/v1.TemplateSpec"),
 						},
 					},
 					"alterOffsets": {
 						SchemaProps: spec.SchemaProps{
-							Description: "alterOffsets says what the annotation strimzi.io/connector-offsets: alter sets the offsets to (Strimzi's words).",
+							Description: "alterOffsets has the new offsets for the annotation strimzi.io/connector-offsets: alter.",
 							Ref:         ref("github.com/weir-dev/weir/apis/connect/v1.AlterOffsets"),
 						},
 					},
@@ -756,12 +756,12 @@ func schema_weir_apis_connect_v1_KafkaConnectorStatus(ref common.ReferenceCallba
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "KafkaConnectorStatus is what connect-scheduler sees of a connector.",
+				Description: "KafkaConnectorStatus is the observed state of a connector.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"observedGeneration": {
 						SchemaProps: spec.SchemaProps{
-							Description: "observedGeneration is the generation of the spec that this status is about.",
+							Description: "observedGeneration is the generation of the spec that this status reflects.",
 							Type:        []string{"integer"},
 							Format:      "int64",
 						},
@@ -776,7 +776,7 @@ func schema_weir_apis_connect_v1_KafkaConnectorStatus(ref common.ReferenceCallba
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "conditions: Ready, TaskConfigsPublished, Degraded, Paused, ConfigValid, and StorageReady where there is a volume.",
+							Description: "conditions are Ready, TaskConfigsPublished, Degraded, Paused, ConfigValid, and StorageReady if there is a volume.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -790,14 +790,14 @@ func schema_weir_apis_connect_v1_KafkaConnectorStatus(ref common.ReferenceCallba
 					},
 					"state": {
 						SchemaProps: spec.SchemaProps{
-							Description: "state in one word: Pending, Running, Degraded, Failed, Paused or Stopped.",
+							Description: "state summarizes the conditions: Pending, Running, Degraded, Failed, Paused or Stopped.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"connector": {
 						SchemaProps: spec.SchemaProps{
-							Description: "connector is the connector's own pod.",
+							Description: "connector is the state of the connector's pod.",
 							Ref:         ref("github.com/weir-dev/weir/apis/connect/v1.ConnectorStatus"),
 						},
 					},
@@ -811,7 +811,7 @@ func schema_weir_apis_connect_v1_KafkaConnectorStatus(ref common.ReferenceCallba
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "tasks, one for each task that the connector asked for or that still runs.",
+							Description: "tasks has one entry for each task that is desired or still runs.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -825,7 +825,7 @@ func schema_weir_apis_connect_v1_KafkaConnectorStatus(ref common.ReferenceCallba
 					},
 					"tasksDesired": {
 						SchemaProps: spec.SchemaProps{
-							Description: "tasksDesired is the number of tasks that should run now.",
+							Description: "tasksDesired is the number of tasks that should run.",
 							Default:     0,
 							Type:        []string{"integer"},
 							Format:      "int32",
@@ -841,14 +841,14 @@ func schema_weir_apis_connect_v1_KafkaConnectorStatus(ref common.ReferenceCallba
 					},
 					"taskSummary": {
 						SchemaProps: spec.SchemaProps{
-							Description: "taskSummary is tasksReady/tasksDesired, for people.",
+							Description: "taskSummary is tasksReady/tasksDesired, for example 2/3.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"restarts": {
 						SchemaProps: spec.SchemaProps{
-							Description: "restarts is the number of container restarts of all pods that there are now.",
+							Description: "restarts is the sum of the container restarts of the current pods.",
 							Default:     0,
 							Type:        []string{"integer"},
 							Format:      "int32",
@@ -856,13 +856,13 @@ func schema_weir_apis_connect_v1_KafkaConnectorStatus(ref common.ReferenceCallba
 					},
 					"offsets": {
 						SchemaProps: spec.SchemaProps{
-							Description: "offsets is the outcome of the last operation that the annotation strimzi.io/connector-offsets asked for.",
+							Description: "offsets is the result of the last operation that the annotation strimzi.io/connector-offsets requested.",
 							Ref:         ref("github.com/weir-dev/weir/apis/connect/v1.OffsetsStatus"),
 						},
 					},
 					"selector": {
 						SchemaProps: spec.SchemaProps{
-							Description: "selector finds the pods of the tasks; the scale subresource serves it to autoscalers.",
+							Description: "selector is the label selector of the task pods. Autoscalers read it through the scale subresource.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -879,19 +879,19 @@ func schema_weir_apis_connect_v1_LoggingConfig(ref common.ReferenceCallback) com
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "LoggingConfig sets the log levels of the JVM in each pod (seed 001).",
+				Description: "LoggingConfig sets the log levels and the log file of the JVM in each pod.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"defaultLoggerLevel": {
 						SchemaProps: spec.SchemaProps{
-							Description: "defaultLoggerLevel is the level of the root logger.",
+							Description: "defaultLoggerLevel is the level of the root logger. Default: INFO.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"loggerLevels": {
 						SchemaProps: spec.SchemaProps{
-							Description: "loggerLevels sets the level of single loggers by their name.",
+							Description: "loggerLevels sets the levels of loggers by name.",
 							Type:        []string{"object"},
 							AdditionalProperties: &spec.SchemaOrBool{
 								Allows: true,
@@ -907,7 +907,7 @@ func schema_weir_apis_connect_v1_LoggingConfig(ref common.ReferenceCallback) com
 					},
 					"file": {
 						SchemaProps: spec.SchemaProps{
-							Description: "file makes each pod write its log to this file as well as to its standard output (seed 000). A relative path is taken below the mountPath of the shared volume; `$(POD_NAME)` in it becomes the pod's name. Without `$(POD_NAME)` the pod's name is put before the file's name, so that pods never share a log.",
+							Description: "file is a log file that each pod writes in addition to standard output. A relative path is below the mountPath of the shared volume. $(POD_NAME) in it is replaced by the name of the pod; without it, the name of the pod is prepended to the name of the file, so that pods do not share a file.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -922,12 +922,12 @@ func schema_weir_apis_connect_v1_OffsetsStatus(ref common.ReferenceCallback) com
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "OffsetsStatus is the outcome of an operation on a connector's offsets.",
+				Description: "OffsetsStatus is the result of an operation on the offsets of a connector.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"operation": {
 						SchemaProps: spec.SchemaProps{
-							Description: "operation: list, alter or reset.",
+							Description: "operation is list, alter or reset.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -935,7 +935,7 @@ func schema_weir_apis_connect_v1_OffsetsStatus(ref common.ReferenceCallback) com
 					},
 					"state": {
 						SchemaProps: spec.SchemaProps{
-							Description: "state: Done, Failed or Refused.",
+							Description: "state is Done, Failed or Refused.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -943,20 +943,20 @@ func schema_weir_apis_connect_v1_OffsetsStatus(ref common.ReferenceCallback) com
 					},
 					"message": {
 						SchemaProps: spec.SchemaProps{
-							Description: "message says what was done, or why not.",
+							Description: "message describes the result, or the reason of a failure.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"time": {
 						SchemaProps: spec.SchemaProps{
-							Description: "time at which the outcome was known.",
+							Description: "time at which the operation ended.",
 							Ref:         ref("k8s.io/apimachinery/pkg/apis/meta/v1.Time"),
 						},
 					},
 					"id": {
 						SchemaProps: spec.SchemaProps{
-							Description: "id of the run that this is the outcome of.",
+							Description: "id identifies the run of the operation.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -968,7 +968,7 @@ func schema_weir_apis_connect_v1_OffsetsStatus(ref common.ReferenceCallback) com
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "offsets that list found.",
+							Description: "offsets are the offsets that the operation list returned.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -993,12 +993,12 @@ func schema_weir_apis_connect_v1_PartitionOffset(ref common.ReferenceCallback) c
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "PartitionOffset is the offset of one partition, both as the JSON of Connect's REST API (KIP-875).",
+				Description: "PartitionOffset is the offset of one partition. Both fields are JSON in the format of the Connect REST API (KIP-875).",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"partition": {
 						SchemaProps: spec.SchemaProps{
-							Description: "partition in the connector's own terms, for example {\"filename\":\"/a\"}, or {\"kafka_topic\":\"t\",\"kafka_partition\":0} for a sink.",
+							Description: "partition in the format of the connector, for example {\"filename\":\"/a\"}, or {\"kafka_topic\":\"t\",\"kafka_partition\":0} for a sink.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1006,7 +1006,7 @@ func schema_weir_apis_connect_v1_PartitionOffset(ref common.ReferenceCallback) c
 					},
 					"offset": {
 						SchemaProps: spec.SchemaProps{
-							Description: "offset in the connector's own terms.",
+							Description: "offset in the format of the connector.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1023,12 +1023,12 @@ func schema_weir_apis_connect_v1_Plugin(ref common.ReferenceCallback) common.Ope
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "Plugin is a Connect plugin that the runner image does not hold: an image volume, or an archive with its checksum.",
+				Description: "Plugin is a Connect plugin that is not part of the image: an image volume, or an archive with its checksum.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"name": {
 						SchemaProps: spec.SchemaProps{
-							Description: "name is the directory of the plugin below plugin.path.",
+							Description: "name of the plugin, and of its directory below plugin.path.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1036,21 +1036,21 @@ func schema_weir_apis_connect_v1_Plugin(ref common.ReferenceCallback) common.Ope
 					},
 					"image": {
 						SchemaProps: spec.SchemaProps{
-							Description: "image is an OCI image or artifact that is mounted as an image volume (KEP-4639).",
+							Description: "image is an OCI image or artifact that is mounted as an image volume. Excludes url.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"url": {
 						SchemaProps: spec.SchemaProps{
-							Description: "url is where an archive (zip, tar.gz or jar) is downloaded from.",
+							Description: "url of an archive (zip, tar.gz or jar). Excludes image; requires sha512.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"sha512": {
 						SchemaProps: spec.SchemaProps{
-							Description: "sha512 is the checksum of the archive in hexadecimal.",
+							Description: "sha512 is the checksum of the archive, in hexadecimal.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -1066,7 +1066,7 @@ func schema_weir_apis_connect_v1_PodTemplate(ref common.ReferenceCallback) commo
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "PodTemplate customizes a pod; every field is the one of the same name in a core PodSpec.",
+				Description: "PodTemplate customizes a pod. Each field has the meaning of the field of the same name in a PodSpec.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"securityContext": {
@@ -1144,7 +1144,7 @@ func schema_weir_apis_connect_v1_PodTemplate(ref common.ReferenceCallback) commo
 					},
 					"terminationGracePeriodSeconds": {
 						SchemaProps: spec.SchemaProps{
-							Description: "terminationGracePeriodSeconds is how long a task has to flush and commit its offsets; 60 by default.",
+							Description: "terminationGracePeriodSeconds is the time, in seconds, that a task has to flush and to commit its offsets. Default: 60.",
 							Type:        []string{"integer"},
 							Format:      "int64",
 						},
@@ -1156,7 +1156,7 @@ func schema_weir_apis_connect_v1_PodTemplate(ref common.ReferenceCallback) commo
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "volumes are added to the pod.",
+							Description: "volumes are added to the pod. Allowed types: secret, configMap, emptyDir, persistentVolumeClaim, csi and image, unless an administrator changed the list.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -1180,75 +1180,75 @@ func schema_weir_apis_connect_v1_StorageSpec(ref common.ReferenceCallback) commo
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "StorageSpec asks for one volume that all pods share (seed 000).",
+				Description: "StorageSpec requests one volume that all pods share.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"type": {
 						SchemaProps: spec.SchemaProps{
-							Description: "type is the kind of storage; persistent-claim is the only one.",
+							Description: "type of the storage. The only type is persistent-claim.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"size": {
 						SchemaProps: spec.SchemaProps{
-							Description: "size of the volume, for example 10Gi. It may grow where the class allows expansion, and never shrinks.",
+							Description: "size of the volume, for example 10Gi. It can grow if the class allows expansion. It cannot shrink.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"class": {
 						SchemaProps: spec.SchemaProps{
-							Description: "class is the StorageClass of the claim; the cluster's default class where it is left out.",
+							Description: "class is the StorageClass of the claim. Default: the default class of the cluster.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"deleteClaim": {
 						SchemaProps: spec.SchemaProps{
-							Description: "deleteClaim deletes the claim together with its owner. By default the claim, and so the data, is kept, and is adopted again when the owner comes back.",
+							Description: "deleteClaim deletes the claim together with its owner. Default: false; the claim and its data are kept, and adopted again when the owner is recreated.",
 							Type:        []string{"boolean"},
 							Format:      "",
 						},
 					},
 					"mountPath": {
 						SchemaProps: spec.SchemaProps{
-							Description: "mountPath is the directory at which every container sees the volume.",
+							Description: "mountPath is the directory at which the volume is mounted in every container. Default: /var/lib/kafka/data.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"accessMode": {
 						SchemaProps: spec.SchemaProps{
-							Description: "accessMode of the claim. With ReadWriteOnce all pods are kept on one node; ReadOnlyMany mounts the volume read-only.",
+							Description: "accessMode of the claim: ReadWriteMany, ReadWriteOnce (all pods run on one node) or ReadOnlyMany (mounted read-only). Default: ReadWriteMany.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"existingClaim": {
 						SchemaProps: spec.SchemaProps{
-							Description: "existingClaim names a claim of the same namespace that is used as it is and never changed.",
+							Description: "existingClaim names a claim in the same namespace. It is mounted and never changed. Excludes size and class.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"subPath": {
 						SchemaProps: spec.SchemaProps{
-							Description: "subPath is the directory of the volume that is mounted, for example `$(CONNECTOR_NAME)/$(POD_NAME)`. CONNECTOR_NAME, POD_NAME and TASK_ID may be used in it; TASK_ID is `connector` in the connector's pod.",
+							Description: "subPath is the directory of the volume that is mounted, for example $(CONNECTOR_NAME)/$(POD_NAME). It can contain CONNECTOR_NAME, POD_NAME and TASK_ID; TASK_ID is connector in the connector's pod. Default: the root of the volume.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"volumeAttributesClass": {
 						SchemaProps: spec.SchemaProps{
-							Description: "volumeAttributesClass of the claim (KEP-3751).",
+							Description: "volumeAttributesClass of the claim. It can be changed.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"metadata": {
 						SchemaProps: spec.SchemaProps{
-							Description: "metadata is put on the claim.",
+							Description: "metadata has labels and annotations of the claim.",
 							Ref:         ref("github.com/weir-dev/weir/apis/connect/v1.TemplateMetadata"),
 						},
 					},
@@ -1269,7 +1269,7 @@ func schema_weir_apis_connect_v1_TaskStatus(ref common.ReferenceCallback) common
 				Properties: map[string]spec.Schema{
 					"id": {
 						SchemaProps: spec.SchemaProps{
-							Description: "id of the task, from 0.",
+							Description: "id of the task, starting at 0.",
 							Default:     0,
 							Type:        []string{"integer"},
 							Format:      "int32",
@@ -1277,7 +1277,7 @@ func schema_weir_apis_connect_v1_TaskStatus(ref common.ReferenceCallback) common
 					},
 					"state": {
 						SchemaProps: spec.SchemaProps{
-							Description: "state: Pending, Starting, Running, Failed, Stopping or Absent.",
+							Description: "state is Pending, Starting, Running, Failed, Stopping or Absent.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1285,21 +1285,21 @@ func schema_weir_apis_connect_v1_TaskStatus(ref common.ReferenceCallback) common
 					},
 					"pod": {
 						SchemaProps: spec.SchemaProps{
-							Description: "pod that runs it.",
+							Description: "pod is the name of the pod.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"node": {
 						SchemaProps: spec.SchemaProps{
-							Description: "node that the pod is on.",
+							Description: "node is the name of the node that the pod runs on.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"restarts": {
 						SchemaProps: spec.SchemaProps{
-							Description: "restarts of the container in this pod.",
+							Description: "restarts is the number of restarts of the container in this pod.",
 							Default:     0,
 							Type:        []string{"integer"},
 							Format:      "int32",
@@ -1307,21 +1307,21 @@ func schema_weir_apis_connect_v1_TaskStatus(ref common.ReferenceCallback) common
 					},
 					"lastError": {
 						SchemaProps: spec.SchemaProps{
-							Description: "lastError is what the task said when it last failed.",
+							Description: "lastError is the reason and message of the last failure of the task.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"configHash": {
 						SchemaProps: spec.SchemaProps{
-							Description: "configHash is the hash of the configuration that the pod runs with.",
+							Description: "configHash is the hash of the task config that the pod runs.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"since": {
 						SchemaProps: spec.SchemaProps{
-							Description: "since is when the task entered its state.",
+							Description: "since is the time at which the task entered its state.",
 							Ref:         ref("k8s.io/apimachinery/pkg/apis/meta/v1.Time"),
 						},
 					},
@@ -1338,12 +1338,12 @@ func schema_weir_apis_connect_v1_TemplateMetadata(ref common.ReferenceCallback) 
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "TemplateMetadata is put on an object that is made.",
+				Description: "TemplateMetadata has labels and annotations of an object.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"labels": {
 						SchemaProps: spec.SchemaProps{
-							Description: "labels of the object; those that Weir itself needs cannot be overridden.",
+							Description: "labels of the object. Labels that connect-scheduler sets cannot be overridden.",
 							Type:        []string{"object"},
 							AdditionalProperties: &spec.SchemaOrBool{
 								Allows: true,
@@ -1359,7 +1359,7 @@ func schema_weir_apis_connect_v1_TemplateMetadata(ref common.ReferenceCallback) 
 					},
 					"annotations": {
 						SchemaProps: spec.SchemaProps{
-							Description: "annotations of the object; those that Weir itself needs cannot be overridden.",
+							Description: "annotations of the object. Annotations that connect-scheduler sets cannot be overridden.",
 							Type:        []string{"object"},
 							AdditionalProperties: &spec.SchemaOrBool{
 								Allows: true,
@@ -1383,18 +1383,18 @@ func schema_weir_apis_connect_v1_TemplateSpec(ref common.ReferenceCallback) comm
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "TemplateSpec customizes the pods. `pod` and `container` hold for all of them (the form of seed 000); `connector` and `task` for one kind, over what holds for all.",
+				Description: "TemplateSpec customizes pods. The fields metadata, pod and container apply to all pods; connector and task apply to one type of pod and take precedence. Labels, annotations and environment variables are merged by key; other fields are replaced as a whole.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"metadata": {
 						SchemaProps: spec.SchemaProps{
-							Description: "metadata is put on the pods.",
+							Description: "metadata has labels and annotations of the pods.",
 							Ref:         ref("github.com/weir-dev/weir/apis/connect/v1.TemplateMetadata"),
 						},
 					},
 					"pod": {
 						SchemaProps: spec.SchemaProps{
-							Description: "pod customizes the pod.",
+							Description: "pod customizes the pod spec.",
 							Ref:         ref("github.com/weir-dev/weir/apis/connect/v1.PodTemplate"),
 						},
 					},
@@ -1406,13 +1406,13 @@ func schema_weir_apis_connect_v1_TemplateSpec(ref common.ReferenceCallback) comm
 					},
 					"connector": {
 						SchemaProps: spec.SchemaProps{
-							Description: "connector holds for the connector's pod only.",
+							Description: "connector applies to the connector's pod only.",
 							Ref:         ref("github.com/weir-dev/weir/apis/connect/v1.WorkloadTemplate"),
 						},
 					},
 					"task": {
 						SchemaProps: spec.SchemaProps{
-							Description: "task holds for the tasks' pods only.",
+							Description: "task applies to the pods of the tasks only.",
 							Ref:         ref("github.com/weir-dev/weir/apis/connect/v1.WorkloadTemplate"),
 						},
 					},
@@ -1428,19 +1428,19 @@ func schema_weir_apis_connect_v1_WorkloadSpec(ref common.ReferenceCallback) comm
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "WorkloadSpec describes the pods of one kind, connector or task (seed 001).",
+				Description: "WorkloadSpec configures the pods of the connector or of the tasks.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"image": {
 						SchemaProps: spec.SchemaProps{
-							Description: "image runs connect-runner with the Connect plugins that the connector needs. Required, unless the KafkaConnect of connectRef gives one.",
+							Description: "image runs connect-runner with the Connect plugins of the connector. Required unless the KafkaConnect of connectRef sets it.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"requests": {
 						SchemaProps: spec.SchemaProps{
-							Description: "requests are the compute resources that each pod is guaranteed, for example `memory: 512M`.",
+							Description: "requests are the resource requests of each pod, for example memory: 512M.",
 							Type:        []string{"object"},
 							AdditionalProperties: &spec.SchemaOrBool{
 								Allows: true,
@@ -1454,7 +1454,7 @@ func schema_weir_apis_connect_v1_WorkloadSpec(ref common.ReferenceCallback) comm
 					},
 					"limits": {
 						SchemaProps: spec.SchemaProps{
-							Description: "limits are the compute resources that each pod may use at the most.",
+							Description: "limits are the resource limits of each pod.",
 							Type:        []string{"object"},
 							AdditionalProperties: &spec.SchemaOrBool{
 								Allows: true,
@@ -1468,7 +1468,7 @@ func schema_weir_apis_connect_v1_WorkloadSpec(ref common.ReferenceCallback) comm
 					},
 					"serviceSpec": {
 						SchemaProps: spec.SchemaProps{
-							Description: "serviceSpec asks for a Service in front of the pods, for connectors that listen on a socket. Its selector is always the pods' own. Tasks get a headless Service beside it, so that each can be named.",
+							Description: "serviceSpec requests a Service for the pods, for connectors that listen on a socket. connect-scheduler sets its selector. Tasks also get a headless Service, which gives each task a DNS name.",
 							Ref:         ref("k8s.io/api/core/v1.ServiceSpec"),
 						},
 					},
@@ -1484,18 +1484,18 @@ func schema_weir_apis_connect_v1_WorkloadTemplate(ref common.ReferenceCallback) 
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "WorkloadTemplate customizes the pods of one kind.",
+				Description: "WorkloadTemplate customizes pods.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"metadata": {
 						SchemaProps: spec.SchemaProps{
-							Description: "metadata is put on the pods.",
+							Description: "metadata has labels and annotations of the pods.",
 							Ref:         ref("github.com/weir-dev/weir/apis/connect/v1.TemplateMetadata"),
 						},
 					},
 					"pod": {
 						SchemaProps: spec.SchemaProps{
-							Description: "pod customizes the pod.",
+							Description: "pod customizes the pod spec.",
 							Ref:         ref("github.com/weir-dev/weir/apis/connect/v1.PodTemplate"),
 						},
 					},
@@ -1551,12 +1551,12 @@ func schema_weir_apis_drain_v1alpha1_Drain(ref common.ReferenceCallback) common.
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "Drain is the drain of one pod.",
+				Description: "Drain is one pod on its way.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"pod": {
 						SchemaProps: spec.SchemaProps{
-							Description: "pod is the name of the pod.",
+							Description: "pod that is evicted.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1564,7 +1564,7 @@ func schema_weir_apis_drain_v1alpha1_Drain(ref common.ReferenceCallback) common.
 					},
 					"uid": {
 						SchemaProps: spec.SchemaProps{
-							Description: "uid is the uid of the evicted pod, not of its replacement.",
+							Description: "uid of that pod, not of its replacement.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1572,21 +1572,21 @@ func schema_weir_apis_drain_v1alpha1_Drain(ref common.ReferenceCallback) common.
 					},
 					"node": {
 						SchemaProps: spec.SchemaProps{
-							Description: "node is the node that the pod is drained from.",
+							Description: "node that it leaves.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"brokerId": {
 						SchemaProps: spec.SchemaProps{
-							Description: "brokerId is the Kafka node id of the pod, if known.",
+							Description: "brokerId is the Kafka node id of the pod, where it could be told.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
 					},
 					"phase": {
 						SchemaProps: spec.SchemaProps{
-							Description: "phase is Waiting (the eviction is denied until it is safe), Rolling (an operator was asked to roll the pod), Replacing (the eviction was allowed and the replacement is not in sync yet), Blocked (past its deadline, or needs intervention) or Observed (mode Observe).",
+							Description: "phase: Waiting (denied for now), Rolling (handed to an operator), Replacing (allowed; the replacement is not back in sync), Blocked (past its deadline, or it cannot go on by itself) or Observed.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1594,7 +1594,7 @@ func schema_weir_apis_drain_v1alpha1_Drain(ref common.ReferenceCallback) common.
 					},
 					"reason": {
 						SchemaProps: spec.SchemaProps{
-							Description: "reason of the last decision in CamelCase; the README of drain-cleaner lists all reasons.",
+							Description: "reason in CamelCase: a finding of the README's table.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1602,7 +1602,7 @@ func schema_weir_apis_drain_v1alpha1_Drain(ref common.ReferenceCallback) common.
 					},
 					"message": {
 						SchemaProps: spec.SchemaProps{
-							Description: "message describes what the drain waits for.",
+							Description: "message says what is waited for.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -1614,7 +1614,7 @@ func schema_weir_apis_drain_v1alpha1_Drain(ref common.ReferenceCallback) common.
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "blockingPartitions are the first 5 partitions that prevent the eviction, as topic-partition.",
+							Description: "blockingPartitions are the first few of the partitions that keep the pod, as topic-partition.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -1629,21 +1629,21 @@ func schema_weir_apis_drain_v1alpha1_Drain(ref common.ReferenceCallback) common.
 					},
 					"blockingPartitionCount": {
 						SchemaProps: spec.SchemaProps{
-							Description: "blockingPartitionCount is the total number of partitions that prevent the eviction.",
+							Description: "blockingPartitionCount is how many there are.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
 					},
 					"attempts": {
 						SchemaProps: spec.SchemaProps{
-							Description: "attempts is the number of eviction requests for the pod. It is updated at most every 30 seconds.",
+							Description: "attempts is the number of evictions asked for, written at most once in half a minute.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
 					},
 					"since": {
 						SchemaProps: spec.SchemaProps{
-							Description: "since is the time of the first eviction request.",
+							Description: "since is when the first of them was denied or allowed.",
 							Ref:         ref("k8s.io/apimachinery/pkg/apis/meta/v1.Time"),
 						},
 					},
@@ -1876,12 +1876,12 @@ func schema_weir_apis_drain_v1alpha1_KafkaDrainPolicyStatus(ref common.Reference
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "KafkaDrainPolicyStatus is the observed state of a policy.",
+				Description: "KafkaDrainPolicyStatus is what drain-cleaner sees of a policy.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"observedGeneration": {
 						SchemaProps: spec.SchemaProps{
-							Description: "observedGeneration is the generation of the spec that this status reflects.",
+							Description: "observedGeneration is the generation of the spec that this status is about.",
 							Type:        []string{"integer"},
 							Format:      "int64",
 						},
@@ -1896,7 +1896,7 @@ func schema_weir_apis_drain_v1alpha1_KafkaDrainPolicyStatus(ref common.Reference
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "conditions: Ready (the policy is in effect), KafkaReachable (the brokers answer; only with bootstrapServers), Draining (a drain is in progress) and Blocked (a drain is past its deadline or needs intervention).",
+							Description: "conditions: Ready (the policy can be acted on), KafkaReachable (where there are bootstrapServers), Draining (a pod is to leave or has not come back) and Blocked (a drain is past its deadline, or waits for somebody).",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -1910,7 +1910,7 @@ func schema_weir_apis_drain_v1alpha1_KafkaDrainPolicyStatus(ref common.Reference
 					},
 					"pods": {
 						SchemaProps: spec.SchemaProps{
-							Description: "pods is the number of pods selected by podSelector.",
+							Description: "pods is the number of pods that the policy selects.",
 							Default:     0,
 							Type:        []string{"integer"},
 							Format:      "int32",
@@ -1926,7 +1926,7 @@ func schema_weir_apis_drain_v1alpha1_KafkaDrainPolicyStatus(ref common.Reference
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "drains lists the drains in progress: pods with a requested eviction, and evicted pods whose replacement is not in sync yet.",
+							Description: "drains that are under way, one for each pod that is to leave or whose replacement is not back in sync.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{

@@ -1,9 +1,7 @@
-// Package v1 holds the API group io.confluent.csid/v1: KafkaConnector, one
-// connector whose tasks each run in a pod of their own, and KafkaConnect, the
-// defaults and the shared volume of the connectors that refer to it.
+// Package v1 contains the API group io.confluent.csid/v1. KafkaConnector runs one connector, with each task in its own
+// pod. KafkaConnect has the defaults and the shared volume of the KafkaConnectors that refer to it.
 //
-// The group and the fields of KafkaConnector that have no comment naming another
-// origin are those of seed 001, so that its manifests apply unchanged.
+// Manifests of the csid Connect operator for KafkaConnector apply unchanged.
 //
 // +k8s:deepcopy-gen=package
 // +k8s:openapi-gen=true

@@ -6,8 +6,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// KafkaConnect holds what several connectors have in common: defaults for their pods, and one volume
-// that all of them share (seed 000). It runs nothing by itself.
+// KafkaConnect has the defaults of several KafkaConnectors, and one volume that they share. It runs nothing itself.
+// KafkaConnectors refer to it in connectRef.
 //
 // +genclient
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
@@ -25,36 +25,36 @@ type KafkaConnect struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// spec is what the connectors have in common.
+	// spec has the defaults and the shared volume.
 	// +required
 	Spec KafkaConnectSpec `json:"spec"`
 
-	// status is what connect-scheduler sees; it is its only writer.
+	// status is the observed state. Only connect-scheduler writes it.
 	// +optional
 	Status KafkaConnectStatus `json:"status,omitempty,omitzero"`
 }
 
-// KafkaConnectSpec is what connectors that refer to it take where they leave it out.
+// KafkaConnectSpec has the values of the fields that a KafkaConnector does not set.
 type KafkaConnectSpec struct {
-	// image that runs connect-runner, for connector and tasks where neither the connector nor `connector` or `task` here names one.
+	// image runs connect-runner in the pods of connectors and tasks. connector.image and task.image take precedence.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
 	Image string `json:"image,omitempty"`
 
-	// connector describes the connectors' pods.
+	// connector configures the pods of the connectors.
 	// +optional
 	Connector *WorkloadSpec `json:"connector,omitempty"`
 
-	// task describes the tasks' pods.
+	// task configures the pods of the tasks.
 	// +optional
 	Task *WorkloadSpec `json:"task,omitempty"`
 
-	// workerConfigSecret names the Secret that holds worker.properties.
+	// workerConfigSecret names the Secret whose key worker.properties has the configuration of a Connect worker.
 	// +optional
 	WorkerConfigSecret *corev1.LocalObjectReference `json:"workerConfigSecret,omitempty"`
 
-	// downloadPlugins are plugins of a Confluent Hub, as owner/plugin:version.
+	// downloadPlugins are plugins of a Confluent Hub, in the form owner/plugin:version.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=32
@@ -62,59 +62,60 @@ type KafkaConnectSpec struct {
 	// +kubebuilder:validation:items:Pattern=`^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+:[A-Za-z0-9_.+-]+$`
 	DownloadPlugins []string `json:"downloadPlugins,omitempty"`
 
-	// plugins are mounted from images, or downloaded and verified.
+	// plugins are Connect plugins that are mounted from images, or downloaded and verified.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=32
 	Plugins []Plugin `json:"plugins,omitempty"`
 
-	// loggingConfig sets the log levels.
+	// loggingConfig sets the log levels and the log file.
 	// +optional
 	LoggingConfig *LoggingConfig `json:"loggingConfig,omitempty"`
 
-	// imagePullPolicy of the images.
+	// imagePullPolicy of the images. Default: Always for the tag latest, else IfNotPresent.
 	// +optional
 	// +kubebuilder:validation:Enum=Always;Never;IfNotPresent
 	ImagePullPolicy corev1.PullPolicy `json:"imagePullPolicy,omitempty"`
 
-	// imagePullSecrets are used to pull the images.
+	// imagePullSecrets names the Secrets that are used to pull the images.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=16
 	ImagePullSecrets []corev1.LocalObjectReference `json:"imagePullSecrets,omitempty"`
 
-	// maxUnavailable of the connectors that do not set their own.
+	// maxUnavailable is the default of the connectors: the maximum number or percentage of their tasks that can be
+	// unavailable during a rollout or a node drain.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 1 : self.matches('^([1-9][0-9]?|100)%$')",message="maxUnavailable must be a positive number or a percentage from 1% to 100%"
 	MaxUnavailable *intstr.IntOrString `json:"maxUnavailable,omitempty"`
 
-	// storage asks for one volume that the pods of all connectors share.
+	// storage requests one volume that is mounted in the pods of all connectors that refer to this KafkaConnect.
 	// +optional
 	Storage *StorageSpec `json:"storage,omitempty"`
 
-	// template customizes the pods.
+	// template customizes the pods: metadata, scheduling, security context, volumes, environment and JVM options.
 	// +optional
 	Template *TemplateSpec `json:"template,omitempty"`
 }
 
-// KafkaConnectStatus is what connect-scheduler sees.
+// KafkaConnectStatus is the observed state of a KafkaConnect.
 type KafkaConnectStatus struct {
-	// observedGeneration is the generation of the spec that this status is about.
+	// observedGeneration is the generation of the spec that this status reflects.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions: Ready, and StorageReady where there is a volume.
+	// conditions are Ready, and StorageReady if there is a volume.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// connectors is the number of KafkaConnectors that refer to this.
+	// connectors is the number of KafkaConnectors that refer to this KafkaConnect.
 	// +optional
 	Connectors int32 `json:"connectors"`
 
-	// claim is the name of the volume's claim.
+	// claim is the name of the PersistentVolumeClaim of the volume.
 	// +optional
 	Claim string `json:"claim,omitempty"`
 }

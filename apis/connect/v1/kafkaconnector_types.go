@@ -6,8 +6,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// KafkaConnector runs one Kafka Connect connector without Connect workers: the connector in the pod
-// `<name>-connector-0`, every task in a pod `<name>-tasks-<id>` of its own (seed 001).
+// KafkaConnector runs one Kafka Connect connector without Connect workers. The connector runs in the pod
+// <name>-connector-0, and each task in its own pod <name>-tasks-<id>.
 //
 // +genclient
 // +genclient:method=GetScale,verb=get,subresource=scale,result=k8s.io/api/autoscaling/v1.Scale
@@ -31,49 +31,49 @@ type KafkaConnector struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
-	// spec is what the user wants.
+	// spec is the desired state of the connector.
 	// +required
 	Spec KafkaConnectorSpec `json:"spec"`
 
-	// status is what connect-scheduler sees; it is its only writer.
+	// status is the observed state. Only connect-scheduler writes it.
 	// +optional
 	Status KafkaConnectorStatus `json:"status,omitempty,omitzero"`
 }
 
-// KafkaConnectorSpec is what the user wants of a connector.
+// KafkaConnectorSpec is the desired state of a connector.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.connectRef) || has(self.connector) && has(self.connector.image)",message="connector.image is required: name the image that runs connect-runner, or a KafkaConnect that has one in connectRef"
 // +kubebuilder:validation:XValidation:rule="has(self.connectRef) || has(self.task) && has(self.task.image)",message="task.image is required: name the image that runs connect-runner, or a KafkaConnect that has one in connectRef"
 // +kubebuilder:validation:XValidation:rule="has(self.connectRef) || has(self.workerConfigSecret) && has(self.workerConfigSecret.name) && self.workerConfigSecret.name.size() > 0",message="workerConfigSecret.name is required: name the Secret that holds worker.properties, or a KafkaConnect that has one in connectRef"
 // +kubebuilder:validation:XValidation:rule="!(has(self.storage) && has(self.connectRef))",message="storage and connectRef exclude each other: the volume is that of the KafkaConnect"
 type KafkaConnectorSpec struct {
-	// connectRef names a KafkaConnect of the same namespace that gives the defaults for everything left out here,
-	// and whose volume the pods share.
+	// connectRef names a KafkaConnect in the same namespace. It provides the defaults of all fields that are not set
+	// here, and its volume is mounted in all pods. Excludes storage.
 	// +optional
 	ConnectRef *corev1.LocalObjectReference `json:"connectRef,omitempty"`
 
-	// connector describes the connector's pod.
+	// connector configures the connector's pod.
 	// +optional
 	Connector *WorkloadSpec `json:"connector,omitempty"`
 
-	// task describes the pods of the tasks.
+	// task configures the pods of the tasks.
 	// +optional
 	Task *WorkloadSpec `json:"task,omitempty"`
 
-	// connectorConfig is the connector's configuration as Kafka Connect knows it, for example connector.class and tasks.max.
-	// Placeholders of config providers, such as ${file:/path:key}, are resolved in the pods and nowhere else.
+	// connectorConfig is the configuration of the Kafka Connect connector, for example connector.class and tasks.max.
+	// Placeholders of config providers, such as ${file:/path:key}, are resolved only in the pods.
 	// +required
 	// +kubebuilder:validation:MaxProperties=1024
 	// +kubebuilder:validation:XValidation:rule="'connector.class' in self && self['connector.class'] != ''",message="connectorConfig needs connector.class, the class of the connector plugin"
 	// +kubebuilder:validation:XValidation:rule="!('tasks.max' in self) || self['tasks.max'].matches('^0*([1-9][0-9]{0,2}|1000)$')",message="connectorConfig tasks.max must be a whole number from 1 to 1000; to run no tasks set state: paused"
 	ConnectorConfig map[string]string `json:"connectorConfig"`
 
-	// workerConfigSecret names the Secret whose key worker.properties holds the configuration that a Connect worker would have:
-	// bootstrap.servers, converters, security and so on.
+	// workerConfigSecret names the Secret whose key worker.properties has the configuration of a Connect worker:
+	// bootstrap.servers, converters, security and so on. Required unless the KafkaConnect of connectRef sets it.
 	// +optional
 	WorkerConfigSecret *corev1.LocalObjectReference `json:"workerConfigSecret,omitempty"`
 
-	// downloadPlugins are plugins of a Confluent Hub, as owner/plugin:version.
+	// downloadPlugins are plugins of a Confluent Hub, in the form owner/plugin:version.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=32
@@ -81,69 +81,73 @@ type KafkaConnectorSpec struct {
 	// +kubebuilder:validation:items:Pattern=`^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+:[A-Za-z0-9_.+-]+$`
 	DownloadPlugins []string `json:"downloadPlugins,omitempty"`
 
-	// plugins are mounted from images, or downloaded and verified.
+	// plugins are Connect plugins that are mounted from images, or downloaded and verified.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=32
 	Plugins []Plugin `json:"plugins,omitempty"`
 
-	// loggingConfig sets the log levels.
+	// loggingConfig sets the log levels and the log file.
 	// +optional
 	LoggingConfig *LoggingConfig `json:"loggingConfig,omitempty"`
 
-	// imagePullPolicy of the images; Kubernetes' own default where it is left out.
+	// imagePullPolicy of the images. Default: Always for the tag latest, else IfNotPresent.
 	// +optional
 	// +kubebuilder:validation:Enum=Always;Never;IfNotPresent
 	ImagePullPolicy corev1.PullPolicy `json:"imagePullPolicy,omitempty"`
 
-	// imagePullSecrets are used to pull the images.
+	// imagePullSecrets names the Secrets that are used to pull the images.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=16
 	ImagePullSecrets []corev1.LocalObjectReference `json:"imagePullSecrets,omitempty"`
 
-	// state is whether the connector runs: running; paused (no tasks, the connector stays); stopped (neither).
+	// state is the desired state: running; paused (the connector runs, the tasks do not); stopped (neither runs). Task
+	// configs and offsets are kept. Default: running.
 	// +optional
 	// +kubebuilder:default=running
 	State ConnectorState `json:"state,omitempty"`
 
-	// tasksMax overrides tasks.max of connectorConfig; the scale subresource sets it.
+	// tasksMax overrides tasks.max of connectorConfig, from 1 to 1000. The scale subresource sets it, so kubectl scale
+	// and autoscalers work.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="self >= 1 && self <= 1000",message="tasksMax must be from 1 to 1000; to run no tasks set state: paused"
 	TasksMax *int32 `json:"tasksMax,omitempty"`
 
-	// maxUnavailable is how many tasks, or what part of them, may be down at once for a change or a node drain; 25%
-	// (rounded up) where it is left out.
+	// maxUnavailable is the maximum number or percentage of tasks that can be unavailable during a rollout or a node
+	// drain. A percentage is rounded up. Default: 25%.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 1 : self.matches('^([1-9][0-9]?|100)%$')",message="maxUnavailable must be a positive number or a percentage from 1% to 100%"
 	MaxUnavailable *intstr.IntOrString `json:"maxUnavailable,omitempty"`
 
-	// storage asks for one volume that the connector and all its tasks share (seed 000).
+	// storage requests one volume that is mounted in the pods of the connector and of all its tasks. Excludes
+	// connectRef.
 	// +optional
 	Storage *StorageSpec `json:"storage,omitempty"`
 
-	// template customizes the pods.
+	// template customizes the pods: metadata, scheduling, security context, volumes, environment and JVM options.
 	// +optional
 	Template *TemplateSpec `json:"template,omitempty"`
 
-	// alterOffsets says what the annotation strimzi.io/connector-offsets: alter sets the offsets to (Strimzi's words).
+	// alterOffsets has the new offsets for the annotation strimzi.io/connector-offsets: alter.
 	// +optional
 	AlterOffsets *AlterOffsets `json:"alterOffsets,omitempty"`
 }
 
-// AlterOffsets names new offsets of a connector.
+// AlterOffsets refers to the new offsets of a connector.
 type AlterOffsets struct {
-	// fromConfigMap names the ConfigMap whose key offsets.json holds the offsets, in the form of Connect's REST API (KIP-875).
+	// fromConfigMap names the ConfigMap whose key offsets.json has the offsets, in the format of the Connect REST API
+	// (KIP-875).
 	// +required
 	FromConfigMap corev1.LocalObjectReference `json:"fromConfigMap"`
 }
 
-// ConnectorState is whether a connector and its tasks run.
+// ConnectorState is the desired state of a connector and its tasks.
 // +kubebuilder:validation:Enum=running;paused;stopped
 type ConnectorState string
 
-// The states that a user can ask for.
+// Desired states of a connector.
 const (
 	// StateRunning runs the connector and its tasks.
 	StateRunning ConnectorState = "running"
@@ -153,33 +157,34 @@ const (
 	StateStopped ConnectorState = "stopped"
 )
 
-// KafkaConnectorStatus is what connect-scheduler sees of a connector.
+// KafkaConnectorStatus is the observed state of a connector.
 type KafkaConnectorStatus struct {
-	// observedGeneration is the generation of the spec that this status is about.
+	// observedGeneration is the generation of the spec that this status reflects.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions: Ready, TaskConfigsPublished, Degraded, Paused, ConfigValid, and StorageReady where there is a volume.
+	// conditions are Ready, TaskConfigsPublished, Degraded, Paused, ConfigValid, and StorageReady if there is a
+	// volume.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// state in one word: Pending, Running, Degraded, Failed, Paused or Stopped.
+	// state summarizes the conditions: Pending, Running, Degraded, Failed, Paused or Stopped.
 	// +optional
 	State ConnectorPhase `json:"state,omitempty"`
 
-	// connector is the connector's own pod.
+	// connector is the state of the connector's pod.
 	// +optional
 	Connector *ConnectorStatus `json:"connector,omitempty"`
 
-	// tasks, one for each task that the connector asked for or that still runs.
+	// tasks has one entry for each task that is desired or still runs.
 	// +optional
 	// +listType=map
 	// +listMapKey=id
 	Tasks []TaskStatus `json:"tasks,omitempty"`
 
-	// tasksDesired is the number of tasks that should run now.
+	// tasksDesired is the number of tasks that should run.
 	// +optional
 	TasksDesired int32 `json:"tasksDesired"`
 
@@ -187,92 +192,94 @@ type KafkaConnectorStatus struct {
 	// +optional
 	TasksReady int32 `json:"tasksReady"`
 
-	// taskSummary is tasksReady/tasksDesired, for people.
+	// taskSummary is tasksReady/tasksDesired, for example 2/3.
 	// +optional
 	TaskSummary string `json:"taskSummary,omitempty"`
 
-	// restarts is the number of container restarts of all pods that there are now.
+	// restarts is the sum of the container restarts of the current pods.
 	// +optional
 	Restarts int32 `json:"restarts"`
 
-	// offsets is the outcome of the last operation that the annotation strimzi.io/connector-offsets asked for.
+	// offsets is the result of the last operation that the annotation strimzi.io/connector-offsets requested.
 	// +optional
 	Offsets *OffsetsStatus `json:"offsets,omitempty"`
 
-	// selector finds the pods of the tasks; the scale subresource serves it to autoscalers.
+	// selector is the label selector of the task pods. Autoscalers read it through the scale subresource.
 	// +optional
 	Selector string `json:"selector,omitempty"`
 }
 
 // ConnectorStatus is the state of the connector's pod.
 type ConnectorStatus struct {
-	// state: Pending, Starting, Running, Failed, Stopping or Absent.
+	// state is Pending, Starting, Running, Failed, Stopping or Absent.
 	State PodState `json:"state"`
-	// pod that runs it.
+	// pod is the name of the pod.
 	// +optional
 	Pod string `json:"pod,omitempty"`
-	// node that the pod is on.
+	// node is the name of the node that the pod runs on.
 	// +optional
 	Node string `json:"node,omitempty"`
-	// restarts of the container in this pod.
+	// restarts is the number of restarts of the container in this pod.
 	// +optional
 	Restarts int32 `json:"restarts"`
-	// lastError is what the container said when it last ended with an error.
+	// lastError is the reason and message of the last failed termination of the container.
 	// +optional
 	LastError string `json:"lastError,omitempty"`
 }
 
 // TaskStatus is the state of one task.
 type TaskStatus struct {
-	// id of the task, from 0.
+	// id of the task, starting at 0.
 	ID int32 `json:"id"`
-	// state: Pending, Starting, Running, Failed, Stopping or Absent.
+	// state is Pending, Starting, Running, Failed, Stopping or Absent.
 	State PodState `json:"state"`
-	// pod that runs it.
+	// pod is the name of the pod.
 	// +optional
 	Pod string `json:"pod,omitempty"`
-	// node that the pod is on.
+	// node is the name of the node that the pod runs on.
 	// +optional
 	Node string `json:"node,omitempty"`
-	// restarts of the container in this pod.
+	// restarts is the number of restarts of the container in this pod.
 	// +optional
 	Restarts int32 `json:"restarts"`
-	// lastError is what the task said when it last failed.
+	// lastError is the reason and message of the last failure of the task.
 	// +optional
 	LastError string `json:"lastError,omitempty"`
-	// configHash is the hash of the configuration that the pod runs with.
+	// configHash is the hash of the task config that the pod runs.
 	// +optional
 	ConfigHash string `json:"configHash,omitempty"`
-	// since is when the task entered its state.
+	// since is the time at which the task entered its state.
 	// +optional
 	Since *metav1.Time `json:"since,omitempty"`
 }
 
-// OffsetsStatus is the outcome of an operation on a connector's offsets.
+// OffsetsStatus is the result of an operation on the offsets of a connector.
 type OffsetsStatus struct {
-	// operation: list, alter or reset.
+	// operation is list, alter or reset.
 	Operation string `json:"operation"`
-	// state: Done, Failed or Refused.
+	// state is Done, Failed or Refused.
 	State OffsetsState `json:"state"`
-	// message says what was done, or why not.
+	// message describes the result, or the reason of a failure.
 	// +optional
 	Message string `json:"message,omitempty"`
-	// time at which the outcome was known.
+	// time at which the operation ended.
 	Time metav1.Time `json:"time"`
-	// id of the run that this is the outcome of.
+	// id identifies the run of the operation.
 	// +optional
 	ID string `json:"id,omitempty"`
-	// offsets that list found.
+	// offsets are the offsets that the operation list returned.
 	// +optional
 	// +listType=atomic
 	Offsets []PartitionOffset `json:"offsets,omitempty"`
 }
 
-// PartitionOffset is the offset of one partition, both as the JSON of Connect's REST API (KIP-875).
+// PartitionOffset is the offset of one partition. Both fields are JSON in the format of the Connect REST API
+// (KIP-875).
 type PartitionOffset struct {
-	// partition in the connector's own terms, for example {"filename":"/a"}, or {"kafka_topic":"t","kafka_partition":0} for a sink.
+	// partition in the format of the connector, for example {"filename":"/a"}, or
+	// {"kafka_topic":"t","kafka_partition":0} for a sink.
 	Partition string `json:"partition"`
-	// offset in the connector's own terms.
+	// offset in the format of the connector.
 	Offset string `json:"offset"`
 }
 

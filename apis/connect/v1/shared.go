@@ -5,84 +5,84 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// WorkloadSpec describes the pods of one kind, connector or task (seed 001).
+// WorkloadSpec configures the pods of the connector or of the tasks.
 type WorkloadSpec struct {
-	// image runs connect-runner with the Connect plugins that the connector needs.
-	// Required, unless the KafkaConnect of connectRef gives one.
+	// image runs connect-runner with the Connect plugins of the connector. Required unless the KafkaConnect of
+	// connectRef sets it.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
 	Image string `json:"image,omitempty"`
 
-	// requests are the compute resources that each pod is guaranteed, for example `memory: 512M`.
+	// requests are the resource requests of each pod, for example memory: 512M.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=32
 	Requests map[corev1.ResourceName]resource.Quantity `json:"requests,omitempty"`
 
-	// limits are the compute resources that each pod may use at the most.
+	// limits are the resource limits of each pod.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=32
 	Limits map[corev1.ResourceName]resource.Quantity `json:"limits,omitempty"`
 
-	// serviceSpec asks for a Service in front of the pods, for connectors that listen on a socket.
-	// Its selector is always the pods' own. Tasks get a headless Service beside it, so that each can be named.
+	// serviceSpec requests a Service for the pods, for connectors that listen on a socket. connect-scheduler sets its
+	// selector. Tasks also get a headless Service, which gives each task a DNS name.
 	// +optional
 	ServiceSpec *corev1.ServiceSpec `json:"serviceSpec,omitempty"`
 }
 
-// LoggingConfig sets the log levels of the JVM in each pod (seed 001).
+// LoggingConfig sets the log levels and the log file of the JVM in each pod.
 type LoggingConfig struct {
-	// defaultLoggerLevel is the level of the root logger.
+	// defaultLoggerLevel is the level of the root logger. Default: INFO.
 	// +optional
 	// +kubebuilder:default=INFO
 	DefaultLoggerLevel LogLevel `json:"defaultLoggerLevel,omitempty"`
 
-	// loggerLevels sets the level of single loggers by their name.
+	// loggerLevels sets the levels of loggers by name.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=256
 	LoggerLevels map[string]LogLevel `json:"loggerLevels,omitempty"`
 
-	// file makes each pod write its log to this file as well as to its standard output (seed 000).
-	// A relative path is taken below the mountPath of the shared volume; `$(POD_NAME)` in it becomes the pod's name.
-	// Without `$(POD_NAME)` the pod's name is put before the file's name, so that pods never share a log.
+	// file is a log file that each pod writes in addition to standard output. A relative path is below the mountPath
+	// of the shared volume. $(POD_NAME) in it is replaced by the name of the pod; without it, the name of the pod is
+	// prepended to the name of the file, so that pods do not share a file.
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
 	File string `json:"file,omitempty"`
 }
 
-// LogLevel is a level of Kafka Connect's logging.
+// LogLevel is a log level of Kafka Connect.
 // +kubebuilder:validation:Enum=OFF;FATAL;ERROR;WARN;INFO;DEBUG;TRACE;ALL
 type LogLevel string
 
-// Plugin is a Connect plugin that the runner image does not hold: an image volume, or an archive with its checksum.
+// Plugin is a Connect plugin that is not part of the image: an image volume, or an archive with its checksum.
 // +kubebuilder:validation:XValidation:rule="has(self.image) != has(self.url)",message="a plugin needs either image or url, and not both"
 // +kubebuilder:validation:XValidation:rule="!has(self.url) || has(self.sha512)",message="a plugin with url needs sha512, the checksum of the archive: compute it with sha512sum"
 type Plugin struct {
-	// name is the directory of the plugin below plugin.path.
+	// name of the plugin, and of its directory below plugin.path.
 	// +required
 	// +kubebuilder:validation:MaxLength=40
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
 	Name string `json:"name"`
 
-	// image is an OCI image or artifact that is mounted as an image volume (KEP-4639).
+	// image is an OCI image or artifact that is mounted as an image volume. Excludes url.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
 	Image string `json:"image,omitempty"`
 
-	// url is where an archive (zip, tar.gz or jar) is downloaded from.
+	// url of an archive (zip, tar.gz or jar). Excludes image; requires sha512.
 	// +optional
 	// +kubebuilder:validation:MaxLength=2048
 	// +kubebuilder:validation:Pattern=`^https?://`
 	URL string `json:"url,omitempty"`
 
-	// sha512 is the checksum of the archive in hexadecimal.
+	// sha512 is the checksum of the archive, in hexadecimal.
 	// +optional
 	// +kubebuilder:validation:Pattern=`^[a-f0-9]{128}$`
 	SHA512 string `json:"sha512,omitempty"`
 }
 
-// StorageSpec asks for one volume that all pods share (seed 000).
+// StorageSpec requests one volume that all pods share.
 // +kubebuilder:validation:XValidation:rule="has(self.existingClaim) || has(self.size)",message="storage.size is required, for example 10Gi, unless existingClaim names a claim"
 // +kubebuilder:validation:XValidation:rule="!has(self.existingClaim) || !has(self.size) && !has(self.class)",message="storage.existingClaim excludes size and class: the claim has its own"
 // +kubebuilder:validation:XValidation:rule="!has(self.size) || !quantity(self.size).isLessThan(quantity('1'))",message="storage.size must be positive, for example 10Gi"
@@ -90,29 +90,29 @@ type Plugin struct {
 // +kubebuilder:validation:XValidation:rule=`(has(self.class) ? self.class : "") == (has(oldSelf.class) ? oldSelf.class : "")`,message="storage.class cannot be changed: the data would stay behind on the old volume. Remove storage, move the data, and add it again with the new class"
 // +kubebuilder:validation:XValidation:rule="self.accessMode == oldSelf.accessMode",message="storage.accessMode cannot be changed on an existing claim. Remove storage and add it again with the new mode"
 type StorageSpec struct {
-	// type is the kind of storage; persistent-claim is the only one.
+	// type of the storage. The only type is persistent-claim.
 	// +optional
 	// +kubebuilder:default=persistent-claim
 	// +kubebuilder:validation:Enum=persistent-claim
 	Type string `json:"type,omitempty"`
 
-	// size of the volume, for example 10Gi. It may grow where the class allows expansion, and never shrinks.
+	// size of the volume, for example 10Gi. It can grow if the class allows expansion. It cannot shrink.
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
 	// +kubebuilder:validation:Pattern=`^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|Pi|Ei|k|M|G|T|P|E)?$`
 	Size string `json:"size,omitempty"`
 
-	// class is the StorageClass of the claim; the cluster's default class where it is left out.
+	// class is the StorageClass of the claim. Default: the default class of the cluster.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	Class string `json:"class,omitempty"`
 
-	// deleteClaim deletes the claim together with its owner. By default the claim, and so the data, is kept,
-	// and is adopted again when the owner comes back.
+	// deleteClaim deletes the claim together with its owner. Default: false; the claim and its data are kept, and
+	// adopted again when the owner is recreated.
 	// +optional
 	DeleteClaim bool `json:"deleteClaim,omitempty"`
 
-	// mountPath is the directory at which every container sees the volume.
+	// mountPath is the directory at which the volume is mounted in every container. Default: /var/lib/kafka/data.
 	// +optional
 	// +kubebuilder:default=/var/lib/kafka/data
 	// +kubebuilder:validation:MaxLength=512
@@ -120,56 +120,59 @@ type StorageSpec struct {
 	// +kubebuilder:validation:XValidation:rule="!['/etc','/usr','/bin','/sbin','/lib','/lib64','/opt','/proc','/sys','/dev','/tmp','/var','/var/lib','/var/run','/run'].exists(p, self == p || self == p + '/') && !self.startsWith('/etc/weir') && !self.startsWith('/opt/weir') && !self.startsWith('/var/lib/weir')",message="mountPath would hide files that the image needs; choose a directory of its own, for example /mnt/shared"
 	MountPath string `json:"mountPath,omitempty"`
 
-	// accessMode of the claim. With ReadWriteOnce all pods are kept on one node; ReadOnlyMany mounts the volume read-only.
+	// accessMode of the claim: ReadWriteMany, ReadWriteOnce (all pods run on one node) or ReadOnlyMany (mounted
+	// read-only). Default: ReadWriteMany.
 	// +optional
 	// +kubebuilder:default=ReadWriteMany
 	// +kubebuilder:validation:XValidation:rule="self != 'ReadWriteOncePod'",message="accessMode ReadWriteOncePod lets only one pod use the volume, and a connector has at least two; use ReadWriteMany or ReadWriteOnce"
 	// +kubebuilder:validation:XValidation:rule="self in ['ReadWriteMany','ReadWriteOnce','ReadOnlyMany','ReadWriteOncePod']",message="accessMode must be ReadWriteMany, ReadWriteOnce or ReadOnlyMany"
 	AccessMode corev1.PersistentVolumeAccessMode `json:"accessMode,omitempty"`
 
-	// existingClaim names a claim of the same namespace that is used as it is and never changed.
+	// existingClaim names a claim in the same namespace. It is mounted and never changed. Excludes size and class.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	ExistingClaim string `json:"existingClaim,omitempty"`
 
-	// subPath is the directory of the volume that is mounted, for example `$(CONNECTOR_NAME)/$(POD_NAME)`.
-	// CONNECTOR_NAME, POD_NAME and TASK_ID may be used in it; TASK_ID is `connector` in the connector's pod.
+	// subPath is the directory of the volume that is mounted, for example $(CONNECTOR_NAME)/$(POD_NAME). It can
+	// contain CONNECTOR_NAME, POD_NAME and TASK_ID; TASK_ID is connector in the connector's pod. Default: the root of
+	// the volume.
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
 	// +kubebuilder:validation:XValidation:rule="!self.startsWith('/') && !self.contains('..')",message="subPath must be relative and without '..'"
 	SubPath string `json:"subPath,omitempty"`
 
-	// volumeAttributesClass of the claim (KEP-3751).
+	// volumeAttributesClass of the claim. It can be changed.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	VolumeAttributesClass string `json:"volumeAttributesClass,omitempty"`
 
-	// metadata is put on the claim.
+	// metadata has labels and annotations of the claim.
 	// +optional
 	Metadata *TemplateMetadata `json:"metadata,omitempty"`
 }
 
-// TemplateSpec customizes the pods. `pod` and `container` hold for all of them (the form of seed 000);
-// `connector` and `task` for one kind, over what holds for all.
+// TemplateSpec customizes pods. The fields metadata, pod and container apply to all pods; connector and task apply to
+// one type of pod and take precedence. Labels, annotations and environment variables are merged by key; other fields
+// are replaced as a whole.
 type TemplateSpec struct {
 	WorkloadTemplate `json:",inline"`
 
-	// connector holds for the connector's pod only.
+	// connector applies to the connector's pod only.
 	// +optional
 	Connector *WorkloadTemplate `json:"connector,omitempty"`
 
-	// task holds for the tasks' pods only.
+	// task applies to the pods of the tasks only.
 	// +optional
 	Task *WorkloadTemplate `json:"task,omitempty"`
 }
 
-// WorkloadTemplate customizes the pods of one kind.
+// WorkloadTemplate customizes pods.
 type WorkloadTemplate struct {
-	// metadata is put on the pods.
+	// metadata has labels and annotations of the pods.
 	// +optional
 	Metadata *TemplateMetadata `json:"metadata,omitempty"`
 
-	// pod customizes the pod.
+	// pod customizes the pod spec.
 	// +optional
 	Pod *PodTemplate `json:"pod,omitempty"`
 
@@ -178,20 +181,20 @@ type WorkloadTemplate struct {
 	Container *ContainerTemplate `json:"container,omitempty"`
 }
 
-// TemplateMetadata is put on an object that is made.
+// TemplateMetadata has labels and annotations of an object.
 type TemplateMetadata struct {
-	// labels of the object; those that Weir itself needs cannot be overridden.
+	// labels of the object. Labels that connect-scheduler sets cannot be overridden.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=64
 	Labels map[string]string `json:"labels,omitempty"`
 
-	// annotations of the object; those that Weir itself needs cannot be overridden.
+	// annotations of the object. Annotations that connect-scheduler sets cannot be overridden.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=64
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
-// PodTemplate customizes a pod; every field is the one of the same name in a core PodSpec.
+// PodTemplate customizes a pod. Each field has the meaning of the field of the same name in a PodSpec.
 type PodTemplate struct {
 	// securityContext of the pod.
 	// +optional
@@ -223,13 +226,15 @@ type PodTemplate struct {
 	// +kubebuilder:validation:MaxLength=253
 	PriorityClassName string `json:"priorityClassName,omitempty"`
 
-	// terminationGracePeriodSeconds is how long a task has to flush and commit its offsets; 60 by default.
+	// terminationGracePeriodSeconds is the time, in seconds, that a task has to flush and to commit its offsets.
+	// Default: 60.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=86400
 	TerminationGracePeriodSeconds *int64 `json:"terminationGracePeriodSeconds,omitempty"`
 
-	// volumes are added to the pod.
+	// volumes are added to the pod. Allowed types: secret, configMap, emptyDir, persistentVolumeClaim, csi and image,
+	// unless an administrator changed the list.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
@@ -238,7 +243,7 @@ type PodTemplate struct {
 
 // ContainerTemplate customizes the container that runs connect-runner.
 type ContainerTemplate struct {
-	// env is added to the environment; the names that Weir itself sets cannot be overridden.
+	// env is added to the environment of the container. Variables that connect-scheduler sets cannot be overridden.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=256
@@ -250,7 +255,7 @@ type ContainerTemplate struct {
 	// +kubebuilder:validation:MaxItems=64
 	VolumeMounts []corev1.VolumeMount `json:"volumeMounts,omitempty"`
 
-	// jvmOptions are put on the JVM's command line after Weir's own, for example `-Xlog:gc*:file=/mnt/shared/gc-$(POD_NAME).log`.
+	// jvmOptions are appended to the options of the JVM, for example -Xlog:gc*:file=/mnt/shared/gc-$(POD_NAME).log.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64

@@ -11,9 +11,10 @@ import (
 // AlterOffsetsApplyConfiguration represents a declarative configuration of the AlterOffsets type for use
 // with apply.
 //
-// AlterOffsets names new offsets of a connector.
+// AlterOffsets refers to the new offsets of a connector.
 type AlterOffsetsApplyConfiguration struct {
-	// fromConfigMap names the ConfigMap whose key offsets.json holds the offsets, in the form of Connect's REST API (KIP-875).
+	// fromConfigMap names the ConfigMap whose key offsets.json has the offsets, in the format of the Connect REST API
+	// (KIP-875).
 	FromConfigMap *corev1.LocalObjectReferenceApplyConfiguration `json:"fromConfigMap,omitempty"`
 }
 

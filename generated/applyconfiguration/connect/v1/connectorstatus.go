@@ -13,15 +13,15 @@ import (
 //
 // ConnectorStatus is the state of the connector's pod.
 type ConnectorStatusApplyConfiguration struct {
-	// state: Pending, Starting, Running, Failed, Stopping or Absent.
+	// state is Pending, Starting, Running, Failed, Stopping or Absent.
 	State *connectv1.PodState `json:"state,omitempty"`
-	// pod that runs it.
+	// pod is the name of the pod.
 	Pod *string `json:"pod,omitempty"`
-	// node that the pod is on.
+	// node is the name of the node that the pod runs on.
 	Node *string `json:"node,omitempty"`
-	// restarts of the container in this pod.
+	// restarts is the number of restarts of the container in this pod.
 	Restarts *int32 `json:"restarts,omitempty"`
-	// lastError is what the container said when it last ended with an error.
+	// lastError is the reason and message of the last failed termination of the container.
 	LastError *string `json:"lastError,omitempty"`
 }
 

@@ -13,11 +13,11 @@ import (
 //
 // ContainerTemplate customizes the container that runs connect-runner.
 type ContainerTemplateApplyConfiguration struct {
-	// env is added to the environment; the names that Weir itself sets cannot be overridden.
+	// env is added to the environment of the container. Variables that connect-scheduler sets cannot be overridden.
 	Env []corev1.EnvVarApplyConfiguration `json:"env,omitempty"`
 	// volumeMounts are added to the container.
 	VolumeMounts []corev1.VolumeMountApplyConfiguration `json:"volumeMounts,omitempty"`
-	// jvmOptions are put on the JVM's command line after Weir's own, for example `-Xlog:gc*:file=/mnt/shared/gc-$(POD_NAME).log`.
+	// jvmOptions are appended to the options of the JVM, for example -Xlog:gc*:file=/mnt/shared/gc-$(POD_NAME).log.
 	JVMOptions []string `json:"jvmOptions,omitempty"`
 }
 

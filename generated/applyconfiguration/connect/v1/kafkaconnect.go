@@ -16,14 +16,14 @@ import (
 // KafkaConnectApplyConfiguration represents a declarative configuration of the KafkaConnect type for use
 // with apply.
 //
-// KafkaConnect holds what several connectors have in common: defaults for their pods, and one volume
-// that all of them share (seed 000). It runs nothing by itself.
+// KafkaConnect has the defaults of several KafkaConnectors, and one volume that they share. It runs nothing itself.
+// KafkaConnectors refer to it in connectRef.
 type KafkaConnectApplyConfiguration struct {
 	metav1.TypeMetaApplyConfiguration    `json:",inline"`
 	*metav1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
-	// spec is what the connectors have in common.
+	// spec has the defaults and the shared volume.
 	Spec *KafkaConnectSpecApplyConfiguration `json:"spec,omitempty"`
-	// status is what connect-scheduler sees; it is its only writer.
+	// status is the observed state. Only connect-scheduler writes it.
 	Status *KafkaConnectStatusApplyConfiguration `json:"status,omitempty"`
 }
 

@@ -16,14 +16,14 @@ import (
 // KafkaConnectorApplyConfiguration represents a declarative configuration of the KafkaConnector type for use
 // with apply.
 //
-// KafkaConnector runs one Kafka Connect connector without Connect workers: the connector in the pod
-// `<name>-connector-0`, every task in a pod `<name>-tasks-<id>` of its own (seed 001).
+// KafkaConnector runs one Kafka Connect connector without Connect workers. The connector runs in the pod
+// <name>-connector-0, and each task in its own pod <name>-tasks-<id>.
 type KafkaConnectorApplyConfiguration struct {
 	metav1.TypeMetaApplyConfiguration    `json:",inline"`
 	*metav1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`
-	// spec is what the user wants.
+	// spec is the desired state of the connector.
 	Spec *KafkaConnectorSpecApplyConfiguration `json:"spec,omitempty"`
-	// status is what connect-scheduler sees; it is its only writer.
+	// status is the observed state. Only connect-scheduler writes it.
 	Status *KafkaConnectorStatusApplyConfiguration `json:"status,omitempty"`
 }
 

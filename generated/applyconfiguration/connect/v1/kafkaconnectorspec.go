@@ -14,43 +14,46 @@ import (
 // KafkaConnectorSpecApplyConfiguration represents a declarative configuration of the KafkaConnectorSpec type for use
 // with apply.
 //
-// KafkaConnectorSpec is what the user wants of a connector.
+// KafkaConnectorSpec is the desired state of a connector.
 type KafkaConnectorSpecApplyConfiguration struct {
-	// connectRef names a KafkaConnect of the same namespace that gives the defaults for everything left out here,
-	// and whose volume the pods share.
+	// connectRef names a KafkaConnect in the same namespace. It provides the defaults of all fields that are not set
+	// here, and its volume is mounted in all pods. Excludes storage.
 	ConnectRef *corev1.LocalObjectReferenceApplyConfiguration `json:"connectRef,omitempty"`
-	// connector describes the connector's pod.
+	// connector configures the connector's pod.
 	Connector *WorkloadSpecApplyConfiguration `json:"connector,omitempty"`
-	// task describes the pods of the tasks.
+	// task configures the pods of the tasks.
 	Task *WorkloadSpecApplyConfiguration `json:"task,omitempty"`
-	// connectorConfig is the connector's configuration as Kafka Connect knows it, for example connector.class and tasks.max.
-	// Placeholders of config providers, such as ${file:/path:key}, are resolved in the pods and nowhere else.
+	// connectorConfig is the configuration of the Kafka Connect connector, for example connector.class and tasks.max.
+	// Placeholders of config providers, such as ${file:/path:key}, are resolved only in the pods.
 	ConnectorConfig map[string]string `json:"connectorConfig,omitempty"`
-	// workerConfigSecret names the Secret whose key worker.properties holds the configuration that a Connect worker would have:
-	// bootstrap.servers, converters, security and so on.
+	// workerConfigSecret names the Secret whose key worker.properties has the configuration of a Connect worker:
+	// bootstrap.servers, converters, security and so on. Required unless the KafkaConnect of connectRef sets it.
 	WorkerConfigSecret *corev1.LocalObjectReferenceApplyConfiguration `json:"workerConfigSecret,omitempty"`
-	// downloadPlugins are plugins of a Confluent Hub, as owner/plugin:version.
+	// downloadPlugins are plugins of a Confluent Hub, in the form owner/plugin:version.
 	DownloadPlugins []string `json:"downloadPlugins,omitempty"`
-	// plugins are mounted from images, or downloaded and verified.
+	// plugins are Connect plugins that are mounted from images, or downloaded and verified.
 	Plugins []PluginApplyConfiguration `json:"plugins,omitempty"`
-	// loggingConfig sets the log levels.
+	// loggingConfig sets the log levels and the log file.
 	LoggingConfig *LoggingConfigApplyConfiguration `json:"loggingConfig,omitempty"`
-	// imagePullPolicy of the images; Kubernetes' own default where it is left out.
+	// imagePullPolicy of the images. Default: Always for the tag latest, else IfNotPresent.
 	ImagePullPolicy *apicorev1.PullPolicy `json:"imagePullPolicy,omitempty"`
-	// imagePullSecrets are used to pull the images.
+	// imagePullSecrets names the Secrets that are used to pull the images.
 	ImagePullSecrets []corev1.LocalObjectReferenceApplyConfiguration `json:"imagePullSecrets,omitempty"`
-	// state is whether the connector runs: running; paused (no tasks, the connector stays); stopped (neither).
+	// state is the desired state: running; paused (the connector runs, the tasks do not); stopped (neither runs). Task
+	// configs and offsets are kept. Default: running.
 	State *connectv1.ConnectorState `json:"state,omitempty"`
-	// tasksMax overrides tasks.max of connectorConfig; the scale subresource sets it.
+	// tasksMax overrides tasks.max of connectorConfig, from 1 to 1000. The scale subresource sets it, so kubectl scale
+	// and autoscalers work.
 	TasksMax *int32 `json:"tasksMax,omitempty"`
-	// maxUnavailable is how many tasks, or what part of them, may be down at once for a change or a node drain; 25%
-	// (rounded up) where it is left out.
+	// maxUnavailable is the maximum number or percentage of tasks that can be unavailable during a rollout or a node
+	// drain. A percentage is rounded up. Default: 25%.
 	MaxUnavailable *intstr.IntOrString `json:"maxUnavailable,omitempty"`
-	// storage asks for one volume that the connector and all its tasks share (seed 000).
+	// storage requests one volume that is mounted in the pods of the connector and of all its tasks. Excludes
+	// connectRef.
 	Storage *StorageSpecApplyConfiguration `json:"storage,omitempty"`
-	// template customizes the pods.
+	// template customizes the pods: metadata, scheduling, security context, volumes, environment and JVM options.
 	Template *TemplateSpecApplyConfiguration `json:"template,omitempty"`
-	// alterOffsets says what the annotation strimzi.io/connector-offsets: alter sets the offsets to (Strimzi's words).
+	// alterOffsets has the new offsets for the annotation strimzi.io/connector-offsets: alter.
 	AlterOffsets *AlterOffsetsApplyConfiguration `json:"alterOffsets,omitempty"`
 }
 

@@ -12,29 +12,30 @@ import (
 // KafkaConnectorStatusApplyConfiguration represents a declarative configuration of the KafkaConnectorStatus type for use
 // with apply.
 //
-// KafkaConnectorStatus is what connect-scheduler sees of a connector.
+// KafkaConnectorStatus is the observed state of a connector.
 type KafkaConnectorStatusApplyConfiguration struct {
-	// observedGeneration is the generation of the spec that this status is about.
+	// observedGeneration is the generation of the spec that this status reflects.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// conditions: Ready, TaskConfigsPublished, Degraded, Paused, ConfigValid, and StorageReady where there is a volume.
+	// conditions are Ready, TaskConfigsPublished, Degraded, Paused, ConfigValid, and StorageReady if there is a
+	// volume.
 	Conditions []metav1.ConditionApplyConfiguration `json:"conditions,omitempty"`
-	// state in one word: Pending, Running, Degraded, Failed, Paused or Stopped.
+	// state summarizes the conditions: Pending, Running, Degraded, Failed, Paused or Stopped.
 	State *connectv1.ConnectorPhase `json:"state,omitempty"`
-	// connector is the connector's own pod.
+	// connector is the state of the connector's pod.
 	Connector *ConnectorStatusApplyConfiguration `json:"connector,omitempty"`
-	// tasks, one for each task that the connector asked for or that still runs.
+	// tasks has one entry for each task that is desired or still runs.
 	Tasks []TaskStatusApplyConfiguration `json:"tasks,omitempty"`
-	// tasksDesired is the number of tasks that should run now.
+	// tasksDesired is the number of tasks that should run.
 	TasksDesired *int32 `json:"tasksDesired,omitempty"`
 	// tasksReady is the number of tasks that are ready.
 	TasksReady *int32 `json:"tasksReady,omitempty"`
-	// taskSummary is tasksReady/tasksDesired, for people.
+	// taskSummary is tasksReady/tasksDesired, for example 2/3.
 	TaskSummary *string `json:"taskSummary,omitempty"`
-	// restarts is the number of container restarts of all pods that there are now.
+	// restarts is the sum of the container restarts of the current pods.
 	Restarts *int32 `json:"restarts,omitempty"`
-	// offsets is the outcome of the last operation that the annotation strimzi.io/connector-offsets asked for.
+	// offsets is the result of the last operation that the annotation strimzi.io/connector-offsets requested.
 	Offsets *OffsetsStatusApplyConfiguration `json:"offsets,omitempty"`
-	// selector finds the pods of the tasks; the scale subresource serves it to autoscalers.
+	// selector is the label selector of the task pods. Autoscalers read it through the scale subresource.
 	Selector *string `json:"selector,omitempty"`
 }
 

@@ -13,31 +13,32 @@ import (
 // KafkaConnectSpecApplyConfiguration represents a declarative configuration of the KafkaConnectSpec type for use
 // with apply.
 //
-// KafkaConnectSpec is what connectors that refer to it take where they leave it out.
+// KafkaConnectSpec has the values of the fields that a KafkaConnector does not set.
 type KafkaConnectSpecApplyConfiguration struct {
-	// image that runs connect-runner, for connector and tasks where neither the connector nor `connector` or `task` here names one.
+	// image runs connect-runner in the pods of connectors and tasks. connector.image and task.image take precedence.
 	Image *string `json:"image,omitempty"`
-	// connector describes the connectors' pods.
+	// connector configures the pods of the connectors.
 	Connector *WorkloadSpecApplyConfiguration `json:"connector,omitempty"`
-	// task describes the tasks' pods.
+	// task configures the pods of the tasks.
 	Task *WorkloadSpecApplyConfiguration `json:"task,omitempty"`
-	// workerConfigSecret names the Secret that holds worker.properties.
+	// workerConfigSecret names the Secret whose key worker.properties has the configuration of a Connect worker.
 	WorkerConfigSecret *corev1.LocalObjectReferenceApplyConfiguration `json:"workerConfigSecret,omitempty"`
-	// downloadPlugins are plugins of a Confluent Hub, as owner/plugin:version.
+	// downloadPlugins are plugins of a Confluent Hub, in the form owner/plugin:version.
 	DownloadPlugins []string `json:"downloadPlugins,omitempty"`
-	// plugins are mounted from images, or downloaded and verified.
+	// plugins are Connect plugins that are mounted from images, or downloaded and verified.
 	Plugins []PluginApplyConfiguration `json:"plugins,omitempty"`
-	// loggingConfig sets the log levels.
+	// loggingConfig sets the log levels and the log file.
 	LoggingConfig *LoggingConfigApplyConfiguration `json:"loggingConfig,omitempty"`
-	// imagePullPolicy of the images.
+	// imagePullPolicy of the images. Default: Always for the tag latest, else IfNotPresent.
 	ImagePullPolicy *apicorev1.PullPolicy `json:"imagePullPolicy,omitempty"`
-	// imagePullSecrets are used to pull the images.
+	// imagePullSecrets names the Secrets that are used to pull the images.
 	ImagePullSecrets []corev1.LocalObjectReferenceApplyConfiguration `json:"imagePullSecrets,omitempty"`
-	// maxUnavailable of the connectors that do not set their own.
+	// maxUnavailable is the default of the connectors: the maximum number or percentage of their tasks that can be
+	// unavailable during a rollout or a node drain.
 	MaxUnavailable *intstr.IntOrString `json:"maxUnavailable,omitempty"`
-	// storage asks for one volume that the pods of all connectors share.
+	// storage requests one volume that is mounted in the pods of all connectors that refer to this KafkaConnect.
 	Storage *StorageSpecApplyConfiguration `json:"storage,omitempty"`
-	// template customizes the pods.
+	// template customizes the pods: metadata, scheduling, security context, volumes, environment and JVM options.
 	Template *TemplateSpecApplyConfiguration `json:"template,omitempty"`
 }
 

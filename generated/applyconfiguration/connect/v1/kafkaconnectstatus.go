@@ -11,15 +11,15 @@ import (
 // KafkaConnectStatusApplyConfiguration represents a declarative configuration of the KafkaConnectStatus type for use
 // with apply.
 //
-// KafkaConnectStatus is what connect-scheduler sees.
+// KafkaConnectStatus is the observed state of a KafkaConnect.
 type KafkaConnectStatusApplyConfiguration struct {
-	// observedGeneration is the generation of the spec that this status is about.
+	// observedGeneration is the generation of the spec that this status reflects.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// conditions: Ready, and StorageReady where there is a volume.
+	// conditions are Ready, and StorageReady if there is a volume.
 	Conditions []metav1.ConditionApplyConfiguration `json:"conditions,omitempty"`
-	// connectors is the number of KafkaConnectors that refer to this.
+	// connectors is the number of KafkaConnectors that refer to this KafkaConnect.
 	Connectors *int32 `json:"connectors,omitempty"`
-	// claim is the name of the volume's claim.
+	// claim is the name of the PersistentVolumeClaim of the volume.
 	Claim *string `json:"claim,omitempty"`
 }
 

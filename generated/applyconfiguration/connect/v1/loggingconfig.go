@@ -11,15 +11,15 @@ import (
 // LoggingConfigApplyConfiguration represents a declarative configuration of the LoggingConfig type for use
 // with apply.
 //
-// LoggingConfig sets the log levels of the JVM in each pod (seed 001).
+// LoggingConfig sets the log levels and the log file of the JVM in each pod.
 type LoggingConfigApplyConfiguration struct {
-	// defaultLoggerLevel is the level of the root logger.
+	// defaultLoggerLevel is the level of the root logger. Default: INFO.
 	DefaultLoggerLevel *connectv1.LogLevel `json:"defaultLoggerLevel,omitempty"`
-	// loggerLevels sets the level of single loggers by their name.
+	// loggerLevels sets the levels of loggers by name.
 	LoggerLevels map[string]connectv1.LogLevel `json:"loggerLevels,omitempty"`
-	// file makes each pod write its log to this file as well as to its standard output (seed 000).
-	// A relative path is taken below the mountPath of the shared volume; `$(POD_NAME)` in it becomes the pod's name.
-	// Without `$(POD_NAME)` the pod's name is put before the file's name, so that pods never share a log.
+	// file is a log file that each pod writes in addition to standard output. A relative path is below the mountPath
+	// of the shared volume. $(POD_NAME) in it is replaced by the name of the pod; without it, the name of the pod is
+	// prepended to the name of the file, so that pods do not share a file.
 	File *string `json:"file,omitempty"`
 }
 

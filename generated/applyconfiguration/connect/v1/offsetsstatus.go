@@ -12,19 +12,19 @@ import (
 // OffsetsStatusApplyConfiguration represents a declarative configuration of the OffsetsStatus type for use
 // with apply.
 //
-// OffsetsStatus is the outcome of an operation on a connector's offsets.
+// OffsetsStatus is the result of an operation on the offsets of a connector.
 type OffsetsStatusApplyConfiguration struct {
-	// operation: list, alter or reset.
+	// operation is list, alter or reset.
 	Operation *string `json:"operation,omitempty"`
-	// state: Done, Failed or Refused.
+	// state is Done, Failed or Refused.
 	State *connectv1.OffsetsState `json:"state,omitempty"`
-	// message says what was done, or why not.
+	// message describes the result, or the reason of a failure.
 	Message *string `json:"message,omitempty"`
-	// time at which the outcome was known.
+	// time at which the operation ended.
 	Time *metav1.Time `json:"time,omitempty"`
-	// id of the run that this is the outcome of.
+	// id identifies the run of the operation.
 	ID *string `json:"id,omitempty"`
-	// offsets that list found.
+	// offsets are the offsets that the operation list returned.
 	Offsets []PartitionOffsetApplyConfiguration `json:"offsets,omitempty"`
 }
 

@@ -7,11 +7,13 @@ package v1
 // PartitionOffsetApplyConfiguration represents a declarative configuration of the PartitionOffset type for use
 // with apply.
 //
-// PartitionOffset is the offset of one partition, both as the JSON of Connect's REST API (KIP-875).
+// PartitionOffset is the offset of one partition. Both fields are JSON in the format of the Connect REST API
+// (KIP-875).
 type PartitionOffsetApplyConfiguration struct {
-	// partition in the connector's own terms, for example {"filename":"/a"}, or {"kafka_topic":"t","kafka_partition":0} for a sink.
+	// partition in the format of the connector, for example {"filename":"/a"}, or
+	// {"kafka_topic":"t","kafka_partition":0} for a sink.
 	Partition *string `json:"partition,omitempty"`
-	// offset in the connector's own terms.
+	// offset in the format of the connector.
 	Offset *string `json:"offset,omitempty"`
 }
 

@@ -7,15 +7,15 @@ package v1
 // PluginApplyConfiguration represents a declarative configuration of the Plugin type for use
 // with apply.
 //
-// Plugin is a Connect plugin that the runner image does not hold: an image volume, or an archive with its checksum.
+// Plugin is a Connect plugin that is not part of the image: an image volume, or an archive with its checksum.
 type PluginApplyConfiguration struct {
-	// name is the directory of the plugin below plugin.path.
+	// name of the plugin, and of its directory below plugin.path.
 	Name *string `json:"name,omitempty"`
-	// image is an OCI image or artifact that is mounted as an image volume (KEP-4639).
+	// image is an OCI image or artifact that is mounted as an image volume. Excludes url.
 	Image *string `json:"image,omitempty"`
-	// url is where an archive (zip, tar.gz or jar) is downloaded from.
+	// url of an archive (zip, tar.gz or jar). Excludes image; requires sha512.
 	URL *string `json:"url,omitempty"`
-	// sha512 is the checksum of the archive in hexadecimal.
+	// sha512 is the checksum of the archive, in hexadecimal.
 	SHA512 *string `json:"sha512,omitempty"`
 }
 

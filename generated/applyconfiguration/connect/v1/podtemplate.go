@@ -11,7 +11,7 @@ import (
 // PodTemplateApplyConfiguration represents a declarative configuration of the PodTemplate type for use
 // with apply.
 //
-// PodTemplate customizes a pod; every field is the one of the same name in a core PodSpec.
+// PodTemplate customizes a pod. Each field has the meaning of the field of the same name in a PodSpec.
 type PodTemplateApplyConfiguration struct {
 	// securityContext of the pod.
 	SecurityContext *corev1.PodSecurityContextApplyConfiguration `json:"securityContext,omitempty"`
@@ -25,9 +25,11 @@ type PodTemplateApplyConfiguration struct {
 	TopologySpreadConstraints []corev1.TopologySpreadConstraintApplyConfiguration `json:"topologySpreadConstraints,omitempty"`
 	// priorityClassName of the pod.
 	PriorityClassName *string `json:"priorityClassName,omitempty"`
-	// terminationGracePeriodSeconds is how long a task has to flush and commit its offsets; 60 by default.
+	// terminationGracePeriodSeconds is the time, in seconds, that a task has to flush and to commit its offsets.
+	// Default: 60.
 	TerminationGracePeriodSeconds *int64 `json:"terminationGracePeriodSeconds,omitempty"`
-	// volumes are added to the pod.
+	// volumes are added to the pod. Allowed types: secret, configMap, emptyDir, persistentVolumeClaim, csi and image,
+	// unless an administrator changed the list.
 	Volumes []corev1.VolumeApplyConfiguration `json:"volumes,omitempty"`
 }
 

@@ -11,29 +11,31 @@ import (
 // StorageSpecApplyConfiguration represents a declarative configuration of the StorageSpec type for use
 // with apply.
 //
-// StorageSpec asks for one volume that all pods share (seed 000).
+// StorageSpec requests one volume that all pods share.
 type StorageSpecApplyConfiguration struct {
-	// type is the kind of storage; persistent-claim is the only one.
+	// type of the storage. The only type is persistent-claim.
 	Type *string `json:"type,omitempty"`
-	// size of the volume, for example 10Gi. It may grow where the class allows expansion, and never shrinks.
+	// size of the volume, for example 10Gi. It can grow if the class allows expansion. It cannot shrink.
 	Size *string `json:"size,omitempty"`
-	// class is the StorageClass of the claim; the cluster's default class where it is left out.
+	// class is the StorageClass of the claim. Default: the default class of the cluster.
 	Class *string `json:"class,omitempty"`
-	// deleteClaim deletes the claim together with its owner. By default the claim, and so the data, is kept,
-	// and is adopted again when the owner comes back.
+	// deleteClaim deletes the claim together with its owner. Default: false; the claim and its data are kept, and
+	// adopted again when the owner is recreated.
 	DeleteClaim *bool `json:"deleteClaim,omitempty"`
-	// mountPath is the directory at which every container sees the volume.
+	// mountPath is the directory at which the volume is mounted in every container. Default: /var/lib/kafka/data.
 	MountPath *string `json:"mountPath,omitempty"`
-	// accessMode of the claim. With ReadWriteOnce all pods are kept on one node; ReadOnlyMany mounts the volume read-only.
+	// accessMode of the claim: ReadWriteMany, ReadWriteOnce (all pods run on one node) or ReadOnlyMany (mounted
+	// read-only). Default: ReadWriteMany.
 	AccessMode *corev1.PersistentVolumeAccessMode `json:"accessMode,omitempty"`
-	// existingClaim names a claim of the same namespace that is used as it is and never changed.
+	// existingClaim names a claim in the same namespace. It is mounted and never changed. Excludes size and class.
 	ExistingClaim *string `json:"existingClaim,omitempty"`
-	// subPath is the directory of the volume that is mounted, for example `$(CONNECTOR_NAME)/$(POD_NAME)`.
-	// CONNECTOR_NAME, POD_NAME and TASK_ID may be used in it; TASK_ID is `connector` in the connector's pod.
+	// subPath is the directory of the volume that is mounted, for example $(CONNECTOR_NAME)/$(POD_NAME). It can
+	// contain CONNECTOR_NAME, POD_NAME and TASK_ID; TASK_ID is connector in the connector's pod. Default: the root of
+	// the volume.
 	SubPath *string `json:"subPath,omitempty"`
-	// volumeAttributesClass of the claim (KEP-3751).
+	// volumeAttributesClass of the claim. It can be changed.
 	VolumeAttributesClass *string `json:"volumeAttributesClass,omitempty"`
-	// metadata is put on the claim.
+	// metadata has labels and annotations of the claim.
 	Metadata *TemplateMetadataApplyConfiguration `json:"metadata,omitempty"`
 }
 

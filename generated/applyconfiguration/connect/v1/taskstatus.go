@@ -14,21 +14,21 @@ import (
 //
 // TaskStatus is the state of one task.
 type TaskStatusApplyConfiguration struct {
-	// id of the task, from 0.
+	// id of the task, starting at 0.
 	ID *int32 `json:"id,omitempty"`
-	// state: Pending, Starting, Running, Failed, Stopping or Absent.
+	// state is Pending, Starting, Running, Failed, Stopping or Absent.
 	State *connectv1.PodState `json:"state,omitempty"`
-	// pod that runs it.
+	// pod is the name of the pod.
 	Pod *string `json:"pod,omitempty"`
-	// node that the pod is on.
+	// node is the name of the node that the pod runs on.
 	Node *string `json:"node,omitempty"`
-	// restarts of the container in this pod.
+	// restarts is the number of restarts of the container in this pod.
 	Restarts *int32 `json:"restarts,omitempty"`
-	// lastError is what the task said when it last failed.
+	// lastError is the reason and message of the last failure of the task.
 	LastError *string `json:"lastError,omitempty"`
-	// configHash is the hash of the configuration that the pod runs with.
+	// configHash is the hash of the task config that the pod runs.
 	ConfigHash *string `json:"configHash,omitempty"`
-	// since is when the task entered its state.
+	// since is the time at which the task entered its state.
 	Since *metav1.Time `json:"since,omitempty"`
 }
 

@@ -7,11 +7,11 @@ package v1
 // TemplateMetadataApplyConfiguration represents a declarative configuration of the TemplateMetadata type for use
 // with apply.
 //
-// TemplateMetadata is put on an object that is made.
+// TemplateMetadata has labels and annotations of an object.
 type TemplateMetadataApplyConfiguration struct {
-	// labels of the object; those that Weir itself needs cannot be overridden.
+	// labels of the object. Labels that connect-scheduler sets cannot be overridden.
 	Labels map[string]string `json:"labels,omitempty"`
-	// annotations of the object; those that Weir itself needs cannot be overridden.
+	// annotations of the object. Annotations that connect-scheduler sets cannot be overridden.
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
 

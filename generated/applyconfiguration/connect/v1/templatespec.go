@@ -7,13 +7,14 @@ package v1
 // TemplateSpecApplyConfiguration represents a declarative configuration of the TemplateSpec type for use
 // with apply.
 //
-// TemplateSpec customizes the pods. `pod` and `container` hold for all of them (the form of seed 000);
-// `connector` and `task` for one kind, over what holds for all.
+// TemplateSpec customizes pods. The fields metadata, pod and container apply to all pods; connector and task apply to
+// one type of pod and take precedence. Labels, annotations and environment variables are merged by key; other fields
+// are replaced as a whole.
 type TemplateSpecApplyConfiguration struct {
 	WorkloadTemplateApplyConfiguration `json:",inline"`
-	// connector holds for the connector's pod only.
+	// connector applies to the connector's pod only.
 	Connector *WorkloadTemplateApplyConfiguration `json:"connector,omitempty"`
-	// task holds for the tasks' pods only.
+	// task applies to the pods of the tasks only.
 	Task *WorkloadTemplateApplyConfiguration `json:"task,omitempty"`
 }
 

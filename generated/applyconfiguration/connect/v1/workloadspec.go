@@ -13,17 +13,17 @@ import (
 // WorkloadSpecApplyConfiguration represents a declarative configuration of the WorkloadSpec type for use
 // with apply.
 //
-// WorkloadSpec describes the pods of one kind, connector or task (seed 001).
+// WorkloadSpec configures the pods of the connector or of the tasks.
 type WorkloadSpecApplyConfiguration struct {
-	// image runs connect-runner with the Connect plugins that the connector needs.
-	// Required, unless the KafkaConnect of connectRef gives one.
+	// image runs connect-runner with the Connect plugins of the connector. Required unless the KafkaConnect of
+	// connectRef sets it.
 	Image *string `json:"image,omitempty"`
-	// requests are the compute resources that each pod is guaranteed, for example `memory: 512M`.
+	// requests are the resource requests of each pod, for example memory: 512M.
 	Requests map[corev1.ResourceName]resource.Quantity `json:"requests,omitempty"`
-	// limits are the compute resources that each pod may use at the most.
+	// limits are the resource limits of each pod.
 	Limits map[corev1.ResourceName]resource.Quantity `json:"limits,omitempty"`
-	// serviceSpec asks for a Service in front of the pods, for connectors that listen on a socket.
-	// Its selector is always the pods' own. Tasks get a headless Service beside it, so that each can be named.
+	// serviceSpec requests a Service for the pods, for connectors that listen on a socket. connect-scheduler sets its
+	// selector. Tasks also get a headless Service, which gives each task a DNS name.
 	ServiceSpec *applyconfigurationscorev1.ServiceSpecApplyConfiguration `json:"serviceSpec,omitempty"`
 }
 

@@ -7,11 +7,11 @@ package v1
 // WorkloadTemplateApplyConfiguration represents a declarative configuration of the WorkloadTemplate type for use
 // with apply.
 //
-// WorkloadTemplate customizes the pods of one kind.
+// WorkloadTemplate customizes pods.
 type WorkloadTemplateApplyConfiguration struct {
-	// metadata is put on the pods.
+	// metadata has labels and annotations of the pods.
 	Metadata *TemplateMetadataApplyConfiguration `json:"metadata,omitempty"`
-	// pod customizes the pod.
+	// pod customizes the pod spec.
 	Pod *PodTemplateApplyConfiguration `json:"pod,omitempty"`
 	// container customizes the container that runs connect-runner.
 	Container *ContainerTemplateApplyConfiguration `json:"container,omitempty"`

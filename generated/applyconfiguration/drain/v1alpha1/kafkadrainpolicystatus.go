@@ -11,17 +11,16 @@ import (
 // KafkaDrainPolicyStatusApplyConfiguration represents a declarative configuration of the KafkaDrainPolicyStatus type for use
 // with apply.
 //
-// KafkaDrainPolicyStatus is the observed state of a policy.
+// KafkaDrainPolicyStatus is what drain-cleaner sees of a policy.
 type KafkaDrainPolicyStatusApplyConfiguration struct {
-	// observedGeneration is the generation of the spec that this status reflects.
+	// observedGeneration is the generation of the spec that this status is about.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// conditions: Ready (the policy is in effect), KafkaReachable (the brokers answer; only with bootstrapServers),
-	// Draining (a drain is in progress) and Blocked (a drain is past its deadline or needs intervention).
+	// conditions: Ready (the policy can be acted on), KafkaReachable (where there are bootstrapServers), Draining (a pod is to leave
+	// or has not come back) and Blocked (a drain is past its deadline, or waits for somebody).
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
-	// pods is the number of pods selected by podSelector.
+	// pods is the number of pods that the policy selects.
 	Pods *int32 `json:"pods,omitempty"`
-	// drains lists the drains in progress: pods with a requested eviction, and evicted pods whose replacement is not in
-	// sync yet.
+	// drains that are under way, one for each pod that is to leave or whose replacement is not back in sync.
 	Drains []DrainApplyConfiguration `json:"drains,omitempty"`
 }
 
