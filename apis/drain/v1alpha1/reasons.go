@@ -43,6 +43,9 @@ const (
 	// ReasonPodMoved: the pod was replaced, and the replacement runs on a node that is not being drained. The response
 	// code is 404, which kubectl drain takes as success.
 	ReasonPodMoved Reason = "PodMoved"
+	// ReasonPodRecentlyReplaced: the pod replaced one that was evicted recently, and drain-cleaner has no permission to
+	// read nodes. It cannot determine which node is being drained.
+	ReasonPodRecentlyReplaced Reason = "PodRecentlyReplaced"
 	// ReasonPodPinnedToNode: a volume of the pod is on the node, and spec.localVolumePolicy is Deny.
 	ReasonPodPinnedToNode Reason = "PodPinnedToNode"
 	// ReasonPoliciesOverlap: more than one policy selects the pod.
@@ -71,6 +74,8 @@ const (
 	ReasonQuorumAtRisk Reason = "QuorumAtRisk"
 	// ReasonAnotherDrain: as many pods of the cluster as spec.maxConcurrent allows are being replaced.
 	ReasonAnotherDrain Reason = "AnotherDrain"
+	// ReasonBlockedByBudget: the PodDisruptionBudget of the pod allows no disruption now.
+	ReasonBlockedByBudget Reason = "BlockedByBudget"
 	// ReasonConnectorUnknown: the pod has no KafkaConnector, or that has no status.
 	ReasonConnectorUnknown Reason = "ConnectorUnknown"
 	// ReasonTaskUnavailable: another pod of the connector is starting.
@@ -84,6 +89,8 @@ const (
 const (
 	// ReasonPolicyActive: the policy is in effect.
 	ReasonPolicyActive Reason = "PolicyActive"
+	// ReasonNoPodsSelected: spec.podSelector selects no pod.
+	ReasonNoPodsSelected Reason = "NoPodsSelected"
 	// ReasonKafkaAnswers: the brokers answered the last query.
 	ReasonKafkaAnswers Reason = "KafkaAnswers"
 	// ReasonNoDrain: no pod of the policy is being drained.

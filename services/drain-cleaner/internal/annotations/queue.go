@@ -1,5 +1,6 @@
-// Package notes writes on pods what reviews found out: the annotation that asks an operator for the roll, and since when and how
-// often the pod's eviction has been asked for. It does so after the answer, for a drain asks again soon should a write fail.
+// Package annotations writes annotations on pods after reviews: the one that asks an operator to roll the pod, and the
+// one that records the drain. It writes after the answer. kubectl drain repeats the eviction, so a lost write is
+// repeated too.
 package annotations
 
 import (
@@ -10,116 +11,131 @@ import (
 	"sync"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/weir-dev/weir/apis/contract"
+	"github.com/weir-dev/weir/pkg/apply"
+
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/decide"
 )
 
 const (
-	// recordEvery is the least time between two writes of the attempts on one pod.
-	recordEvery = 30 * time.Second
-	// rollEvery is the least time between two writes of the annotation on one pod: longer than a cache takes to show it.
-	rollEvery = 3 * time.Second
-	// backlog is how many pods may wait to be written; more are left to the next eviction.
-	backlog = 1024
-	// writeTimeout bounds one write.
+	// recordInterval is the least time between two writes of the drain record of a pod.
+	recordInterval = 30 * time.Second
+	// rollInterval is the least time between two writes of the roll request of a pod. It is longer than a cache lags.
+	rollInterval = 3 * time.Second
+	// maxQueued is the number of pods that can wait for a write. Further pods are left to their next eviction.
+	maxQueued = 1024
+	// writeTimeout is the timeout of a write.
 	writeTimeout = 10 * time.Second
-	writers      = 4
+	workers      = 4
 )
 
-// Queue writes; New makes it.
+// Queue writes annotations. New makes it.
 type Queue struct {
 	client  kubernetes.Interface
 	manager string
 	now     func() time.Time
 	log     *slog.Logger
-	// written is told how each roll that was asked for went.
-	written func(ok bool)
+	// onRoll is called with the result of each write of a roll request.
+	onRoll func(ok bool)
 
 	queue chan update
 	mu    sync.Mutex
 	pods  map[types.UID]*pendingUpdate
 }
 
-// pendingUpdate is what has been noted of a pod and not written yet.
+// pendingUpdate is what is known of a pod that is not written yet, and when it was last written.
 type pendingUpdate struct {
-	attempts             int32
-	since                time.Time
-	rolled, recorded     time.Time
-	rollQueued, recQueue bool
+	attempts                 int32
+	since                    time.Time
+	rolled, recorded         time.Time
+	rollQueued, recordQueued bool
 }
 
+// update is one write.
 type update struct {
 	pod          decide.Pod
 	roll, record bool
 }
 
-// New makes Queue that write under the field manager.
-func New(client kubernetes.Interface, manager string, now func() time.Time, log *slog.Logger, written func(ok bool)) *Queue {
-	return &Queue{client: client, manager: manager, now: now, log: log, written: written, queue: make(chan update, backlog), pods: map[types.UID]*pendingUpdate{}}
+// New returns a queue that writes as the given field manager.
+func New(
+	client kubernetes.Interface, manager string, now func() time.Time, log *slog.Logger, onRoll func(ok bool),
+) *Queue {
+	return &Queue{
+		client: client, manager: manager, now: now, log: log, onRoll: onRoll,
+		queue: make(chan update, maxQueued), pods: map[types.UID]*pendingUpdate{},
+	}
 }
 
-// Add notes an attempt to evict the pod: roll asks for its operator, record for the attempt to be counted.
-func (n *Queue) Add(pod *decide.Pod, roll, record bool) {
+// Add queues the writes that follow from an eviction request: roll asks the operator to roll the pod, record counts the
+// request.
+func (q *Queue) Add(pod *decide.Pod, roll, record bool) {
 	if !roll && !record {
 		return
 	}
-	now := n.now()
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	p := n.pods[pod.UID]
+	now := q.now()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	p := q.pods[pod.UID]
 	if p == nil {
-		n.forget(now)
+		q.removeOld(now)
 		p = &pendingUpdate{}
-		n.pods[pod.UID] = p
+		q.pods[pod.UID] = p
 	}
 	if record {
 		p.attempts++
 	}
 	if since, draining := pod.Draining(now); draining {
 		p.since = since
-	} else if p.since.IsZero() || now.Sub(p.recorded) > decide.Forgotten {
+	} else if p.since.IsZero() || now.Sub(p.recorded) > decide.DrainTimeout {
 		p.since = now
 	}
-	work := update{
+	u := update{
 		pod:    *pod,
-		roll:   roll && !p.rollQueued && now.Sub(p.rolled) >= rollEvery,
-		record: record && !p.recQueue && now.Sub(p.recorded) >= recordEvery,
+		roll:   roll && !p.rollQueued && now.Sub(p.rolled) >= rollInterval,
+		record: record && !p.recordQueued && now.Sub(p.recorded) >= recordInterval,
 	}
-	if !work.roll && !work.record {
+	if !u.roll && !u.record {
 		return
 	}
 	select {
-	case n.queue <- work:
-		p.rollQueued, p.recQueue = p.rollQueued || work.roll, p.recQueue || work.record
+	case q.queue <- u:
+		p.rollQueued, p.recordQueued = p.rollQueued || u.roll, p.recordQueued || u.record
 	default:
 	}
 }
 
-// forget drops pods that nobody has asked about for long; the lock is held.
-func (n *Queue) forget(now time.Time) {
-	for uid, p := range n.pods {
-		if !p.rollQueued && !p.recQueue && now.Sub(p.recorded) > decide.Forgotten && now.Sub(p.rolled) > decide.Forgotten && now.Sub(p.since) > decide.Forgotten {
-			delete(n.pods, uid)
+// removeOld removes pods whose drain is over. The caller holds the lock.
+func (q *Queue) removeOld(now time.Time) {
+	for uid, p := range q.pods {
+		last := p.since
+		for _, t := range []time.Time{p.rolled, p.recorded} {
+			if t.After(last) {
+				last = t
+			}
+		}
+		if !p.rollQueued && !p.recordQueued && now.Sub(last) > decide.DrainTimeout {
+			delete(q.pods, uid)
 		}
 	}
 }
 
-// Run writes until ctx ends, and then what is still waiting.
-func (n *Queue) Run(ctx context.Context) error {
+// Run writes until ctx ends, and then what is still queued.
+func (q *Queue) Run(ctx context.Context) error {
 	var all sync.WaitGroup
-	for range writers {
+	for range workers {
 		all.Go(func() {
 			for {
 				select {
-				case work := <-n.queue:
-					n.write(ctx, work)
+				case u := <-q.queue:
+					q.write(ctx, u)
 				case <-ctx.Done():
-					n.drain(ctx)
+					q.flush(ctx)
 					return
 				}
 			}
@@ -129,74 +145,80 @@ func (n *Queue) Run(ctx context.Context) error {
 	return nil
 }
 
-func (n *Queue) drain(ctx context.Context) {
+// flush writes what is queued.
+func (q *Queue) flush(ctx context.Context) {
 	for {
 		select {
-		case work := <-n.queue:
-			n.write(ctx, work)
+		case u := <-q.queue:
+			q.write(ctx, u)
 		default:
 			return
 		}
 	}
 }
 
-func (n *Queue) write(ctx context.Context, work update) {
+// write writes one update. It does nothing if another pod has the name now.
+func (q *Queue) write(ctx context.Context, u update) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
 	defer cancel()
-	n.mu.Lock()
-	p := n.pods[work.pod.UID]
-	attempts, since := p.attempts, p.since
-	n.mu.Unlock()
+	now := q.now()
+	q.mu.Lock()
+	p := q.pods[u.pod.UID]
+	since, attempts := p.since, p.attempts
+	q.mu.Unlock()
 
-	now := n.now()
-	patch, err := n.patch(work, since, now, work.pod.Attempts+attempts)
+	values, err := annotationsOf(u, since, now, u.pod.Attempts+attempts)
 	if err == nil {
-		_, err = n.client.CoreV1().Pods(work.pod.Namespace).Patch(ctx, work.pod.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: n.manager})
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: u.pod.Name, UID: u.pod.UID}}
+		_, err = apply.SetAnnotations(ctx, q.client.CoreV1().Pods(u.pod.Namespace), q.manager, pod, values)
 	}
-	// Gone, or another pod of that name: nothing is left to be written.
-	gone := apierrors.IsNotFound(err) || apierrors.IsConflict(err)
+	gone := apply.IsGone(err)
 	if err != nil && !gone {
-		n.log.Error("the pod could not be annotated; the next eviction tries again", "pod", work.pod.Namespace+"/"+work.pod.Name, "error", err)
+		q.log.Error("could not annotate the pod; the next eviction tries again",
+			"pod", u.pod.Namespace+"/"+u.pod.Name, "error", err)
 	}
-	if work.roll && !gone {
-		n.written(err == nil)
+	if u.roll && !gone {
+		q.onRoll(err == nil)
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if work.roll {
+	q.finish(p, u, err, now, attempts)
+}
+
+// finish records the result of a write.
+func (q *Queue) finish(p *pendingUpdate, u update, err error, now time.Time, attempts int32) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if u.roll {
 		p.rollQueued = false
 	}
-	if work.record {
-		p.recQueue = false
+	if u.record {
+		p.recordQueued = false
 	}
 	if err != nil {
 		return
 	}
-	if work.roll {
+	if u.roll {
 		p.rolled = now
-		n.log.Info("the pod's roll has been asked for", "pod", work.pod.Namespace+"/"+work.pod.Name, "uid", work.pod.UID)
+		q.log.Info("requested a roll of the pod", "pod", u.pod.Namespace+"/"+u.pod.Name, "uid", u.pod.UID)
 	}
-	if work.record {
+	if u.record {
 		p.recorded, p.attempts = now, p.attempts-attempts
 	}
 }
 
-// patch changes annotations of just this pod: another one of its name has another uid, and refuses it with a conflict.
-func (n *Queue) patch(work update, since, now time.Time, attempts int32) ([]byte, error) {
-	annotations := map[string]string{}
-	if work.roll {
-		annotations[contract.ManualRollingUpdate] = "true"
+// annotationsOf returns the annotations of an update.
+func annotationsOf(u update, since, now time.Time, attempts int32) (map[string]string, error) {
+	values := map[string]string{}
+	if u.roll {
+		values[contract.ManualRollingUpdate] = "true"
 	}
-	if work.record {
-		request, err := json.Marshal(contract.DrainRequest{Since: since.UTC().Format(time.RFC3339), Last: now.UTC().Format(time.RFC3339), Attempts: attempts})
+	if u.record {
+		request, err := json.Marshal(contract.DrainRequest{
+			Since: since.UTC().Format(time.RFC3339), Last: now.UTC().Format(time.RFC3339), Attempts: attempts,
+		})
 		if err != nil {
-			return nil, fmt.Errorf("encode the drain's record: %w", err)
+			return nil, fmt.Errorf("encode the drain record: %w", err)
 		}
-		annotations[contract.AnnotationDrain] = string(request)
+		values[contract.AnnotationDrain] = string(request)
 	}
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": work.pod.UID, "annotations": annotations}})
-	if err != nil {
-		return nil, fmt.Errorf("encode the patch: %w", err)
-	}
-	return patch, nil
+	return values, nil
 }

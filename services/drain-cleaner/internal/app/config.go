@@ -33,6 +33,14 @@ const (
 	CertificateSecret = "secret"
 )
 
+// Values of --policies.
+const (
+	// PoliciesAuto follows policies as soon as the API server serves them. Until then there are none.
+	PoliciesAuto = "auto"
+	// PoliciesRequired is not ready, and denies evictions of pods that may have a policy, until policies can be read.
+	PoliciesRequired = "required"
+)
+
 // Config is the configuration of drain-cleaner: its flags and Strimzi's environment variables.
 type Config struct {
 	// Settings apply to Strimzi's pods without a policy.
@@ -66,6 +74,8 @@ type Config struct {
 	ServiceName, Namespace string
 	// SnapshotAge is the maximum age of Kafka's state for a denial. Default: 2s.
 	SnapshotAge time.Duration
+	// Policies is PoliciesAuto or PoliciesRequired. Default: PoliciesAuto.
+	Policies string
 	// MaxKafkaResponse is the maximum size of a broker's response in bytes. Default: 1 MiB.
 	MaxKafkaResponse int32
 	// ProbeEvery is the period of Kafka queries without a drain. Tests change it. Default: 30s.
@@ -93,7 +103,7 @@ func FromEnv(env func(string) string) Config {
 		CertificateSource: CertificateAuto, CertificateDir: "/etc/webhook-certificates", CertificateMargin: time.Hour,
 		SecretCertKey: "tls.crt", SecretKeyKey: "tls.key",
 		WebhookConfiguration: "weir-drain-cleaner", ServiceName: Name, Namespace: cmp.Or(env("POD_NAMESPACE"), "weir-system"),
-		SnapshotAge: 2 * time.Second, MaxKafkaResponse: kafka.DefaultMaxResponse,
+		Policies: PoliciesAuto, SnapshotAge: 2 * time.Second, MaxKafkaResponse: kafka.DefaultMaxResponse,
 		ProbeEvery: 30 * time.Second, Patience: decide.DefaultPatience,
 		watch: certificateWatch{
 			namespace: cmp.Or(env("STRIMZI_CERTIFICATE_WATCH_NAMESPACE"), "strimzi-drain-cleaner"),
@@ -211,6 +221,9 @@ func (c *Config) AddFlags(flags *pflag.FlagSet) {
 		"Service that the API server calls; the own certificate is issued for it")
 	flags.StringVar(&c.Namespace, "service-namespace", c.Namespace,
 		"namespace of the Service, of the certificate's Secret and of the Leases (env POD_NAMESPACE)")
+	flags.StringVar(&c.Policies, "policies", c.Policies,
+		"auto: follow policies when the API server serves them; required: not ready, and deny evictions of pods that may "+
+			"have a policy, until policies can be read")
 	flags.DurationVar(&c.SnapshotAge, "snapshot-age", c.SnapshotAge,
 		"maximum age of Kafka's state for a denial; evictions are allowed only after a new query")
 	flags.Int32Var(&c.MaxKafkaResponse, "kafka-max-response-bytes", c.MaxKafkaResponse,
@@ -245,6 +258,9 @@ func (c *Config) Validate() error {
 		reject("--webhook-address=%q: must be host:port or :port", c.WebhookAddress)
 	}
 	sources := []string{CertificateAuto, CertificateOwn, CertificateFiles, CertificateSecret}
+	if !slices.Contains([]string{PoliciesAuto, PoliciesRequired}, c.Policies) {
+		reject("--policies=%q: must be auto or required", c.Policies)
+	}
 	if !slices.Contains(sources, c.CertificateSource) {
 		reject("--certificate-source=%q: must be own, files, secret or auto", c.CertificateSource)
 	}

@@ -11,6 +11,8 @@ import (
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 
 	drainv1alpha1 "github.com/weir-dev/weir/apis/drain/v1alpha1"
@@ -35,12 +37,11 @@ type service struct {
 	env       app.Env
 	listening func(net.Addr)
 
-	weir        *versioned.Clientset
-	permissions lookup.Permissions
-	lookup      *lookup.Lookup
-	caches      *reconcile.Caches
-	certs       admission.CertStore
-	claims      *claims.Claims
+	weir   *versioned.Clientset
+	lookup *lookup.Lookup
+	caches *reconcile.Caches
+	certs  admission.CertStore
+	claims *claims.Claims
 	// policies is the policy controller. Reviews may enqueue policies before it runs.
 	policies atomic.Pointer[controller.Controller]
 }
@@ -55,8 +56,10 @@ func (s *service) plan(ctx context.Context) (app.Components, error) {
 		Secrets: s.lookup, MaxAge: s.config.SnapshotAge, MaxResponse: s.config.MaxKafkaResponse,
 		Now: s.env.Now, Log: s.env.Log, Observe: metrics.KafkaQueried,
 	})
+	settings := s.config.Settings
+	settings.ReplacementTimeout = s.config.Patience.ReplacementTimeout
 	evaluator := &evaluate.Evaluator{
-		Settings: s.config.Settings, Sources: s.lookup, Kafka: clusters, Claims: s.claims,
+		Settings: settings, Sources: s.lookup, Kafka: clusters, Claims: s.claims,
 		Now: s.env.Now, Log: s.env.Log,
 	}
 	queue := annotations.New(s.env.Client, Name, s.env.Now, s.env.Log, metrics.Rolled)
@@ -80,48 +83,68 @@ func (s *service) plan(ctx context.Context) (app.Components, error) {
 		// The path of the probes in Strimzi's manifests.
 		ReadyPaths: []string{"/health"},
 	}
-	if !s.permissions.Policies {
-		return plan, nil
-	}
 	plan.ReadyChecks["claims"] = s.caches.Synced
 	controllers, err := s.controllers(evaluator)
 	plan.LeaderOnly = append(plan.LeaderOnly, controllers...)
 	return plan, err
 }
 
-// connect makes the clients and the caches that the service has permissions for.
+// connect makes the clients and the caches.
 func (s *service) connect(ctx context.Context) error {
 	var err error
 	if s.weir, err = versioned.NewForConfig(s.env.RESTConfig); err != nil {
 		return fmt.Errorf("make the client of Weir's kinds: %w", err)
 	}
-	if s.permissions, err = lookup.ReadPermissions(ctx, s.env.Client, s.env.Namespace); err != nil {
+	permissions, err := lookup.ReadPermissions(ctx, s.env.Client, s.env.Namespace)
+	if err != nil {
 		return err
 	}
-	s.permissions.Policies = s.permissions.Policies && s.permissions.Pods
-	if len(s.permissions.Missing) > 0 {
-		s.env.Log.Info("some permissions of the base are missing; without permission to watch pods and policies, "+
-			"drain-cleaner does what Strimzi's Drain Cleaner does and follows no policy",
-			"missing", strings.Join(s.permissions.Missing, ", "), "policies", s.permissions.Policies)
+	if len(permissions.Missing) > 0 {
+		s.env.Log.Info("some permissions of the base are missing; without the permission to watch pods and policies, "+
+			"drain-cleaner does what Strimzi's Drain Cleaner does; permissions that are granted later take effect without "+
+			"a restart, except for events", "missing", strings.Join(permissions.Missing, ", "))
 	}
-	if !s.permissions.Events {
+	if !permissions.Events {
 		// The API server would reject every event, and each rejection would be logged.
 		s.env.Events = discardEvents{}
 	}
-	enqueue := func(policy cache.ObjectName) {
-		if c := s.policies.Load(); c != nil {
-			c.Enqueue(policy)
-		}
+	kube, weir, err := reviewClients(s.env.RESTConfig)
+	if err != nil {
+		return err
 	}
-	s.lookup, err = lookup.New(s.env.Client, s.weir, s.permissions, s.env.Namespace, s.env.Now, enqueue)
+	s.lookup, err = lookup.New(lookup.Options{
+		Kube: kube, Weir: weir, CacheKube: s.env.Client, CacheWeir: s.weir, Namespace: s.env.Namespace,
+		PoliciesRequired: s.config.Policies == PoliciesRequired, Now: s.env.Now, Log: s.env.Log,
+		PolicyChanged: func(policy cache.ObjectName) {
+			if c := s.policies.Load(); c != nil {
+				c.Enqueue(policy)
+			}
+		},
+	})
 	if err != nil {
 		return err
 	}
 	s.caches = reconcile.NewCaches(s.env.Client, s.lookup, s.config.Namespace)
-	s.claims = &claims.Claims{
-		Leases: s.env.Client.CoordinationV1().Leases(s.config.Namespace), Cached: s.caches.Lease,
-	}
+	s.claims = &claims.Claims{Leases: kube.CoordinationV1().Leases(s.config.Namespace), Cached: s.caches.Lease}
 	return nil
+}
+
+// reviewClients returns clients without a client-side rate limit. The Priority and Fairness of the API server limits
+// them. With a limit here, a burst of evictions of unrelated pods would delay reviews until they are denied.
+func reviewClients(config *rest.Config) (kubernetes.Interface, versioned.Interface, error) {
+	config = rest.CopyConfig(config)
+	config.QPS = -1
+	weir, err := versioned.NewForConfig(config)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make the client of Weir's kinds for reviews: %w", err)
+	}
+	config.ContentType = runtime.ContentTypeProtobuf
+	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
+	kube, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make the client for reviews: %w", err)
+	}
+	return kube, weir, nil
 }
 
 // discardEvents is an event recorder that records nothing.
@@ -144,8 +167,9 @@ func runUntil(ctx context.Context, first app.Runnable, others ...app.Runnable) e
 	return err
 }
 
+// runLeaseCache fills the cache of claims once there can be policies.
 func (s *service) runLeaseCache(ctx context.Context) error {
-	if s.permissions.Policies {
+	if s.lookup.WaitForPolicies(ctx) {
 		s.caches.Leases.RunWithContext(ctx)
 	}
 	return nil

@@ -8,7 +8,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Holder is a pod that was allowed to go, and keeps others of its cluster from going until its replacement is back in sync.
+// Holder is a pod whose eviction was allowed. It delays the drains of other pods of its cluster until its replacement is
+// in sync.
 type Holder struct {
 	Namespace string    `json:"namespace"`
 	Pod       string    `json:"pod"`
@@ -16,120 +17,127 @@ type Holder struct {
 	Node      string    `json:"node,omitempty"`
 	// BrokerID is nil for the pods of connectors.
 	BrokerID *int32 `json:"brokerId,omitempty"`
-	// Connector is the KafkaConnector that the pod runs a part of; empty for brokers and controllers.
+	// Connector is the KafkaConnector of the pod. It is empty for brokers and controllers.
 	Connector string `json:"connector,omitempty"`
-	// Policy that let it go, of the pod's namespace.
+	// Policy that allowed the eviction, in the namespace of the pod.
 	Policy string `json:"policy"`
-	// Since is when it was last allowed.
+	// Since is when the eviction was last allowed.
 	Since time.Time `json:"since"`
-	// First is when it was first allowed.
+	// First is when the eviction was first allowed.
 	First time.Time `json:"first"`
 }
 
-// Room tells whether a pod holds a claim already, or may get one.
-func Room(holders []Holder, uid types.UID, most int) bool {
-	return len(holders) < max(most, 1) || slices.ContainsFunc(holders, func(h Holder) bool { return h.UID == uid })
+// CanClaim reports whether a pod has a claim already or may make one.
+func CanClaim(holders []Holder, uid types.UID, maxConcurrent int) bool {
+	return len(holders) < max(maxConcurrent, 1) ||
+		slices.ContainsFunc(holders, func(h Holder) bool { return h.UID == uid })
 }
 
-// Claim adds a pod to the holders or renews its claim. It changes nothing where there is no room.
-func Claim(holders []Holder, want Holder, most int) (after []Holder, claimed bool) {
-	if !Room(holders, want.UID, most) {
+// AddHolder adds a pod to the holders or renews its claim. It returns false if there are too many holders.
+func AddHolder(holders []Holder, pod Holder, maxConcurrent int) (after []Holder, claimed bool) {
+	if !CanClaim(holders, pod.UID, maxConcurrent) {
 		return holders, false
 	}
-	want.First = want.Since
+	pod.First = pod.Since
 	after = slices.Clone(holders)
 	for i, h := range after {
-		if h.UID == want.UID {
-			want.First = h.First
-			after[i] = want
+		if h.UID == pod.UID {
+			pod.First = h.First
+			after[i] = pod
 			return after, true
 		}
 	}
-	return append(after, want), true
+	return append(after, pod), true
 }
 
-// Drop removes a pod from the holders.
-func Drop(holders []Holder, uid types.UID) []Holder {
+// RemoveHolder removes a pod from the holders.
+func RemoveHolder(holders []Holder, uid types.UID) []Holder {
 	return slices.DeleteFunc(slices.Clone(holders), func(h Holder) bool { return h.UID == uid })
 }
 
-// Patience says how long claims outlast what can be seen.
+// Patience is how long claims last beyond what can be observed.
 type Patience struct {
-	// Lapse is how long a claim stands while its pod is neither evicted nor on its way: longer than the API server takes for any
-	// eviction that it has had allowed.
+	// Lapse is how long a claim lasts while its pod is not terminating. It has to be longer than the API server takes for
+	// an eviction after the webhook allowed it.
 	Lapse time.Duration
-	// Settle is how long a replacement has to have been ready before the brokers' word that it is in sync counts: longer than
-	// broker.session.timeout.ms, after which they have forgotten the pod before it.
+	// Settle is how long a replacement has to be ready before Kafka's state counts. It has to be longer than
+	// broker.session.timeout.ms, after which the brokers have forgotten the previous pod.
 	Settle time.Duration
-	// Nameless is how long a claim stands where no pod of the old name comes back, although the brokers say that all is well.
-	Nameless time.Duration
+	// ReplacementTimeout is how long a claim lasts without a replacement pod, if the brokers report that all is in sync. It
+	// is also the least time between two rolls of pods with the same name while nodes cannot be read.
+	ReplacementTimeout time.Duration
 }
 
-// DefaultPatience suits Kafka's and Kubernetes' defaults: request-timeout of kube-apiserver 60 s, broker.session.timeout.ms 9 s.
-var DefaultPatience = Patience{Lapse: 90 * time.Second, Settle: 10 * time.Second, Nameless: 5 * time.Minute}
+// DefaultPatience suits the defaults of Kubernetes (request-timeout of kube-apiserver: 60 s) and Kafka
+// (broker.session.timeout.ms: 9 s).
+var DefaultPatience = Patience{Lapse: 90 * time.Second, Settle: 10 * time.Second, ReplacementTimeout: 5 * time.Minute}
 
-// ReleaseState is what is known of a holder, read after its claim.
+// ReleaseState is the state that the release of a claim depends on. It was read after the claim was made.
 type ReleaseState struct {
-	// PolicyGone: nobody asks for the claim any longer.
+	// PolicyGone: the policy of the holder does not exist.
 	PolicyGone bool
-	// Pod of the holder's name, whatever its uid; nil where there is none.
+	// Pod with the name of the holder, whatever its UID, or nil.
 	Pod *Pod
-	// Cluster is nil where Kafka did not answer; Fault then says why.
+	// Cluster is nil if Kafka did not answer. Fault is the reason.
 	Cluster *Cluster
 	Fault   Fault
-	// Connector for the pods of connectors; nil where there is none.
+	// Connector of the pod, or nil if it does not exist.
 	Connector *Connector
 }
 
-// Release tells whether a claim may be given back, or what it waits for.
-func Release(h Holder, seen ReleaseState, p Patience, now time.Time) (done bool, message string) {
+// Release reports whether a claim may be released. The message says why, or what it waits for.
+func Release(h Holder, s ReleaseState, p Patience, now time.Time) (release bool, message string) {
+	age := now.Sub(h.Since)
 	switch {
-	case seen.PolicyGone:
-		return true, "its policy is gone"
-	case seen.Pod != nil && seen.Pod.UID == h.UID:
-		if seen.Pod.Terminating || now.Sub(h.Since) < p.Lapse {
-			return false, "the pod is leaving"
+	case s.PolicyGone:
+		return true, "its policy was deleted"
+	case s.Pod != nil && s.Pod.UID == h.UID:
+		if s.Pod.Terminating {
+			return false, "the pod is terminating"
 		}
-		return true, "the pod was allowed to go, and has not been evicted"
-	case seen.Pod == nil && now.Sub(h.Since) < p.Nameless && !forgotten(h, seen):
+		if age < p.Lapse {
+			return false, "the eviction of the pod was allowed"
+		}
+		return true, "the pod was not evicted after its eviction was allowed"
+	case s.Pod == nil && age < p.ReplacementTimeout && !removed(h, s):
 		return false, "its replacement does not exist yet"
-	case seen.Pod != nil && seen.Pod.ReadySince.IsZero():
+	case s.Pod != nil && s.Pod.ReadySince.IsZero():
 		return false, "its replacement is not ready"
 	}
 	if h.BrokerID == nil {
-		return releaseTask(h, seen)
+		return releaseTask(h, s)
 	}
-	return releaseBroker(h, seen, p)
+	return releaseBroker(h, s, p)
 }
 
-// forgotten tells that a broker or connector was taken out of its cluster, so that no replacement will come.
-func forgotten(h Holder, seen ReleaseState) bool {
+// removed reports whether the broker or connector was removed from its cluster, so that it gets no replacement.
+func removed(h Holder, s ReleaseState) bool {
 	if h.BrokerID == nil {
-		return seen.Connector == nil
+		return s.Connector == nil
 	}
-	return seen.Cluster != nil && !seen.Cluster.Knows(*h.BrokerID)
+	return s.Cluster != nil && !s.Cluster.Knows(*h.BrokerID)
 }
 
-func releaseTask(h Holder, seen ReleaseState) (bool, string) {
-	if seen.Connector == nil || seen.Connector.Running(h.Pod) {
+func releaseTask(h Holder, s ReleaseState) (bool, string) {
+	if s.Connector == nil || s.Connector.Running(h.Pod) {
 		return true, "its replacement is running"
 	}
-	return false, "its replacement is not running its task"
+	return false, "its replacement does not run its task yet"
 }
 
-func releaseBroker(h Holder, seen ReleaseState, p Patience) (bool, string) {
-	if seen.Cluster == nil {
-		return false, seen.Fault.Message
+func releaseBroker(h Holder, s ReleaseState, p Patience) (bool, string) {
+	if s.Cluster == nil {
+		return false, s.Fault.Message
 	}
-	if seen.Pod != nil && seen.Cluster.ObservedAt.Sub(seen.Pod.ReadySince) < p.Settle {
-		return false, "its replacement has just become ready"
+	if s.Pod != nil && s.Cluster.ObservedAt.Sub(s.Pod.ReadySince) < p.Settle {
+		return false, "its replacement became ready a moment ago"
 	}
-	inSync, lagging := seen.Cluster.InSync(*h.BrokerID)
+	inSync, lagging := s.Cluster.InSync(*h.BrokerID)
 	switch {
 	case inSync:
 		return true, "its replacement is in sync"
 	case len(lagging) == 0:
-		return false, fmt.Sprintf("node %d is not back in the cluster", *h.BrokerID)
+		return false, fmt.Sprintf("node %d has not rejoined the cluster", *h.BrokerID)
 	}
 	return false, fmt.Sprintf("node %d is not in sync yet: %s", *h.BrokerID, list(lagging))
 }

@@ -92,15 +92,15 @@ func (c *Cluster) CheckRemoval(id int32, role drainv1alpha1.Role, headroom int, 
 	isController := role == drainv1alpha1.RoleController
 	switch {
 	case isController && c.Quorum == nil:
-		return Verdict{Reason: QuorumUnknown,
+		return Verdict{Reason: drainv1alpha1.ReasonQuorumUnknown,
 			Message: "the brokers do not report the KRaft quorum; grant the Kafka user Describe on the cluster"}
 	case !c.Knows(id):
-		return Verdict{Reason: BrokerNotInCluster, Message: fmt.Sprintf(
+		return Verdict{Reason: drainv1alpha1.ReasonBrokerNotInCluster, Message: fmt.Sprintf(
 			"the cluster has no node %d; check spec.bootstrapServers and spec.brokerId", id)}
 	case isController && c.isBroker(id):
 		// With a wrong spec.brokerId, a controller pod has the id of a broker. The check of the broker says nothing about the
 		// controller.
-		return Verdict{Reason: BrokerIDUnknown, Message: fmt.Sprintf("node %d is a broker, but spec.role is controller; "+
+		return Verdict{Reason: drainv1alpha1.ReasonBrokerIDUnknown, Message: fmt.Sprintf("node %d is a broker, but spec.role is controller; "+
 			"set spec.brokerId, for example its offset, or use role broker for combined nodes", id)}
 	}
 	if v := c.checkPartitions(id, headroom, away); v.Reason != "" {
@@ -148,12 +148,12 @@ func (c *Cluster) hasCommittedData(id int32) bool {
 	})
 }
 
-var severity = map[Reason]int{UnderReplicated: 1, AtMinISR: 2, UnderMinISR: 3}
+var severity = map[Reason]int{drainv1alpha1.ReasonUnderReplicated: 1, drainv1alpha1.ReasonAtMinISR: 2, drainv1alpha1.ReasonUnderMinISR: 3}
 
 var partitionMessages = map[Reason]string{
-	UnderReplicated: "partitions with a replica on the broker are under-replicated",
-	AtMinISR:        "partitions would drop below min.insync.replicas without the broker",
-	UnderMinISR:     "partitions with a replica on the broker are below min.insync.replicas",
+	drainv1alpha1.ReasonUnderReplicated: "partitions with a replica on the broker are under-replicated",
+	drainv1alpha1.ReasonAtMinISR:        "partitions would drop below min.insync.replicas without the broker",
+	drainv1alpha1.ReasonUnderMinISR:     "partitions with a replica on the broker are below min.insync.replicas",
 }
 
 // checkRemoval applies the rules of Strimzi's rolling update. It is stricter: it waits until every replica is in sync.
@@ -174,11 +174,11 @@ func (p Partition) checkRemoval(id int32, headroom int, away []int32) Reason {
 		// The partition drops below its minimum whenever one of its brokers is removed. Waiting does not help any more.
 		return ""
 	case inSync < min(p.MinISR, len(p.Replicas)):
-		return UnderMinISR
+		return drainv1alpha1.ReasonUnderMinISR
 	case isInSync && inSync-1 < required:
-		return AtMinISR
+		return drainv1alpha1.ReasonAtMinISR
 	case inSync < len(p.Replicas):
-		return UnderReplicated
+		return drainv1alpha1.ReasonUnderReplicated
 	}
 	return ""
 }

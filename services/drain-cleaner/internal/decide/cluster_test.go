@@ -57,46 +57,46 @@ func TestBrokerRemovalDependsOnItsPartitions(t *testing.T) {
 		"all replicas are in sync":        {cluster: healthy()},
 		"as many replicas as the minimum": {cluster: cluster(minISR(3))},
 		"as many replicas as the minimum and another broker is down": {
-			cluster: cluster(minISR(3), isr(1, 2)), reason: decide.UnderMinISR,
+			cluster: cluster(minISR(3), isr(1, 2)), reason: drainv1alpha1.ReasonUnderMinISR,
 		},
 		"two replicas, min.insync.replicas 2 and the other broker is down": {
-			cluster: cluster(replicas(1, 2), isr(1)), reason: decide.UnderMinISR,
+			cluster: cluster(replicas(1, 2), isr(1)), reason: drainv1alpha1.ReasonUnderMinISR,
 		},
 		"two replicas, min.insync.replicas 2 and the other broker was removed": {
-			cluster: cluster(replicas(1, 2)), away: []int32{2}, reason: decide.UnderMinISR,
+			cluster: cluster(replicas(1, 2)), away: []int32{2}, reason: drainv1alpha1.ReasonUnderMinISR,
 		},
 		"single replica":    {cluster: cluster(replicas(1), min1)},
-		"below the minimum": {cluster: cluster(isr(1)), reason: decide.UnderMinISR},
+		"below the minimum": {cluster: cluster(isr(1)), reason: drainv1alpha1.ReasonUnderMinISR},
 		"no ISR contains the broker and the partition is below the minimum": {cluster: cluster(isr(2))},
 		"no ISR contains the broker and the partition is at the minimum":    {cluster: cluster(isr(2, 3))},
 		"no ISR contains the broker, but an ELR does": {
-			cluster: cluster(isr(2), elr(1, 3)), reason: decide.UnderMinISR,
+			cluster: cluster(isr(2), elr(1, 3)), reason: drainv1alpha1.ReasonUnderMinISR,
 		},
 		"no ISR contains the broker, but its single replica is online": {
 			cluster: twoPartitions(cluster(isr(2, 3)), cluster(replicas(1), min1)),
 		},
-		"empty ISR and ELR":              {cluster: cluster(isr()), reason: decide.UnderMinISR},
-		"at the minimum with the broker": {cluster: cluster(isr(1, 2)), reason: decide.AtMinISR},
+		"empty ISR and ELR":              {cluster: cluster(isr()), reason: drainv1alpha1.ReasonUnderMinISR},
+		"at the minimum with the broker": {cluster: cluster(isr(1, 2)), reason: drainv1alpha1.ReasonAtMinISR},
 		"at the minimum without the broker, which is in the ISR of another partition": {
-			cluster: twoPartitions(cluster(isr(2, 3)), cluster()), reason: decide.UnderReplicated,
+			cluster: twoPartitions(cluster(isr(2, 3)), cluster()), reason: drainv1alpha1.ReasonUnderReplicated,
 		},
 		"above the minimum with a missing replica": {
-			cluster: cluster(isr(1, 2), min1), reason: decide.UnderReplicated,
+			cluster: cluster(isr(1, 2), min1), reason: drainv1alpha1.ReasonUnderReplicated,
 		},
 		"another broker with the partition was removed": {
-			cluster: healthy(), away: []int32{3}, reason: decide.AtMinISR,
+			cluster: healthy(), away: []int32{3}, reason: drainv1alpha1.ReasonAtMinISR,
 		},
 		"another broker without the partition is away": {cluster: healthy(), away: []int32{9}},
 		"headroom is available":                        {cluster: cluster(min1), headroom: 1},
 		"headroom is missing": {
-			cluster: cluster(min1, isr(1, 2)), headroom: 1, reason: decide.AtMinISR,
+			cluster: cluster(min1, isr(1, 2)), headroom: 1, reason: drainv1alpha1.ReasonAtMinISR,
 		},
 		"headroom is limited to the replication factor": {cluster: healthy(), headroom: 5},
 		"a partition without a replica does not matter": {
 			cluster: decide.NewCluster("c", brokers(1, 2, 3), elsewhere, nil, noon),
 		},
 		"the brokers of another cluster do not know it": {
-			cluster: decide.NewCluster("c", brokers(7, 8), nil, nil, noon), reason: decide.BrokerNotInCluster,
+			cluster: decide.NewCluster("c", brokers(7, 8), nil, nil, noon), reason: drainv1alpha1.ReasonBrokerNotInCluster,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -130,26 +130,26 @@ func TestControllerRemovalRequiresAMajorityOfCaughtUpVoters(t *testing.T) {
 	}{
 		"all have caught up":          {quorum: quorum(0, 0, 0)},
 		"single voter":                {quorum: quorum(0)},
-		"one lags":                    {quorum: quorum(0, 0, 3*time.Second), reason: decide.QuorumAtRisk},
+		"one lags":                    {quorum: quorum(0, 0, 3*time.Second), reason: drainv1alpha1.ReasonQuorumAtRisk},
 		"one lags within the timeout": {quorum: quorum(0, 0, time.Second)},
 		"one lags within a long timeout": {quorum: &decide.Quorum{
 			Leader: 1, Voters: voters(0, 0, 3*time.Second), FetchTimeout: 5 * time.Second}},
-		"one has never fetched": {quorum: quorum(0, 0, -1), reason: decide.QuorumAtRisk},
+		"one has never fetched": {quorum: quorum(0, 0, -1), reason: drainv1alpha1.ReasonQuorumAtRisk},
 		"one of five lags":      {quorum: quorum(0, 0, 0, 0, time.Minute)},
 		"one of five lags and one is away": {
-			quorum: quorum(0, 0, 0, 0, time.Minute), away: []int32{2}, reason: decide.QuorumAtRisk,
+			quorum: quorum(0, 0, 0, 0, time.Minute), away: []int32{2}, reason: drainv1alpha1.ReasonQuorumAtRisk,
 		},
 		"two voters":                       {quorum: quorum(0, 0)},
-		"two voters and the other lags":    {quorum: quorum(0, time.Minute), reason: decide.QuorumAtRisk},
-		"two voters and the other is away": {quorum: quorum(0, 0), away: []int32{2}, reason: decide.QuorumAtRisk},
+		"two voters and the other lags":    {quorum: quorum(0, time.Minute), reason: drainv1alpha1.ReasonQuorumAtRisk},
+		"two voters and the other is away": {quorum: quorum(0, 0), away: []int32{2}, reason: drainv1alpha1.ReasonQuorumAtRisk},
 		"no leader": {
-			quorum: &decide.Quorum{Leader: -1, Voters: voters(0, 0, 0)}, reason: decide.QuorumLeaderless,
+			quorum: &decide.Quorum{Leader: -1, Voters: voters(0, 0, 0)}, reason: drainv1alpha1.ReasonQuorumLeaderless,
 		},
 		"the leader is removed": {quorum: &decide.Quorum{Leader: 2, Voters: voters(0, 0, 0)}},
 		"observer": {
 			quorum: &decide.Quorum{Leader: 2, Voters: voters(0, 0, 0)[1:], Observers: []int32{1}},
 		},
-		"quorum is not reported": {reason: decide.QuorumUnknown},
+		"quorum is not reported": {reason: drainv1alpha1.ReasonQuorumUnknown},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -172,11 +172,11 @@ func TestControllerRoleRejectsTheIDOfABroker(t *testing.T) {
 		id     int32
 		reason decide.Reason
 	}{
-		"live broker":               {id: 1, reason: decide.BrokerIDUnknown},
-		"broker that is down":       {id: 2, reason: decide.BrokerIDUnknown},
-		"voter":                     {id: 101, reason: decide.QuorumAtRisk},
+		"live broker":               {id: 1, reason: drainv1alpha1.ReasonBrokerIDUnknown},
+		"broker that is down":       {id: 2, reason: drainv1alpha1.ReasonBrokerIDUnknown},
+		"voter":                     {id: 101, reason: drainv1alpha1.ReasonQuorumAtRisk},
 		"observer, not a broker":    {id: 103},
-		"neither broker nor member": {id: 104, reason: decide.BrokerNotInCluster},
+		"neither broker nor member": {id: 104, reason: drainv1alpha1.ReasonBrokerNotInCluster},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -251,7 +251,7 @@ func TestIdentifyDerivesTheNodeIDOfAPod(t *testing.T) {
 				assert.Empty(t, fault)
 				return
 			}
-			assert.Equal(t, decide.BrokerIDUnknown, fault.Reason)
+			assert.Equal(t, drainv1alpha1.ReasonBrokerIDUnknown, fault.Reason)
 			assert.Contains(t, fault.Message, test.message)
 		})
 	}

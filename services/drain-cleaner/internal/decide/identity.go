@@ -51,7 +51,9 @@ func Identify(by *drainv1alpha1.BrokerID, pod *Pod, c *Cluster) (int32, Fault) {
 	return id, Fault{}
 }
 
-func unknownID(message string) Fault { return Fault{Reason: BrokerIDUnknown, Message: message} }
+func unknownID(message string) Fault {
+	return Fault{Reason: drainv1alpha1.ReasonBrokerIDUnknown, Message: message}
+}
 
 // ordinal returns the number after the last hyphen of a pod name.
 func ordinal(name string) (int32, bool) {

@@ -9,188 +9,163 @@ import (
 	drainv1alpha1 "github.com/weir-dev/weir/apis/drain/v1alpha1"
 )
 
-// DefaultOperatorDownAfter is how long an operator has where the policy does not say.
+// DefaultOperatorDownAfter is the default of spec.operatorDownAfter.
 const DefaultOperatorDownAfter = 5 * time.Minute
 
-// Forgotten is how long after its last eviction a drain that nobody asks for again is over: the next one begins anew, with a
+// DrainTimeout is how long after its last eviction request a drain is over. A later request starts a new drain with a
 // deadline of its own.
-const Forgotten = 10 * time.Minute
+const DrainTimeout = 10 * time.Minute
 
-// Draining tells since when a pod's eviction has been asked for; false where nobody does.
+// Draining returns when the current drain of the pod began. It returns false if no drain is in progress.
 func (p *Pod) Draining(now time.Time) (since time.Time, draining bool) {
-	if p.DrainSince.IsZero() || now.Sub(p.DrainLast) > Forgotten {
+	if p.DrainSince.IsZero() || now.Sub(p.DrainLast) > DrainTimeout {
 		return time.Time{}, false
 	}
 	return p.DrainSince, true
 }
 
-// policyFindings in the order in which they are asked, for the policy of a pod.
-var policyFindings = []func(s State, p *drainv1alpha1.KafkaDrainPolicy, now time.Time) (Decision, bool){
-	nodeIsNotDrained,
-	podIsPinnedToNode,
+// policyRule decides one case for the policy of a pod.
+type policyRule func(s State, p *drainv1alpha1.KafkaDrainPolicy, now time.Time) (Decision, bool)
+
+// policyRules in the order in which they apply. The last one always decides.
+var policyRules = []policyRule{
+	nodeNotDraining,
+	podPinnedToNode,
 	operatorRolls,
-	clusterFeelsIt,
-	connectorFeelsIt,
-	claimIsNeeded,
-	nothingFeelsIt,
+	kafkaNeedsPod,
+	connectorNeedsPod,
+	anotherDrain,
+	blockedByBudget,
+	claimMissing,
+	safe,
 }
 
-// policyOnlyObserves allows, and tells what the policy would have said.
-func policyOnlyObserves(s State, now time.Time) (Decision, bool) {
-	if len(acting(s.Policies)) > 0 {
-		return next, false
-	}
-	p := s.Policies[0]
-	as := p.DeepCopy()
-	as.Spec.Mode = drainv1alpha1.ModeDelegate
-	if p.Spec.BootstrapServers != "" || p.Spec.Role == drainv1alpha1.RoleConnect {
-		as.Spec.Mode = drainv1alpha1.ModeSelfCheck
-	}
-	looking := s
-	// A dry run claims nothing.
-	looking.Request.DryRun = true
-	observed := follow(looking, as, now)
-	if observed.Need != NeedNothing {
-		return observed, true
-	}
-	observed.Roll, observed.Record = false, false
-	said := "allowed"
-	if !observed.Allow {
-		said = "denied"
-	}
-	d, _ := allow(ObservedOnly, fmt.Sprintf("the policy only observes; it would have %s this: %s: %s", said, observed.Reason, observed.Message))
-	d.Policy, d.Record, d.Observed = p, true, &observed
-	d.BrokerID, d.Blocking = observed.BrokerID, observed.Blocking
-	return d, true
-}
-
+// policyDecides applies the rules of the policy and then its deadline.
 func policyDecides(s State, now time.Time) (Decision, bool) {
-	d := follow(s, acting(s.Policies)[0], now)
-	return d, true
-}
-
-// follow asks the findings of a policy, and then its deadline.
-func follow(s State, p *drainv1alpha1.KafkaDrainPolicy, now time.Time) Decision {
+	p := acting(s.Policies.Value())[0]
 	var d Decision
-	for _, look := range policyFindings {
-		found := false
-		if d, found = look(s, p, now); found {
+	for _, decide := range policyRules {
+		applies := false
+		if d, applies = decide(s, p, now); applies {
 			break
 		}
 	}
 	d.Policy, d.Record = p, true
-	if d.Need != NeedNothing || d.Allow || d.Final || !overdue(s.Pod, p, now) {
-		return d
+	if d.Need != NeedNothing || d.Allow || d.IgnoresDeadline || !overdue(s.Pod.Value(), p, now) {
+		return d, true
 	}
 	d.Overdue = true
 	if p.Spec.OnDeadline != drainv1alpha1.OnDeadlineAllow {
 		d.Message = fmt.Sprintf("past the deadline of %s: %s", p.Spec.DrainDeadline.Duration, d.Message)
-		return d
+		return d, true
 	}
 	d.Allow, d.Roll = true, false
-	d.Message = fmt.Sprintf("past the deadline of %s, after which spec.onDeadline allows it, although: %s: %s", p.Spec.DrainDeadline.Duration, d.Reason, d.Message)
-	d.Reason = DeadlinePassed
-	return d
+	d.Message = fmt.Sprintf("past the deadline of %s, and spec.onDeadline is Allow; otherwise denied: %s: %s",
+		p.Spec.DrainDeadline.Duration, d.Reason, d.Message)
+	d.Reason = drainv1alpha1.ReasonDeadlinePassed
+	return d, true
 }
 
+// overdue reports whether the drain of the pod is past the policy's deadline.
 func overdue(pod *Pod, p *drainv1alpha1.KafkaDrainPolicy, now time.Time) bool {
 	since, draining := pod.Draining(now)
 	return p.Spec.DrainDeadline != nil && draining && now.Sub(since) >= p.Spec.DrainDeadline.Duration
 }
 
-func nodeIsNotDrained(s State, p *drainv1alpha1.KafkaDrainPolicy, _ time.Time) (Decision, bool) {
+func nodeNotDraining(s State, p *drainv1alpha1.KafkaDrainPolicy, _ time.Time) (Decision, bool) {
 	if p.Spec.RequireNodeCordoned != nil && !*p.Spec.RequireNodeCordoned {
-		return next, false
+		return pass()
 	}
-	return nodeIsNotCordoned(s)
+	return nodeNotCordoned(s)
 }
 
-func podIsPinnedToNode(s State, p *drainv1alpha1.KafkaDrainPolicy, _ time.Time) (Decision, bool) {
-	if p.Spec.LocalVolumePolicy != drainv1alpha1.LocalVolumeDeny || len(s.Pod.Claims) == 0 {
-		return next, false
+func podPinnedToNode(s State, p *drainv1alpha1.KafkaDrainPolicy, _ time.Time) (Decision, bool) {
+	if p.Spec.LocalVolumePolicy != drainv1alpha1.LocalVolumeDeny || len(s.Pod.Value().Claims) == 0 {
+		return pass()
 	}
 	switch {
-	case !s.Known[NeedVolumes]:
+	case !s.Volumes.Read():
 		return need(NeedVolumes)
-	case s.Failure != "":
-		return deny(LookupFailed, s.Failure)
-	case len(s.Pinned) == 0:
-		return next, false
+	case s.Volumes.Failed():
+		return s.Volumes.denial()
+	case len(s.Volumes.Value()) == 0:
+		return pass()
 	}
-	d, _ := deny(PodPinnedToNode, fmt.Sprintf("the pod could come back to node %s only, where its volume %s is; move the data, or set spec.localVolumePolicy to AllowPending",
-		s.Pod.Node, strings.Join(s.Pinned, ", ")))
-	d.Final = true
+	d, _ := deny(drainv1alpha1.ReasonPodPinnedToNode, fmt.Sprintf("only node %s can mount volume claim %s of the pod; "+
+		"move the data, or set spec.localVolumePolicy to AllowPending", s.Pod.Value().Node,
+		strings.Join(s.Volumes.Value(), ", ")))
+	d.IgnoresDeadline, d.NeedsAction = true, true
 	return d, true
 }
 
-// operatorRolls hands the pod to its operator, as long as that is there.
+// operatorRolls hands the pod to its operator as long as the operator acts.
 func operatorRolls(s State, p *drainv1alpha1.KafkaDrainPolicy, now time.Time) (Decision, bool) {
 	if p.Spec.Mode != drainv1alpha1.ModeDelegate {
-		return next, false
+		return pass()
 	}
-	patience := DefaultOperatorDownAfter
+	pod, downAfter := s.Pod.Value(), DefaultOperatorDownAfter
 	if p.Spec.OperatorDownAfter != nil {
-		patience = p.Spec.OperatorDownAfter.Duration
+		downAfter = p.Spec.OperatorDownAfter.Duration
 	}
-	since, draining := s.Pod.Draining(now)
-	if s.Pod.RollRequested && draining && now.Sub(since) >= patience {
+	since, draining := pod.Draining(now)
+	if pod.RollRequested && draining && now.Sub(since) >= downAfter {
 		if p.Spec.BootstrapServers != "" {
-			return next, false
+			return pass()
 		}
-		return deny(OperatorDown, fmt.Sprintf("nobody has rolled the pod in the %s since it was asked for; is its operator running? With spec.bootstrapServers the drain could go on without it",
+		d, _ := deny(drainv1alpha1.ReasonOperatorDown, fmt.Sprintf("no operator rolled the pod within %s of the request; "+
+			"check that its operator runs, or set spec.bootstrapServers to drain without it",
 			now.Sub(since).Truncate(time.Second)))
+		d.NeedsAction = true
+		return d, true
 	}
-	if p.Spec.Role == drainv1alpha1.RoleConnect {
-		if d, found := connectorFeelsIt(s, p, now); found {
-			return d, true
-		}
+	if d, applies := connectorNeedsPod(s, p, now); applies {
+		return d, true
 	}
 	message := "The pod will be rolled by its operator"
-	if strimziPod(s.Pod) {
+	if strimziRolls(Settings{DrainKafka: true, DrainZooKeeper: true}, pod) {
 		message = MessageRolledByStrimzi
 	}
-	d, _ := deny(RollRequested, message)
-	d.Roll = !s.Pod.RollRequested
+	d, _ := deny(drainv1alpha1.ReasonRollRequested, message)
+	d.Roll = !pod.RollRequested
 	return d, true
 }
 
-func strimziPod(p *Pod) bool {
-	return strimziRolls(Settings{DrainKafka: true, DrainZooKeeper: true}, p)
-}
-
-func clusterFeelsIt(s State, p *drainv1alpha1.KafkaDrainPolicy, _ time.Time) (Decision, bool) {
+// kafkaNeedsPod denies while partitions or the KRaft quorum need the pod.
+func kafkaNeedsPod(s State, p *drainv1alpha1.KafkaDrainPolicy, _ time.Time) (Decision, bool) {
 	if p.Spec.Role == drainv1alpha1.RoleConnect {
-		return next, false
+		return pass()
 	}
 	switch {
-	case !s.Known[NeedKafka]:
+	case !s.Cluster.Read():
 		return need(NeedKafka)
-	case s.Cluster == nil:
-		return deny(s.KafkaFault.Reason, s.KafkaFault.Message)
-	case !s.Known[NeedHolders]:
+	case s.Cluster.Failed():
+		return s.Cluster.denial()
+	case !s.Holders.Read():
 		return need(NeedHolders)
-	case s.Failure != "":
-		return deny(LookupFailed, s.Failure)
+	case s.Holders.Failed():
+		return s.Holders.denial()
 	}
-	id, fault := Identify(p.Spec.BrokerID, s.Pod, s.Cluster)
+	pod, cluster, headroom := s.Pod.Value(), s.Cluster.Value(), int(p.Spec.MinISRHeadroom)
+	id, fault := Identify(p.Spec.BrokerID, pod, cluster)
 	if fault.Reason != "" {
 		return deny(fault.Reason, fault.Message)
 	}
-	verdict := s.Cluster.CheckRemoval(id, p.Spec.Role, int(p.Spec.MinISRHeadroom), nil)
+	verdict := cluster.CheckRemoval(id, p.Spec.Role, headroom, nil)
 	if verdict.Reason == "" {
-		// Where Kafka has nothing against it but for those that were let go, it is they who are waited for.
-		if verdict = s.Cluster.CheckRemoval(id, p.Spec.Role, int(p.Spec.MinISRHeadroom), away(s.Holders, s.Pod)); verdict.Reason == "" {
-			return next, false
+		// If Kafka could spare the pod alone, the drain waits for the pods that were evicted before it.
+		verdict = cluster.CheckRemoval(id, p.Spec.Role, headroom, brokersOf(s.Holders.Value(), pod))
+		if verdict.Reason == "" {
+			return pass()
 		}
-		verdict.Reason, verdict.Message = AnotherDrain, anotherDrain(s, p)
+		verdict.Reason, verdict.Message = drainv1alpha1.ReasonAnotherDrain, waitsForHolders(s, p)
 	}
 	d, _ := deny(verdict.Reason, verdict.Message)
 	d.BrokerID, d.Blocking = &id, verdict.Blocking
 	return d, true
 }
 
-// away are the brokers that may be down already, or are about to be.
-func away(holders []Holder, pod *Pod) []int32 {
+// brokersOf returns the brokers of the other holders. They may be down already.
+func brokersOf(holders []Holder, pod *Pod) []int32 {
 	var ids []int32
 	for _, h := range holders {
 		if h.UID != pod.UID && h.BrokerID != nil {
@@ -200,51 +175,65 @@ func away(holders []Holder, pod *Pod) []int32 {
 	return ids
 }
 
-func claimIsNeeded(s State, p *drainv1alpha1.KafkaDrainPolicy, _ time.Time) (Decision, bool) {
+// anotherDrain denies while as many pods as the policy allows have a claim.
+func anotherDrain(s State, p *drainv1alpha1.KafkaDrainPolicy, _ time.Time) (Decision, bool) {
 	switch {
-	case !s.Known[NeedHolders]:
+	case !s.Holders.Read():
 		return need(NeedHolders)
-	case s.Failure != "":
-		return deny(LookupFailed, s.Failure)
+	case s.Holders.Failed():
+		return s.Holders.denial()
+	case s.Claimed.Value() || CanClaim(s.Holders.Value(), s.Pod.Value().UID, int(p.Spec.MaxConcurrent)):
+		return pass()
 	}
-	if !s.Claimed && !Room(s.Holders, s.Pod.UID, int(p.Spec.MaxConcurrent)) {
-		return deny(AnotherDrain, anotherDrain(s, p))
+	return deny(drainv1alpha1.ReasonAnotherDrain, waitsForHolders(s, p))
+}
+
+// claimMissing asks for a claim after everything else has been confirmed. A dry run makes no claim.
+func claimMissing(s State, _ *drainv1alpha1.KafkaDrainPolicy, _ time.Time) (Decision, bool) {
+	switch {
+	case s.Request.DryRun || s.Claimed.Value():
+		return pass()
+	case s.Claimed.Failed():
+		return s.Claimed.denial()
 	}
-	if s.Claimed || s.Request.DryRun {
-		return next, false
+	if n := s.unconfirmed(Decision{}); n != NeedNothing {
+		return Decision{Need: n, Live: true}, true
 	}
 	return need(NeedClaim)
 }
 
-// anotherDrain names who is waited for. Those of other policies may be of another cluster, whose brokers only say the same id: nobody
-// can tell but people.
-func anotherDrain(s State, p *drainv1alpha1.KafkaDrainPolicy) string {
+// waitsForHolders names the pods that the drain waits for. Holders of other policies may belong to another cluster with
+// the same cluster ID, which only the user can know.
+func waitsForHolders(s State, p *drainv1alpha1.KafkaDrainPolicy) string {
 	var names, others []string
-	for _, h := range s.Holders {
-		if h.UID == s.Pod.UID {
+	for _, h := range s.Holders.Value() {
+		if h.UID == s.Pod.Value().UID {
 			continue
 		}
 		names = append(names, h.Namespace+"/"+h.Pod)
-		if other := h.Namespace + "/" + h.Policy; h.BrokerID != nil && h.Policy != "" && other != p.Namespace+"/"+p.Name && !slices.Contains(others, other) {
+		other := h.Namespace + "/" + h.Policy
+		isOther := h.BrokerID != nil && h.Policy != "" && other != p.Namespace+"/"+p.Name
+		if isOther && !slices.Contains(others, other) {
 			others = append(others, other)
 		}
 	}
 	slices.Sort(names)
 	slices.Sort(others)
-	message := "waiting for " + strings.Join(names, ", ") + " to be back in sync"
-	if len(others) == 0 || s.Cluster == nil {
+	message := "waiting until " + strings.Join(names, ", ") + " is replaced and in sync"
+	if len(others) == 0 || s.Cluster.Value() == nil {
 		return message
 	}
-	return fmt.Sprintf("%s, let go by policy %s, whose brokers have this cluster's id %s; if theirs is another cluster, give one of the policies a spec.clusterName",
-		message, strings.Join(others, ", "), s.Cluster.ID)
+	return fmt.Sprintf("%s; its eviction was allowed by policy %s, whose brokers have the same cluster ID %s; if they are "+
+		"another cluster, set spec.clusterName in one of the policies", message, strings.Join(others, ", "),
+		s.Cluster.Value().ID)
 }
 
-func nothingFeelsIt(s State, p *drainv1alpha1.KafkaDrainPolicy, _ time.Time) (Decision, bool) {
-	d, _ := allow(Safe, "all that the pod shares stays in sync without it")
-	if s.Cluster != nil && p.Spec.Role != drainv1alpha1.RoleConnect {
-		if id, fault := Identify(p.Spec.BrokerID, s.Pod, s.Cluster); fault.Reason == "" {
+func safe(s State, p *drainv1alpha1.KafkaDrainPolicy, _ time.Time) (Decision, bool) {
+	d, _ := allow(drainv1alpha1.ReasonSafe, "everything that depends on the pod stays available without it")
+	if cluster := s.Cluster.Value(); cluster != nil && p.Spec.Role != drainv1alpha1.RoleConnect {
+		if id, fault := Identify(p.Spec.BrokerID, s.Pod.Value(), cluster); fault.Reason == "" {
 			d.BrokerID = &id
-			if warning := s.Cluster.RemovalWarning(id); warning != "" {
+			if warning := cluster.RemovalWarning(id); warning != "" {
 				d.Message += "; " + warning
 			}
 		}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	drainv1alpha1 "github.com/weir-dev/weir/apis/drain/v1alpha1"
 )
 
 // DefaultFetchTimeout is Kafka's default of controller.quorum.fetch.timeout.ms.
@@ -63,7 +65,7 @@ func (q *Quorum) hasCaughtUp(id int32) bool {
 func (q *Quorum) checkRemoval(id int32, away []int32) Verdict {
 	// Without a leader no broker is removed from an ISR, so the reported ISRs may be stale.
 	if q != nil && q.Leader < 0 || q.isVoter(id) && !q.isVoter(q.Leader) {
-		return Verdict{Reason: QuorumLeaderless, Message: "the KRaft quorum has no leader"}
+		return Verdict{Reason: drainv1alpha1.ReasonQuorumLeaderless, Message: "the KRaft quorum has no leader"}
 	}
 	if !q.isVoter(id) || len(q.Voters) == 1 {
 		return Verdict{}
@@ -82,10 +84,10 @@ func (q *Quorum) checkRemoval(id int32, away []int32) Verdict {
 		return Verdict{}
 	}
 	if len(q.Voters) == 2 {
-		return Verdict{Reason: QuorumAtRisk, Message: fmt.Sprintf(
+		return Verdict{Reason: drainv1alpha1.ReasonQuorumAtRisk, Message: fmt.Sprintf(
 			"the other KRaft voter has not caught up or is being replaced; controller %d has the only complete log", id)}
 	}
-	return Verdict{Reason: QuorumAtRisk, Message: fmt.Sprintf(
+	return Verdict{Reason: drainv1alpha1.ReasonQuorumAtRisk, Message: fmt.Sprintf(
 		"without controller %d only %d of %d KRaft voters have caught up; the majority is %d",
 		id, remaining, len(q.Voters), majority)}
 }

@@ -1,8 +1,9 @@
-// Package decide holds all knowledge of drain-cleaner as pure functions: whether a pod may be evicted now, whether a claim on a
-// cluster may be given back, and what the status of a policy says. No client, no clock, no I/O.
+// Package decide contains the rules of drain-cleaner as pure functions: whether a pod may be evicted, whether a claim on
+// a cluster may be released, and what the status of a policy is. It has no client, no clock and does no I/O.
 package decide
 
 import (
+	"cmp"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -11,154 +12,176 @@ import (
 	drainv1alpha1 "github.com/weir-dev/weir/apis/drain/v1alpha1"
 )
 
-// Settings are the switches of Strimzi's Drain Cleaner, for pods that no policy selects.
+// Settings are the settings of Strimzi's Drain Cleaner. They apply to pods that no policy selects.
 type Settings struct {
-	// DrainKafka and DrainZooKeeper say whose pods are handed to Strimzi's operator.
+	// DrainKafka and DrainZooKeeper enable the pods that are handed to Strimzi's operator.
 	DrainKafka, DrainZooKeeper bool
-	// DenyEviction is false in legacy mode: evictions are allowed, and a PodDisruptionBudget is to hold them up.
+	// DenyEviction is false in legacy mode: evictions are allowed, and a PodDisruptionBudget has to prevent them.
 	DenyEviction bool
-	// Namespaces that are watched, for policies too; all where it is empty.
+	// Namespaces that are watched, also for policies. An empty list means all namespaces.
 	Namespaces []string
-	// RequireNodeCordoned lets pods be rolled only off nodes that are being drained.
+	// RequireNodeCordoned rolls pods only if their node is cordoned or tainted.
 	RequireNodeCordoned bool
+	// ReplacementTimeout is the least time between two rolls of pods with the same name while nodes cannot be read.
+	// DefaultPatience has the default.
+	ReplacementTimeout time.Duration
 }
 
-// Request is what an AdmissionReview asks.
+func (s Settings) replacementTimeout() time.Duration {
+	return cmp.Or(s.ReplacementTimeout, DefaultPatience.ReplacementTimeout)
+}
+
+// Request is the content of an AdmissionReview.
 type Request struct {
-	// Eviction is false for anything but an Eviction in a version that is understood.
+	// Eviction is false if the object is not an Eviction of a known version.
 	Eviction bool
-	// Namespace and Name of the pod; empty where the review names none.
+	// Namespace and Name of the pod. They are empty if the review has none.
 	Namespace, Name string
-	// UID that the eviction is about; empty for any.
+	// UID of the precondition, or empty.
 	UID types.UID
-	// DryRun changes nothing.
+	// DryRun reviews have no side effects.
 	DryRun bool
 }
 
-// Pod is what has to be known of a pod.
+// Pod is the part of a pod that decisions depend on.
 type Pod struct {
 	Namespace, Name string
 	UID             types.UID
 	Labels          map[string]string
-	// RollRequested tells that the annotation strimzi.io/manual-rolling-update is "true".
+	// RollRequested reports whether the annotation strimzi.io/manual-rolling-update is "true".
 	RollRequested bool
-	// DrainSince is when its eviction was first asked for, DrainLast when last, from the annotation weir.dev/drain; zero where that
-	// is missing.
+	// DrainSince and DrainLast are the times of the first and last eviction request, from the annotation weir.dev/drain.
+	// They are zero without the annotation.
 	DrainSince, DrainLast time.Time
-	// Attempts is the number of evictions asked for, from the same annotation.
+	// Attempts is the number of eviction requests, from the same annotation.
 	Attempts    int32
 	Node, IP    string
 	Phase       corev1.PodPhase
 	Terminating bool
-	// ReadySince is when the pod became ready; zero while it is not.
+	// ReadySince is when the pod became ready. It is zero while the pod is not ready.
 	ReadySince time.Time
-	// Claims are the names of its PersistentVolumeClaims.
+	// Claims are the names of the pod's PersistentVolumeClaims.
 	Claims []string
 }
 
-// Node is what has to be known of a node.
+// Node is the part of a node that decisions depend on.
 type Node struct {
 	Name string
-	// Gone nodes count as cordoned.
-	Gone bool
-	// Hidden nodes may not be seen: the service has no more rights than Strimzi's.
-	Hidden bool
-	// Unschedulable, as kubectl cordon and drain make it.
+	// Deleted nodes count as cordoned.
+	Deleted bool
+	// Forbidden: the service has no permission to read nodes, as with Strimzi's manifests. Nothing is known about the
+	// node then, not even that it is not cordoned.
+	Forbidden bool
+	// Unschedulable is set by kubectl cordon and kubectl drain.
 	Unschedulable bool
-	// Tainted NoSchedule or NoExecute.
+	// Tainted with NoSchedule or NoExecute.
 	Tainted bool
 }
 
-// Need is something that a decision cannot do without. Asking for it again gets the same answer.
+// draining reports whether the node is known to be cordoned, tainted or deleted.
+func (n Node) draining() bool { return n.Deleted || n.Unschedulable || n.Tainted }
+
+// RecentEviction is an eviction of another pod with the same name.
+type RecentEviction struct {
+	// Node that the pod was on.
+	Node string
+	// At is when its eviction was last requested, or when it was deleted.
+	At time.Time
+}
+
+// Need is an input that a decision lacks. The evaluator reads it and asks again.
 type Need int
 
-// What may be needed, in the order in which it is asked for.
+// Needs, in the order in which a decision asks for them.
 const (
-	// NeedNothing: it is decided.
+	// NeedNothing: the decision is final.
 	NeedNothing Need = iota
-	// NeedPod: the pod, and the policies that select it.
+	// NeedNamespace: whether the caches know of Kafka in the namespace. No request is made for it.
+	NeedNamespace
+	// NeedPod: the pod and the recent eviction of another pod with its name.
 	NeedPod
-	// NeedNode: the pod's node.
+	// NeedPolicies: the policies that select the pod.
+	NeedPolicies
+	// NeedNode: the pod's node, or the node that its predecessor was evicted from if the pod has no node.
 	NeedNode
-	// NeedVolumes: which of the pod's volumes are tied to its node.
+	// NeedVolumes: the pod's volumes that only its node can mount.
 	NeedVolumes
 	// NeedConnector: the KafkaConnector of the pod.
 	NeedConnector
-	// NeedKafka: the state of the cluster, not older than two seconds.
+	// NeedKafka: the state of the Kafka cluster, at most two seconds old.
 	NeedKafka
-	// NeedHolders: who holds a claim on the cluster.
+	// NeedHolders: the pods with a claim on the cluster.
 	NeedHolders
-	// NeedClaim: a claim on the cluster, and then its state anew.
+	// NeedBudgets: the PodDisruptionBudgets that select the pod.
+	NeedBudgets
+	// NeedClaim: a claim on the cluster, and then the state of the cluster or connector again.
 	NeedClaim
 )
 
-// State is what is known when a decision is made.
+// State holds the inputs of a decision.
 type State struct {
 	Settings Settings
 	Request  Request
-	// Known tells which needs have been met.
-	Known map[Need]bool
 
-	// Failure is why a need other than NeedKafka could not be met; empty where all is well.
-	Failure string
-
-	// Pod is nil where there is none.
-	Pod *Pod
-	// Replaces tells that another pod of that name was told to leave a short while ago, and has left.
-	Replaces bool
-	// LeftNode is the node that it has left.
-	LeftNode string
-	// Policies are those that select the pod, by name.
-	Policies []*drainv1alpha1.KafkaDrainPolicy
+	// WithoutKafka is true if synced caches show neither policies nor Strimzi's pods in the namespace.
+	WithoutKafka Input[bool]
+	// Pod is nil if it does not exist.
+	Pod Input[*Pod]
+	// Evicted is the recent eviction of another pod with the same name, or nil. It is read with the pod.
+	Evicted *RecentEviction
+	// Policies that select the pod, sorted by name.
+	Policies Input[[]*drainv1alpha1.KafkaDrainPolicy]
 	// Node of the pod.
-	Node Node
-	// Pinned are the pod's volumes that can be mounted on its node only.
-	Pinned []string
-	// Connector is nil where there is none.
-	Connector *Connector
-	// Cluster is nil where Kafka did not answer; KafkaFault then says why.
-	Cluster    *Cluster
-	KafkaFault Fault
-	// Holders of a claim on the cluster.
-	Holders []Holder
-	// Claimed tells that the pod holds a claim, and that Cluster, Connector and Holders are younger than it.
-	Claimed bool
-}
-
-// Fault is why Kafka could not be asked, without secrets.
-type Fault struct {
-	Reason  Reason
-	Message string
+	Node Input[Node]
+	// Volumes are the pod's claims that only its node can mount.
+	Volumes Input[[]string]
+	// Connector is nil if it does not exist.
+	Connector Input[*Connector]
+	// Cluster is the state of the Kafka cluster.
+	Cluster Input[*Cluster]
+	// Holders have a claim on the cluster.
+	Holders Input[[]Holder]
+	// Budgets that select the pod.
+	Budgets Input[[]Budget]
+	// Claimed is true if the pod has a claim. Cluster, Connector and Holders were read after it was made.
+	Claimed Input[bool]
 }
 
 // Decision is the answer to a review.
 type Decision struct {
-	// Need is what has to be found out first; the rest is meaningless until it is NeedNothing.
+	// Need is the input to read first. The other fields are meaningless unless it is NeedNothing.
 	Need Need
+	// Live requires that the input is read past the caches.
+	Live bool
 	// Allow the eviction.
 	Allow bool
-	// Reason is the finding, Message its sentence for people.
+	// NotFound denies with 404: the pod that was to be evicted no longer exists.
+	NotFound bool
+	// Reason and Message explain the answer.
 	Reason  Reason
 	Message string
-	// Roll asks for the annotation that hands the pod to its operator. Never set for a dry run.
+	// Roll requests the annotation that hands the pod to its operator. It is false for a dry run.
 	Roll bool
-	// Record asks for the attempt to be written down on the pod. Never set for a dry run.
+	// Record requests that the attempt is recorded on the pod. It is false for a dry run.
 	Record bool
-	// Gone denies with 404: what was to leave has left.
-	Gone bool
-	// Final findings are not overridden by a deadline: somebody has to act first.
-	Final bool
-	// BrokerID is the Kafka node id of the pod, where it mattered and could be told.
+	// IgnoresDeadline denials are not overridden by spec.drainDeadline.
+	IgnoresDeadline bool
+	// NeedsAction denials do not resolve without an action of the user.
+	NeedsAction bool
+	// BrokerID is the Kafka node ID of the pod, if it is known and matters.
 	BrokerID *int32
-	// Blocking are the partitions that keep the pod.
+	// Blocking are the partitions that prevent the eviction.
 	Blocking []string
-	// Policy that the decision follows; nil where none selects the pod.
+	// Policy that the decision follows, or nil.
 	Policy *drainv1alpha1.KafkaDrainPolicy
-	// Observed is the decision that a policy of mode Observe would have come to.
+	// Observed is the decision that a policy of mode Observe would have made.
 	Observed *Decision
-	// Overdue tells that the drain is past its deadline.
+	// Overdue drains are past their deadline.
 	Overdue bool
 }
+
+// releases reports whether the pod may be gone after the answer: the eviction is allowed, or reported as done.
+func (d Decision) releases() bool { return d.Need == NeedNothing && (d.Allow || d.NotFound) }
 
 func allow(r Reason, message string) (Decision, bool) {
 	return Decision{Allow: true, Reason: r, Message: message}, true
@@ -170,4 +193,5 @@ func deny(r Reason, message string) (Decision, bool) {
 
 func need(n Need) (Decision, bool) { return Decision{Need: n}, true }
 
-var next = Decision{}
+// pass leaves the decision to the next rule.
+func pass() (Decision, bool) { return Decision{}, false }

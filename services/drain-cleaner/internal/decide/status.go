@@ -12,83 +12,104 @@ import (
 	"github.com/weir-dev/weir/pkg/condition"
 )
 
-// uncordonedFor is how long a pod on a node that nobody drains keeps the record of its drain after the last eviction.
-const uncordonedFor = time.Minute
+// uncordonedTimeout is how long after its last eviction request a pod on a node that is not cordoned keeps its record.
+const uncordonedTimeout = time.Minute
 
-// DrainingPod is a pod whose eviction has been asked for, and what would be answered now.
+// DrainingPod is a pod whose eviction was requested, and the decision on an eviction now.
 type DrainingPod struct {
 	Pod *Pod
 	Decision
 }
 
-// Away is a holder of a claim, and what it waits for.
+// HolderState is a holder of a claim and what it waits for.
 type HolderState struct {
 	Holder
 	WaitsFor string
 }
 
-// PolicyState is what the status of a policy is made of.
+// PolicyState is the state that the status of a policy is computed from.
 type PolicyState struct {
 	Policy *drainv1alpha1.KafkaDrainPolicy
-	// Pods is how many pods the policy selects.
+	// Pods is the number of pods that the policy selects.
 	Pods int
-	// Overlapping are other policies that select one of them too.
+	// Overlapping are the names of other policies that select one of the pods.
 	Overlapping []string
-	// Kafka is whether the brokers answered; Fault says why not. Meaningless without bootstrapServers.
+	// Kafka is true if the brokers answered. Otherwise Fault is the reason. Both are meaningless without
+	// spec.bootstrapServers.
 	Kafka bool
 	Fault Fault
-	// DrainingPod are pods with the record of a drain, Holders those that were let go.
+	// Draining are the pods that have the record of a drain.
 	Draining []DrainingPod
-	Holders  []HolderState
+	// Holders are the pods whose eviction was allowed and whose replacement is not in sync yet.
+	Holders []HolderState
 }
 
-// StatusPlan is what a reconcile of a policy is to do.
+// StatusPlan lists the writes of a policy's reconcile.
 type StatusPlan struct {
 	Status drainv1alpha1.KafkaDrainPolicyStatus
-	// Forget are pods whose drain was given up: the record of it is to go.
+	// RemoveRecords are pods whose drain ended without an eviction. The annotation of the drain is removed.
 	RemoveRecords []*Pod
 }
 
-// Status says what the status of a policy should be.
+// Status computes the status of a policy.
 func Status(s PolicyState, now time.Time) StatusPlan {
 	var plan StatusPlan
 	plan.Status.ObservedGeneration, plan.Status.Pods = s.Policy.Generation, int32(s.Pods)
-	for _, a := range s.Holders {
-		plan.Status.Drains = append(plan.Status.Drains, drainv1alpha1.Drain{
-			Pod: a.Pod, UID: a.UID, Node: a.Node, BrokerID: a.BrokerID, Since: metav1.NewTime(a.First.Truncate(time.Second)),
-			Phase: drainv1alpha1.DrainReplacing, Reason: string(Replacing), Message: a.WaitsFor,
-		})
+	for _, h := range s.Holders {
+		if !blocked(s.Draining, h) {
+			plan.Status.Drains = append(plan.Status.Drains, replacing(h))
+		}
 	}
-	for _, l := range s.Draining {
+	for _, d := range s.Draining {
+		isHolder := slices.ContainsFunc(s.Holders, func(h HolderState) bool { return h.UID == d.Pod.UID })
 		switch {
-		case slices.ContainsFunc(s.Holders, func(a HolderState) bool { return a.UID == l.Pod.UID }):
-		case givenUp(l, now):
-			plan.RemoveRecords = append(plan.RemoveRecords, l.Pod)
+		case isHolder && d.Reason != drainv1alpha1.ReasonBlockedByBudget:
+		case ended(d, now):
+			plan.RemoveRecords = append(plan.RemoveRecords, d.Pod)
 		default:
-			plan.Status.Drains = append(plan.Status.Drains, drain(l))
+			plan.Status.Drains = append(plan.Status.Drains, drain(d))
 		}
 	}
 	slices.SortFunc(plan.Status.Drains, func(a, b drainv1alpha1.Drain) int {
 		return strings.Compare(a.Pod+"/"+string(a.UID), b.Pod+"/"+string(b.UID))
 	})
-	plan.Status.Conditions = condition.Merge(s.Policy.Status.Conditions, conditions(s, plan.Status.Drains), s.Policy.Generation, now)
+	wanted := conditions(s, plan.Status.Drains)
+	plan.Status.Conditions = condition.Merge(s.Policy.Status.Conditions, wanted, s.Policy.Generation, now)
 	return plan
 }
 
-// givenUp tells that nobody drains the pod any longer.
-func givenUp(l DrainingPod, now time.Time) bool {
-	_, draining := l.Pod.Draining(now)
-	return !draining || (l.Reason == NodeNotCordoned || l.Reason == PodMoved) && now.Sub(l.Pod.DrainLast) > uncordonedFor
+// blocked reports whether a PodDisruptionBudget prevents the eviction of a holder. Its claim ends by itself.
+func blocked(draining []DrainingPod, h HolderState) bool {
+	return slices.ContainsFunc(draining, func(d DrainingPod) bool {
+		return d.Pod.UID == h.UID && d.Reason == drainv1alpha1.ReasonBlockedByBudget
+	})
 }
 
-func drain(l DrainingPod) drainv1alpha1.Drain {
-	d := drainv1alpha1.Drain{
-		Pod: l.Pod.Name, UID: l.Pod.UID, Node: l.Pod.Node, BrokerID: l.BrokerID, Phase: phase(l.Decision),
-		Reason: string(l.Reason), Message: l.Message, Attempts: l.Pod.Attempts, Since: metav1.NewTime(l.Pod.DrainSince.Truncate(time.Second)),
-		BlockingPartitions: l.Blocking[:min(len(l.Blocking), maxListed)], BlockingPartitionCount: int32(len(l.Blocking)),
+func replacing(h HolderState) drainv1alpha1.Drain {
+	return drainv1alpha1.Drain{
+		Pod: h.Pod, UID: h.UID, Node: h.Node, BrokerID: h.BrokerID,
+		Since: metav1.NewTime(h.First.Truncate(time.Second)), Phase: drainv1alpha1.DrainReplacing,
+		Reason: string(drainv1alpha1.ReasonReplacing), Message: h.WaitsFor,
 	}
-	if l.Allow && l.Observed == nil {
-		d.Message = "the next eviction is allowed: " + l.Message
+}
+
+// ended reports whether the eviction of the pod is no longer requested.
+func ended(d DrainingPod, now time.Time) bool {
+	_, draining := d.Pod.Draining(now)
+	uncordoned := d.Reason == drainv1alpha1.ReasonNodeNotCordoned || d.Reason == drainv1alpha1.ReasonPodMoved
+	return !draining || uncordoned && now.Sub(d.Pod.DrainLast) > uncordonedTimeout
+}
+
+func drain(p DrainingPod) drainv1alpha1.Drain {
+	d := drainv1alpha1.Drain{
+		Pod: p.Pod.Name, UID: p.Pod.UID, Node: p.Pod.Node, BrokerID: p.BrokerID, Phase: phase(p.Decision),
+		Reason: string(p.Reason), Message: p.Message, Attempts: p.Pod.Attempts,
+		Since:                  metav1.NewTime(p.Pod.DrainSince.Truncate(time.Second)),
+		BlockingPartitions:     p.Blocking[:min(len(p.Blocking), maxListed)],
+		BlockingPartitionCount: int32(len(p.Blocking)),
+	}
+	if p.Allow && p.Observed == nil {
+		d.Message = "the next eviction will be allowed: " + p.Message
 	}
 	return d
 }
@@ -99,22 +120,26 @@ func phase(d Decision) drainv1alpha1.DrainPhase {
 		return drainv1alpha1.DrainObserved
 	case d.Allow:
 		return drainv1alpha1.DrainWaiting
-	case d.Final, d.Overdue, d.Reason == OperatorDown:
+	case d.NeedsAction, d.Overdue:
 		return drainv1alpha1.DrainBlocked
-	case d.Reason == RollRequested:
+	case d.Reason == drainv1alpha1.ReasonRollRequested:
 		return drainv1alpha1.DrainRolling
 	}
 	return drainv1alpha1.DrainWaiting
 }
 
+// conditions returns all conditions of the policy.
 func conditions(s PolicyState, drains []drainv1alpha1.Drain) []metav1.Condition {
-	all := []metav1.Condition{ready(s)}
+	all := []metav1.Condition{readyCondition(s)}
 	if s.Policy.Spec.BootstrapServers != "" {
-		all = append(all, reachable(s))
+		all = append(all, kafkaCondition(s))
 	}
 	if len(drains) == 0 {
-		return append(all, condition.False(drainv1alpha1.ConditionDraining, string(NoDrain), "no pod is to leave"),
-			condition.False(drainv1alpha1.ConditionBlocked, string(NothingBlocked), "no drain waits for anybody"))
+		return append(all,
+			condition.False(drainv1alpha1.ConditionDraining, string(drainv1alpha1.ReasonNoDrain),
+				"no pod is being drained"),
+			condition.False(drainv1alpha1.ConditionBlocked, string(drainv1alpha1.ReasonNothingBlocked),
+				"no drain needs an action"))
 	}
 	var names, blocked []string
 	for _, d := range drains {
@@ -123,33 +148,46 @@ func conditions(s PolicyState, drains []drainv1alpha1.Drain) []metav1.Condition 
 			blocked = append(blocked, fmt.Sprintf("%s: %s: %s", d.Pod, d.Reason, d.Message))
 		}
 	}
-	all = append(all, condition.True(drainv1alpha1.ConditionDraining, string(PodsDraining), "on their way: "+list(names)))
+	all = append(all, condition.True(drainv1alpha1.ConditionDraining, string(drainv1alpha1.ReasonPodsDraining),
+		"draining: "+list(names)))
 	if len(blocked) == 0 {
-		return append(all, condition.False(drainv1alpha1.ConditionBlocked, string(NothingBlocked), "every drain goes on by itself"))
+		return append(all, condition.False(drainv1alpha1.ConditionBlocked,
+			string(drainv1alpha1.ReasonNothingBlocked), "no drain needs an action"))
 	}
-	return append(all, condition.True(drainv1alpha1.ConditionBlocked, string(DrainBlocked), list(blocked)))
+	return append(all, condition.True(drainv1alpha1.ConditionBlocked, string(drainv1alpha1.ReasonDrainBlocked),
+		list(blocked)))
 }
 
-func ready(s PolicyState) metav1.Condition {
+func readyCondition(s PolicyState) metav1.Condition {
+	spec := s.Policy.Spec
 	switch {
 	case len(s.Overlapping) > 0:
-		return condition.False(drainv1alpha1.ConditionReady, string(PoliciesOverlap),
-			"pods of this policy are selected by "+list(s.Overlapping)+" too, and their evictions are denied; change the podSelector of all but one")
-	case s.Policy.Spec.BootstrapServers != "" && !s.Kafka && s.Policy.Spec.Mode == drainv1alpha1.ModeSelfCheck:
-		return condition.False(drainv1alpha1.ConditionReady, string(s.Fault.Reason), "Kafka cannot be asked; see the condition "+drainv1alpha1.ConditionKafkaReachable)
+		return condition.False(drainv1alpha1.ConditionReady, string(drainv1alpha1.ReasonPoliciesOverlap),
+			"pods of this policy are also selected by "+list(s.Overlapping)+", so their evictions are denied; change "+
+				"spec.podSelector of all but one")
+	case spec.BootstrapServers != "" && !s.Kafka && spec.Mode == drainv1alpha1.ModeSelfCheck:
+		return condition.False(drainv1alpha1.ConditionReady, string(s.Fault.Reason),
+			"Kafka cannot be queried; see condition "+drainv1alpha1.ConditionKafkaReachable)
+	case s.Pods == 0:
+		return condition.False(drainv1alpha1.ConditionReady, string(drainv1alpha1.ReasonNoPodsSelected),
+			"spec.podSelector selects no pod of the namespace; compare it with kubectl get pods --show-labels")
 	}
-	return condition.True(drainv1alpha1.ConditionReady, string(PolicyActive), "the policy is followed")
+	return condition.True(drainv1alpha1.ConditionReady, string(drainv1alpha1.ReasonPolicyActive),
+		"the policy is in effect")
 }
 
-// reachable keeps the words of a fault that lasts: which broker is named is chance.
-func reachable(s PolicyState) metav1.Condition {
+// kafkaCondition keeps the message of a fault that lasts: the broker that it names changes at random.
+func kafkaCondition(s PolicyState) metav1.Condition {
 	if s.Kafka {
-		return condition.True(drainv1alpha1.ConditionKafkaReachable, string(KafkaAnswers), "the brokers answer")
+		return condition.True(drainv1alpha1.ConditionKafkaReachable, string(drainv1alpha1.ReasonKafkaAnswers),
+			"the brokers answer")
 	}
-	for _, before := range s.Policy.Status.Conditions {
-		if before.Type == drainv1alpha1.ConditionKafkaReachable && before.Reason == string(s.Fault.Reason) && before.ObservedGeneration == s.Policy.Generation {
-			return condition.False(before.Type, before.Reason, before.Message)
+	reason := string(s.Fault.Reason)
+	for _, c := range s.Policy.Status.Conditions {
+		isSame := c.Type == drainv1alpha1.ConditionKafkaReachable && c.Reason == reason
+		if isSame && c.ObservedGeneration == s.Policy.Generation {
+			return condition.False(c.Type, c.Reason, c.Message)
 		}
 	}
-	return condition.False(drainv1alpha1.ConditionKafkaReachable, string(s.Fault.Reason), s.Fault.Message)
+	return condition.False(drainv1alpha1.ConditionKafkaReachable, reason, s.Fault.Message)
 }

@@ -6,45 +6,14 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/weir-dev/weir/apis/contract"
+	drainv1alpha1 "github.com/weir-dev/weir/apis/drain/v1alpha1"
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/decide"
 )
 
-var noon = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
-
-func strimziPod(change ...func(*decide.Pod)) *decide.Pod {
-	p := &decide.Pod{
-		Namespace: "kafka", Name: "my-cluster-kafka-1", UID: "uid-1", Node: "node-1", Phase: corev1.PodRunning, ReadySince: noon.Add(-time.Hour),
-		Labels: map[string]string{contract.StrimziKind: contract.StrimziKindKafka, contract.StrimziName: "my-cluster-kafka"},
-	}
-	for _, c := range change {
-		c(p)
-	}
-	return p
-}
-
-func label(key, value string) func(*decide.Pod) {
-	return func(p *decide.Pod) { p.Labels[key] = value }
-}
-
-func withoutLabel(key string) func(*decide.Pod) {
-	return func(p *decide.Pod) { delete(p.Labels, key) }
-}
-
-func eviction(change ...func(*decide.Request)) decide.Request {
-	r := decide.Request{Eviction: true, Namespace: "kafka", Name: "my-cluster-kafka-1"}
-	for _, c := range change {
-		c(&r)
-	}
-	return r
-}
-
-var strimziDefaults = decide.Settings{DrainKafka: true, DrainZooKeeper: true, DenyEviction: true}
-
-// The names are those of the test cases of Strimzi's Drain Cleaner that have the same sense; what each checks is said beside it.
-func TestDoesWhatStrimzisDrainCleanerDoes(t *testing.T) {
+// Each name starts with the name of the corresponding test case of Strimzi's Drain Cleaner.
+func TestDecidesAsStrimzisDrainCleaner(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		settings func(*decide.Settings)
@@ -56,96 +25,96 @@ func TestDoesWhatStrimzisDrainCleanerDoes(t *testing.T) {
 	}{
 		"EvictionAllowed: legacy mode rolls the pod and leaves the denial to a PodDisruptionBudget": {
 			settings: func(s *decide.Settings) { s.DenyEviction = false },
-			request:  eviction(), pod: strimziPod(), allow: true, roll: true, reason: decide.RollRequested,
+			request:  eviction(), pod: strimziPod(), allow: true, roll: true, reason: drainv1alpha1.ReasonRollRequested,
 		},
 		"EvictionDenied: the pod is annotated and the eviction denied": {
-			request: eviction(), pod: strimziPod(), roll: true, reason: decide.RollRequested,
+			request: eviction(), pod: strimziPod(), roll: true, reason: drainv1alpha1.ReasonRollRequested,
 		},
 		"CorrectUid: a precondition that holds changes nothing": {
-			request: eviction(func(r *decide.Request) { r.UID = "uid-1" }), pod: strimziPod(), roll: true, reason: decide.RollRequested,
+			request: eviction(func(r *decide.Request) { r.UID = "uid-1" }), pod: strimziPod(), roll: true, reason: drainv1alpha1.ReasonRollRequested,
 		},
 		"WrongUid: the eviction of an earlier pod is allowed and annotates nothing": {
-			request: eviction(func(r *decide.Request) { r.UID = "uid-0" }), pod: strimziPod(), allow: true, reason: decide.UIDDiffers,
+			request: eviction(func(r *decide.Request) { r.UID = "uid-0" }), pod: strimziPod(), allow: true, reason: drainv1alpha1.ReasonUIDDiffers,
 		},
 		"PodWithoutAnnotations: the annotation is added": {
-			request: eviction(), pod: strimziPod(), roll: true, reason: decide.RollRequested,
+			request: eviction(), pod: strimziPod(), roll: true, reason: drainv1alpha1.ReasonRollRequested,
 		},
 		"EmptyLabel: an empty strimzi.io/name is no match": {
-			request: eviction(), pod: strimziPod(label(contract.StrimziName, "")), allow: true, reason: decide.NotProtected,
+			request: eviction(), pod: strimziPod(label(contract.StrimziName, "")), allow: true, reason: drainv1alpha1.ReasonNotProtected,
 		},
 		"NullLabel: a missing strimzi.io/name is no match": {
-			request: eviction(), pod: strimziPod(withoutLabel(contract.StrimziName)), allow: true, reason: decide.NotProtected,
+			request: eviction(), pod: strimziPod(withoutLabel(contract.StrimziName)), allow: true, reason: drainv1alpha1.ReasonNotProtected,
 		},
 		"WrongValue: another component of the cluster is no match": {
-			request: eviction(), pod: strimziPod(label(contract.StrimziName, "my-cluster-entity-operator")), allow: true, reason: decide.NotProtected,
+			request: eviction(), pod: strimziPod(label(contract.StrimziName, "my-cluster-entity-operator")), allow: true, reason: drainv1alpha1.ReasonNotProtected,
 		},
 		"WrongValue: the whole of the name has to match": {
-			request: eviction(), pod: strimziPod(label(contract.StrimziName, "my-cluster-kafka-exporter")), allow: true, reason: decide.NotProtected,
+			request: eviction(), pod: strimziPod(label(contract.StrimziName, "my-cluster-kafka-exporter")), allow: true, reason: drainv1alpha1.ReasonNotProtected,
 		},
 		"WrongValue: a name before the suffix is needed": {
-			request: eviction(), pod: strimziPod(label(contract.StrimziName, "-kafka")), allow: true, reason: decide.NotProtected,
+			request: eviction(), pod: strimziPod(label(contract.StrimziName, "-kafka")), allow: true, reason: drainv1alpha1.ReasonNotProtected,
 		},
 		"CorrectKafka: the pods of Kafka match": {
-			request: eviction(), pod: strimziPod(label(contract.StrimziName, "a-kafka")), roll: true, reason: decide.RollRequested,
+			request: eviction(), pod: strimziPod(label(contract.StrimziName, "a-kafka")), roll: true, reason: drainv1alpha1.ReasonRollRequested,
 		},
 		"CorrectZooKeeper: the pods of ZooKeeper match": {
-			request: eviction(), pod: strimziPod(label(contract.StrimziName, "a-zookeeper")), roll: true, reason: decide.RollRequested,
+			request: eviction(), pod: strimziPod(label(contract.StrimziName, "a-zookeeper")), roll: true, reason: drainv1alpha1.ReasonRollRequested,
 		},
 		"KafkaDisabled: Kafka is left alone": {
 			settings: func(s *decide.Settings) { s.DrainKafka = false },
-			request:  eviction(), pod: strimziPod(), allow: true, reason: decide.NotProtected,
+			request:  eviction(), pod: strimziPod(), allow: true, reason: drainv1alpha1.ReasonNotProtected,
 		},
 		"KafkaDisabled: ZooKeeper is not": {
 			settings: func(s *decide.Settings) { s.DrainKafka = false },
-			request:  eviction(), pod: strimziPod(label(contract.StrimziName, "a-zookeeper")), roll: true, reason: decide.RollRequested,
+			request:  eviction(), pod: strimziPod(label(contract.StrimziName, "a-zookeeper")), roll: true, reason: drainv1alpha1.ReasonRollRequested,
 		},
 		"ZooKeeperDisabled: ZooKeeper is left alone": {
 			settings: func(s *decide.Settings) { s.DrainZooKeeper = false },
-			request:  eviction(), pod: strimziPod(label(contract.StrimziName, "a-zookeeper")), allow: true, reason: decide.NotProtected,
+			request:  eviction(), pod: strimziPod(label(contract.StrimziName, "a-zookeeper")), allow: true, reason: drainv1alpha1.ReasonNotProtected,
 		},
 		"ZooKeeperDisabled: Kafka is not": {
 			settings: func(s *decide.Settings) { s.DrainZooKeeper = false },
-			request:  eviction(), pod: strimziPod(), roll: true, reason: decide.RollRequested,
+			request:  eviction(), pod: strimziPod(), roll: true, reason: drainv1alpha1.ReasonRollRequested,
 		},
 		"DryRun: the answer is the same, and nothing is annotated": {
-			request: eviction(func(r *decide.Request) { r.DryRun = true }), pod: strimziPod(), reason: decide.RollRequested,
+			request: eviction(func(r *decide.Request) { r.DryRun = true }), pod: strimziPod(), reason: drainv1alpha1.ReasonRollRequested,
 		},
 		"Filters: with both disabled nothing matches": {
 			settings: func(s *decide.Settings) { s.DrainKafka, s.DrainZooKeeper = false, false },
-			request:  eviction(), pod: strimziPod(), allow: true, reason: decide.NotProtected,
+			request:  eviction(), pod: strimziPod(), allow: true, reason: drainv1alpha1.ReasonNotProtected,
 		},
 		"NoKindLabel: a pod that is not of a Kafka resource is no match": {
-			request: eviction(), pod: strimziPod(withoutLabel(contract.StrimziKind)), allow: true, reason: decide.NotProtected,
+			request: eviction(), pod: strimziPod(withoutLabel(contract.StrimziKind)), allow: true, reason: drainv1alpha1.ReasonNotProtected,
 		},
 		"NoKindLabel: nor is one of another resource": {
-			request: eviction(), pod: strimziPod(label(contract.StrimziKind, "KafkaConnect")), allow: true, reason: decide.NotProtected,
+			request: eviction(), pod: strimziPod(label(contract.StrimziKind, "KafkaConnect")), allow: true, reason: drainv1alpha1.ReasonNotProtected,
 		},
 		"PodDoesNotExist: there is nothing to protect": {
-			request: eviction(), allow: true, reason: decide.PodGone,
+			request: eviction(), allow: true, reason: drainv1alpha1.ReasonPodGone,
 		},
 		"AlreadyAnnotated: the pod is not annotated again": {
-			request: eviction(), pod: strimziPod(func(p *decide.Pod) { p.RollRequested = true }), reason: decide.RollRequested,
+			request: eviction(), pod: strimziPod(func(p *decide.Pod) { p.RollRequested = true }), reason: drainv1alpha1.ReasonRollRequested,
 		},
 		"NoNamespaceAnywhere: without a namespace there is nothing to look for": {
-			request: eviction(func(r *decide.Request) { r.Namespace = "" }), pod: strimziPod(), allow: true, reason: decide.NamespaceMissing,
+			request: eviction(func(r *decide.Request) { r.Namespace = "" }), pod: strimziPod(), allow: true, reason: drainv1alpha1.ReasonNamespaceMissing,
 		},
 		"NoName: without a name neither": {
-			request: eviction(func(r *decide.Request) { r.Name = "" }), pod: strimziPod(), allow: true, reason: decide.NameMissing,
+			request: eviction(func(r *decide.Request) { r.Name = "" }), pod: strimziPod(), allow: true, reason: drainv1alpha1.ReasonNameMissing,
 		},
 		"namespaces: empty watches all": {
 			settings: func(s *decide.Settings) { s.Namespaces = nil },
-			request:  eviction(), pod: strimziPod(), roll: true, reason: decide.RollRequested,
+			request:  eviction(), pod: strimziPod(), roll: true, reason: drainv1alpha1.ReasonRollRequested,
 		},
 		"namespaces: a watched one": {
 			settings: func(s *decide.Settings) { s.Namespaces = []string{"other", "kafka"} },
-			request:  eviction(), pod: strimziPod(), roll: true, reason: decide.RollRequested,
+			request:  eviction(), pod: strimziPod(), roll: true, reason: drainv1alpha1.ReasonRollRequested,
 		},
 		"namespaces: one that is not watched": {
 			settings: func(s *decide.Settings) { s.Namespaces = []string{"other"} },
-			request:  eviction(), pod: strimziPod(), allow: true, reason: decide.NamespaceNotWatched,
+			request:  eviction(), pod: strimziPod(), allow: true, reason: drainv1alpha1.ReasonNamespaceNotWatched,
 		},
 		"not an Eviction": {
-			request: eviction(func(r *decide.Request) { r.Eviction = false }), pod: strimziPod(), allow: true, reason: decide.NotAnEviction,
+			request: eviction(func(r *decide.Request) { r.Eviction = false }), pod: strimziPod(), allow: true, reason: drainv1alpha1.ReasonNotAnEviction,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -154,21 +123,20 @@ func TestDoesWhatStrimzisDrainCleanerDoes(t *testing.T) {
 			if test.settings != nil {
 				test.settings(&settings)
 			}
-			s := decide.State{Settings: settings, Request: test.request, Pod: test.pod, Known: known(decide.NeedPod)}
-			d := decide.Evict(s, noon)
+			d := decide.Evict(given{settings: &settings, request: test.request, pod: test.pod}.live(), noon)
 			assert.Equal(t, decide.NeedNothing, d.Need)
 			assert.Equal(t, test.reason, d.Reason, d.Message)
 			assert.Equal(t, test.allow, d.Allow, "allow")
 			assert.Equal(t, test.roll, d.Roll, "roll")
-			assert.False(t, d.Record, "Strimzi's pods get Strimzi's annotation and no other")
-			if d.Reason == decide.RollRequested {
+			assert.False(t, d.Record, "pods without a policy get only Strimzi's annotation")
+			if d.Reason == drainv1alpha1.ReasonRollRequested {
 				assert.Equal(t, "The pod will be rolled by the Strimzi Cluster Operator", d.Message)
 			}
 		})
 	}
 }
 
-func TestAnUnwatchedNamespaceCostsNoLookup(t *testing.T) {
+func TestUnwatchedNamespaceNeedsNoInput(t *testing.T) {
 	t.Parallel()
 	settings := strimziDefaults
 	settings.Namespaces = []string{"other"}
@@ -177,90 +145,95 @@ func TestAnUnwatchedNamespaceCostsNoLookup(t *testing.T) {
 	assert.True(t, d.Allow)
 }
 
-// What Weir does otherwise, without a policy too.
-func TestIsBetterThanStrimzisWithoutAPolicy(t *testing.T) {
+// These cases differ from Strimzi's Drain Cleaner.
+func TestImprovesOnStrimzisDrainCleanerWithoutPolicy(t *testing.T) {
 	t.Parallel()
+	cordonRequired := strimziDefaults
+	cordonRequired.RequireNodeCordoned = true
+	cordoned := decide.Node{Name: "node-1", Unschedulable: true}
+	ago := func(d time.Duration) *decide.RecentEviction {
+		return &decide.RecentEviction{Node: "old", At: noon.Add(-d)}
+	}
 	for name, test := range map[string]struct {
-		settings func(*decide.Settings)
-		node     *decide.Node
-		replaces bool
-		uid      string
-		pod      *decide.Pod
+		given
 		allow    bool
+		notFound bool
 		roll     bool
 		reason   decide.Reason
 	}{
-		"a terminating pod on a dead node does not block its drain": {
-			pod: strimziPod(func(p *decide.Pod) { p.Terminating = true }), allow: true, reason: decide.PodTerminating,
+		"a terminating pod does not block the drain of its dead node": {
+			given: given{pod: strimziPod(func(p *decide.Pod) { p.Terminating = true })},
+			allow: true, reason: drainv1alpha1.ReasonPodTerminating,
 		},
-		"a pod that waits for a node may go": {
-			pod: strimziPod(func(p *decide.Pod) { p.Phase = corev1.PodPending }), allow: true, reason: decide.PodPending,
+		"a pending pod may be evicted": {
+			given: given{pod: strimziPod(func(p *decide.Pod) { p.Phase = corev1.PodPending })},
+			allow: true, reason: drainv1alpha1.ReasonPodPending,
 		},
-		"a failed pod may go": {
-			pod: strimziPod(func(p *decide.Pod) { p.Phase = corev1.PodFailed }), allow: true, reason: decide.PodFinished,
+		"a failed pod may be evicted": {
+			given: given{pod: strimziPod(func(p *decide.Pod) { p.Phase = corev1.PodFailed })},
+			allow: true, reason: drainv1alpha1.ReasonPodFinished,
 		},
-		"a succeeded pod may go": {
-			pod: strimziPod(func(p *decide.Pod) { p.Phase = corev1.PodSucceeded }), allow: true, reason: decide.PodFinished,
+		"a succeeded pod may be evicted": {
+			given: given{pod: strimziPod(func(p *decide.Pod) { p.Phase = corev1.PodSucceeded })},
+			allow: true, reason: drainv1alpha1.ReasonPodFinished,
 		},
-		"with the flag nothing is rolled off a healthy node": {
-			settings: func(s *decide.Settings) { s.RequireNodeCordoned = true },
-			node:     &decide.Node{Name: "node-1"}, pod: strimziPod(), reason: decide.NodeNotCordoned,
+		"with the cordon check no pod is rolled on a healthy node": {
+			given:  given{settings: &cordonRequired, node: decide.Node{Name: "node-1"}},
+			reason: drainv1alpha1.ReasonNodeNotCordoned,
 		},
-		"with the flag a cordoned node is drained": {
-			settings: func(s *decide.Settings) { s.RequireNodeCordoned = true },
-			node:     &decide.Node{Name: "node-1", Unschedulable: true}, pod: strimziPod(), roll: true, reason: decide.RollRequested,
+		"with the cordon check a cordoned node is drained": {
+			given: given{settings: &cordonRequired, node: cordoned},
+			roll:  true, reason: drainv1alpha1.ReasonRollRequested,
 		},
-		"with the flag a tainted node is drained": {
-			settings: func(s *decide.Settings) { s.RequireNodeCordoned = true },
-			node:     &decide.Node{Name: "node-1", Tainted: true}, pod: strimziPod(), roll: true, reason: decide.RollRequested,
+		"with the cordon check a tainted node is drained": {
+			given: given{settings: &cordonRequired, node: decide.Node{Name: "node-1", Tainted: true}},
+			roll:  true, reason: drainv1alpha1.ReasonRollRequested,
 		},
-		"with the flag a node that is gone is drained": {
-			settings: func(s *decide.Settings) { s.RequireNodeCordoned = true },
-			node:     &decide.Node{Gone: true}, pod: strimziPod(), roll: true, reason: decide.RollRequested,
+		"with the cordon check a deleted node is drained": {
+			given: given{settings: &cordonRequired, node: decide.Node{Deleted: true}},
+			roll:  true, reason: drainv1alpha1.ReasonRollRequested,
 		},
-		"a pod that was rolled is not rolled again on its new node because the drain goes on by name": {
-			node: &decide.Node{Name: "node-2"}, replaces: true, pod: strimziPod(), reason: decide.PodMoved,
+		"with the cordon check a node that cannot be read is not known to be uncordoned": {
+			given:  given{settings: &cordonRequired, node: decide.Node{Forbidden: true}},
+			reason: drainv1alpha1.ReasonLookupFailed,
 		},
-		"a pod that was rolled onto another node that is drained is rolled off that too": {
-			node: &decide.Node{Name: "node-2", Unschedulable: true}, replaces: true, pod: strimziPod(), roll: true, reason: decide.RollRequested,
+		"a rolled pod is not rolled again on its new node when the drain repeats the eviction by name": {
+			given:    given{node: decide.Node{Name: "node-1"}, evicted: ago(time.Minute)},
+			notFound: true, reason: drainv1alpha1.ReasonPodMoved,
 		},
-		"a pod that was rolled onto another node is left alone where nodes cannot be seen": {
-			node: &decide.Node{Hidden: true}, replaces: true, pod: strimziPod(), reason: decide.PodMoved,
+		"a rolled pod on another node that is being drained is rolled again": {
+			given: given{node: cordoned, evicted: ago(time.Minute)},
+			roll:  true, reason: drainv1alpha1.ReasonRollRequested,
 		},
-		"a pod that was rolled back onto its node is rolled again where nodes cannot be seen": {
-			node: &decide.Node{Hidden: true}, replaces: true, pod: strimziPod(func(p *decide.Pod) { p.Node = "old" }), roll: true, reason: decide.RollRequested,
+		"a terminating replacement may be evicted": {
+			given: given{pod: strimziPod(func(p *decide.Pod) { p.Terminating = true }),
+				node: decide.Node{Forbidden: true}, evicted: ago(time.Minute)},
+			allow: true, reason: drainv1alpha1.ReasonPodTerminating,
 		},
-		"a replacement that waits for a node is left alone": {
-			replaces: true, pod: strimziPod(func(p *decide.Pod) { p.Node, p.Phase = "", corev1.PodPending }), reason: decide.PodMoved,
+		"a replacement without a node is left alone": {
+			given: given{pod: strimziPod(func(p *decide.Pod) { p.Node, p.Phase = "", corev1.PodPending }),
+				evicted: ago(time.Minute)},
+			notFound: true, reason: drainv1alpha1.ReasonPodMoved,
 		},
-		"an eviction that means the replacement is about the replacement": {
-			replaces: true, uid: "uid-1", pod: strimziPod(), roll: true, reason: decide.RollRequested,
+		"an eviction with the UID of the replacement applies to the replacement": {
+			given: given{request: eviction(func(r *decide.Request) { r.UID = "uid-1" }), evicted: ago(time.Minute)},
+			roll:  true, reason: drainv1alpha1.ReasonRollRequested,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			settings := strimziDefaults
-			if test.settings != nil {
-				test.settings(&settings)
+			if test.request.Name == "" {
+				test.request = eviction()
 			}
-			s := decide.State{Settings: settings, Request: eviction(), Pod: test.pod, Replaces: test.replaces, LeftNode: "old", Known: known(decide.NeedPod)}
-			s.Request.UID = types.UID(test.uid)
-			if test.node != nil {
-				assert.Equal(t, decide.NeedNode, decide.Evict(s, noon).Need)
-				s.Node, s.Known = *test.node, known(decide.NeedPod, decide.NeedNode)
+			if test.pod == nil {
+				test.pod = strimziPod()
 			}
-			d := decide.Evict(s, noon)
+			d := decide.Evict(test.live(), noon)
+			assert.Equal(t, decide.NeedNothing, d.Need)
 			assert.Equal(t, test.reason, d.Reason, d.Message)
 			assert.Equal(t, test.allow, d.Allow, "allow")
+			assert.Equal(t, test.notFound, d.NotFound, "not found")
 			assert.Equal(t, test.roll, d.Roll, "roll")
 		})
 	}
-}
-
-func known(needs ...decide.Need) map[decide.Need]bool {
-	m := map[decide.Need]bool{}
-	for _, n := range needs {
-		m[n] = true
-	}
-	return m
 }

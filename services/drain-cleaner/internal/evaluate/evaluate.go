@@ -1,7 +1,9 @@
-// Package evaluate answers whether a pod may be evicted: it gathers what decide asks for, and has decide decide.
+// Package evaluate answers whether a pod may be evicted: it reads the inputs that package decide asks for until the
+// decision is final.
 //
-// Denials are made from caches. What would let a pod go is looked at in the API first, since a cache may lag; and a pod that goes
-// because Kafka does not feel it goes with a claim, and a look at Kafka that is younger than the claim.
+// Denials rest on caches and cost no request. Before a protected pod is released, decide asks for live inputs. An
+// eviction that is allowed because Kafka can spare the pod is allowed with a claim, on a state of Kafka that was queried
+// after the claim was made.
 package evaluate
 
 import (
@@ -18,32 +20,38 @@ import (
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/decide"
 )
 
-// Sources find what is asked for; with live they do not use a cache.
+// Sources read inputs from Kubernetes. With live they use no cache.
 type Sources interface {
-	Pod(ctx context.Context, namespace, name string, live bool) (*decide.Pod, error)
-	Policies(ctx context.Context, pod *decide.Pod, live bool) ([]*drainv1alpha1.KafkaDrainPolicy, error)
-	Node(ctx context.Context, name string, live bool) (decide.Node, error)
-	// Asked notes that a pod was told to leave; Replaces tells whether a pod has taken the place of such a one.
-	Asked(pod *decide.Pod)
-	Replaces(pod *decide.Pod) (leftNode string, replaces bool)
-	Pinned(ctx context.Context, pod *decide.Pod) ([]string, error)
-	Connector(ctx context.Context, namespace, name string) (*decide.Connector, error)
+	WithoutKafka(namespace string) decide.Input[bool]
+	Pod(ctx context.Context, namespace, name string, live bool) decide.Input[*decide.Pod]
+	Policies(ctx context.Context, pod *decide.Pod, live bool) decide.Input[[]*drainv1alpha1.KafkaDrainPolicy]
+	Node(ctx context.Context, name string, live bool) decide.Input[decide.Node]
+	Budgets(ctx context.Context, pod *decide.Pod, live bool) decide.Input[[]decide.Budget]
+	Volumes(ctx context.Context, pod *decide.Pod) decide.Input[[]string]
+	Connector(ctx context.Context, namespace, name string) decide.Input[*decide.Connector]
+	// RecordEviction records that the eviction of a pod was requested. RecentEviction returns that of another pod with
+	// the same name, or nil.
+	RecordEviction(pod *decide.Pod)
+	RecentEviction(pod *decide.Pod) *decide.RecentEviction
 }
 
-// Kafka looks at the cluster of a policy.
+// Kafka queries the clusters of policies.
 type Kafka interface {
-	// Look gives a look that began after since; nil comes with why.
+	// Query returns the state of the policy's cluster, from a query that began after since. If it returns nil, the fault
+	// is the reason.
 	Query(ctx context.Context, policy *drainv1alpha1.KafkaDrainPolicy, since time.Time) (*decide.Cluster, decide.Fault)
 }
 
-// Claims keep who was let go.
+// Claims store the pods whose eviction was allowed.
 type Claims interface {
 	Holders(key string) []decide.Holder
-	Claim(ctx context.Context, key, cluster string, want decide.Holder, most int) ([]decide.Holder, bool, error)
+	Claim(
+		ctx context.Context, key, description string, pod decide.Holder, maxConcurrent int,
+	) (holders []decide.Holder, claimed bool, err error)
 	Release(ctx context.Context, key string, uid types.UID, since time.Time) error
 }
 
-// Evaluator answers; all fields are required.
+// Evaluator answers reviews. All fields are required.
 type Evaluator struct {
 	Settings decide.Settings
 	Sources  Sources
@@ -53,156 +61,215 @@ type Evaluator struct {
 	Log      *slog.Logger
 }
 
-// Verdict is a decision and what it was made from.
+// Verdict is a decision and its inputs.
 type Verdict struct {
 	decide.Decision
 	State decide.State
 }
 
-// evaluation is the making of one verdict.
+// evaluation is the work on one verdict.
 type evaluation struct {
 	*Evaluator
 	state decide.State
-	live  bool
-	// policy and id are those of the claim.
-	claimed *decide.Holder
+	// live is set when the pod has to be read past the caches. Everything except the policies follows.
+	live bool
+	// claimed is the pod's claim, if one was made, and claimKey its key.
+	claimed  *decide.Holder
+	claimKey string
 }
 
-// Evict answers a request. The answer comes before the end of ctx as far as what is asked heeds it.
+// Evict answers a request. Reads end when ctx ends.
 func (e *Evaluator) Evict(ctx context.Context, request decide.Request) Verdict {
-	q := &evaluation{Evaluator: e, state: decide.State{Settings: e.Settings, Request: request, Known: map[decide.Need]bool{}}}
+	v := &evaluation{Evaluator: e, state: decide.State{Settings: e.Settings, Request: request}}
 	for {
-		d := decide.Evict(q.state, e.Now())
-		switch {
-		case d.Need == decide.NeedNothing && d.Allow && !q.live && needsRecheck[d.Reason], d.Need == decide.NeedClaim && !q.live:
-			q.recheckLive()
-		case d.Need == decide.NeedNothing:
-			q.settle(ctx, d)
-			return Verdict{Decision: d, State: q.state}
-		default:
-			q.fetch(ctx, d)
+		d := decide.Evict(v.state, e.Now())
+		if d.Need == decide.NeedNothing {
+			v.finish(ctx, d)
+			return Verdict{Decision: d, State: v.state}
 		}
+		v.fetch(ctx, d)
 	}
 }
 
-// needsRecheck are the reasons to allow that a lagging cache may have given.
-var needsRecheck = map[decide.Reason]bool{
-	decide.NotProtected: true, decide.PodTerminating: true, decide.PodFinished: true, decide.PodPending: true,
-	decide.Safe: true, decide.DeadlinePassed: true,
-}
-
-// recheckLive forgets what caches have said.
-func (q *evaluation) recheckLive() {
-	q.live = true
-	q.state = decide.State{Settings: q.state.Settings, Request: q.state.Request, Known: map[decide.Need]bool{}}
-}
-
-// fetch finds what the decision needs.
-func (q *evaluation) fetch(ctx context.Context, d decide.Decision) {
-	s := &q.state
-	s.Known[d.Need] = true
-	s.Failure = ""
-	var err error
+// fetch reads the input that the decision needs.
+func (e *evaluation) fetch(ctx context.Context, d decide.Decision) {
+	s, live := &e.state, d.Live || e.live
+	pod := s.Pod.Value()
 	switch d.Need {
+	case decide.NeedNamespace:
+		s.WithoutKafka = e.Sources.WithoutKafka(s.Request.Namespace)
 	case decide.NeedPod:
-		if s.Pod, err = q.Sources.Pod(ctx, s.Request.Namespace, s.Request.Name, q.live); err == nil && s.Pod != nil {
-			s.Policies, err = q.Sources.Policies(ctx, s.Pod, q.live)
-			s.LeftNode, s.Replaces = q.Sources.Replaces(s.Pod)
-		}
+		e.fetchPod(ctx, d.Live)
+	case decide.NeedPolicies:
+		// Only an explicit request is live: policies that do not select the pod may come from a synced cache.
+		e.fetchPolicies(ctx, d.Live)
 	case decide.NeedNode:
-		s.Node, err = q.Sources.Node(ctx, s.Pod.Node, q.live)
+		name := pod.Node
+		if name == "" && s.Evicted != nil {
+			name = s.Evicted.Node
+		}
+		s.Node = e.Sources.Node(ctx, name, live)
 	case decide.NeedVolumes:
-		s.Pinned, err = q.Sources.Pinned(ctx, s.Pod)
+		s.Volumes = e.Sources.Volumes(ctx, pod)
 	case decide.NeedConnector:
-		s.Connector, err = q.Sources.Connector(ctx, s.Pod.Namespace, s.Pod.Labels[contract.LabelConnector])
+		s.Connector = e.Sources.Connector(ctx, pod.Namespace, pod.Labels[contract.LabelConnector])
+	case decide.NeedBudgets:
+		s.Budgets = e.Sources.Budgets(ctx, pod, live)
 	case decide.NeedKafka:
-		s.Cluster, s.KafkaFault = q.Kafka.Query(ctx, d.Policy, time.Time{})
+		s.Cluster = e.queryKafka(ctx, time.Time{})
 	case decide.NeedHolders:
-		s.Holders = q.Claims.Holders(q.key(d))
+		s.Holders = decide.FromCache(e.Claims.Holders(e.keyOfClaims()))
 	case decide.NeedClaim:
-		err = q.claim(ctx, d)
+		e.claim(ctx)
 	}
+}
+
+// fetchPod reads the pod. A live read discards all inputs that depend on the pod.
+func (e *evaluation) fetchPod(ctx context.Context, live bool) {
+	s := &e.state
+	if live {
+		*s = decide.State{Settings: s.Settings, Request: s.Request, WithoutKafka: s.WithoutKafka}
+		e.live = true
+	}
+	s.Pod = e.Sources.Pod(ctx, s.Request.Namespace, s.Request.Name, live)
+	if pod := s.Pod.Value(); pod != nil {
+		s.Evicted = e.Sources.RecentEviction(pod)
+	}
+}
+
+// fetchPolicies reads the policies. If a live read finds others than the cache, it discards the inputs that depend on
+// them.
+func (e *evaluation) fetchPolicies(ctx context.Context, live bool) {
+	s := &e.state
+	before := s.Policies.Value()
+	s.Policies = e.Sources.Policies(ctx, s.Pod.Value(), live)
+	if !samePolicies(before, s.Policies.Value()) {
+		s.Cluster, s.Holders = decide.Input[*decide.Cluster]{}, decide.Input[[]decide.Holder]{}
+	}
+}
+
+func samePolicies(a, b []*drainv1alpha1.KafkaDrainPolicy) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i].UID != b[i].UID || a[i].Generation != b[i].Generation {
+			return false
+		}
+	}
+	return true
+}
+
+// policy returns the policy that the pod follows: the first one that does not only observe, else the first one.
+func (e *evaluation) policy() *drainv1alpha1.KafkaDrainPolicy {
+	policies := e.state.Policies.Value()
+	for _, p := range policies {
+		if p.Spec.Mode != drainv1alpha1.ModeObserve {
+			return p
+		}
+	}
+	return policies[0]
+}
+
+func (e *evaluation) queryKafka(ctx context.Context, since time.Time) decide.Input[*decide.Cluster] {
+	cluster, fault := e.Kafka.Query(ctx, e.policy(), since)
+	if cluster == nil {
+		return decide.Unreadable[*decide.Cluster](fault)
+	}
+	return decide.FromLiveRead(cluster)
+}
+
+// keyOfClaims is the key of the claims on what the pod is part of.
+func (e *evaluation) keyOfClaims() string {
+	if cluster := e.state.Cluster.Value(); cluster != nil {
+		return claims.OfKafka(cluster.ID, e.policy().Spec.ClusterName)
+	}
+	pod := e.state.Pod.Value()
+	return claims.OfConnector(pod.Namespace, pod.Labels[contract.LabelConnector])
+}
+
+// claimDescription describes it to users.
+func (e *evaluation) claimDescription() string {
+	if cluster := e.state.Cluster.Value(); cluster != nil {
+		return strings.TrimSpace("Kafka cluster " + cluster.ID + " " + e.policy().Spec.ClusterName)
+	}
+	pod := e.state.Pod.Value()
+	return "KafkaConnector " + pod.Namespace + "/" + pod.Labels[contract.LabelConnector]
+}
+
+// claim makes the claim and then reads the cluster or connector again.
+func (e *evaluation) claim(ctx context.Context) {
+	s, policy, pod := &e.state, e.policy(), e.holder()
+	key := e.keyOfClaims()
+	holders, claimed, err := e.Claims.Claim(ctx, key, e.claimDescription(), pod, int(policy.Spec.MaxConcurrent))
 	if err != nil {
-		s.Failure = err.Error()
+		s.Claimed = decide.Failed[bool](err)
+		return
 	}
-}
-
-// key of the claims on what the pod belongs to.
-func (q *evaluation) key(d decide.Decision) string {
-	if q.state.Cluster != nil {
-		return claims.OfKafka(q.state.Cluster.ID, d.Policy.Spec.ClusterName)
-	}
-	return claims.OfConnector(q.state.Pod.Namespace, q.state.Pod.Labels[contract.LabelConnector])
-}
-
-func (q *evaluation) cluster(d decide.Decision) string {
-	if q.state.Cluster != nil {
-		return strings.TrimSpace("Kafka cluster " + q.state.Cluster.ID + " " + d.Policy.Spec.ClusterName)
-	}
-	return "KafkaConnector " + q.state.Pod.Namespace + "/" + q.state.Pod.Labels[contract.LabelConnector]
-}
-
-// claim takes the claim, and then looks at everything anew that the decision rests on.
-func (q *evaluation) claim(ctx context.Context, d decide.Decision) error {
-	s := &q.state
-	want := q.holder(d)
-	holders, claimed, err := q.Claims.Claim(ctx, q.key(d), q.cluster(d), want, int(d.Policy.Spec.MaxConcurrent))
-	if err != nil {
-		return err
-	}
-	s.Holders, s.Claimed = holders, claimed
+	s.Holders, s.Claimed = decide.FromLiveRead(holders), decide.FromLiveRead(claimed)
 	if !claimed {
-		return nil
+		return
 	}
 	for _, h := range holders {
-		if h.UID == want.UID {
-			q.claimed = &h
+		if h.UID == pod.UID {
+			e.claimed, e.claimKey = &h, key
 		}
 	}
-	if s.Cluster != nil {
-		since := s.Cluster
-		s.Cluster, s.KafkaFault = q.Kafka.Query(ctx, d.Policy, q.Now())
-		if s.Cluster != nil && s.Cluster.ID != since.ID {
-			s.Cluster, s.KafkaFault = nil, decide.Fault{Reason: decide.KafkaUnreachable, Message: "the brokers are those of another cluster than a moment ago"}
+	if before := s.Cluster.Value(); before != nil {
+		s.Cluster = e.queryKafka(ctx, e.Now())
+		if after := s.Cluster.Value(); after != nil && after.ID != before.ID {
+			s.Cluster = decide.Unreadable[*decide.Cluster](decide.Fault{
+				Reason:  drainv1alpha1.ReasonKafkaUnreachable,
+				Message: "the cluster ID that the brokers report changed during the review",
+			})
 		}
 	}
-	if s.Connector != nil {
-		s.Connector, err = q.Sources.Connector(ctx, s.Pod.Namespace, s.Connector.Name)
+	if connector := s.Connector.Value(); connector != nil {
+		s.Connector = e.Sources.Connector(ctx, connector.Namespace, connector.Name)
 	}
-	return err
 }
 
-func (q *evaluation) holder(d decide.Decision) decide.Holder {
-	s := q.state
-	h := decide.Holder{Namespace: s.Pod.Namespace, Pod: s.Pod.Name, UID: s.Pod.UID, Node: s.Pod.Node, Policy: d.Policy.Name, Since: q.Now()}
-	if s.Connector != nil {
-		h.Connector = s.Connector.Name
+// holder is the pod as the holder of a claim.
+func (e *evaluation) holder() decide.Holder {
+	s, pod, policy := e.state, e.state.Pod.Value(), e.policy()
+	h := decide.Holder{
+		Namespace: pod.Namespace, Pod: pod.Name, UID: pod.UID, Node: pod.Node, Policy: policy.Name, Since: e.Now(),
 	}
-	if s.Cluster != nil {
-		if id, fault := decide.Identify(d.Policy.Spec.BrokerID, s.Pod, s.Cluster); fault.Reason == "" {
+	if connector := s.Connector.Value(); connector != nil {
+		h.Connector = connector.Name
+	}
+	if cluster := s.Cluster.Value(); cluster != nil {
+		if id, fault := decide.Identify(policy.Spec.BrokerID, pod, cluster); fault.Reason == "" {
 			h.BrokerID = &id
 		}
 	}
 	return h
 }
 
-// settle gives a claim back that was taken for nothing, and takes one for a pod that goes because of its deadline.
-func (q *evaluation) settle(ctx context.Context, d decide.Decision) {
-	if q.state.Request.DryRun {
+// finish releases a claim that was made in vain, and makes one for a pod that is allowed because of its deadline.
+func (e *evaluation) finish(ctx context.Context, d decide.Decision) {
+	if e.state.Request.DryRun {
 		return
 	}
-	if d.Reason == decide.RollRequested || d.Reason == decide.Safe || d.Reason == decide.DeadlinePassed {
-		q.Sources.Asked(q.state.Pod)
+	switch d.Reason {
+	case drainv1alpha1.ReasonRollRequested, drainv1alpha1.ReasonSafe, drainv1alpha1.ReasonDeadlinePassed:
+		e.Sources.RecordEviction(e.state.Pod.Value())
 	}
+	hasCluster := e.state.Cluster.Value() != nil || e.state.Connector.Value() != nil
 	var err error
 	switch {
-	case !d.Allow && q.claimed != nil && q.claimed.First.Equal(q.claimed.Since):
-		err = q.Claims.Release(ctx, q.key(d), q.claimed.UID, q.claimed.Since)
-	case d.Reason == decide.DeadlinePassed && (q.state.Cluster != nil || q.state.Connector != nil):
-		// The others are to wait for it, however many there are.
-		_, _, err = q.Claims.Claim(ctx, q.key(d), q.cluster(d), q.holder(d), 1<<20)
+	case !d.Allow && e.claimed != nil && e.claimed.First.Equal(e.claimed.Since):
+		err = e.Claims.Release(ctx, e.claimKey, e.claimed.UID, e.claimed.Since)
+	case d.Reason == drainv1alpha1.ReasonDeadlinePassed && hasCluster:
+		// The drains of other pods have to wait for this one, however many claims there are.
+		_, _, err = e.Claims.Claim(ctx, e.keyOfClaims(), e.claimDescription(), e.holder(), unlimited)
 	}
 	if err != nil {
-		q.Log.Warn("a claim is not in order, and will lapse or be renewed", "pod", q.state.Pod.Namespace+"/"+q.state.Pod.Name, "error", err)
+		pod := e.state.Pod.Value()
+		e.Log.Warn("could not update a claim; it lapses or is renewed by the next review",
+			"pod", pod.Namespace+"/"+pod.Name, "error", err)
 	}
 }
+
+// unlimited is more claims than a cluster has.
+const unlimited = 1 << 20

@@ -103,7 +103,7 @@ func (c *Clusters) Query(
 		defer func() { <-connection.lock }()
 	case <-ctx.Done():
 		return nil, decide.Fault{
-			Reason:  decide.KafkaUnreachable,
+			Reason:  drainv1alpha1.ReasonKafkaUnreachable,
 			Message: "timed out waiting for another query of the brokers",
 		}
 	}
@@ -114,7 +114,7 @@ func (c *Clusters) Query(
 	}
 	release, ok := c.acquire(ctx, p.Namespace)
 	if !ok {
-		return nil, decide.Fault{Reason: decide.KafkaUnreachable, Message: "timed out waiting for queries of other policies"}
+		return nil, decide.Fault{Reason: drainv1alpha1.ReasonKafkaUnreachable, Message: "timed out waiting for queries of other policies"}
 	}
 	defer release()
 	now = c.options.Now()

@@ -73,7 +73,7 @@ func TestQueryReturnsReplicasMinimumsAndQuorum(t *testing.T) {
 	cluster, fault := c.Query(t.Context(), p, time.Time{})
 	require.NotNil(t, cluster, fault.Message)
 	assert.Equal(t, "scripted", cluster.ID)
-	assert.Equal(t, decide.AtMinISR, check(cluster), "carts has one in-sync replica")
+	assert.Equal(t, drainv1alpha1.ReasonAtMinISR, check(cluster), "carts has one in-sync replica")
 
 	fake.Change(func(s *kafkatest.Script) { s.Partitions[1].ISR = []int32{0, 1} })
 	again, _ := c.Query(t.Context(), p, time.Time{})
@@ -83,11 +83,11 @@ func TestQueryReturnsReplicasMinimumsAndQuorum(t *testing.T) {
 		change func(*kafkatest.Script)
 		why    string
 	}{
-		{decide.QuorumAtRisk, func(*kafkatest.Script) {}, "voter 2 lags by ten seconds"},
+		{drainv1alpha1.ReasonQuorumAtRisk, func(*kafkatest.Script) {}, "voter 2 lags by ten seconds"},
 		{"", func(s *kafkatest.Script) {
 			s.Voters = map[int32]int64{0: 1_000_000, 1: 1_000_000, 2: 999_000}
 		}, "all voters have caught up"},
-		{decide.QuorumLeaderless, func(s *kafkatest.Script) { s.Leader = -1 }, "the quorum has no leader"},
+		{drainv1alpha1.ReasonQuorumLeaderless, func(s *kafkatest.Script) { s.Leader = -1 }, "the quorum has no leader"},
 	} {
 		fake.Change(test.change)
 		fresh, fault := c.Query(t.Context(), p, time.Now())
@@ -111,12 +111,12 @@ func TestQueryReadsTheEligibleLeaderReplicasOfPartitionsBelowTheMinimum(t *testi
 	require.NotNil(t, cluster, fault.Message)
 	check := func(id int32) decide.Reason { return cluster.CheckRemoval(id, drainv1alpha1.RoleBroker, 0, nil).Reason }
 	assert.Empty(t, check(1), "broker 1 is in no ISR and in no ELR")
-	assert.Equal(t, decide.UnderMinISR, check(2), "broker 2 is in the ISR of orders")
+	assert.Equal(t, drainv1alpha1.ReasonUnderMinISR, check(2), "broker 2 is in the ISR of orders")
 
 	fake.Change(func(s *kafkatest.Script) { s.Partitions[2].ISR = []int32{0, 1} })
 	cluster, fault = c.Query(t.Context(), p, time.Now())
 	require.NotNil(t, cluster, fault.Message)
-	assert.Equal(t, decide.UnderMinISR, check(2), "broker 2 is in no ISR, but in the ELR of zoo")
+	assert.Equal(t, drainv1alpha1.ReasonUnderMinISR, check(2), "broker 2 is in no ISR, but in the ELR of zoo")
 }
 
 func TestQuorumIsNilForBrokersWithoutKRaft(t *testing.T) {
@@ -127,7 +127,7 @@ func TestQuorumIsNilForBrokersWithoutKRaft(t *testing.T) {
 	cluster, fault := clusters(t, nil).Query(t.Context(), policy(fake.Bootstrap()), time.Time{})
 	require.NotNil(t, cluster, fault.Message)
 	assert.Nil(t, cluster.Quorum)
-	assert.Equal(t, decide.QuorumUnknown, cluster.CheckRemoval(2, drainv1alpha1.RoleController, 0, nil).Reason)
+	assert.Equal(t, drainv1alpha1.ReasonQuorumUnknown, cluster.CheckRemoval(2, drainv1alpha1.RoleController, 0, nil).Reason)
 }
 
 func TestFaultNamesTheCauseWithoutSecrets(t *testing.T) {
@@ -147,21 +147,21 @@ func TestFaultNamesTheCauseWithoutSecrets(t *testing.T) {
 		reason  decide.Reason
 		message string
 	}{
-		"unknown host": {policy: policy("kafka.invalid:9092"), reason: decide.KafkaUnreachable,
+		"unknown host": {policy: policy("kafka.invalid:9092"), reason: drainv1alpha1.ReasonKafkaUnreachable,
 			message: "cannot resolve the host kafka.invalid.n.svc or kafka.invalid of a broker: no such host"},
-		"missing Secret": {policy: policy(secured, login), reason: decide.KafkaSecretInvalid,
+		"missing Secret": {policy: policy(secured, login), reason: drainv1alpha1.ReasonKafkaSecretInvalid,
 			message: "cannot use Secret user: not found"},
 		"missing key": {policy: policy(secured, login), secrets: secrets{"user": {"username": []byte("drain")}},
-			reason: decide.KafkaSecretInvalid, message: "cannot use Secret user: key password is missing"},
+			reason: drainv1alpha1.ReasonKafkaSecretInvalid, message: "cannot use Secret user: key password is missing"},
 		"invalid CA": {policy: policy(secured, trust), secrets: secrets{"ca": {"ca.crt": []byte("nonsense")}},
-			reason: decide.KafkaSecretInvalid, message: "cannot use Secret ca: key ca.crt contains no PEM certificate"},
-		"invalid client certificate": {policy: policy(secured, present), reason: decide.KafkaSecretInvalid,
+			reason: drainv1alpha1.ReasonKafkaSecretInvalid, message: "cannot use Secret ca: key ca.crt contains no PEM certificate"},
+		"invalid client certificate": {policy: policy(secured, present), reason: drainv1alpha1.ReasonKafkaSecretInvalid,
 			secrets: secrets{"tls": {"tls.crt": []byte(password), "tls.key": []byte(password)}},
 			message: "cannot use Secret tls: parse tls.crt and tls.key"},
 		"TLS to a plaintext listener": {policy: policy(plaintext, func(s *spec) { s.TLS = &drainv1alpha1.TLS{} }),
-			reason: decide.KafkaUnreachable, message: "no Kafka broker answers at"},
+			reason: drainv1alpha1.ReasonKafkaUnreachable, message: "no Kafka broker answers at"},
 		"no permission to describe topics": {policy: policy(kafkatest.Start(t, forbidden).Bootstrap()),
-			reason: decide.KafkaUnreachable, message: "TOPIC_AUTHORIZATION_FAILED"},
+			reason: drainv1alpha1.ReasonKafkaUnreachable, message: "TOPIC_AUTHORIZATION_FAILED"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

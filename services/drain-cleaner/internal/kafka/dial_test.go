@@ -12,7 +12,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/weir-dev/weir/services/drain-cleaner/internal/decide"
+	drainv1alpha1 "github.com/weir-dev/weir/apis/drain/v1alpha1"
+
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/kafka"
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/kafka/kafkatest"
 )
@@ -82,7 +83,7 @@ func TestShortNamesResolveInThePolicysNamespaceFirst(t *testing.T) {
 			require.GreaterOrEqual(t, len(names.lookup), len(test.lookups), fault.Message)
 			assert.Equal(t, test.lookups, names.lookup[:len(test.lookups):len(test.lookups)])
 			if test.message != "" {
-				assert.Equal(t, decide.KafkaUnreachable, fault.Reason)
+				assert.Equal(t, drainv1alpha1.ReasonKafkaUnreachable, fault.Reason)
 				assert.Contains(t, fault.Message, test.message)
 				return
 			}

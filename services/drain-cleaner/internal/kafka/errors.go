@@ -37,22 +37,22 @@ func fault(err error, spec drainv1alpha1.KafkaDrainPolicySpec) decide.Fault {
 	case err == nil:
 		return decide.Fault{}
 	case errors.Is(err, errSecret):
-		return decide.Fault{Reason: decide.KafkaSecretInvalid, Message: err.Error()}
+		return decide.Fault{Reason: drainv1alpha1.ReasonKafkaSecretInvalid, Message: err.Error()}
 	case spec.SASL != nil && errors.Is(err, kerr.SaslAuthenticationFailed):
-		return decide.Fault{Reason: decide.KafkaSecretInvalid,
+		return decide.Fault{Reason: drainv1alpha1.ReasonKafkaSecretInvalid,
 			Message: fmt.Sprintf("the brokers reject the username and password of Secret %s", spec.SASL.Secret)}
 	case errors.As(err, &trusted):
 		if message := rejectedCertificate(err, spec.TLS); message != "" {
-			return decide.Fault{Reason: decide.KafkaSecretInvalid, Message: message}
+			return decide.Fault{Reason: drainv1alpha1.ReasonKafkaSecretInvalid, Message: message}
 		}
-		return decide.Fault{Reason: decide.KafkaUnreachable, Message: "connect to the brokers: " + trusted.Error()}
+		return decide.Fault{Reason: drainv1alpha1.ReasonKafkaUnreachable, Message: "connect to the brokers: " + trusted.Error()}
 	case errors.As(err, &dns):
-		return decide.Fault{Reason: decide.KafkaUnreachable,
+		return decide.Fault{Reason: drainv1alpha1.ReasonKafkaUnreachable,
 			Message: fmt.Sprintf("cannot resolve the host %s of a broker: %s", dns.Name, dns.Err)}
 	case errors.As(err, &kafka), errors.Is(err, errResponse):
-		return decide.Fault{Reason: decide.KafkaUnreachable, Message: "query the brokers: " + err.Error()}
+		return decide.Fault{Reason: drainv1alpha1.ReasonKafkaUnreachable, Message: "query the brokers: " + err.Error()}
 	}
-	return decide.Fault{Reason: decide.KafkaUnreachable, Message: fmt.Sprintf("no Kafka broker answers at %s; "+
+	return decide.Fault{Reason: drainv1alpha1.ReasonKafkaUnreachable, Message: fmt.Sprintf("no Kafka broker answers at %s; "+
 		"check spec.bootstrapServers, spec.tls, the advertised listeners and network policies. "+
 		"The log of drain-cleaner has the cause", spec.BootstrapServers)}
 }

@@ -77,7 +77,7 @@ func TestFaultDoesNotRevealWhatListensOnAPort(t *testing.T) {
 				p := policy(address, func(s *drainv1alpha1.KafkaDrainPolicySpec) { s.TLS = test.tls })
 				cluster, fault := clusters(t, known).Query(t.Context(), p, time.Time{})
 				assert.Nil(t, cluster)
-				assert.Equal(t, decide.KafkaUnreachable, fault.Reason)
+				assert.Equal(t, drainv1alpha1.ReasonKafkaUnreachable, fault.Reason)
 				want := "no Kafka broker answers at " + address + "; check spec.bootstrapServers, spec.tls, the advertised " +
 					"listeners and network policies. The log of drain-cleaner has the cause"
 				assert.Equal(t, want, fault.Message)
@@ -119,7 +119,7 @@ func queryWithin(t *testing.T, limit uint64, address string) decide.Fault {
 	cluster, fault := clusters(t, nil).Query(t.Context(), policy(address), time.Time{})
 	runtime.ReadMemStats(&after)
 	assert.Nil(t, cluster)
-	assert.Equal(t, decide.KafkaUnreachable, fault.Reason)
+	assert.Equal(t, drainv1alpha1.ReasonKafkaUnreachable, fault.Reason)
 	assert.Less(t, after.TotalAlloc-before.TotalAlloc, limit)
 	return fault
 }

@@ -12,12 +12,12 @@ import (
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/decide"
 )
 
-// recentEvictions remember whose leaving was asked for, by name: kubectl drain goes on evicting by name, and would have the replacement
-// rolled on its new node, and the one after that.
+// recentEvictions are the last evictions by pod name. kubectl drain repeats an eviction by name, and would have the
+// replacement rolled on its new node, and the replacement of the replacement.
 type recentEvictions struct {
-	now func() time.Time
-	mu  sync.Mutex
-	of  map[string]recentEviction
+	now    func() time.Time
+	mu     sync.Mutex
+	byName map[cache.ObjectName]recentEviction
 }
 
 type recentEviction struct {
@@ -27,48 +27,55 @@ type recentEviction struct {
 }
 
 func newRecentEvictions(now func() time.Time) *recentEvictions {
-	return &recentEvictions{now: now, of: map[string]recentEviction{}}
+	return &recentEvictions{now: now, byName: map[cache.ObjectName]recentEviction{}}
 }
 
-// asked notes that the pod was told to leave, or has left.
-func (d *recentEvictions) asked(namespace, name, node string, uid types.UID) {
-	now := d.now()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for key, old := range d.of {
-		if now.Sub(old.at) > decide.Forgotten {
-			delete(d.of, key)
+// add records that the eviction of a pod was requested or that the pod was deleted.
+func (r *recentEvictions) add(namespace, name, node string, uid types.UID) {
+	now := r.now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for key, old := range r.byName {
+		if now.Sub(old.at) > decide.DrainTimeout {
+			delete(r.byName, key)
 		}
 	}
-	d.of[namespace+"/"+name] = recentEviction{uid: uid, node: node, at: now}
+	r.byName[cache.NewObjectName(namespace, name)] = recentEviction{uid: uid, node: node, at: now}
 }
 
-// replaced tells whether another pod of that name was told to leave of late, and what node.
-func (d *recentEvictions) replaced(namespace, name string, uid types.UID) (node string, replaced bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	left, known := d.of[namespace+"/"+name]
-	return left.node, known && left.uid != uid && d.now().Sub(left.at) <= decide.Forgotten
+// find returns the recent eviction of another pod with the same name, or nil.
+func (r *recentEvictions) find(namespace, name string, uid types.UID) *decide.RecentEviction {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e, known := r.byName[cache.NewObjectName(namespace, name)]
+	if !known || e.uid == uid || r.now().Sub(e.at) > decide.DrainTimeout {
+		return nil
+	}
+	return &decide.RecentEviction{Node: e.node, At: e.at}
 }
 
-// handler notes pods that leave with the annotations of a drain: that way every replica knows, whichever was asked.
-func (d *recentEvictions) handler() cache.ResourceEventHandler {
-	left := func(object any) {
-		if gone, ok := object.(cache.DeletedFinalStateUnknown); ok {
-			object = gone.Obj
+// handler records pods that are deleted with the annotations of a drain. Each replica learns of them this way, whichever
+// replica answered the review.
+func (r *recentEvictions) handler() cache.ResourceEventHandler {
+	deleted := func(object any) {
+		if tombstone, ok := object.(cache.DeletedFinalStateUnknown); ok {
+			object = tombstone.Obj
 		}
 		pod, ok := object.(*corev1.Pod)
-		if ok && (pod.Annotations[contract.ManualRollingUpdate] == "true" || pod.Annotations[contract.AnnotationDrain] != "") {
-			d.asked(pod.Namespace, pod.Name, pod.Spec.NodeName, pod.UID)
+		if !ok {
+			return
+		}
+		if pod.Annotations[contract.ManualRollingUpdate] == "true" || pod.Annotations[contract.AnnotationDrain] != "" {
+			r.add(pod.Namespace, pod.Name, pod.Spec.NodeName, pod.UID)
 		}
 	}
 	return cache.ResourceEventHandlerFuncs{
-		DeleteFunc: left,
+		DeleteFunc: deleted,
 		UpdateFunc: func(before, after any) {
 			was, ok := before.(*corev1.Pod)
 			is, alsoOK := after.(*corev1.Pod)
 			if ok && alsoOK && was.UID != is.UID {
-				left(was)
+				deleted(was)
 			}
 		},
 	}

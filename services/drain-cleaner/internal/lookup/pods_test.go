@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -28,33 +29,43 @@ import (
 
 func TestMain(m *testing.M) { testkit.Main(m) }
 
-const patience = time.Minute
+const timeout = time.Minute
 
-// watched is a Lookup whose watches of pods are counted.
-type watched struct {
+// env is a Lookup whose requests are counted.
+type env struct {
 	*lookup.Lookup
 	cp   *testkit.ControlPlane
 	weir versioned.Interface
-	open atomic.Int32
-	told sync.Map
+	// watches is the number of open watches of pods.
+	watches atomic.Int32
+	// reads counts the requests of reviews.
+	reads atomic.Int32
+	// changed contains the policies that were reported.
+	changed sync.Map
 }
 
-func (w *watched) RoundTrip(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+// countWatches counts the open watches of pods.
+func (e *env) countWatches(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 	response, err := next.RoundTrip(r)
 	if err == nil && strings.HasSuffix(r.URL.Path, "/pods") && r.URL.Query().Get("watch") != "" {
-		w.open.Add(1)
-		response.Body = &closing{ReadCloser: response.Body, closed: func() { w.open.Add(-1) }}
+		e.watches.Add(1)
+		response.Body = &closeNotifier{ReadCloser: response.Body, closed: func() { e.watches.Add(-1) }}
 	}
 	return response, err
 }
 
-type closing struct {
+func (e *env) countReads(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+	e.reads.Add(1)
+	return next.RoundTrip(r)
+}
+
+type closeNotifier struct {
 	io.ReadCloser
 	once   sync.Once
 	closed func()
 }
 
-func (c *closing) Close() error {
+func (c *closeNotifier) Close() error {
 	c.once.Do(c.closed)
 	return c.ReadCloser.Close()
 }
@@ -63,114 +74,146 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// startWatched watches a namespace, or all where it is empty.
-func startWatched(t *testing.T, cp *testkit.ControlPlane, namespace string) *watched {
+// clients returns clients whose requests pass through count.
+func (e *env) clients(
+	t *testing.T, count func(*http.Request, http.RoundTripper) (*http.Response, error),
+) (kubernetes.Interface, versioned.Interface) {
 	t.Helper()
-	w := &watched{cp: cp}
-	_, err := w.cp.ApplyFiles(t.Context(), "", "../../../../deploy/crds/drain.weir.dev/kafkadrainpolicies.yaml")
-	require.NoError(t, err)
-	w.weir, err = versioned.NewForConfig(w.cp.RESTConfig())
-	require.NoError(t, err)
-	connection := w.cp.RESTConfig()
-	connection.Wrap(func(next http.RoundTripper) http.RoundTripper {
-		return roundTripper(func(r *http.Request) (*http.Response, error) { return w.RoundTrip(r, next) })
+	config := e.cp.RESTConfig()
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(r *http.Request) (*http.Response, error) { return count(r, next) })
 	})
-	kube, err := kubernetes.NewForConfig(connection)
+	kube, err := kubernetes.NewForConfig(config)
 	require.NoError(t, err)
-	w.Lookup, err = lookup.New(kube, w.weir, lookup.Permissions{Pods: true, Policies: true}, namespace, time.Now, func(policy cache.ObjectName) { w.told.Store(policy.String(), true) })
+	weir, err := versioned.NewForConfig(config)
+	require.NoError(t, err)
+	return kube, weir
+}
+
+// start runs a Lookup for one namespace, or for all if it is empty.
+func start(t *testing.T, cp *testkit.ControlPlane, namespace string, change ...func(*lookup.Options)) *env {
+	t.Helper()
+	e := &env{cp: cp}
+	_, err := cp.ApplyFiles(t.Context(), "", "../../../../deploy/crds/drain.weir.dev/kafkadrainpolicies.yaml")
+	require.NoError(t, err)
+	e.weir, err = versioned.NewForConfig(cp.RESTConfig())
+	require.NoError(t, err)
+	o := lookup.Options{
+		Namespace: namespace, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		PolicyChanged: func(policy cache.ObjectName) { e.changed.Store(policy.String(), true) },
+	}
+	o.CacheKube, o.CacheWeir = e.clients(t, e.countWatches)
+	o.Kube, o.Weir = e.clients(t, e.countReads)
+	for _, c := range change {
+		c(&o)
+	}
+	e.Lookup, err = lookup.New(o)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- w.Run(ctx) }()
+	go func() { ended <- e.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
 		assert.NoError(t, <-ended)
 	})
-	testkit.Eventually(t, patience, w.Synced)
-	return w
+	testkit.Eventually(t, timeout, e.Synced)
+	return e
 }
 
-// policy makes a policy with a pod that it selects.
-func (w *watched) policy(t *testing.T, namespace, name string) *drainv1alpha1.KafkaDrainPolicy {
+// createPod creates a pod.
+func (e *env) createPod(t *testing.T, namespace, name string, labels map[string]string) {
 	t.Helper()
-	labels := map[string]string{"app": name}
-	_, err := w.cp.Client().CoreV1().Pods(namespace).Create(t.Context(), &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: name + "-0", Labels: labels},
+	_, err := e.cp.Client().CoreV1().Pods(namespace).Create(t.Context(), &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels},
 		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "kafka", Image: "kafka"}}},
 	}, metav1.CreateOptions{})
 	require.NoError(t, err)
-	p, err := w.weir.DrainV1alpha1().KafkaDrainPolicies(namespace).Create(t.Context(), &drainv1alpha1.KafkaDrainPolicy{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec:       drainv1alpha1.KafkaDrainPolicySpec{PodSelector: metav1.LabelSelector{MatchLabels: labels}},
-	}, metav1.CreateOptions{})
-	require.NoError(t, err)
-	return p
 }
 
-// watches waits until there are so many, and each policy has just its pod.
-func (w *watched) watches(t *testing.T, n int32, policies []*drainv1alpha1.KafkaDrainPolicy) {
+// createPolicy creates a policy and a pod that it selects.
+func (e *env) createPolicy(t *testing.T, namespace, name string) *drainv1alpha1.KafkaDrainPolicy {
 	t.Helper()
-	testkit.Eventually(t, patience, func(context.Context) error {
-		if open := w.open.Load(); open != n {
+	labels := map[string]string{"app": name}
+	e.createPod(t, namespace, name+"-0", labels)
+	policy := &drainv1alpha1.KafkaDrainPolicy{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec:       drainv1alpha1.KafkaDrainPolicySpec{PodSelector: metav1.LabelSelector{MatchLabels: labels}},
+	}
+	policies := e.weir.DrainV1alpha1().KafkaDrainPolicies(namespace)
+	policy, err := policies.Create(t.Context(), policy, metav1.CreateOptions{})
+	require.NoError(t, err)
+	return policy
+}
+
+// waitForWatches waits until n watches are open and the cache contains the pod of each policy.
+func (e *env) waitForWatches(t *testing.T, n int32, policies []*drainv1alpha1.KafkaDrainPolicy) {
+	t.Helper()
+	testkit.Eventually(t, timeout, func(context.Context) error {
+		if open := e.watches.Load(); open != n {
 			return fmt.Errorf("%d watches are open, not %d", open, n)
 		}
 		for _, p := range policies {
-			if found, filled := w.Selected(p); !filled || len(found) != 1 || found[0].Name != p.Name+"-0" {
-				return fmt.Errorf("policy %s/%s: %v of %v", p.Namespace, p.Name, filled, found)
+			found, synced := e.Selected(p)
+			if !synced || len(found) != 1 || found[0].Name != p.Name+"-0" {
+				return fmt.Errorf("policy %s/%s: synced %v, pods %v", p.Namespace, p.Name, synced, found)
 			}
 		}
 		return nil
 	})
 }
 
-// Not parallel: the policies of other tests would count too.
-func TestManyPoliciesTakeFewWatches(t *testing.T) {
+// The test is not parallel, because it counts the policies of all tests.
+func TestManyPoliciesShareFewWatches(t *testing.T) {
 	cp := testkit.Shared(t)
-	w, ns := startWatched(t, cp, ""), cp.Namespace(t)
+	e, ns := start(t, cp, ""), cp.Namespace(t)
 	var policies []*drainv1alpha1.KafkaDrainPolicy
 	add := func(namespace string) {
-		policies = append(policies, w.policy(t, namespace, fmt.Sprintf("kafka-%d", len(policies))))
+		policies = append(policies, e.createPolicy(t, namespace, fmt.Sprintf("kafka-%d", len(policies))))
 	}
 	remove := func(n int) {
 		for _, p := range policies[:n] {
-			require.NoError(t, w.weir.DrainV1alpha1().KafkaDrainPolicies(p.Namespace).Delete(t.Context(), p.Name, metav1.DeleteOptions{}))
+			client := e.weir.DrainV1alpha1().KafkaDrainPolicies(p.Namespace)
+			require.NoError(t, client.Delete(t.Context(), p.Name, metav1.DeleteOptions{}))
 		}
 		policies = policies[n:]
 	}
 	for range 32 {
 		add(ns)
 	}
-	w.watches(t, 1+32, policies) // Strimzi's pods are one more
+	e.waitForWatches(t, 1+32, policies) // one more for Strimzi's pods
 	add(ns)
-	w.watches(t, 1+1, policies)
+	e.waitForWatches(t, 1+1, policies)
 	for range 32 {
-		add(w.cp.Namespace(t))
+		add(cp.Namespace(t))
 	}
-	w.watches(t, 1+1, policies)
+	e.waitForWatches(t, 1+1, policies)
 	remove(2)
-	w.watches(t, 1+1, policies)
+	e.waitForWatches(t, 1+1, policies)
 	remove(31)
-	w.watches(t, 1+32, policies)
+	e.waitForWatches(t, 1+32, policies)
+	remove(len(policies))
 }
 
-func TestAPodThatChangesHandsIsToldOfBothPolicies(t *testing.T) {
+func TestPodWithChangedLabelsIsReportedToBothPolicies(t *testing.T) {
 	cp := testkit.Shared(t)
 	ns := cp.Namespace(t)
-	w := startWatched(t, cp, ns)
+	e := start(t, cp, ns)
 	var policies []*drainv1alpha1.KafkaDrainPolicy
 	for i := range 33 {
-		policies = append(policies, w.policy(t, ns, fmt.Sprintf("kafka-%d", i)))
+		policies = append(policies, e.createPolicy(t, ns, fmt.Sprintf("kafka-%d", i)))
 	}
-	w.watches(t, 1+1, policies)
-	w.told.Clear()
-	_, err := w.cp.Client().CoreV1().Pods(ns).Patch(t.Context(), "kafka-0-0", types.MergePatchType, []byte(`{"metadata":{"labels":{"app":"kafka-1"}}}`), metav1.PatchOptions{})
+	e.waitForWatches(t, 1+1, policies)
+	e.changed.Clear()
+	patch := []byte(`{"metadata":{"labels":{"app":"kafka-1"}}}`)
+	_, err := cp.Client().CoreV1().Pods(ns).Patch(t.Context(), "kafka-0-0", types.MergePatchType, patch,
+		metav1.PatchOptions{})
 	require.NoError(t, err)
-	testkit.Eventually(t, patience, func(context.Context) error {
+	testkit.Eventually(t, timeout, func(context.Context) error {
 		for i := range 2 {
-			if _, told := w.told.Load(fmt.Sprintf("%s/kafka-%d", ns, i)); !told {
-				return fmt.Errorf("policy %d has not been told of", i)
+			if _, changed := e.changed.Load(fmt.Sprintf("%s/kafka-%d", ns, i)); !changed {
+				return fmt.Errorf("policy %d was not reported", i)
 			}
-			if found, filled := w.Selected(policies[i]); !filled || len(found) != 2*i {
+			if found, synced := e.Selected(policies[i]); !synced || len(found) != 2*i {
 				return fmt.Errorf("policy %d selects %v", i, found)
 			}
 		}

@@ -2,13 +2,11 @@ package reconcile
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/weir-dev/weir/apis/contract"
 	drainv1alpha1 "github.com/weir-dev/weir/apis/drain/v1alpha1"
@@ -31,7 +29,7 @@ func (r *Policies) act(ctx context.Context, policy *drainv1alpha1.KafkaDrainPoli
 	}
 	want := drainac.KafkaDrainPolicy(policy.Name, policy.Namespace).WithStatus(statusConfiguration(plan.Status))
 	client := r.Weir.DrainV1alpha1().KafkaDrainPolicies(policy.Namespace)
-	if _, err := apply.Status(ctx, client, r.Manager, want); err != nil && !apierrors.IsNotFound(err) {
+	if _, err := apply.Status(ctx, client, r.Manager, want); apply.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("apply the status of policy %s/%s: %w", policy.Namespace, policy.Name, err)
 	}
 	return nil
@@ -39,15 +37,10 @@ func (r *Policies) act(ctx context.Context, policy *drainv1alpha1.KafkaDrainPoli
 
 // removeRecord removes the annotation of a drain that ended. It does nothing if another pod has the name now.
 func (r *Policies) removeRecord(ctx context.Context, pod *decide.Pod) error {
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
-		"uid": pod.UID, "annotations": map[string]any{contract.AnnotationDrain: nil},
-	}})
-	if err != nil {
-		return fmt.Errorf("encode the patch of pod %s/%s: %w", pod.Namespace, pod.Name, err)
-	}
-	pods := r.Kube.CoreV1().Pods(pod.Namespace)
-	_, err = pods.Patch(ctx, pod.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: r.Manager})
-	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+	object := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: pod.Name, UID: pod.UID}}
+	client := r.Kube.CoreV1().Pods(pod.Namespace)
+	_, err := apply.RemoveAnnotations(ctx, client, r.Manager, object, contract.AnnotationDrain)
+	if apply.IgnoreGone(err) != nil {
 		return fmt.Errorf("remove annotation %s of pod %s/%s: %w", contract.AnnotationDrain, pod.Namespace, pod.Name,
 			err)
 	}

@@ -37,9 +37,9 @@ func NewCaches(client kubernetes.Interface, l *lookup.Lookup, namespace string) 
 	return &Caches{Lookup: l, Leases: factory.Coordination().V1().Leases().Informer(), namespace: namespace}
 }
 
-// Synced returns an error until the cache of claims is filled.
+// Synced returns an error until the cache of claims is filled. Without policies there are no claims.
 func (c *Caches) Synced(context.Context) error {
-	if !c.Leases.HasSynced() {
+	if c.PolicyInformer().HasSynced() && !c.Leases.HasSynced() {
 		return fmt.Errorf("the cache of claims is not filled; it needs permission to list and watch leases in "+
 			"namespace %s", c.namespace)
 	}

@@ -44,7 +44,7 @@ func (o *Observer) observePolicy(
 		verdict := o.Evaluator.Evict(ctx, decide.Request{
 			Eviction: true, Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, DryRun: true,
 		})
-		if verdict.State.Pod != nil && verdict.State.Pod.UID == pod.UID {
+		if now := verdict.State.Pod.Value(); now != nil && now.UID == pod.UID {
 			s.Draining = append(s.Draining, decide.DrainingPod{Pod: pod, Decision: verdict.Decision})
 		}
 	}
@@ -61,11 +61,7 @@ func (o *Observer) overlapping(
 	}
 	var names []string
 	for _, pod := range pods {
-		selecting, err := o.Caches.Policies(ctx, pod, false)
-		if err != nil {
-			continue
-		}
-		for _, other := range selecting {
+		for _, other := range o.Caches.Policies(ctx, pod, false).Value() {
 			if other.Name != policy.Name && other.Spec.Mode != drainv1alpha1.ModeObserve {
 				names = append(names, other.Name)
 			}
@@ -99,14 +95,16 @@ func (o *Observer) observeHolder(
 		return decide.ReleaseState{PolicyGone: true}
 	}
 	var s decide.ReleaseState
-	pod, err := o.Caches.Pod(ctx, h.Namespace, h.Pod, live)
-	if err != nil {
+	pod := o.Caches.Pod(ctx, h.Namespace, h.Pod, live)
+	if pod.Failed() {
 		// A pod that cannot be read counts as terminating, which keeps the claim.
 		return decide.ReleaseState{Pod: &decide.Pod{UID: h.UID, Terminating: true}}
 	}
-	s.Pod = pod
+	s.Pod = pod.Value()
 	if h.BrokerID == nil {
-		if s.Connector, err = o.Caches.Connector(ctx, h.Namespace, h.Connector); err != nil {
+		connector := o.Caches.Connector(ctx, h.Namespace, h.Connector)
+		if s.Connector = connector.Value(); connector.Failed() {
+			// A connector without units keeps the claim.
 			s.Connector = &decide.Connector{}
 		}
 		return s

@@ -1,4 +1,5 @@
-// Package webhook answers reviews of evictions: it reads the request, has it judged, and sees to what follows from the answer.
+// Package webhook answers admission reviews of evictions. It parses the review, evaluates it, and queues annotations and
+// events that follow from the decision.
 package webhook
 
 import (
@@ -18,26 +19,27 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 
+	drainv1alpha1 "github.com/weir-dev/weir/apis/drain/v1alpha1"
 	"github.com/weir-dev/weir/pkg/admission"
 	"github.com/weir-dev/weir/pkg/event"
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/decide"
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/evaluate"
 )
 
-// Path is where reviews are sent to, as with Strimzi's Drain Cleaner.
+// Path of the reviews, as with Strimzi's Drain Cleaner.
 const Path = "/drainer"
 
-// Judge answers whether a pod may be evicted.
+// Evaluator answers whether a pod may be evicted.
 type Evaluator interface {
 	Evict(ctx context.Context, r decide.Request) evaluate.Verdict
 }
 
-// Notes writes on pods what was found.
+// AnnotationQueue writes annotations on pods.
 type AnnotationQueue interface {
 	Add(pod *decide.Pod, roll, record bool)
 }
 
-// Webhook reviews evictions; New makes it.
+// Webhook reviews evictions. New makes it.
 type Webhook struct {
 	evaluator   Evaluator
 	annotations AnnotationQueue
@@ -45,58 +47,66 @@ type Webhook struct {
 	metrics     *Metrics
 	now         func() time.Time
 	log         *slog.Logger
-	told        told
+	recorded    recordedEvents
 }
 
-// New makes a Webhook.
-func New(e Evaluator, q AnnotationQueue, recorder events.EventRecorder, m *Metrics, now func() time.Time, log *slog.Logger) *Webhook {
-	return &Webhook{evaluator: e, annotations: q, events: recorder, metrics: m, now: now, log: log, told: told{seen: map[telling]time.Time{}}}
+// New returns a Webhook.
+func New(
+	e Evaluator, q AnnotationQueue, recorder events.EventRecorder, m *Metrics, now func() time.Time, log *slog.Logger,
+) *Webhook {
+	return &Webhook{
+		evaluator: e, annotations: q, events: recorder, metrics: m, now: now, log: log,
+		recorded: recordedEvents{at: map[eventKey]time.Time{}},
+	}
 }
 
 // Review answers one request.
 func (w *Webhook) Review(ctx context.Context, r admission.Request) admission.Response {
-	began := w.now()
-	request := Read(r)
+	start := w.now()
+	request := Parse(r)
 	verdict := w.evaluator.Evict(ctx, request)
-	if pod := verdict.State.Pod; pod != nil {
+	if pod := verdict.State.Pod.Value(); pod != nil {
 		w.annotations.Add(pod, verdict.Roll, verdict.Record)
 		if !request.DryRun {
-			w.tell(pod, verdict.Decision)
+			w.recordEvent(pod, verdict.Decision)
 		}
 	}
-	w.metrics.reviewed(verdict.Decision, w.now().Sub(began))
+	w.metrics.reviewed(verdict.Decision, w.now().Sub(start))
 	return respond(verdict.Decision)
 }
 
-// Fallback denies for now what could not be judged.
+// Fallback denies a request that could not be evaluated.
 func (w *Webhook) Fallback(r admission.Request, err error) admission.Response {
-	w.log.Error("the review was not judged", "namespace", r.Namespace, "name", r.Name, "error", err)
-	d := decide.Decision{Reason: decide.LookupFailed, Message: err.Error()}
+	w.log.Error("could not evaluate the review", "namespace", r.Namespace, "name", r.Name, "error", err)
+	d := decide.Decision{Reason: drainv1alpha1.ReasonLookupFailed, Message: err.Error()}
 	w.metrics.reviewed(d, 0)
 	return respond(d)
 }
 
-// respond denies with 429: kubectl drain then prints the message and tries again every five seconds. With 404 it takes the pod for
-// gone and goes on to the next; with any other code it would give up at once.
+// respond denies with 429: kubectl drain prints the message and retries every five seconds. With 404 kubectl drain takes
+// the pod as evicted. With other codes it gives up.
 func respond(d decide.Decision) admission.Response {
 	message := d.Message
-	if d.Policy != nil && d.Reason != decide.RollRequested || d.Reason == decide.LookupFailed {
+	if d.Reason != drainv1alpha1.ReasonRollRequested {
 		message = fmt.Sprintf("%s: %s", d.Reason, d.Message)
 	}
-	if d.Allow {
+	switch {
+	case d.Allow:
 		return admission.Response{Allowed: true, Message: message}
-	}
-	if d.Gone {
+	case d.NotFound:
 		return admission.Response{Code: http.StatusNotFound, Reason: metav1.StatusReasonNotFound, Message: message}
 	}
-	return admission.Response{Code: http.StatusTooManyRequests, Reason: metav1.StatusReasonTooManyRequests, Message: message}
+	return admission.Response{
+		Code: http.StatusTooManyRequests, Reason: metav1.StatusReasonTooManyRequests, Message: message,
+	}
 }
 
-// Read finds out what a review asks. The Eviction's own name and namespace come before those of the request.
-func Read(r admission.Request) decide.Request {
+// Parse reads a review. The name and namespace of the Eviction take precedence over those of the request.
+func Parse(r admission.Request) decide.Request {
 	var e policyv1.Eviction
-	if err := json.Unmarshal(r.Object, &e); err != nil || e.Kind != "Eviction" ||
-		e.APIVersion != policyv1.SchemeGroupVersion.String() && e.APIVersion != policyv1beta1.SchemeGroupVersion.String() {
+	versions := []string{policyv1.SchemeGroupVersion.String(), policyv1beta1.SchemeGroupVersion.String()}
+	err := json.Unmarshal(r.Object, &e)
+	if err != nil || e.Kind != "Eviction" || !slices.Contains(versions, e.APIVersion) {
 		return decide.Request{DryRun: r.DryRun}
 	}
 	request := decide.Request{Eviction: true, Namespace: e.Namespace, Name: e.Name, DryRun: r.DryRun}
@@ -115,56 +125,61 @@ func Read(r admission.Request) decide.Request {
 	return request
 }
 
-// quiet are findings that nobody has to be told.
-var quiet = map[decide.Reason]bool{
-	decide.NotProtected: true, decide.UIDDiffers: true, decide.PodTerminating: true, decide.PodFinished: true, decide.PodPending: true,
+// withoutEvent are reasons for which no event is recorded.
+var withoutEvent = map[decide.Reason]bool{
+	drainv1alpha1.ReasonNotProtected: true, drainv1alpha1.ReasonUIDDiffers: true,
+	drainv1alpha1.ReasonPodTerminating: true, drainv1alpha1.ReasonPodFinished: true,
+	drainv1alpha1.ReasonPodPending: true,
 }
 
-// tell records an event about the pod, once for each finding.
-func (w *Webhook) tell(pod *decide.Pod, d decide.Decision) {
-	if quiet[d.Reason] || !w.told.first(telling{pod.UID, d.Reason, d.Overdue}, w.now()) {
+// recordEvent records an event on the pod, once for each reason.
+func (w *Webhook) recordEvent(pod *decide.Pod, d decide.Decision) {
+	key := eventKey{pod.UID, d.Reason, d.Overdue}
+	if withoutEvent[d.Reason] || !w.recorded.first(key, w.now()) {
 		return
 	}
-	about := &corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID}}
-	happened := event.Normal(string(d.Reason), "DenyEviction", d.Message)
-	switch {
-	case d.Overdue || d.Final || d.Reason == decide.OperatorDown:
-		happened = event.Warning(string(d.Reason), "DenyEviction", d.Message)
-	case d.Allow:
-		happened = event.Normal(string(d.Reason), "AllowEviction", d.Message)
+	regarding := &corev1.Pod{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID},
 	}
+	action := "DenyEviction"
 	if d.Allow {
-		happened.Action = "AllowEviction"
+		action = "AllowEviction"
 	}
-	event.Record(w.events, about, happened)
+	e := event.Normal(string(d.Reason), action, d.Message)
+	if d.Overdue || d.NeedsAction {
+		e = event.Warning(string(d.Reason), action, d.Message)
+	}
+	event.Record(w.events, regarding, e)
 }
 
-// told remembers what has been told of late.
-type told struct {
-	mu   sync.Mutex
-	seen map[telling]time.Time
+// recordedEvents are the events of the last minutes.
+type recordedEvents struct {
+	mu sync.Mutex
+	at map[eventKey]time.Time
 }
 
-type telling struct {
+type eventKey struct {
 	uid     types.UID
 	reason  decide.Reason
 	overdue bool
 }
 
-// tellAgain is how long the same is not told again.
-const tellAgain = 10 * time.Minute
+// eventInterval is how long the same event is not repeated.
+const eventInterval = 10 * time.Minute
 
-func (t *told) first(what telling, now time.Time) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if last, ok := t.seen[what]; ok && now.Sub(last) < tellAgain {
+// first reports whether the event was not recorded within the interval, and records it.
+func (r *recordedEvents) first(key eventKey, now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if last, ok := r.at[key]; ok && now.Sub(last) < eventInterval {
 		return false
 	}
-	for other, last := range t.seen {
-		if now.Sub(last) >= tellAgain {
-			delete(t.seen, other)
+	for other, last := range r.at {
+		if now.Sub(last) >= eventInterval {
+			delete(r.at, other)
 		}
 	}
-	t.seen[what] = now
+	r.at[key] = now
 	return true
 }

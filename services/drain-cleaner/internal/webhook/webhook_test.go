@@ -35,7 +35,7 @@ func TestReadsWhatIsToBeEvicted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			assert.Equal(t, test.want, webhook.Read(test.request))
+			assert.Equal(t, test.want, webhook.Parse(test.request))
 		})
 	}
 }
@@ -45,7 +45,7 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte(`{"apiVersion":"policy/v1","kind":"Eviction","metadata":{"name":"a"},"deleteOptions":{"preconditions":{"uid":"u"},"dryRun":["All"]}}`), "n", "a")
 	f.Add([]byte(`{"apiVersion":"policy/v1","kind":"Eviction","deleteOptions":null,"metadata":null}`), "", "")
 	f.Fuzz(func(t *testing.T, object []byte, namespace, name string) {
-		r := webhook.Read(admission.Request{Object: object, Namespace: namespace, Name: name})
+		r := webhook.Parse(admission.Request{Object: object, Namespace: namespace, Name: name})
 		if !r.Eviction && (r.Name != "" || r.Namespace != "" || r.UID != "") {
 			t.Fatalf("no eviction, and yet %+v", r)
 		}

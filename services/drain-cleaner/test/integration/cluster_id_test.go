@@ -11,12 +11,13 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/weir-dev/weir/pkg/testkit"
+
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/kafka/kafkatest"
 	"github.com/weir-dev/weir/services/drain-cleaner/test/testenv"
 )
 
-// Two policies may be about one cluster, so brokers that say the same id count as one cluster until somebody says otherwise.
-func TestClustersOfTheSameIDWaitForEachOtherUntilTheyAreTold(t *testing.T) {
+// Brokers that report the same cluster ID count as one cluster until the user sets spec.clusterName.
+func TestClustersWithTheSameIDWaitForEachOtherUntilTheyHaveDifferentNames(t *testing.T) {
 	t.Parallel()
 	testenv.ShowLogs(t)
 	env := testenv.Install(t)
@@ -24,25 +25,32 @@ func TestClustersOfTheSameIDWaitForEachOtherUntilTheyAreTold(t *testing.T) {
 	env.AddTestNodes(t, 3)
 	for _, ns := range []string{first, second} {
 		env.StatefulSet(t, ns, "kafka", 1, testenv.KafkaLabels)
-		// Both were formatted with the id that is in a manifest.
+		// Both were formatted with the ID from one manifest.
 		fake := kafkatest.Start(t, testenv.Script(first))
 		env.CreatePolicy(t, ns, testenv.SelfCheck(fake.Bootstrap()))
 		require.NoError(t, env.Cordon(t.Context(), env.Pod(t, ns, "kafka-0").Spec.NodeName))
 		if ns == second {
 			break
 		}
-		testkit.Eventually(t, testenv.Timeout, func(ctx context.Context) error { return env.Evict(ctx, ns, "kafka-0", "") })
-		// Its replacement does not get in sync.
+		testkit.Eventually(t, testenv.Timeout, func(ctx context.Context) error {
+			return env.Evict(ctx, ns, "kafka-0", "")
+		})
+		// The replacement does not get in sync.
 		fake.Change(testenv.InSync(1, 2))
 	}
 
 	pod := env.Pod(t, second, "kafka-0")
 	err := env.Evict(t.Context(), second, pod.Name, pod.UID)
 	require.True(t, apierrors.IsTooManyRequests(err), "%v", err)
-	assert.ErrorContains(t, err, "AnotherDrain: waiting for "+first+"/kafka-0 to be back in sync, let go by policy "+first+"/kafka, whose brokers have this cluster's id cluster-of-"+first+
-		"; if theirs is another cluster, give one of the policies a spec.clusterName")
+	assert.ErrorContains(t, err, "AnotherDrain: waiting until "+first+"/kafka-0 is replaced and in sync; its eviction was "+
+		"allowed by policy "+first+"/kafka, whose brokers have the same cluster ID cluster-of-"+first+
+		"; if they are another cluster, set spec.clusterName in one of the policies")
 
-	_, err = env.Weir.DrainV1alpha1().KafkaDrainPolicies(second).Patch(t.Context(), "kafka", types.MergePatchType, []byte(`{"spec":{"clusterName":"second"}}`), metav1.PatchOptions{})
+	patch := []byte(`{"spec":{"clusterName":"second"}}`)
+	_, err = env.Weir.DrainV1alpha1().KafkaDrainPolicies(second).Patch(t.Context(), "kafka", types.MergePatchType,
+		patch, metav1.PatchOptions{})
 	require.NoError(t, err)
-	testkit.Eventually(t, testenv.Timeout, func(ctx context.Context) error { return env.Evict(ctx, second, pod.Name, pod.UID) })
+	testkit.Eventually(t, testenv.Timeout, func(ctx context.Context) error {
+		return env.Evict(ctx, second, pod.Name, pod.UID)
+	})
 }

@@ -37,6 +37,14 @@ func TestServesKafkaWithoutAnOperator(t *testing.T) {
 	require.True(t, apierrors.IsTooManyRequests(err), "%v", err)
 	assert.ErrorContains(t, err, "NodeNotCordoned", "a healthy node")
 
+	require.NoError(t, env.Cordon(t.Context(), first.Spec.NodeName))
+	testkit.Eventually(t, testenv.Timeout, func(ctx context.Context) error {
+		err := env.Evict(ctx, ns, "kafka-0", "", metav1.DryRunAll)
+		if err == nil || !strings.Contains(err.Error(), "AtMinISR") {
+			return fmt.Errorf("not denied because of the in-sync replicas: %v", err)
+		}
+		return nil
+	})
 	type result struct {
 		output string
 		err    error
@@ -56,7 +64,7 @@ func TestServesKafkaWithoutAnOperator(t *testing.T) {
 	done := <-drained
 	t.Logf("kubectl drain has printed:\n%s", done.output)
 	require.NoError(t, done.err)
-	assert.Contains(t, done.output, "AtMinISR: partitions would be below min.insync.replicas without the broker: orders-0")
+	assert.Contains(t, done.output, "AtMinISR: partitions would drop below min.insync.replicas without the broker: orders-0")
 
 	// The replacement is there, but not in sync: the next one has to wait.
 	fake.Change(testenv.InSync(1, 2))

@@ -66,7 +66,7 @@ func subjectWith(certificates string, f *fronts) perturb.Subject {
 		Service: func(ctx context.Context, connection *rest.Config, namespace string) error {
 			c := draincleaner.FromEnv(func(string) string { return "" })
 			c.WebhookAddress, c.CertificateSource, c.CertificateDir, c.Namespace, c.ShutdownDelay = "127.0.0.1:0", draincleaner.CertificateFiles, certificates, namespace, 0
-			c.Patience = decide.Patience{Lapse: 2 * time.Second, Settle: 10 * time.Millisecond, Nameless: 2 * time.Second}
+			c.Patience = decide.Patience{Lapse: 2 * time.Second, Settle: 10 * time.Millisecond, ReplacementTimeout: 2 * time.Second}
 			o := app.DefaultOptions()
 			o.MetricsAddress, o.Namespace = "", namespace
 			// Reviews are sent from the first moment on, without the grace that readiness gives.

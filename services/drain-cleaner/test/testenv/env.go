@@ -84,23 +84,30 @@ func New(cp *testkit.ControlPlane, change ...func(*draincleaner.Config)) (*Env, 
 	return e, e.WaitForCABundle(ctx)
 }
 
-// NewWithoutReplicas installs everything except the replicas.
-func NewWithoutReplicas(ctx context.Context, cp *testkit.ControlPlane) (*Env, error) {
+// NewEmpty returns an environment without drain-cleaner.
+func NewEmpty(ctx context.Context, cp *testkit.ControlPlane) (*Env, error) {
 	set, err := binaries.Ensure(ctx, io.Discard)
 	if err != nil {
 		return nil, err
 	}
 	e := &Env{ControlPlane: cp, kubectl: set.Path(binaries.Kubectl)}
+	e.Weir, err = versioned.NewForConfig(cp.RESTConfig())
+	return e, err
+}
+
+// NewWithoutReplicas installs everything except the replicas.
+func NewWithoutReplicas(ctx context.Context, cp *testkit.ControlPlane) (*Env, error) {
+	e, err := NewEmpty(ctx, cp)
+	if err != nil {
+		return nil, err
+	}
 	if e.Balancer, err = NewBalancer(); err != nil {
 		return nil, err
 	}
 	if err := e.applyBase(ctx); err != nil {
 		return nil, err
 	}
-	if e.account, err = cp.ServiceAccount(ctx, Namespace, "drain-cleaner"); err != nil {
-		return nil, err
-	}
-	e.Weir, err = versioned.NewForConfig(cp.RESTConfig())
+	e.account, err = cp.ServiceAccount(ctx, Namespace, "drain-cleaner")
 	return e, err
 }
 
@@ -200,7 +207,7 @@ func (e *Env) StartProcess(
 	// The certificate has to be valid for localhost, by which the API server calls the balancer.
 	c.WebhookAddress, c.ServiceName, c.SecretName = "127.0.0.1:0", "localhost", "drain-cleaner-tls"
 	c.ShutdownDelay = 200 * time.Millisecond
-	c.Patience = decide.Patience{Lapse: 20 * time.Second, Settle: time.Second, Nameless: time.Minute}
+	c.Patience = decide.Patience{Lapse: 20 * time.Second, Settle: time.Second, ReplacementTimeout: time.Minute}
 	c.ProbeEvery = 300 * time.Millisecond
 	for _, f := range change {
 		f(&c)

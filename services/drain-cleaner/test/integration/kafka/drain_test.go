@@ -151,9 +151,9 @@ func (d *drain) release(ctx context.Context) error {
 		return testkit.Permanent(fmt.Errorf("%d claims are held", len(holders)))
 	}
 	h := holders[0]
-	pod, _ := d.pods.Pod(ctx, h.Namespace, h.Pod, true)
+	pod := d.pods.Pod(ctx, h.Namespace, h.Pod, true).Value()
 	cluster, fault := d.clusters.Query(ctx, d.policy, time.Now())
-	patience := decide.Patience{Lapse: time.Minute, Settle: 500 * time.Millisecond, Nameless: time.Minute}
+	patience := decide.Patience{Lapse: time.Minute, Settle: 500 * time.Millisecond, ReplacementTimeout: time.Minute}
 	done, why := decide.Release(h, decide.ReleaseState{Pod: pod, Cluster: cluster, Fault: fault}, patience, time.Now())
 	if !done {
 		return errors.New(why)

@@ -64,14 +64,14 @@ func newPods(policy *drainv1alpha1.KafkaDrainPolicy) *pods {
 	return p
 }
 
-func (p *pods) Pod(_ context.Context, namespace, name string, _ bool) (*decide.Pod, error) {
+func (p *pods) Pod(_ context.Context, namespace, name string, _ bool) decide.Input[*decide.Pod] {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	id := int(name[len(name)-1] - '0')
-	return &decide.Pod{
+	return decide.FromLiveRead(&decide.Pod{
 		Namespace: namespace, Name: name, UID: types.UID(fmt.Sprintf("%s-%d", name, p.uid[id])),
 		Node: "n", Phase: corev1.PodRunning, ReadySince: p.ready[id],
-	}, nil
+	})
 }
 
 // replace replaces a pod with a new one that is ready.
@@ -82,16 +82,31 @@ func (p *pods) replace(id int) {
 	p.ready[id] = time.Now()
 }
 
-func (p *pods) Policies(context.Context, *decide.Pod, bool) ([]*drainv1alpha1.KafkaDrainPolicy, error) {
-	return []*drainv1alpha1.KafkaDrainPolicy{p.policy}, nil
+func (p *pods) Policies(context.Context, *decide.Pod, bool) decide.Input[[]*drainv1alpha1.KafkaDrainPolicy] {
+	return decide.FromLiveRead([]*drainv1alpha1.KafkaDrainPolicy{p.policy})
 }
-func (p *pods) Node(context.Context, string, bool) (decide.Node, error) {
-	return decide.Node{Unschedulable: true}, nil
+
+func (p *pods) Node(context.Context, string, bool) decide.Input[decide.Node] {
+	return decide.FromLiveRead(decide.Node{Unschedulable: true})
 }
-func (p *pods) Pinned(context.Context, *decide.Pod) ([]string, error)                { return nil, nil }
-func (p *pods) Connector(context.Context, string, string) (*decide.Connector, error) { return nil, nil }
-func (p *pods) Asked(*decide.Pod)                                                    {}
-func (p *pods) Replaces(*decide.Pod) (string, bool)                                  { return "", false }
+
+func (p *pods) WithoutKafka(string) decide.Input[bool] { return decide.FromSyncedCache(false) }
+
+func (p *pods) Volumes(context.Context, *decide.Pod) decide.Input[[]string] {
+	return decide.FromLiveRead[[]string](nil)
+}
+
+func (p *pods) Budgets(context.Context, *decide.Pod, bool) decide.Input[[]decide.Budget] {
+	return decide.FromLiveRead[[]decide.Budget](nil)
+}
+
+func (p *pods) Connector(context.Context, string, string) decide.Input[*decide.Connector] {
+	return decide.FromLiveRead[*decide.Connector](nil)
+}
+
+func (p *pods) RecordEviction(*decide.Pod)                        {}
+func (p *pods) RecentEviction(*decide.Pod) *decide.RecentEviction { return nil }
+
 func (p *pods) Secret(context.Context, string, string) (map[string][]byte, error) {
 	return nil, errors.New("not found")
 }

@@ -105,18 +105,18 @@ func TestControllerIsEvictedOnlyWhileTheOthersHaveCaughtUp(t *testing.T) {
 
 	require.NoError(t, controllers[follower].Signal(syscall.SIGSTOP))
 	reasons := allowed("a follower lags", only(follower)...)
-	require.Equal(t, decide.QuorumAtRisk, reasons[leader])
+	require.Equal(t, drainv1alpha1.ReasonQuorumAtRisk, reasons[leader])
 	// Without the offset, the pod controller-0 has the id of broker 0.
 	cluster, fault = clusters.Query(t.Context(), policy, time.Now())
 	require.NotNil(t, cluster, fault.Message)
 	verdict := check(cluster, nil, 0)
-	require.Equal(t, decide.BrokerIDUnknown, verdict.Reason, verdict.Message)
+	require.Equal(t, drainv1alpha1.ReasonBrokerIDUnknown, verdict.Reason, verdict.Message)
 
 	require.NoError(t, controllers[follower].Signal(syscall.SIGCONT))
 	allowed("the follower has caught up", true, true, true)
 	controllers[leader].Stop(syscall.SIGTERM)
 	reasons = allowed("the leader stopped and another one was elected", only(leader)...)
-	require.Equal(t, decide.QuorumAtRisk, reasons[follower])
+	require.Equal(t, drainv1alpha1.ReasonQuorumAtRisk, reasons[follower])
 	require.NoError(t, controllers[leader].Start())
 	allowed("all have caught up again", true, true, true)
 }

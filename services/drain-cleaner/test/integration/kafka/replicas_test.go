@@ -82,7 +82,7 @@ func TestBrokerInNoISRIsEvictedAndTheLastInSyncReplicaIsNot(t *testing.T) {
 	r.eventually(t, 1, "")
 
 	cluster.Nodes[1].Stop(syscall.SIGKILL)
-	r.eventually(t, 0, decide.AtMinISR)
+	r.eventually(t, 0, drainv1alpha1.ReasonAtMinISR)
 	// Broker 1 is in no ISR. Its eviction does not change the availability of a partition.
 	r.eventually(t, 1, "")
 
@@ -94,10 +94,10 @@ func TestBrokerInNoISRIsEvictedAndTheLastInSyncReplicaIsNot(t *testing.T) {
 
 	cluster.Nodes[1].Stop(syscall.SIGKILL)
 	// Broker 0 has the last in-sync replica of two-replicas.
-	verdict, _ := r.eventually(t, 0, decide.UnderMinISR)
+	verdict, _ := r.eventually(t, 0, drainv1alpha1.ReasonUnderMinISR)
 	require.Contains(t, verdict.Blocking, "two-replicas-0")
 	// Broker 1 is eligible to become the leader of two-replicas: it has all committed records.
-	_, state := r.eventually(t, 1, decide.UnderMinISR)
+	_, state := r.eventually(t, 1, drainv1alpha1.ReasonUnderMinISR)
 	for _, p := range state.Partitions() {
 		if p.Topic == "two-replicas" {
 			require.Equal(t, []int32{1}, p.ELR)
