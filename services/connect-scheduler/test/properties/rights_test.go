@@ -3,10 +3,7 @@ package properties
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"slices"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -14,7 +11,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
-	"github.com/weir-dev/weir/pkg/metrics"
 	"github.com/weir-dev/weir/pkg/testkit"
 	"github.com/weir-dev/weir/pkg/testkit/perturb"
 	"github.com/weir-dev/weir/services/connect-scheduler/test/testenv"
@@ -28,9 +24,9 @@ func TestEveryPermissionIsUsedAndNoneIsMissing(t *testing.T) {
 	t.Parallel()
 	cp := controlPlane(t)
 	namespace := cp.Namespace(t)
-	used := &permissions{seen: map[string]bool{}}
+	used := &testenv.Permissions{}
 	config := rest.CopyConfig(account)
-	config.Wrap(used.record)
+	config.Wrap(used.Record)
 	stop := testenv.Start(t, func(ctx context.Context) error {
 		return testenv.Run(ctx, config, testenv.Options{Namespace: namespace})
 	})
@@ -59,14 +55,14 @@ func TestEveryPermissionIsUsedAndNoneIsMissing(t *testing.T) {
 	granted := grantedPermissions(t, cp)
 	testkit.Eventually(t, time.Minute, func(context.Context) error {
 		for _, right := range granted {
-			if !used.has(right) && !slices.Contains(unused, right) && right != "patch events" {
-				return fmt.Errorf("no request used %q of the ClusterRole; used: %v", right, used.all())
+			if !used.Has(right) && !slices.Contains(unused, right) && right != "patch events" {
+				return fmt.Errorf("no request used %q of the ClusterRole; used: %v", right, used.All())
 			}
 		}
 		return nil
 	})
 	stop()
-	require.Empty(t, used.forbidden(), "requests that the ClusterRole does not allow")
+	require.Empty(t, used.Forbidden(), "requests that the ClusterRole does not allow")
 }
 
 // grantedPermissions returns the permissions of the ClusterRole as "verb resource".
@@ -83,74 +79,4 @@ func grantedPermissions(t *testing.T, cp *testkit.ControlPlane) []string {
 		}
 	}
 	return granted
-}
-
-// permissions records the permissions that a client uses, and the requests that are forbidden.
-type permissions struct {
-	mu     sync.Mutex
-	seen   map[string]bool
-	denied []string
-}
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-func (r *permissions) record(next http.RoundTripper) http.RoundTripper {
-	return roundTripper(func(request *http.Request) (*http.Response, error) {
-		response, err := next.RoundTrip(request)
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		resource := metrics.Resource(request.URL.Path)
-		for _, verb := range verbs(request) {
-			r.seen[verb+" "+resource] = true
-		}
-		if response != nil && response.StatusCode == http.StatusForbidden {
-			r.denied = append(r.denied, request.Method+" "+request.URL.Path)
-		}
-		return response, err
-	})
-}
-
-// verbs returns the verbs that RBAC checks for a request. Server-side apply needs patch, and create for a new object. A
-// watch with initial events replaces a list.
-func verbs(request *http.Request) []string {
-	query := request.URL.Query()
-	contentType := request.Header.Get("Content-Type")
-	switch {
-	case request.Method == http.MethodPatch && strings.HasPrefix(contentType, "application/apply-patch"):
-		return []string{"patch", "create"}
-	case request.Method == http.MethodPatch:
-		return []string{"patch"}
-	case request.Method == http.MethodGet && query.Has("watch"):
-		return []string{"watch", "list"}
-	case request.Method == http.MethodGet:
-		return []string{"list"}
-	case request.Method == http.MethodPost:
-		return []string{"create"}
-	}
-	return []string{strings.ToLower(request.Method)}
-}
-
-func (r *permissions) has(right string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.seen[right]
-}
-
-func (r *permissions) all() []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var all []string
-	for right := range r.seen {
-		all = append(all, right)
-	}
-	slices.Sort(all)
-	return all
-}
-
-func (r *permissions) forbidden() []string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.denied
 }

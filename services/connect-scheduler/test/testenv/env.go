@@ -45,7 +45,7 @@ func New(t *testing.T) *Env {
 	cp := testkit.Shared(t)
 	shared.Do(func() { shared.err = start(context.Background(), cp, Options{}) })
 	require.NoError(t, shared.err)
-	return in(t, cp)
+	return At(t, cp, cp.Namespace(t))
 }
 
 // NewIsolated returns a namespace on a control plane of its own, which takes seconds to start. Use it for tests that
@@ -57,7 +57,7 @@ func NewIsolated(t *testing.T, o Options) *Env {
 	require.NoError(t, err)
 	Start(t, func(ctx context.Context) error { return Run(ctx, account, o) })
 	Start(t, func(ctx context.Context) error { return RunFakeRunner(ctx, cp.RESTConfig()) })
-	return in(t, cp)
+	return At(t, cp, cp.Namespace(t))
 }
 
 // Start runs a process in a goroutine and returns a function that stops it and waits for its end. The end of the test
@@ -77,11 +77,12 @@ func Start(t *testing.T, run func(context.Context) error) (stop func()) {
 	return stop
 }
 
-func in(t *testing.T, cp *testkit.ControlPlane) *Env {
+// At returns an existing namespace of a control plane. It starts nothing.
+func At(t *testing.T, cp *testkit.ControlPlane, namespace string) *Env {
 	t.Helper()
 	weir, err := versioned.NewForConfig(cp.RESTConfig())
 	require.NoError(t, err)
-	return &Env{t, cp, weir, cp.Namespace(t)}
+	return &Env{t, cp, weir, namespace}
 }
 
 // start installs connect-scheduler and runs it, and the fake connect-runner, until ctx ends.
