@@ -36,7 +36,7 @@ func (c *Cluster) CreateTopic(t testing.TB, name string, partitions int32) strin
 // Produce writes values to a topic, without keys, over its partitions in turn.
 func (c *Cluster) Produce(t testing.TB, topic string, values ...string) {
 	t.Helper()
-	client, err := kgo.NewClient(c.seeds(), kgo.RecordPartitioner(kgo.RoundRobinPartitioner()))
+	client, err := kgo.NewClient(c.bootstrap(), kgo.RecordPartitioner(kgo.RoundRobinPartitioner()))
 	require.NoError(t, err)
 	defer client.Close()
 	records := make([]*kgo.Record, len(values))
@@ -58,7 +58,7 @@ func (c *Cluster) EachValue(t testing.TB, topic string, each func(value string))
 	t.Helper()
 	ends, err := c.Admin.ListCommittedOffsets(t.Context(), topic)
 	require.NoError(t, err)
-	client, err := kgo.NewClient(c.seeds(), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+	client, err := kgo.NewClient(c.bootstrap(), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.FetchMaxWait(100*time.Millisecond), kgo.KeepControlRecords())
 	require.NoError(t, err)
 	defer client.Close()
@@ -96,5 +96,5 @@ func (c *Cluster) Count(t testing.TB, topic string) int64 {
 	return count
 }
 
-// seeds returns the option that connects a client to the cluster.
-func (c *Cluster) seeds() kgo.Opt { return kgo.SeedBrokers(strings.Split(c.Bootstrap(), ",")...) }
+// bootstrap returns the option that connects a client to the cluster.
+func (c *Cluster) bootstrap() kgo.Opt { return kgo.SeedBrokers(strings.Split(c.Bootstrap(), ",")...) }

@@ -8,13 +8,14 @@ import (
 	"syscall"
 )
 
-// Start starts the command in a process group of its own. The kernel kills it when the test process ends for any reason,
-// a crash included.
+// Start starts the command in its own process group. On Linux the kernel kills it when the test process ends for any
+// reason, a crash included.
 func Start(cmd *exec.Cmd) error {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
-	cmd.SysProcAttr.Setpgid, cmd.SysProcAttr.Pdeathsig = true, syscall.SIGKILL
+	cmd.SysProcAttr.Setpgid = true
+	killWithParent(cmd.SysProcAttr)
 	result := make(chan error)
 	starter() <- func() { result <- cmd.Start() }
 	return <-result
