@@ -22,8 +22,12 @@ const (
 	clientLifetime = 10 * time.Minute
 	// queryTimeout limits one query.
 	queryTimeout = 3 * time.Second
-	// maxQueries is the maximum number of concurrent queries.
-	maxQueries = 4
+	// waitTimeout limits the time before a query, while other queries run. Together with queryTimeout it is shorter than
+	// the deadline of a review.
+	waitTimeout = 3 * time.Second
+	// maxQueries is the maximum number of concurrent queries, and maxPerNamespace that of the policies of one namespace.
+	maxQueries      = 4
+	maxPerNamespace = 2
 )
 
 // Options configures Clusters.
@@ -48,7 +52,7 @@ type Clusters struct {
 	running chan struct{}
 	mu      sync.Mutex
 	known   map[types.UID]*connection
-	// namespaces limit the queries of a namespace to one, so that no namespace uses up running.
+	// namespaces limit the queries of each namespace, so that no namespace uses up running.
 	namespaces map[string]chan struct{}
 }
 
@@ -95,13 +99,13 @@ type connection struct {
 func (c *Clusters) Query(
 	ctx context.Context, p *drainv1alpha1.KafkaDrainPolicy, since time.Time,
 ) (*decide.Cluster, decide.Fault) {
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	waitCtx, cancel := context.WithTimeout(ctx, waitTimeout)
 	defer cancel()
 	connection := c.connection(p.UID)
 	select {
 	case connection.lock <- struct{}{}:
 		defer func() { <-connection.lock }()
-	case <-ctx.Done():
+	case <-waitCtx.Done():
 		return nil, decide.Fault{
 			Reason:  drainv1alpha1.ReasonKafkaUnreachable,
 			Message: "timed out waiting for another query of the brokers",
@@ -112,11 +116,13 @@ func (c *Clusters) Query(
 	if isCurrent && now.Sub(connection.lastAt) < c.options.MaxAge {
 		return connection.last, fault(connection.lastErr, p.Spec)
 	}
-	release, ok := c.acquire(ctx, p.Namespace)
+	release, ok := c.acquire(waitCtx, p.Namespace)
 	if !ok {
 		return nil, decide.Fault{Reason: drainv1alpha1.ReasonKafkaUnreachable, Message: "timed out waiting for queries of other policies"}
 	}
 	defer release()
+	ctx, cancelQuery := context.WithTimeout(ctx, queryTimeout)
+	defer cancelQuery()
 	now = c.options.Now()
 	cluster, err := c.query(ctx, connection, p, now)
 	c.options.Observe(p.Namespace+"/"+p.Name, c.options.Now().Sub(now), err)
@@ -132,7 +138,7 @@ func (c *Clusters) acquire(ctx context.Context, namespace string) (release func(
 	c.mu.Lock()
 	own := c.namespaces[namespace]
 	if own == nil {
-		own = make(chan struct{}, 1)
+		own = make(chan struct{}, maxPerNamespace)
 		c.namespaces[namespace] = own
 	}
 	c.mu.Unlock()

@@ -1,6 +1,7 @@
 package kafka_test
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -188,7 +189,28 @@ func TestErrorOfALargeMetadataResponseNamesTheFlag(t *testing.T) {
 	assert.Contains(t, fault.Message, "the limit is 1048576; raise --kafka-max-response-bytes and the memory limit")
 }
 
-// Two policies of a namespace cannot delay the policies of other namespaces.
+// A cluster that is down and whose pods are being drained is queried all the time.
+func TestClusterThatIsDownDoesNotPreventQueriesOfAnotherInTheNamespace(t *testing.T) {
+	t.Parallel()
+	down := policy(listen(t, func(net.Conn) {}))
+	fake := kafkatest.Start(t, three)
+	c := clusters(t, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	var background sync.WaitGroup
+	t.Cleanup(func() { cancel(); background.Wait() })
+	for range 3 {
+		background.Go(func() {
+			for ctx.Err() == nil {
+				_, _ = c.Query(ctx, down, time.Now())
+			}
+		})
+	}
+	for range 20 {
+		cluster, fault := c.Query(t.Context(), policy(fake.Bootstrap()), time.Now())
+		require.NotNil(t, cluster, fault.Message)
+	}
+}
+
 func TestSlowBrokersOfANamespaceDoNotDelayOtherNamespaces(t *testing.T) {
 	t.Parallel()
 	silent := listen(t, func(net.Conn) {})
