@@ -114,7 +114,7 @@ func (d *demo) table() []string {
 func (d *demo) stateOf(c *connectv1.KafkaConnector) string {
 	colors := map[connectv1.ConnectorPhase]string{
 		connectv1.PhaseRunning: green, connectv1.PhasePending: yellow, connectv1.PhaseDegraded: red,
-		connectv1.PhaseFailed: red, connectv1.PhasePaused: cyan, connectv1.PhaseStopped: cyan,
+		connectv1.PhaseFailed: red, connectv1.PhasePaused: cyan, connectv1.PhaseStopping: cyan, connectv1.PhaseStopped: cyan,
 	}
 	return d.screen.paint(cmp.Or(colors[c.Status.State], dim), string(c.Status.State))
 }

@@ -151,7 +151,9 @@ const (
 	PhaseFailed ConnectorPhase = "Failed"
 	// PhasePaused: spec.state is paused.
 	PhasePaused ConnectorPhase = "Paused"
-	// PhaseStopped: spec.state is stopped.
+	// PhaseStopping: spec.state is stopped, and pods of the connector or its tasks still exist.
+	PhaseStopping ConnectorPhase = "Stopping"
+	// PhaseStopped: spec.state is stopped, and no pod of the connector or its tasks exists.
 	PhaseStopped ConnectorPhase = "Stopped"
 )
 
@@ -174,11 +176,13 @@ const (
 	PodStopping PodState = "Stopping"
 )
 
-// OffsetsState is the outcome of an operation on a connector's offsets.
+// OffsetsState is the progress or the outcome of an operation on a connector's offsets.
 type OffsetsState string
 
 // Values of OffsetsState.
 const (
+	// OffsetsWaitingForPods: the operation starts when no pod of the connector or its tasks exists.
+	OffsetsWaitingForPods OffsetsState = "WaitingForPods"
 	// OffsetsDone: the operation succeeded.
 	OffsetsDone OffsetsState = "Done"
 	// OffsetsFailed: the operation ended with an error.

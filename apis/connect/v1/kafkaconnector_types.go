@@ -17,7 +17,7 @@ import (
 // +kubebuilder:resource:path=kafkaconnectors,shortName=kctr,categories=kafka
 // +kubebuilder:subresource:status
 // +kubebuilder:subresource:scale:specpath=.spec.tasksMax,statuspath=.status.tasksDesired,selectorpath=.status.selector
-// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`,description="Running, Degraded, Failed, Pending, Paused or Stopped"
+// +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.state`,description="Running, Degraded, Failed, Pending, Paused, Stopping or Stopped"
 // +kubebuilder:printcolumn:name="Tasks",type=string,JSONPath=`.status.taskSummary`,description="ready tasks / tasks that the connector asked for"
 // +kubebuilder:printcolumn:name="Restarts",type=integer,JSONPath=`.status.restarts`,description="container restarts of the pods that there are now"
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
@@ -170,7 +170,7 @@ type KafkaConnectorStatus struct {
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// state summarizes the conditions: Pending, Running, Degraded, Failed, Paused or Stopped.
+	// state summarizes the conditions: Pending, Running, Degraded, Failed, Paused, Stopping or Stopped.
 	// +optional
 	State ConnectorPhase `json:"state,omitempty"`
 
@@ -257,12 +257,12 @@ type TaskStatus struct {
 type OffsetsStatus struct {
 	// operation is list, alter or reset.
 	Operation string `json:"operation"`
-	// state is Done, Failed or Refused.
+	// state is WaitingForPods, Done, Failed or Refused.
 	State OffsetsState `json:"state"`
 	// message describes the result, or the reason of a failure.
 	// +optional
 	Message string `json:"message,omitempty"`
-	// time at which the operation ended.
+	// time at which the operation ended, or at which it began to wait.
 	Time metav1.Time `json:"time"`
 	// id identifies the run of the operation.
 	// +optional

@@ -38,6 +38,9 @@ func Connector(s observed.State, e spec.Effective) (Plan, error) {
 		writes, finding = oneshot.Validate(s, e)
 		plan.include(writes)
 	}
+	if oneshot.ChangesOffsets(s) {
+		e.RunConnector, e.RunTasks = false, false
+	}
 	tasks := taskset.Read(s, e)
 	var err error
 	if finding != nil {

@@ -109,8 +109,10 @@ func (c *caches) watchForConnects(queue *controller.Controller) error {
 }
 
 // countsPods reports whether an update changes only the numbers of pods in the status. The pods are watched themselves.
+// The end of the last pod is not ignored: operations on offsets wait until the StatefulSet controller has observed it.
 func countsPods(was, is *appsv1.StatefulSet) bool {
-	return controller.StatusOnly(was, is) && was.Status.ObservedGeneration == is.Status.ObservedGeneration
+	return controller.StatusOnly(was, is) && was.Status.ObservedGeneration == is.Status.ObservedGeneration &&
+		(is.Status.Replicas > 0 || was.Status.Replicas == 0)
 }
 
 // ownersByName maps an object to the KafkaConnectors from whose names the name of the object may derive. It finds

@@ -66,3 +66,37 @@ func TestOffsetsOfARunningConnectorAreNotReset(t *testing.T) {
 		return nil
 	})
 }
+
+func TestOffsetsAreResetOnlyWhenNoPodExists(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t)
+	env.StartConnector("test", 2)
+	// The pod stays Terminating like a pod on a lost node.
+	env.Kubectl("patch", "pod", "test-tasks-1", "--type=merge", "-p", `{"metadata":{"finalizers":["example.com/lost"]}}`)
+	node := env.Pod("test-tasks-1").Spec.NodeName
+	env.Patch("test", `{"metadata":{"annotations":{"strimzi.io/connector-offsets":"reset"}},"spec":{"state":"stopped"}}`)
+	expected := "reset starts when no pod of the connector exists: pod test-tasks-1 on node " + node
+	env.WaitFor("test", func(c *connectv1.KafkaConnector) error {
+		if o := c.Status.Offsets; o == nil || o.State != connectv1.OffsetsWaitingForPods || o.Message != expected {
+			return fmt.Errorf("offsets: %+v", o)
+		}
+		if c.Status.State != connectv1.PhaseStopping {
+			return fmt.Errorf("state: %s", c.Status.State)
+		}
+		return nil
+	})
+	require.NotContains(t, env.PodUIDs(), "test-offsets")
+	env.Kubectl("patch", "pod", "test-tasks-1", "--type=merge", "-p", `{"metadata":{"finalizers":null}}`)
+	env.WaitFor("test", func(c *connectv1.KafkaConnector) error {
+		if o := c.Status.Offsets; o.State != connectv1.OffsetsDone || c.Annotations["strimzi.io/connector-offsets"] != "" {
+			return fmt.Errorf("offsets: %+v", o)
+		}
+		if c.Status.State != connectv1.PhaseStopped {
+			return fmt.Errorf("state: %s", c.Status.State)
+		}
+		return nil
+	})
+	env.WaitGone("pod/test-offsets")
+	env.Patch("test", `{"spec":{"state":"running"}}`)
+	env.WaitReady("test", 2)
+}

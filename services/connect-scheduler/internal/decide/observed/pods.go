@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/weir-dev/weir/apis/contract"
@@ -47,6 +48,27 @@ func (s State) OneShotPod(operation string) *corev1.Pod {
 		}
 	}
 	return nil
+}
+
+// WorkloadPods returns the pods of the connector and its tasks, sorted by name. It includes pods that are being deleted.
+func (s State) WorkloadPods() []*corev1.Pod {
+	pods := slices.DeleteFunc(slices.Clone(s.Pods), func(pod *corev1.Pod) bool {
+		podType := pod.Labels[contract.LabelType]
+		return podType != contract.TypeConnector && podType != contract.TypeTask
+	})
+	slices.SortFunc(pods, func(a, b *corev1.Pod) int { return cmp.Compare(a.Name, b.Name) })
+	return pods
+}
+
+// IsStopped reports whether no pod of the connector or its tasks exists and the StatefulSet controller creates none.
+func (s State) IsStopped() bool {
+	return len(s.WorkloadPods()) == 0 && isScaledDown(s.Objects.ConnectorSet) && isScaledDown(s.Objects.TaskSet)
+}
+
+// isScaledDown reports whether the StatefulSet controller has observed the scale-down to 0 and the end of all pods.
+func isScaledDown(set *appsv1.StatefulSet) bool {
+	return set == nil || set.Spec.Replicas != nil && *set.Spec.Replicas == 0 &&
+		set.Status.ObservedGeneration >= set.Generation && set.Status.Replicas == 0
 }
 
 // IsReady reports whether a pod is ready and not being deleted.

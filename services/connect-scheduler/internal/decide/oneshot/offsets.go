@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/desired"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/taskset"
 )
 
 // offsetsKey is the key of the ConfigMap of spec.alterOffsets.
@@ -33,10 +35,19 @@ func Offsets(s observed.State, e spec.Effective) (w Writes, status *connectv1.Of
 		w.cancel(s, contract.OneShotOffsets)
 		return w, status, false
 	}
+	if pod := s.OneShotPod(contract.OneShotOffsets); pod != nil && pod.Annotations[desired.AnnotationRequest] == operation {
+		// The operation has started. It is not refused even if spec.state has changed: see ChangesOffsets.
+		return w, status, resultOf(pod) != nil
+	}
 	if refusal := refuse(s, operation); refusal != "" {
+		w.cancel(s, contract.OneShotOffsets)
 		return w, &connectv1.OffsetsStatus{
 			Operation: operation, State: connectv1.OffsetsRefused, Message: refusal, Time: s.Timestamp(),
 		}, true
+	}
+	if operation != contract.OffsetsList && !s.IsStopped() {
+		w.cancel(s, contract.OneShotOffsets)
+		return w, waitingForPods(s, operation), false
 	}
 	o := desired.OneShot{
 		Operation: contract.OneShotOffsets, Request: operation, Args: []string{"offsets", operation},
@@ -45,7 +56,61 @@ func Offsets(s observed.State, e spec.Effective) (w Writes, status *connectv1.Of
 		o.ConfigMap = s.Connector.Spec.AlterOffsets.FromConfigMap.Name
 		o.Args = append(o.Args, "--offsets", path.Join(desired.InputDir, offsetsKey))
 	}
+	if tasks := previousTasks(s); operation != contract.OffsetsList && tasks > 0 {
+		o.Args = append(o.Args, "--fence-tasks", strconv.Itoa(tasks))
+	}
 	return w, status, w.run(s, e, o) != nil
+}
+
+// ChangesOffsets reports whether a one-shot pod that alters or resets offsets can still write. No pod of the connector may
+// start meanwhile, even if spec.state is running again.
+func ChangesOffsets(s observed.State) bool {
+	pod := s.OneShotPod(contract.OneShotOffsets)
+	return pod != nil && pod.Annotations[desired.AnnotationRequest] != contract.OffsetsList && resultOf(pod) == nil
+}
+
+// previousTasks returns the number of tasks whose producers are fenced before offsets change. It is 0 if the connector is
+// not an exactly-once source. A task that still runs on an unreachable node cannot commit offsets after it is fenced.
+func previousTasks(s observed.State) int {
+	if s.TaskConfigs == nil || s.TaskConfigs.Annotations[contract.AnnotationExactlyOnce] != "true" {
+		return 0
+	}
+	published, err := strconv.Atoi(s.TaskConfigs.Annotations[contract.AnnotationTaskCount])
+	if err != nil {
+		published = 0
+	}
+	return max(published, len(taskset.Running(s)))
+}
+
+// maxNamedPods is the maximum number of pods that the message of OffsetsWaitingForPods names.
+const maxNamedPods = 3
+
+// waitingForPods returns the status while pods of the stopped connector still exist. A source task that is still running
+// can commit offsets and overwrite the new ones.
+func waitingForPods(s observed.State, operation string) *connectv1.OffsetsStatus {
+	status := &connectv1.OffsetsStatus{
+		Operation: operation, State: connectv1.OffsetsWaitingForPods, Time: s.Timestamp(),
+		Message: operation + " starts when no pod of the connector exists",
+	}
+	pods := s.WorkloadPods()
+	for i, pod := range pods {
+		if i == maxNamedPods {
+			status.Message += fmt.Sprintf(", and %d more", len(pods)-i)
+			break
+		}
+		status.Message += []string{": ", ", "}[min(i, 1)] + "pod " + pod.Name
+		if pod.Spec.NodeName != "" {
+			status.Message += " on node " + pod.Spec.NodeName
+		}
+	}
+	if len(pods) == 0 {
+		status.Message += ": waiting for the scale-down of the StatefulSets"
+	}
+	last := s.Connector.Status.Offsets
+	if last != nil && last.State == status.State && last.Operation == operation {
+		status.Time = last.Time
+	}
+	return status
 }
 
 // refuse returns the reason why a request is not valid. It is empty for a valid request.

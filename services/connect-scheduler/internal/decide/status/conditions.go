@@ -2,6 +2,7 @@ package status
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -98,7 +99,8 @@ func ready(in Input, status connectv1.KafkaConnectorStatus) metav1.Condition {
 		return notReady(in.Finding.Reason, in.Finding.Message)
 	case degraded.Status == metav1.ConditionTrue:
 		return notReady(degraded.Reason, degraded.Message)
-	case status.State == connectv1.PhaseStopped || status.State == connectv1.PhasePaused:
+	case slices.Contains([]connectv1.ConnectorPhase{
+		connectv1.PhasePaused, connectv1.PhaseStopping, connectv1.PhaseStopped}, status.State):
 		return scaledDown(status)
 	case status.Connector.State != connectv1.PodRunning:
 		return notReady(connectv1.ReasonStarting, strings.TrimSuffix(
@@ -120,12 +122,16 @@ func ready(in Input, status connectv1.KafkaConnectorStatus) metav1.Condition {
 // scaledDown returns the condition Ready of a connector that is paused or stopped.
 func scaledDown(status connectv1.KafkaConnectorStatus) metav1.Condition {
 	stopping := len(status.Tasks)
-	if status.State == connectv1.PhaseStopped && status.Connector.State != connectv1.PodAbsent {
+	if status.State == connectv1.PhaseStopping && status.Connector.State != connectv1.PodAbsent {
 		stopping++
 	}
-	if stopping > 0 {
+	switch {
+	case stopping > 0:
 		return condition.False(connectv1.ConditionReady, connectv1.ReasonStarting,
 			fmt.Sprintf("waiting for %d pods to stop", stopping))
+	case status.State == connectv1.PhaseStopping:
+		return condition.False(connectv1.ConditionReady, connectv1.ReasonStarting,
+			"waiting for the scale-down of the StatefulSets")
 	}
 	return condition.True(connectv1.ConditionReady, string(status.State), "the pods match spec.state")
 }

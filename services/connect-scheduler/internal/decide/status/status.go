@@ -123,6 +123,8 @@ func phase(s observed.State, set taskset.Set, status connectv1.KafkaConnectorSta
 	failed := len(failedTasks(status))
 	connector, desiredTasks := status.Connector.State, int(status.TasksDesired)
 	switch {
+	case s.Connector.Spec.State == connectv1.StateStopped && !s.IsStopped():
+		return connectv1.PhaseStopping
 	case s.Connector.Spec.State == connectv1.StateStopped:
 		return connectv1.PhaseStopped
 	case s.Connector.Spec.State == connectv1.StatePaused:
