@@ -790,7 +790,7 @@ func schema_weir_apis_connect_v1_KafkaConnectorStatus(ref common.ReferenceCallba
 					},
 					"state": {
 						SchemaProps: spec.SchemaProps{
-							Description: "state summarizes the conditions: Pending, Running, Degraded, Failed, Paused or Stopped.",
+							Description: "state summarizes the conditions: Pending, Running, Degraded, Failed, Paused, Stopping or Stopped.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -935,7 +935,7 @@ func schema_weir_apis_connect_v1_OffsetsStatus(ref common.ReferenceCallback) com
 					},
 					"state": {
 						SchemaProps: spec.SchemaProps{
-							Description: "state is Done, Failed or Refused.",
+							Description: "state is WaitingForPods, Done, Failed or Refused.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -950,7 +950,7 @@ func schema_weir_apis_connect_v1_OffsetsStatus(ref common.ReferenceCallback) com
 					},
 					"time": {
 						SchemaProps: spec.SchemaProps{
-							Description: "time at which the operation ended.",
+							Description: "time at which the operation ended, or at which it began to wait.",
 							Ref:         ref("k8s.io/apimachinery/pkg/apis/meta/v1.Time"),
 						},
 					},
@@ -1551,12 +1551,12 @@ func schema_weir_apis_drain_v1alpha1_Drain(ref common.ReferenceCallback) common.
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "Drain is one pod on its way.",
+				Description: "Drain is the drain of one pod.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"pod": {
 						SchemaProps: spec.SchemaProps{
-							Description: "pod that is evicted.",
+							Description: "pod is the name of the pod.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1564,7 +1564,7 @@ func schema_weir_apis_drain_v1alpha1_Drain(ref common.ReferenceCallback) common.
 					},
 					"uid": {
 						SchemaProps: spec.SchemaProps{
-							Description: "uid of that pod, not of its replacement.",
+							Description: "uid is the uid of the evicted pod, not of its replacement.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1572,21 +1572,21 @@ func schema_weir_apis_drain_v1alpha1_Drain(ref common.ReferenceCallback) common.
 					},
 					"node": {
 						SchemaProps: spec.SchemaProps{
-							Description: "node that it leaves.",
+							Description: "node is the node that the pod is drained from.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
 					},
 					"brokerId": {
 						SchemaProps: spec.SchemaProps{
-							Description: "brokerId is the Kafka node id of the pod, where it could be told.",
+							Description: "brokerId is the Kafka node id of the pod, if known.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
 					},
 					"phase": {
 						SchemaProps: spec.SchemaProps{
-							Description: "phase: Waiting (denied for now), Rolling (handed to an operator), Replacing (allowed; the replacement is not back in sync), Blocked (past its deadline, or it cannot go on by itself) or Observed.",
+							Description: "phase is Waiting (the eviction is denied until it is safe), Rolling (an operator was asked to roll the pod), Replacing (the eviction was allowed and the replacement is not in sync yet), Blocked (past its deadline, or needs intervention) or Observed (mode Observe).",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1594,7 +1594,7 @@ func schema_weir_apis_drain_v1alpha1_Drain(ref common.ReferenceCallback) common.
 					},
 					"reason": {
 						SchemaProps: spec.SchemaProps{
-							Description: "reason in CamelCase: a finding of the README's table.",
+							Description: "reason of the last decision in CamelCase; the README of drain-cleaner lists all reasons.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",
@@ -1602,7 +1602,7 @@ func schema_weir_apis_drain_v1alpha1_Drain(ref common.ReferenceCallback) common.
 					},
 					"message": {
 						SchemaProps: spec.SchemaProps{
-							Description: "message says what is waited for.",
+							Description: "message describes what the drain waits for.",
 							Type:        []string{"string"},
 							Format:      "",
 						},
@@ -1614,7 +1614,7 @@ func schema_weir_apis_drain_v1alpha1_Drain(ref common.ReferenceCallback) common.
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "blockingPartitions are the first few of the partitions that keep the pod, as topic-partition.",
+							Description: "blockingPartitions are the first 5 partitions that prevent the eviction, as topic-partition.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -1629,21 +1629,21 @@ func schema_weir_apis_drain_v1alpha1_Drain(ref common.ReferenceCallback) common.
 					},
 					"blockingPartitionCount": {
 						SchemaProps: spec.SchemaProps{
-							Description: "blockingPartitionCount is how many there are.",
+							Description: "blockingPartitionCount is the total number of partitions that prevent the eviction.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
 					},
 					"attempts": {
 						SchemaProps: spec.SchemaProps{
-							Description: "attempts is the number of evictions asked for, written at most once in half a minute.",
+							Description: "attempts is the number of eviction requests for the pod. It is updated at most every 30 seconds.",
 							Type:        []string{"integer"},
 							Format:      "int32",
 						},
 					},
 					"since": {
 						SchemaProps: spec.SchemaProps{
-							Description: "since is when the first of them was denied or allowed.",
+							Description: "since is the time of the first eviction request.",
 							Ref:         ref("k8s.io/apimachinery/pkg/apis/meta/v1.Time"),
 						},
 					},
@@ -1876,12 +1876,12 @@ func schema_weir_apis_drain_v1alpha1_KafkaDrainPolicyStatus(ref common.Reference
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "KafkaDrainPolicyStatus is what drain-cleaner sees of a policy.",
+				Description: "KafkaDrainPolicyStatus is the observed state of a policy.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"observedGeneration": {
 						SchemaProps: spec.SchemaProps{
-							Description: "observedGeneration is the generation of the spec that this status is about.",
+							Description: "observedGeneration is the generation of the spec that this status reflects.",
 							Type:        []string{"integer"},
 							Format:      "int64",
 						},
@@ -1896,7 +1896,7 @@ func schema_weir_apis_drain_v1alpha1_KafkaDrainPolicyStatus(ref common.Reference
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "conditions: Ready (the policy can be acted on), KafkaReachable (where there are bootstrapServers), Draining (a pod is to leave or has not come back) and Blocked (a drain is past its deadline, or waits for somebody).",
+							Description: "conditions: Ready (the policy is in effect), KafkaReachable (the brokers answer; only with bootstrapServers), Draining (a drain is in progress) and Blocked (a drain is past its deadline or needs intervention).",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{
@@ -1910,7 +1910,7 @@ func schema_weir_apis_drain_v1alpha1_KafkaDrainPolicyStatus(ref common.Reference
 					},
 					"pods": {
 						SchemaProps: spec.SchemaProps{
-							Description: "pods is the number of pods that the policy selects.",
+							Description: "pods is the number of pods selected by podSelector.",
 							Default:     0,
 							Type:        []string{"integer"},
 							Format:      "int32",
@@ -1926,7 +1926,7 @@ func schema_weir_apis_drain_v1alpha1_KafkaDrainPolicyStatus(ref common.Reference
 							},
 						},
 						SchemaProps: spec.SchemaProps{
-							Description: "drains that are under way, one for each pod that is to leave or whose replacement is not back in sync.",
+							Description: "drains lists the drains in progress: pods with a requested eviction, and evicted pods whose replacement is not in sync yet.",
 							Type:        []string{"array"},
 							Items: &spec.SchemaOrArray{
 								Schema: &spec.Schema{

@@ -19,7 +19,7 @@ type KafkaConnectorStatusApplyConfiguration struct {
 	// conditions are Ready, TaskConfigsPublished, Degraded, Paused, ConfigValid, and StorageReady if there is a
 	// volume.
 	Conditions []metav1.ConditionApplyConfiguration `json:"conditions,omitempty"`
-	// state summarizes the conditions: Pending, Running, Degraded, Failed, Paused or Stopped.
+	// state summarizes the conditions: Pending, Running, Degraded, Failed, Paused, Stopping or Stopped.
 	State *connectv1.ConnectorPhase `json:"state,omitempty"`
 	// connector is the state of the connector's pod.
 	Connector *ConnectorStatusApplyConfiguration `json:"connector,omitempty"`

@@ -16,11 +16,11 @@ import (
 type OffsetsStatusApplyConfiguration struct {
 	// operation is list, alter or reset.
 	Operation *string `json:"operation,omitempty"`
-	// state is Done, Failed or Refused.
+	// state is WaitingForPods, Done, Failed or Refused.
 	State *connectv1.OffsetsState `json:"state,omitempty"`
 	// message describes the result, or the reason of a failure.
 	Message *string `json:"message,omitempty"`
-	// time at which the operation ended.
+	// time at which the operation ended, or at which it began to wait.
 	Time *metav1.Time `json:"time,omitempty"`
 	// id identifies the run of the operation.
 	ID *string `json:"id,omitempty"`
