@@ -49,6 +49,9 @@ const (
 	// EnvZone is the zone of the node (the pod's label topology.kubernetes.io/zone, which Kubernetes copies from the node);
 	// a sink's consumer fetches from replicas of the same zone. It may be empty or left out.
 	EnvZone = "NODE_ZONE"
+	// EnvGracePeriod is the pod's terminationGracePeriodSeconds, a decimal number. connect-runner derives its timeouts
+	// from it, and assumes 60 if it is missing.
+	EnvGracePeriod = "TERMINATION_GRACE_PERIOD_SECONDS"
 )
 
 // Files in the container that runs connect-runner. Writer: connect-scheduler.

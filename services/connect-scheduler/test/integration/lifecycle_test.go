@@ -3,10 +3,13 @@ package integration
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	appsv1 "k8s.io/api/apps/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
@@ -115,11 +118,54 @@ func TestTaskInACrashLoopDoesNotBlockOtherTasks(t *testing.T) {
 	env.WaitTasks("test", "3/4")
 }
 
-func TestTaskPodsHaveSixtySecondsForTheFinalCommit(t *testing.T) {
+func TestConnectRunnerKnowsTheGracePeriodOfItsPod(t *testing.T) {
 	t.Parallel()
 	env := testenv.New(t)
 	env.StartConnector("test", 1)
-	require.EqualValues(t, 60, *env.Pod("test-tasks-0").Spec.TerminationGracePeriodSeconds)
+	gracePeriods := func() map[string]string {
+		found := map[string]string{}
+		for _, name := range []string{"test-connector-0", "test-tasks-0"} {
+			pod := env.Pod(name)
+			for _, v := range pod.Spec.Containers[0].Env {
+				if v.Name == contract.EnvGracePeriod {
+					found[name] = v.Value
+				}
+			}
+			require.Equal(t, found[name], strconv.FormatInt(*pod.Spec.TerminationGracePeriodSeconds, 10))
+		}
+		return found
+	}
+	require.Equal(t, map[string]string{"test-connector-0": "60", "test-tasks-0": "60"}, gracePeriods())
+
+	before := env.PodUIDs()
+	env.Patch("test", `{"spec":{"template":{"task":{"pod":{"terminationGracePeriodSeconds":300}}}}}`)
+	env.WaitRestarted(before, 1)
+	env.WaitReady("test", 1)
+	require.Equal(t, map[string]string{"test-connector-0": "60", "test-tasks-0": "300"}, gracePeriods())
+}
+
+func TestFailedTasksDoNotBlockNodeDrains(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t)
+	env.StartConnector("test", 4)
+	for _, pod := range []string{"test-tasks-0", "test-tasks-1"} {
+		env.FailPod(pod, contract.ReasonTaskFailed, "boom")
+	}
+	budgets := env.Client().PolicyV1().PodDisruptionBudgets(env.Namespace)
+	env.Eventually(func(ctx context.Context) error {
+		budget, err := budgets.Get(ctx, "test-tasks", metav1.GetOptions{})
+		if err == nil && (budget.Status.ExpectedPods != 4 || budget.Status.CurrentHealthy != 2) {
+			return fmt.Errorf("the status of the PodDisruptionBudget is %+v", budget.Status)
+		}
+		return err
+	})
+	evict := func(pod string) error {
+		return env.Client().PolicyV1().Evictions(env.Namespace).Evict(t.Context(), &policyv1.Eviction{
+			ObjectMeta: metav1.ObjectMeta{Name: pod, Namespace: env.Namespace},
+		})
+	}
+	require.ErrorContains(t, evict("test-tasks-2"), "disruption budget", "a running task")
+	require.NoError(t, evict("test-tasks-0"), "a failed task")
 }
 
 func TestTaskStatefulSetIsParallelAndOnDelete(t *testing.T) {

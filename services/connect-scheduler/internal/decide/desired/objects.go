@@ -4,6 +4,7 @@ import (
 	"path"
 
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	policyv1ac "k8s.io/client-go/applyconfigurations/policy/v1"
@@ -65,7 +66,9 @@ func supportingObjects(s observed.State, e spec.Effective) supporting {
 		budget: policyv1ac.PodDisruptionBudget(tasks, c.Namespace).WithLabels(taskLabels).WithOwnerReferences(owner()).
 			WithSpec(policyv1ac.PodDisruptionBudgetSpec().
 				WithSelector(metav1ac.LabelSelector().WithMatchLabels(Selector(c.Name, contract.TypeTask))).
-				WithMaxUnavailable(e.MaxUnavailable)),
+				WithMaxUnavailable(e.MaxUnavailable).
+				// Otherwise tasks that fail would block the drain of their nodes.
+				WithUnhealthyPodEvictionPolicy(policyv1.AlwaysAllow)),
 	}
 	if e.Connector.ServiceSpec != nil {
 		objects.connectorService = service(connector, s, contract.TypeConnector, e.Connector.ServiceSpec)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"path"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -26,8 +27,8 @@ const (
 	volumeCandidate = spec.VolumePrefix + "candidate"
 	volumePlugin    = spec.VolumePrefix + "plugin-"
 
-	// gracePeriod is longer than the 50 s in which Connect stops its tasks.
-	gracePeriod = 60
+	// defaultGracePeriod is the default of terminationGracePeriodSeconds.
+	defaultGracePeriod = 60
 
 	labelPodIndex = "apps.kubernetes.io/pod-index"
 )
@@ -40,7 +41,7 @@ func podSpec(s observed.State, e spec.Effective, r role) *corev1ac.PodSpecApplyC
 		WithSecurityContext(podSecurity(t.SecurityContext, e.Volume != nil)).
 		WithEnableServiceLinks(false).
 		WithAutomountServiceAccountToken(r.podType == contract.TypeConnector).
-		WithTerminationGracePeriodSeconds(*cmp.Or(t.TerminationGracePeriodSeconds, ptr.To[int64](gracePeriod)))
+		WithTerminationGracePeriodSeconds(gracePeriod(r))
 	if r.podType == contract.TypeConnector {
 		pod.WithServiceAccountName(observed.ConnectorName(s.Connector.Name))
 	}
@@ -65,6 +66,11 @@ func podSpec(s observed.State, e spec.Effective, r role) *corev1ac.PodSpecApplyC
 		pod.WithAffinity(convert[corev1ac.AffinityApplyConfiguration](affinity))
 	}
 	return pod
+}
+
+// gracePeriod returns the time, in seconds, that a pod has to stop. connect-runner derives its timeouts from it.
+func gracePeriod(r role) int64 {
+	return ptr.Deref(r.template.Pod.TerminationGracePeriodSeconds, defaultGracePeriod)
 }
 
 // podSecurity returns the security context of the user. Fields that the user does not set follow the restricted Pod
@@ -135,6 +141,7 @@ func environment(s observed.State, e spec.Effective, r role) []*corev1ac.EnvVarA
 		fromField(contract.EnvPod, "metadata.name"),
 		fromField(contract.EnvNode, "spec.nodeName"),
 		fromField(contract.EnvZone, fmt.Sprintf("metadata.labels['%s']", corev1.LabelTopologyZone)),
+		corev1ac.EnvVar().WithName(contract.EnvGracePeriod).WithValue(strconv.FormatInt(gracePeriod(r), 10)),
 	}
 	if r.podType == contract.TypeConnector {
 		env = append(env,

@@ -24,7 +24,7 @@ const (
 // reservedEnv are the environment variables that Weir sets in every container.
 var reservedEnv = []string{
 	contract.EnvConnector, contract.EnvNamespace, contract.EnvPod, contract.EnvNode, contract.EnvZone,
-	contract.EnvTaskID, contract.EnvConfigGeneration, contract.EnvTaskHashes,
+	contract.EnvTaskID, contract.EnvConfigGeneration, contract.EnvTaskHashes, contract.EnvGracePeriod,
 }
 
 // reservedPaths are the directories at which Weir mounts its volumes.
