@@ -1,6 +1,6 @@
-// Package claims stores the pods whose eviction was allowed until their replacements are in sync. They are stored in one
-// Lease for each Kafka cluster, which is changed only by compare-and-swap: of two drains that decide on the same state
-// one loses, whichever replicas they use.
+// Package claims stores the pods whose eviction was allowed until their replacements are in sync. They are stored in
+// one Lease for each Kafka cluster, which is changed only by compare-and-swap: of two drains that decide on the same
+// state one loses, whichever replicas they use.
 package claims
 
 import (
@@ -50,8 +50,8 @@ type Claims struct {
 	Cached func(name string) *coordinationv1.Lease
 }
 
-// OfKafka is the key of a Kafka cluster. The name distinguishes clusters with the same ID and may be empty. The policy is
-// not part of the key, because two policies may select pods of one cluster.
+// OfKafka is the key of a Kafka cluster. The name distinguishes clusters with the same ID and may be empty. The policy
+// is not part of the key, because two policies may select pods of one cluster.
 func OfKafka(clusterID, name string) string {
 	if name == "" {
 		return key("kafka", clusterID)
@@ -175,8 +175,8 @@ func leaseOf(
 	return lease, nil
 }
 
-// Read returns the holders of a Lease. If they cannot be read, it returns a holder that no pod matches, so that no drain
-// passes until the user has repaired the Lease.
+// Read returns the holders of a Lease. If they cannot be read, it returns a holder that no pod matches, so that no
+// drain passes until the user has repaired the Lease.
 func Read(lease *coordinationv1.Lease) []decide.Holder {
 	if lease == nil {
 		return nil

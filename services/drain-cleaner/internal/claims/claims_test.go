@@ -20,8 +20,8 @@ import (
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/decide"
 )
 
-// model is an API server with one Lease and a Kafka cluster of three brokers. Several actors use it in steps, and a seed
-// determines the order of the steps. A step is one request to the API server or one query of Kafka.
+// model is an API server with one Lease and a Kafka cluster of three brokers. Several actors use it in steps, and a
+// seed determines the order of the steps. A step is one request to the API server or one query of Kafka.
 type model struct {
 	lease   *coordinationv1.Lease
 	version int

@@ -8,8 +8,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Holder is a pod whose eviction was allowed. It delays the drains of other pods of its cluster until its replacement is
-// in sync.
+// Holder is a pod whose eviction was allowed. It delays the drains of other pods of its cluster until its replacement
+// is in sync.
 type Holder struct {
 	Namespace string    `json:"namespace"`
 	Pod       string    `json:"pod"`
@@ -63,8 +63,8 @@ type Patience struct {
 	// Settle is how long a replacement has to be ready before Kafka's state counts. It has to be longer than
 	// broker.session.timeout.ms, after which the brokers have forgotten the previous pod.
 	Settle time.Duration
-	// ReplacementTimeout is how long a claim lasts without a replacement pod, if the brokers report that all is in sync. It
-	// is also the least time between two rolls of pods with the same name while nodes cannot be read.
+	// ReplacementTimeout is how long a claim lasts without a replacement pod, if the brokers report that all is in sync.
+	// It is also the least time between two rolls of pods with the same name while nodes cannot be read.
 	ReplacementTimeout time.Duration
 }
 

@@ -100,8 +100,9 @@ func (c *Cluster) CheckRemoval(id int32, role drainv1alpha1.Role, headroom int, 
 	case isController && c.isBroker(id):
 		// With a wrong spec.brokerId, a controller pod has the id of a broker. The check of the broker says nothing about the
 		// controller.
-		return Verdict{Reason: drainv1alpha1.ReasonBrokerIDUnknown, Message: fmt.Sprintf("node %d is a broker, but spec.role is controller; "+
-			"set spec.brokerId, for example its offset, or use role broker for combined nodes", id)}
+		return Verdict{Reason: drainv1alpha1.ReasonBrokerIDUnknown, Message: fmt.Sprintf(
+			"node %d is a broker, but spec.role is controller; "+
+				"set spec.brokerId, for example its offset, or use role broker for combined nodes", id)}
 	}
 	if v := c.checkPartitions(id, headroom, away); v.Reason != "" {
 		return v
@@ -148,7 +149,9 @@ func (c *Cluster) hasCommittedData(id int32) bool {
 	})
 }
 
-var severity = map[Reason]int{drainv1alpha1.ReasonUnderReplicated: 1, drainv1alpha1.ReasonAtMinISR: 2, drainv1alpha1.ReasonUnderMinISR: 3}
+var severity = map[Reason]int{
+	drainv1alpha1.ReasonUnderReplicated: 1, drainv1alpha1.ReasonAtMinISR: 2, drainv1alpha1.ReasonUnderMinISR: 3,
+}
 
 var partitionMessages = map[Reason]string{
 	drainv1alpha1.ReasonUnderReplicated: "partitions with a replica on the broker are under-replicated",

@@ -139,9 +139,11 @@ func TestControllerRemovalRequiresAMajorityOfCaughtUpVoters(t *testing.T) {
 		"one of five lags and one is away": {
 			quorum: quorum(0, 0, 0, 0, time.Minute), away: []int32{2}, reason: drainv1alpha1.ReasonQuorumAtRisk,
 		},
-		"two voters":                       {quorum: quorum(0, 0)},
-		"two voters and the other lags":    {quorum: quorum(0, time.Minute), reason: drainv1alpha1.ReasonQuorumAtRisk},
-		"two voters and the other is away": {quorum: quorum(0, 0), away: []int32{2}, reason: drainv1alpha1.ReasonQuorumAtRisk},
+		"two voters":                    {quorum: quorum(0, 0)},
+		"two voters and the other lags": {quorum: quorum(0, time.Minute), reason: drainv1alpha1.ReasonQuorumAtRisk},
+		"two voters and the other is away": {
+			quorum: quorum(0, 0), away: []int32{2}, reason: drainv1alpha1.ReasonQuorumAtRisk,
+		},
 		"no leader": {
 			quorum: &decide.Quorum{Leader: -1, Voters: voters(0, 0, 0)}, reason: drainv1alpha1.ReasonQuorumLeaderless,
 		},

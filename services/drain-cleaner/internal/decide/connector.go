@@ -21,8 +21,8 @@ type Unit struct {
 	Restarts int32
 }
 
-// starting reports whether the unit is expected to run soon. A unit that failed or that restarted is not: to wait for it
-// would block drains until somebody repairs it.
+// starting reports whether the unit is expected to run soon. A unit that failed or that restarted is not: to wait for
+// it would block drains until somebody repairs it.
 func (u Unit) starting() bool {
 	return u.State != connectv1.PodRunning && u.State != connectv1.PodFailed && u.Restarts == 0
 }

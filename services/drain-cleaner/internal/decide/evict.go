@@ -143,8 +143,8 @@ func namespaceNotWatched(s State, _ time.Time) (Decision, bool) {
 	return allow(drainv1alpha1.ReasonNamespaceNotWatched, "namespace "+s.Request.Namespace+" is not watched")
 }
 
-// namespaceWithoutKafka allows evictions without a request to the API server, so that a shortage of its capacity does not
-// deny evictions in namespaces without Kafka.
+// namespaceWithoutKafka allows evictions without a request to the API server, so that a shortage of its capacity does
+// not deny evictions in namespaces without Kafka.
 func namespaceWithoutKafka(s State, _ time.Time) (Decision, bool) {
 	switch {
 	case !s.WithoutKafka.Read():
@@ -213,8 +213,8 @@ func policyObserves(s State, now time.Time) (Decision, bool) {
 	if !observed.Allow {
 		verb = "denied"
 	}
-	d, _ := allow(drainv1alpha1.ReasonObservedOnly, fmt.Sprintf("the policy's mode is Observe; another mode would have %s "+
-		"the eviction: %s: %s", verb, observed.Reason, observed.Message))
+	d, _ := allow(drainv1alpha1.ReasonObservedOnly, fmt.Sprintf("the policy's mode is Observe; another mode would have "+
+		"%s the eviction: %s: %s", verb, observed.Reason, observed.Message))
 	d.Policy, d.Record, d.Observed = policies[0], observed.Record, &observed
 	d.BrokerID, d.Blocking = observed.BrokerID, observed.Blocking
 	observed.Roll, observed.Record = false, false

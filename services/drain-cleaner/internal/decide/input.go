@@ -2,8 +2,8 @@ package decide
 
 import drainv1alpha1 "github.com/weir-dev/weir/apis/drain/v1alpha1"
 
-// Input is one input of a decision: a value, or the reason why it could not be read. Each input has an error of its own,
-// so that a failed read affects only the decisions that depend on this input. The zero value has not been read.
+// Input is one input of a decision: a value, or the reason why it could not be read. Each input has an error of its
+// own, so that a failed read affects only the decisions that depend on this input. The zero value has not been read.
 type Input[T any] struct {
 	value  T
 	fault  Fault

@@ -223,8 +223,8 @@ func waitsForHolders(s State, p *drainv1alpha1.KafkaDrainPolicy) string {
 	if len(others) == 0 || s.Cluster.Value() == nil {
 		return message
 	}
-	return fmt.Sprintf("%s; its eviction was allowed by policy %s, whose brokers have the same cluster ID %s; if they are "+
-		"another cluster, set spec.clusterName in one of the policies", message, strings.Join(others, ", "),
+	return fmt.Sprintf("%s; its eviction was allowed by policy %s, whose brokers have the same cluster ID %s; if they "+
+		"are another cluster, set spec.clusterName in one of the policies", message, strings.Join(others, ", "),
 		s.Cluster.Value().ID)
 }
 

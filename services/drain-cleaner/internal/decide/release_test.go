@@ -15,8 +15,8 @@ import (
 
 type connectState = connectv1.PodState
 
-// kubectl drain takes 404 as "the pod is gone". Without the permission to read nodes it is not known which node is being
-// drained, so the answer is never 404.
+// kubectl drain takes 404 as "the pod is gone". Without the permission to read nodes it is not known which node is
+// being drained, so the answer is never 404.
 func TestReplacementIsNeverReportedAsGoneWithoutPermissionToReadNodes(t *testing.T) {
 	t.Parallel()
 	forbidden := decide.FromLiveRead(decide.Node{Forbidden: true})

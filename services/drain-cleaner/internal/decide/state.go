@@ -1,5 +1,5 @@
-// Package decide contains the rules of drain-cleaner as pure functions: whether a pod may be evicted, whether a claim on
-// a cluster may be released, and what the status of a policy is. It has no client, no clock and does no I/O.
+// Package decide contains the rules of drain-cleaner as pure functions: whether a pod may be evicted, whether a claim
+// on a cluster may be released, and what the status of a policy is. It has no client, no clock and does no I/O.
 package decide
 
 import (

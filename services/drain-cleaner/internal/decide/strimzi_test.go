@@ -23,98 +23,116 @@ func TestDecidesAsStrimzisDrainCleaner(t *testing.T) {
 		roll     bool
 		reason   decide.Reason
 	}{
-		"EvictionAllowed: legacy mode rolls the pod and leaves the denial to a PodDisruptionBudget": {
+		"EvictionAllowed: legacy mode rolls the pod and allows the eviction": {
 			settings: func(s *decide.Settings) { s.DenyEviction = false },
 			request:  eviction(), pod: strimziPod(), allow: true, roll: true, reason: drainv1alpha1.ReasonRollRequested,
 		},
 		"EvictionDenied: the pod is annotated and the eviction denied": {
 			request: eviction(), pod: strimziPod(), roll: true, reason: drainv1alpha1.ReasonRollRequested,
 		},
-		"CorrectUid: a precondition that holds changes nothing": {
-			request: eviction(func(r *decide.Request) { r.UID = "uid-1" }), pod: strimziPod(), roll: true, reason: drainv1alpha1.ReasonRollRequested,
+		"CorrectUid: a correct precondition makes no difference": {
+			request: eviction(func(r *decide.Request) { r.UID = "uid-1" }), pod: strimziPod(),
+			roll: true, reason: drainv1alpha1.ReasonRollRequested,
 		},
-		"WrongUid: the eviction of an earlier pod is allowed and annotates nothing": {
-			request: eviction(func(r *decide.Request) { r.UID = "uid-0" }), pod: strimziPod(), allow: true, reason: drainv1alpha1.ReasonUIDDiffers,
+		"WrongUid: the eviction of an earlier pod is allowed without an annotation": {
+			request: eviction(func(r *decide.Request) { r.UID = "uid-0" }), pod: strimziPod(),
+			allow: true, reason: drainv1alpha1.ReasonUIDDiffers,
 		},
 		"PodWithoutAnnotations: the annotation is added": {
 			request: eviction(), pod: strimziPod(), roll: true, reason: drainv1alpha1.ReasonRollRequested,
 		},
-		"EmptyLabel: an empty strimzi.io/name is no match": {
-			request: eviction(), pod: strimziPod(label(contract.StrimziName, "")), allow: true, reason: drainv1alpha1.ReasonNotProtected,
+		"EmptyLabel: an empty strimzi.io/name does not match": {
+			request: eviction(), pod: strimziPod(label(contract.StrimziName, "")),
+			allow: true, reason: drainv1alpha1.ReasonNotProtected,
 		},
-		"NullLabel: a missing strimzi.io/name is no match": {
-			request: eviction(), pod: strimziPod(withoutLabel(contract.StrimziName)), allow: true, reason: drainv1alpha1.ReasonNotProtected,
+		"NullLabel: a missing strimzi.io/name does not match": {
+			request: eviction(), pod: strimziPod(withoutLabel(contract.StrimziName)),
+			allow: true, reason: drainv1alpha1.ReasonNotProtected,
 		},
-		"WrongValue: another component of the cluster is no match": {
-			request: eviction(), pod: strimziPod(label(contract.StrimziName, "my-cluster-entity-operator")), allow: true, reason: drainv1alpha1.ReasonNotProtected,
+		"WrongValue: another component of the cluster does not match": {
+			request: eviction(), pod: strimziPod(label(contract.StrimziName, "my-cluster-entity-operator")),
+			allow: true, reason: drainv1alpha1.ReasonNotProtected,
 		},
-		"WrongValue: the whole of the name has to match": {
-			request: eviction(), pod: strimziPod(label(contract.StrimziName, "my-cluster-kafka-exporter")), allow: true, reason: drainv1alpha1.ReasonNotProtected,
+		"WrongValue: the whole name has to match": {
+			request: eviction(), pod: strimziPod(label(contract.StrimziName, "my-cluster-kafka-exporter")),
+			allow: true, reason: drainv1alpha1.ReasonNotProtected,
 		},
-		"WrongValue: a name before the suffix is needed": {
-			request: eviction(), pod: strimziPod(label(contract.StrimziName, "-kafka")), allow: true, reason: drainv1alpha1.ReasonNotProtected,
+		"WrongValue: the name has to be longer than the suffix": {
+			request: eviction(), pod: strimziPod(label(contract.StrimziName, "-kafka")),
+			allow: true, reason: drainv1alpha1.ReasonNotProtected,
 		},
-		"CorrectKafka: the pods of Kafka match": {
-			request: eviction(), pod: strimziPod(label(contract.StrimziName, "a-kafka")), roll: true, reason: drainv1alpha1.ReasonRollRequested,
+		"CorrectKafka: Kafka pods match": {
+			request: eviction(), pod: strimziPod(label(contract.StrimziName, "a-kafka")),
+			roll: true, reason: drainv1alpha1.ReasonRollRequested,
 		},
-		"CorrectZooKeeper: the pods of ZooKeeper match": {
-			request: eviction(), pod: strimziPod(label(contract.StrimziName, "a-zookeeper")), roll: true, reason: drainv1alpha1.ReasonRollRequested,
+		"CorrectZooKeeper: ZooKeeper pods match": {
+			request: eviction(), pod: strimziPod(label(contract.StrimziName, "a-zookeeper")),
+			roll: true, reason: drainv1alpha1.ReasonRollRequested,
 		},
-		"KafkaDisabled: Kafka is left alone": {
+		"KafkaDisabled: Kafka pods are allowed": {
 			settings: func(s *decide.Settings) { s.DrainKafka = false },
 			request:  eviction(), pod: strimziPod(), allow: true, reason: drainv1alpha1.ReasonNotProtected,
 		},
-		"KafkaDisabled: ZooKeeper is not": {
+		"KafkaDisabled: ZooKeeper pods are rolled": {
 			settings: func(s *decide.Settings) { s.DrainKafka = false },
-			request:  eviction(), pod: strimziPod(label(contract.StrimziName, "a-zookeeper")), roll: true, reason: drainv1alpha1.ReasonRollRequested,
+			request:  eviction(), pod: strimziPod(label(contract.StrimziName, "a-zookeeper")),
+			roll: true, reason: drainv1alpha1.ReasonRollRequested,
 		},
-		"ZooKeeperDisabled: ZooKeeper is left alone": {
+		"ZooKeeperDisabled: ZooKeeper pods are allowed": {
 			settings: func(s *decide.Settings) { s.DrainZooKeeper = false },
-			request:  eviction(), pod: strimziPod(label(contract.StrimziName, "a-zookeeper")), allow: true, reason: drainv1alpha1.ReasonNotProtected,
+			request:  eviction(), pod: strimziPod(label(contract.StrimziName, "a-zookeeper")),
+			allow: true, reason: drainv1alpha1.ReasonNotProtected,
 		},
-		"ZooKeeperDisabled: Kafka is not": {
+		"ZooKeeperDisabled: Kafka pods are rolled": {
 			settings: func(s *decide.Settings) { s.DrainZooKeeper = false },
 			request:  eviction(), pod: strimziPod(), roll: true, reason: drainv1alpha1.ReasonRollRequested,
 		},
-		"DryRun: the answer is the same, and nothing is annotated": {
-			request: eviction(func(r *decide.Request) { r.DryRun = true }), pod: strimziPod(), reason: drainv1alpha1.ReasonRollRequested,
+		"DryRun: the answer is the same without an annotation": {
+			request: eviction(func(r *decide.Request) { r.DryRun = true }), pod: strimziPod(),
+			reason: drainv1alpha1.ReasonRollRequested,
 		},
-		"Filters: with both disabled nothing matches": {
+		"Filters: with both disabled no pod matches": {
 			settings: func(s *decide.Settings) { s.DrainKafka, s.DrainZooKeeper = false, false },
 			request:  eviction(), pod: strimziPod(), allow: true, reason: drainv1alpha1.ReasonNotProtected,
 		},
-		"NoKindLabel: a pod that is not of a Kafka resource is no match": {
-			request: eviction(), pod: strimziPod(withoutLabel(contract.StrimziKind)), allow: true, reason: drainv1alpha1.ReasonNotProtected,
+		"NoKindLabel: a pod without the kind label does not match": {
+			request: eviction(), pod: strimziPod(withoutLabel(contract.StrimziKind)),
+			allow: true, reason: drainv1alpha1.ReasonNotProtected,
 		},
-		"NoKindLabel: nor is one of another resource": {
-			request: eviction(), pod: strimziPod(label(contract.StrimziKind, "KafkaConnect")), allow: true, reason: drainv1alpha1.ReasonNotProtected,
+		"NoKindLabel: a pod of another kind does not match": {
+			request: eviction(), pod: strimziPod(label(contract.StrimziKind, "KafkaConnect")),
+			allow: true, reason: drainv1alpha1.ReasonNotProtected,
 		},
-		"PodDoesNotExist: there is nothing to protect": {
+		"PodDoesNotExist: the eviction is allowed": {
 			request: eviction(), allow: true, reason: drainv1alpha1.ReasonPodGone,
 		},
 		"AlreadyAnnotated: the pod is not annotated again": {
-			request: eviction(), pod: strimziPod(func(p *decide.Pod) { p.RollRequested = true }), reason: drainv1alpha1.ReasonRollRequested,
+			request: eviction(), pod: strimziPod(func(p *decide.Pod) { p.RollRequested = true }),
+			reason: drainv1alpha1.ReasonRollRequested,
 		},
-		"NoNamespaceAnywhere: without a namespace there is nothing to look for": {
-			request: eviction(func(r *decide.Request) { r.Namespace = "" }), pod: strimziPod(), allow: true, reason: drainv1alpha1.ReasonNamespaceMissing,
+		"NoNamespaceAnywhere: the eviction is allowed": {
+			request: eviction(func(r *decide.Request) { r.Namespace = "" }), pod: strimziPod(),
+			allow: true, reason: drainv1alpha1.ReasonNamespaceMissing,
 		},
-		"NoName: without a name neither": {
-			request: eviction(func(r *decide.Request) { r.Name = "" }), pod: strimziPod(), allow: true, reason: drainv1alpha1.ReasonNameMissing,
+		"NoName: the eviction is allowed": {
+			request: eviction(func(r *decide.Request) { r.Name = "" }), pod: strimziPod(),
+			allow: true, reason: drainv1alpha1.ReasonNameMissing,
 		},
-		"namespaces: empty watches all": {
+		"namespaces: an empty list watches all": {
 			settings: func(s *decide.Settings) { s.Namespaces = nil },
 			request:  eviction(), pod: strimziPod(), roll: true, reason: drainv1alpha1.ReasonRollRequested,
 		},
-		"namespaces: a watched one": {
+		"namespaces: a pod of a watched namespace is rolled": {
 			settings: func(s *decide.Settings) { s.Namespaces = []string{"other", "kafka"} },
 			request:  eviction(), pod: strimziPod(), roll: true, reason: drainv1alpha1.ReasonRollRequested,
 		},
-		"namespaces: one that is not watched": {
+		"namespaces: a pod of another namespace is allowed": {
 			settings: func(s *decide.Settings) { s.Namespaces = []string{"other"} },
 			request:  eviction(), pod: strimziPod(), allow: true, reason: drainv1alpha1.ReasonNamespaceNotWatched,
 		},
 		"not an Eviction": {
-			request: eviction(func(r *decide.Request) { r.Eviction = false }), pod: strimziPod(), allow: true, reason: drainv1alpha1.ReasonNotAnEviction,
+			request: eviction(func(r *decide.Request) { r.Eviction = false }), pod: strimziPod(),
+			allow: true, reason: drainv1alpha1.ReasonNotAnEviction,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

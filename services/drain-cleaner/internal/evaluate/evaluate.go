@@ -2,8 +2,8 @@
 // decision is final.
 //
 // Denials rest on caches and cost no request. Before a protected pod is released, decide asks for live inputs. An
-// eviction that is allowed because Kafka can spare the pod is allowed with a claim, on a state of Kafka that was queried
-// after the claim was made.
+// eviction that is allowed because Kafka can spare the pod is allowed with a claim, on a state of Kafka that was
+// queried after the claim was made.
 package evaluate
 
 import (

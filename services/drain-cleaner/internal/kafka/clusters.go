@@ -118,7 +118,9 @@ func (c *Clusters) Query(
 	}
 	release, ok := c.acquire(waitCtx, p.Namespace)
 	if !ok {
-		return nil, decide.Fault{Reason: drainv1alpha1.ReasonKafkaUnreachable, Message: "timed out waiting for queries of other policies"}
+		return nil, decide.Fault{
+			Reason: drainv1alpha1.ReasonKafkaUnreachable, Message: "timed out waiting for queries of other policies",
+		}
 	}
 	defer release()
 	ctx, cancelQuery := context.WithTimeout(ctx, queryTimeout)

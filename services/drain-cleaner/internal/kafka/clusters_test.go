@@ -127,7 +127,8 @@ func TestQuorumIsNilForBrokersWithoutKRaft(t *testing.T) {
 	cluster, fault := clusters(t, nil).Query(t.Context(), policy(fake.Bootstrap()), time.Time{})
 	require.NotNil(t, cluster, fault.Message)
 	assert.Nil(t, cluster.Quorum)
-	assert.Equal(t, drainv1alpha1.ReasonQuorumUnknown, cluster.CheckRemoval(2, drainv1alpha1.RoleController, 0, nil).Reason)
+	verdict := cluster.CheckRemoval(2, drainv1alpha1.RoleController, 0, nil)
+	assert.Equal(t, drainv1alpha1.ReasonQuorumUnknown, verdict.Reason)
 }
 
 func TestFaultNamesTheCauseWithoutSecrets(t *testing.T) {
@@ -154,7 +155,8 @@ func TestFaultNamesTheCauseWithoutSecrets(t *testing.T) {
 		"missing key": {policy: policy(secured, login), secrets: secrets{"user": {"username": []byte("drain")}},
 			reason: drainv1alpha1.ReasonKafkaSecretInvalid, message: "cannot use Secret user: key password is missing"},
 		"invalid CA": {policy: policy(secured, trust), secrets: secrets{"ca": {"ca.crt": []byte("nonsense")}},
-			reason: drainv1alpha1.ReasonKafkaSecretInvalid, message: "cannot use Secret ca: key ca.crt contains no PEM certificate"},
+			reason:  drainv1alpha1.ReasonKafkaSecretInvalid,
+			message: "cannot use Secret ca: key ca.crt contains no PEM certificate"},
 		"invalid client certificate": {policy: policy(secured, present), reason: drainv1alpha1.ReasonKafkaSecretInvalid,
 			secrets: secrets{"tls": {"tls.crt": []byte(password), "tls.key": []byte(password)}},
 			message: "cannot use Secret tls: parse tls.crt and tls.key"},

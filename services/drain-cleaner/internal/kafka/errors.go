@@ -45,16 +45,19 @@ func fault(err error, spec drainv1alpha1.KafkaDrainPolicySpec) decide.Fault {
 		if message := rejectedCertificate(err, spec.TLS); message != "" {
 			return decide.Fault{Reason: drainv1alpha1.ReasonKafkaSecretInvalid, Message: message}
 		}
-		return decide.Fault{Reason: drainv1alpha1.ReasonKafkaUnreachable, Message: "connect to the brokers: " + trusted.Error()}
+		return decide.Fault{
+			Reason: drainv1alpha1.ReasonKafkaUnreachable, Message: "connect to the brokers: " + trusted.Error(),
+		}
 	case errors.As(err, &dns):
 		return decide.Fault{Reason: drainv1alpha1.ReasonKafkaUnreachable,
 			Message: fmt.Sprintf("cannot resolve the host %s of a broker: %s", dns.Name, dns.Err)}
 	case errors.As(err, &kafka), errors.Is(err, errResponse):
 		return decide.Fault{Reason: drainv1alpha1.ReasonKafkaUnreachable, Message: "query the brokers: " + err.Error()}
 	}
-	return decide.Fault{Reason: drainv1alpha1.ReasonKafkaUnreachable, Message: fmt.Sprintf("no Kafka broker answers at %s; "+
-		"check spec.bootstrapServers, spec.tls, the advertised listeners and network policies. "+
-		"The log of drain-cleaner has the cause", spec.BootstrapServers)}
+	return decide.Fault{Reason: drainv1alpha1.ReasonKafkaUnreachable, Message: fmt.Sprintf(
+		"no Kafka broker answers at %s; "+
+			"check spec.bootstrapServers, spec.tls, the advertised listeners and network policies. "+
+			"The log of drain-cleaner has the cause", spec.BootstrapServers)}
 }
 
 // rejectedCertificate describes a rejected certificate: that of the brokers or that of the client. It is empty for

@@ -54,8 +54,8 @@ func (r *recentEvictions) find(namespace, name string, uid types.UID) *decide.Re
 	return &decide.RecentEviction{Node: e.node, At: e.at}
 }
 
-// handler records pods that are deleted with the annotations of a drain. Each replica learns of them this way, whichever
-// replica answered the review.
+// handler records pods that are deleted with the annotations of a drain. Each replica learns of them this way,
+// whichever replica answered the review.
 func (r *recentEvictions) handler() cache.ResourceEventHandler {
 	deleted := func(object any) {
 		if tombstone, ok := object.(cache.DeletedFinalStateUnknown); ok {

@@ -32,8 +32,8 @@ type lister[L runtime.Object] interface {
 	Watch(ctx context.Context, o metav1.ListOptions) (watch.Interface, error)
 }
 
-// newInformer returns an informer indexed by namespace. It records in f when the API server was last heard of. client is
-// the clientset of c.
+// newInformer returns an informer indexed by namespace. It records in f when the API server was last heard of. client
+// is the clientset of c.
 func newInformer[L runtime.Object](
 	client any, c lister[L], selector string, example runtime.Object, f *freshness,
 ) cache.SharedIndexInformer {

@@ -1,5 +1,6 @@
-// Package lookup reads the inputs of decisions from Kubernetes: from informer caches, or from the API server. The caches
-// contain Kafka pods, of each only the fields that decisions depend on, and other pods only if there are many policies.
+// Package lookup reads the inputs of decisions from Kubernetes: from informer caches, or from the API server. The
+// caches contain Kafka pods, of each only the fields that decisions depend on, and other pods only if there are many
+// policies.
 package lookup
 
 import (
@@ -32,8 +33,8 @@ type Options struct {
 	CacheWeir versioned.Interface
 	// Namespace limits the caches and the policies to one namespace. Empty means all.
 	Namespace string
-	// PoliciesRequired denies reviews that need policies while the definition of KafkaDrainPolicy or the permission to list
-	// policies is missing. Otherwise there are no policies then.
+	// PoliciesRequired denies reviews that need policies while the definition of KafkaDrainPolicy or the permission to
+	// list policies is missing. Otherwise there are no policies then.
 	PoliciesRequired bool
 	Now              func() time.Time
 	Log              *slog.Logger

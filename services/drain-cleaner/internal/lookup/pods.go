@@ -18,7 +18,8 @@ import (
 	"github.com/weir-dev/weir/pkg/cacheutil"
 )
 
-// maxWatches is the number of watches for the pods of policies. Each costs about 80 KiB here and more in the API server.
+// maxWatches is the number of watches for the pods of policies. Each costs about 80 KiB here and more in the API
+// server.
 const maxWatches = 32
 
 // podCaches contain the pods of Strimzi's Kafka resources and the pods that policies select, and as few other pods as

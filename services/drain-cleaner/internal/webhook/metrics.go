@@ -20,25 +20,38 @@ type Metrics struct {
 	refresh  *prometheus.GaugeVec
 }
 
-// NewMetrics registers the metrics; expiry tells when the serving certificate expires.
+// NewMetrics registers the metrics. expiry returns when the serving certificate expires.
 func NewMetrics(r prometheus.Registerer, expiry func() time.Time) *Metrics {
 	make := promauto.With(r)
-	make.NewGaugeFunc(prometheus.GaugeOpts{Name: "weir_drain_certificate_expiry_timestamp_seconds", Help: "When the serving certificate expires, in seconds since 1970; 0 while there is none."},
-		func() float64 {
-			if at := expiry(); !at.IsZero() {
-				return float64(at.Unix())
-			}
-			return 0
-		})
+	make.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "weir_drain_certificate_expiry_timestamp_seconds",
+		Help: "Unix time of the expiry of the serving certificate; 0 without a certificate.",
+	}, func() float64 {
+		if at := expiry(); !at.IsZero() {
+			return float64(at.Unix())
+		}
+		return 0
+	})
 	return &Metrics{
-		reviews: make.NewCounterVec(prometheus.CounterOpts{Name: "weir_drain_reviews_total", Help: "Reviews of evictions, by decision (allow, deny) and reason."}, []string{"decision", "reason"}),
-		duration: make.NewHistogramVec(prometheus.HistogramOpts{Name: "weir_drain_review_duration_seconds", Help: "Time that a review took, by decision.",
-			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .1, .5, 1, 5}}, []string{"decision"}),
-		refused: make.NewCounterVec(prometheus.CounterOpts{Name: "weir_drain_refused_total", Help: "Requests that were no review, by HTTP status."}, []string{"status"}),
-		rolls:   make.NewCounterVec(prometheus.CounterOpts{Name: "weir_drain_rolls_total", Help: "Rolls that operators were asked for, by result of the write (written, failed)."}, []string{"result"}),
+		reviews: make.NewCounterVec(prometheus.CounterOpts{
+			Name: "weir_drain_reviews_total", Help: "Reviews of evictions, by decision (allow, deny) and reason.",
+		}, []string{"decision", "reason"}),
+		duration: make.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "weir_drain_review_duration_seconds", Help: "Duration of reviews, by decision (allow, deny).",
+			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .1, .5, 1, 5},
+		}, []string{"decision"}),
+		refused: make.NewCounterVec(prometheus.CounterOpts{
+			Name: "weir_drain_refused_total", Help: "HTTP requests that are not reviews, by HTTP status.",
+		}, []string{"status"}),
+		rolls: make.NewCounterVec(prometheus.CounterOpts{
+			Name: "weir_drain_rolls_total",
+			Help: "Rolls that an operator was asked for, by result of the write (written, failed).",
+		}, []string{"result"}),
 		queries: make.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "weir_drain_kafka_query_duration_seconds", Help: "Duration of queries of Kafka clusters, by policy and result (ok, failed).",
-			Buckets: []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5}}, []string{"policy", "result"}),
+			Name:    "weir_drain_kafka_query_duration_seconds",
+			Help:    "Duration of queries of Kafka clusters, by policy and result (ok, failed).",
+			Buckets: []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
+		}, []string{"policy", "result"}),
 		refresh: make.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "weir_drain_isr_last_refresh_timestamp_seconds",
 			Help: "Unix time of the last successful query of the in-sync replicas of a policy's Kafka cluster.",
@@ -55,10 +68,10 @@ func (m *Metrics) reviewed(d decide.Decision, took time.Duration) {
 	m.duration.WithLabelValues(decision).Observe(took.Seconds())
 }
 
-// Refused counts a request that was no review.
+// Refused counts an HTTP request that is not a review.
 func (m *Metrics) Refused(status int) { m.refused.WithLabelValues(strconv.Itoa(status)).Inc() }
 
-// Rolled counts a roll that was asked for.
+// Rolled counts the write of a roll request.
 func (m *Metrics) Rolled(ok bool) {
 	m.rolls.WithLabelValues(map[bool]string{true: "written", false: "failed"}[ok]).Inc()
 }

@@ -1,5 +1,5 @@
-// Package webhook answers admission reviews of evictions. It parses the review, evaluates it, and queues annotations and
-// events that follow from the decision.
+// Package webhook answers admission reviews of evictions. It parses the review, evaluates it, and queues annotations
+// and events that follow from the decision.
 package webhook
 
 import (
@@ -83,8 +83,8 @@ func (w *Webhook) Fallback(r admission.Request, err error) admission.Response {
 	return respond(d)
 }
 
-// respond denies with 429: kubectl drain prints the message and retries every five seconds. With 404 kubectl drain takes
-// the pod as evicted. With other codes it gives up.
+// respond denies with 429: kubectl drain prints the message and retries every five seconds. With 404 kubectl drain
+// takes the pod as evicted. With other codes it gives up.
 func respond(d decide.Decision) admission.Response {
 	message := d.Message
 	if d.Reason != drainv1alpha1.ReasonRollRequested {

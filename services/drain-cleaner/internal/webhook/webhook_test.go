@@ -10,28 +10,47 @@ import (
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/webhook"
 )
 
-func TestReadsWhatIsToBeEvicted(t *testing.T) {
+// Some names start with the name of the corresponding test case of Strimzi's Drain Cleaner.
+func TestParsesReviews(t *testing.T) {
 	t.Parallel()
+	const metadata = `"metadata":{"name":"a","namespace":"n"}`
+	v1 := func(more string) []byte { return []byte(`{"apiVersion":"policy/v1","kind":"Eviction",` + more + `}`) }
 	for name, test := range map[string]struct {
 		request admission.Request
 		want    decide.Request
 	}{
-		"V1Beta1": {admission.Request{Object: []byte(`{"apiVersion":"policy/v1beta1","kind":"Eviction","metadata":{"name":"a","namespace":"n"}}`)},
-			decide.Request{Eviction: true, Namespace: "n", Name: "a"}},
-		"CorrectUid": {admission.Request{Object: []byte(`{"apiVersion":"policy/v1","kind":"Eviction","metadata":{"name":"a","namespace":"n"},"deleteOptions":{"preconditions":{"uid":"u"}}}`)},
-			decide.Request{Eviction: true, Namespace: "n", Name: "a", UID: "u"}},
-		"WithoutNamespace: the request's counts": {admission.Request{Namespace: "r", Object: []byte(`{"apiVersion":"policy/v1","kind":"Eviction","metadata":{"name":"a"}}`)},
-			decide.Request{Eviction: true, Namespace: "r", Name: "a"}},
-		"NoNamespaceAnywhere": {admission.Request{Object: []byte(`{"apiVersion":"policy/v1","kind":"Eviction","metadata":{"name":"a"}}`)},
-			decide.Request{Eviction: true, Name: "a"}},
-		"DryRun: of the request": {admission.Request{DryRun: true, Object: []byte(`{"apiVersion":"policy/v1","kind":"Eviction","metadata":{"name":"a","namespace":"n"}}`)},
-			decide.Request{Eviction: true, Namespace: "n", Name: "a", DryRun: true}},
-		"DryRun: of the Eviction, as kubectl sends it": {admission.Request{Object: []byte(`{"apiVersion":"policy/v1","kind":"Eviction","metadata":{"name":"a","namespace":"n"},"deleteOptions":{"dryRun":["All"]}}`)},
-			decide.Request{Eviction: true, Namespace: "n", Name: "a", DryRun: true}},
-		"another version": {admission.Request{Object: []byte(`{"apiVersion":"policy/v2","kind":"Eviction","metadata":{"name":"a"}}`)}, decide.Request{}},
-		"another kind":    {admission.Request{Object: []byte(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a"}}`)}, decide.Request{}},
-		"garbage":         {admission.Request{Object: []byte("\x00")}, decide.Request{}},
-		"nothing":         {admission.Request{}, decide.Request{}},
+		"V1Beta1": {
+			admission.Request{Object: []byte(`{"apiVersion":"policy/v1beta1","kind":"Eviction",` + metadata + `}`)},
+			decide.Request{Eviction: true, Namespace: "n", Name: "a"},
+		},
+		"CorrectUid": {
+			admission.Request{Object: v1(metadata + `,"deleteOptions":{"preconditions":{"uid":"u"}}`)},
+			decide.Request{Eviction: true, Namespace: "n", Name: "a", UID: "u"},
+		},
+		"WithoutNamespace: the namespace of the request applies": {
+			admission.Request{Namespace: "r", Object: v1(`"metadata":{"name":"a"}`)},
+			decide.Request{Eviction: true, Namespace: "r", Name: "a"},
+		},
+		"NoNamespaceAnywhere": {
+			admission.Request{Object: v1(`"metadata":{"name":"a"}`)}, decide.Request{Eviction: true, Name: "a"},
+		},
+		"DryRun: of the request": {
+			admission.Request{DryRun: true, Object: v1(metadata)},
+			decide.Request{Eviction: true, Namespace: "n", Name: "a", DryRun: true},
+		},
+		"DryRun: of the Eviction, as kubectl sends it": {
+			admission.Request{Object: v1(metadata + `,"deleteOptions":{"dryRun":["All"]}`)},
+			decide.Request{Eviction: true, Namespace: "n", Name: "a", DryRun: true},
+		},
+		"an unknown version": {
+			admission.Request{Object: []byte(`{"apiVersion":"policy/v2","kind":"Eviction",` + metadata + `}`)},
+			decide.Request{},
+		},
+		"another kind": {
+			admission.Request{Object: []byte(`{"apiVersion":"v1","kind":"Pod",` + metadata + `}`)}, decide.Request{},
+		},
+		"invalid JSON": {admission.Request{Object: []byte("\x00")}, decide.Request{}},
+		"no object":    {admission.Request{}, decide.Request{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -40,17 +59,18 @@ func TestReadsWhatIsToBeEvicted(t *testing.T) {
 	}
 }
 
-// FuzzRead never panics, and never makes an eviction of what is none.
-func FuzzRead(f *testing.F) {
-	f.Add([]byte(`{"apiVersion":"policy/v1","kind":"Eviction","metadata":{"name":"a"},"deleteOptions":{"preconditions":{"uid":"u"},"dryRun":["All"]}}`), "n", "a")
+// FuzzParse checks that Parse does not panic and takes only Evictions for evictions.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(`{"apiVersion":"policy/v1","kind":"Eviction","metadata":{"name":"a"},`+
+		`"deleteOptions":{"preconditions":{"uid":"u"},"dryRun":["All"]}}`), "n", "a")
 	f.Add([]byte(`{"apiVersion":"policy/v1","kind":"Eviction","deleteOptions":null,"metadata":null}`), "", "")
 	f.Fuzz(func(t *testing.T, object []byte, namespace, name string) {
 		r := webhook.Parse(admission.Request{Object: object, Namespace: namespace, Name: name})
 		if !r.Eviction && (r.Name != "" || r.Namespace != "" || r.UID != "") {
-			t.Fatalf("no eviction, and yet %+v", r)
+			t.Fatalf("not an Eviction, but %+v", r)
 		}
 		if r.Eviction && name != "" && r.Name == "" {
-			t.Fatal("the request's name was lost")
+			t.Fatal("the name of the request is lost")
 		}
 	})
 }

@@ -42,9 +42,13 @@ func TestClustersWithTheSameIDWaitForEachOtherUntilTheyHaveDifferentNames(t *tes
 	pod := env.Pod(t, second, "kafka-0")
 	err := env.Evict(t.Context(), second, pod.Name, pod.UID)
 	require.True(t, apierrors.IsTooManyRequests(err), "%v", err)
-	assert.ErrorContains(t, err, "AnotherDrain: waiting until "+first+"/kafka-0 is replaced and in sync; its eviction was "+
-		"allowed by policy "+first+"/kafka, whose brokers have the same cluster ID cluster-of-"+first+
-		"; if they are another cluster, set spec.clusterName in one of the policies")
+	assert.ErrorContains(
+		t,
+		err,
+		"AnotherDrain: waiting until "+first+"/kafka-0 is replaced and in sync; its eviction was "+
+			"allowed by policy "+first+"/kafka, whose brokers have the same cluster ID cluster-of-"+first+
+			"; if they are another cluster, set spec.clusterName in one of the policies",
+	)
 
 	patch := []byte(`{"spec":{"clusterName":"second"}}`)
 	_, err = env.Weir.DrainV1alpha1().KafkaDrainPolicies(second).Patch(t.Context(), "kafka", types.MergePatchType,

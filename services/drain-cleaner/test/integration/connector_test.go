@@ -25,7 +25,14 @@ func reportTasks(t *testing.T, env *testenv.Env, namespace string, states ...str
 	require.NoError(t, err)
 	c.Status.Tasks = nil
 	for id, state := range states {
-		c.Status.Tasks = append(c.Status.Tasks, connectv1.TaskStatus{ID: int32(id), State: connectv1.PodState(state), Pod: []string{"orders-tasks-0", "orders-tasks-1"}[id]})
+		c.Status.Tasks = append(
+			c.Status.Tasks,
+			connectv1.TaskStatus{
+				ID:    int32(id),
+				State: connectv1.PodState(state),
+				Pod:   []string{"orders-tasks-0", "orders-tasks-1"}[id],
+			},
+		)
 	}
 	_, err = connectors.UpdateStatus(t.Context(), c, metav1.UpdateOptions{})
 	require.NoError(t, err)
@@ -41,7 +48,15 @@ func TestTasksOfAConnectorAreMovedOneAfterAnother(t *testing.T) {
 	env.AddTestNodes(t, 4)
 	labels := map[string]string{contract.LabelConnector: "orders", contract.LabelType: contract.TypeTask}
 	env.StatefulSet(t, ns, "orders-tasks", 2, labels)
-	env.CreatePolicy(t, ns, drainv1alpha1.KafkaDrainPolicySpec{PodSelector: metav1.LabelSelector{MatchLabels: labels}, Role: drainv1alpha1.RoleConnect, Mode: drainv1alpha1.ModeSelfCheck})
+	env.CreatePolicy(
+		t,
+		ns,
+		drainv1alpha1.KafkaDrainPolicySpec{
+			PodSelector: metav1.LabelSelector{MatchLabels: labels},
+			Role:        drainv1alpha1.RoleConnect,
+			Mode:        drainv1alpha1.ModeSelfCheck,
+		},
+	)
 	first, second := env.Pod(t, ns, "orders-tasks-0"), env.Pod(t, ns, "orders-tasks-1")
 	for _, pod := range []*corev1.Pod{first, second} {
 		require.NoError(t, env.Cordon(t.Context(), pod.Spec.NodeName))

@@ -12,7 +12,7 @@ import (
 	"github.com/weir-dev/weir/services/drain-cleaner/test/testenv"
 )
 
-func TestTakesEveryExample(t *testing.T) {
+func TestExamplesAreAccepted(t *testing.T) {
 	t.Parallel()
 	env := testenv.Install(t)
 	files, err := filepath.Glob(testenv.DeployPath("examples", "drain-cleaner", "*.yaml"))
@@ -28,33 +28,55 @@ func TestTakesEveryExample(t *testing.T) {
 	}
 }
 
-func TestRefusesPoliciesThatCannotWork(t *testing.T) {
+func TestInvalidPoliciesAreRejected(t *testing.T) {
 	t.Parallel()
 	env := testenv.Install(t)
 	ns := env.Namespace(t)
-	for name, test := range map[string]struct{ spec, says string }{
-		"self-check without brokers":    {"podSelector: {matchLabels: {a: b}}\n  mode: SelfCheck", "spec.bootstrapServers is required with mode SelfCheck and role broker"},
-		"a selector of everything":      {"podSelector: {}", "spec.podSelector is empty"},
-		"servers without a port":        {"podSelector: {matchLabels: {a: b}}\n  bootstrapServers: kafka", "spec.bootstrapServers kafka is not a comma-separated list of host:port"},
-		"no deadline to act on":         {"podSelector: {matchLabels: {a: b}}\n  onDeadline: Allow", "set spec.drainDeadline"},
-		"a deadline of nothing":         {"podSelector: {matchLabels: {a: b}}\n  drainDeadline: 0s", `Invalid value: "0s": spec.drainDeadline must be at least 1s`},
-		"nobody at a time":              {"podSelector: {matchLabels: {a: b}}\n  maxConcurrent: 33", "Invalid value: 33: spec.maxConcurrent must be from 1 to 32"},
-		"TLS to nowhere":                {"podSelector: {matchLabels: {a: b}}\n  tls: {}", "spec.tls and spec.sasl require spec.bootstrapServers"},
-		"brokers of connectors":         {"podSelector: {matchLabels: {a: b}}\n  role: connect\n  bootstrapServers: a:1", "cannot be used with role connect"},
-		"headroom of controllers":       {"podSelector: {matchLabels: {a: b}}\n  role: controller\n  minIsrHeadroom: 2", "spec.minIsrHeadroom requires role broker: remove it"},
-		"a label that nobody asked for": {"podSelector: {matchLabels: {a: b}}\n  brokerId: {from: Ordinal, label: x}", "spec.brokerId.label is required with from: Label and not allowed otherwise"},
-		"a name of no cluster":          {"podSelector: {matchLabels: {a: b}}\n  clusterName: blue", "spec.clusterName requires spec.bootstrapServers"},
-		"an operator that nobody asks":  {"podSelector: {matchLabels: {a: b}}\n  mode: SelfCheck\n  bootstrapServers: a:1\n  operatorDownAfter: 5m", "has no effect with mode SelfCheck"},
+	for name, test := range map[string]struct{ spec, message string }{
+		"SelfCheck without brokers": {
+			"mode: SelfCheck", "spec.bootstrapServers is required with mode SelfCheck and role broker",
+		},
+		"an empty selector": {"podSelector: {}", "spec.podSelector is empty"},
+		"brokers without a port": {
+			"bootstrapServers: kafka", "spec.bootstrapServers kafka is not a comma-separated list of host:port",
+		},
+		"onDeadline without a deadline": {"onDeadline: Allow", "set spec.drainDeadline"},
+		"a deadline of 0": {
+			"drainDeadline: 0s", `Invalid value: "0s": spec.drainDeadline must be at least 1s`,
+		},
+		"too many concurrent drains": {
+			"maxConcurrent: 33", "Invalid value: 33: spec.maxConcurrent must be from 1 to 32",
+		},
+		"TLS without brokers": {"tls: {}", "spec.tls and spec.sasl require spec.bootstrapServers"},
+		"brokers with role connect": {
+			"role: connect\n  bootstrapServers: a:1", "cannot be used with role connect",
+		},
+		"headroom with role controller": {
+			"role: controller\n  minIsrHeadroom: 2", "spec.minIsrHeadroom requires role broker: remove it",
+		},
+		"a label with from Ordinal": {
+			"brokerId: {from: Ordinal, label: x}",
+			"spec.brokerId.label is required with from: Label and not allowed otherwise",
+		},
+		"a cluster name without brokers": {"clusterName: blue", "spec.clusterName requires spec.bootstrapServers"},
+		"operatorDownAfter with SelfCheck": {
+			"mode: SelfCheck\n  bootstrapServers: a:1\n  operatorDownAfter: 5m", "has no effect with mode SelfCheck",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := env.ApplyYAML(t.Context(), ns, "apiVersion: drain.weir.dev/v1alpha1\nkind: KafkaDrainPolicy\nmetadata:\n  name: p\nspec:\n  "+test.spec)
-			assert.ErrorContains(t, err, test.says)
+			selector := "  podSelector: {matchLabels: {a: b}}\n"
+			if strings.HasPrefix(test.spec, "podSelector") {
+				selector = ""
+			}
+			_, err := env.ApplyYAML(t.Context(), ns, "apiVersion: drain.weir.dev/v1alpha1\nkind: KafkaDrainPolicy\n"+
+				"metadata:\n  name: p\nspec:\n"+selector+"  "+test.spec)
+			assert.ErrorContains(t, err, test.message)
 		})
 	}
 }
 
-func TestRendersEveryVariant(t *testing.T) {
+func TestOverlaysWithGivenCertificatesHaveNoPermissionToIssueThem(t *testing.T) {
 	t.Parallel()
 	env := testenv.Install(t)
 	for _, variant := range []string{"drain-cleaner-cert-manager", "drain-cleaner-given-secret"} {
@@ -63,7 +85,7 @@ func TestRendersEveryVariant(t *testing.T) {
 		objects, err := testkit.DecodeYAML(rendered)
 		require.NoError(t, err)
 		for _, o := range objects {
-			assert.NotContains(t, o.GetName(), "certificates", "%s has no right to write certificates", variant)
+			assert.NotContains(t, o.GetName(), "certificates", "overlay %s", variant)
 		}
 		assert.Contains(t, rendered, "--certificate-source=files")
 	}

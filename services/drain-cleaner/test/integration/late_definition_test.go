@@ -16,8 +16,8 @@ import (
 	"github.com/weir-dev/weir/services/drain-cleaner/test/testenv"
 )
 
-// The definition of KafkaDrainPolicy and the permission to read policies come after drain-cleaner was started. Policies are
-// followed then without a restart.
+// The definition of KafkaDrainPolicy and the permission to read policies come after drain-cleaner was started. Policies
+// are followed then without a restart.
 func TestPoliciesAreFollowedWhenTheirDefinitionComesLater(t *testing.T) {
 	t.Parallel()
 	cp := testkit.New(t)

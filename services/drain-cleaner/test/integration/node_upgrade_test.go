@@ -16,8 +16,8 @@ import (
 	"github.com/weir-dev/weir/services/drain-cleaner/test/testenv"
 )
 
-// A rolling node upgrade with Strimzi's manifests, in which only the image was changed: each node is drained, replaced and
-// uncordoned. kubectl drain must not report success while the broker is still on the node.
+// A rolling node upgrade with Strimzi's manifests, in which only the image was changed: each node is drained, replaced
+// and uncordoned. kubectl drain must not report success while the broker is still on the node.
 func TestNodeUpgradeWithStrimzisManifests(t *testing.T) {
 	t.Parallel()
 	cp := testkit.New(t)

@@ -26,8 +26,8 @@ import (
 
 const ownPods = "app.kubernetes.io/name=drain-cleaner"
 
-// kubelet runs a replica for each pod of drain-cleaner's Deployment, and ends it when the pod is told to go. As on a node, the pod's
-// process is told at the same moment as everybody else, so that reviews still reach it for a while.
+// kubelet runs a replica for each pod of drain-cleaner's Deployment and stops it when the pod is deleted. As on a node,
+// the process is stopped at the same time as the endpoint is removed, so that reviews still reach it for a while.
 type kubelet struct {
 	*testenv.Env
 	mu      sync.Mutex
@@ -42,10 +42,12 @@ type process struct {
 	ending      bool
 }
 
-// keep does what there is to do until ctx ends, and then ends all replicas.
-func (k *kubelet) keep(ctx context.Context) {
+// run runs replicas until ctx ends, and then stops all of them.
+func (k *kubelet) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		_ = testkit.Poll(ctx, "the end", func(ctx context.Context) error { return errors.Join(k.look(ctx), k.route(ctx), errors.New("goes on")) })
+		_ = testkit.Poll(ctx, "the end", func(ctx context.Context) error {
+			return errors.Join(k.sync(ctx), k.route(ctx), errors.New("the kubelet runs until the test ends"))
+		})
 	}
 	k.wait.Wait()
 	for _, p := range k.running {
@@ -63,7 +65,7 @@ func (k *kubelet) fault(err error) {
 	}
 }
 
-func (k *kubelet) look(ctx context.Context) error {
+func (k *kubelet) sync(ctx context.Context) error {
 	pods, err := k.Client().CoreV1().Pods(testenv.Namespace).List(ctx, metav1.ListOptions{LabelSelector: ownPods})
 	if err != nil {
 		return err
@@ -98,9 +100,14 @@ func (k *kubelet) start(ctx context.Context, pod *corev1.Pod, p *process) error 
 	}
 	now := metav1.Now()
 	pod = pod.DeepCopy()
-	pod.Status.Phase, pod.Status.PodIP, pod.Status.PodIPs, pod.Status.StartTime = corev1.PodRunning, p.ip, []corev1.PodIP{{IP: p.ip}}, &now
+	pod.Status.Phase, pod.Status.PodIP, pod.Status.PodIPs, pod.Status.StartTime = corev1.PodRunning, p.ip, []corev1.PodIP{
+		{IP: p.ip},
+	}, &now
 	for _, kind := range []corev1.PodConditionType{corev1.PodInitialized, corev1.ContainersReady, corev1.PodReady} {
-		pod.Status.Conditions = append(pod.Status.Conditions, corev1.PodCondition{Type: kind, Status: corev1.ConditionTrue, LastTransitionTime: now})
+		pod.Status.Conditions = append(
+			pod.Status.Conditions,
+			corev1.PodCondition{Type: kind, Status: corev1.ConditionTrue, LastTransitionTime: now},
+		)
 	}
 	pod.ResourceVersion = ""
 	k.mu.Lock()
@@ -117,9 +124,12 @@ func (k *kubelet) stop(ctx context.Context, pod *corev1.Pod, p *process) error {
 	}))
 }
 
-// route has the balancer follow the Service's endpoints, as kube-proxy does.
+// route updates the balancer from the Service's endpoints, as kube-proxy does.
 func (k *kubelet) route(ctx context.Context) error {
-	known, err := k.Client().DiscoveryV1().EndpointSlices(testenv.Namespace).List(ctx, metav1.ListOptions{LabelSelector: "kubernetes.io/service-name=drain-cleaner"})
+	known, err := k.Client().
+		DiscoveryV1().
+		EndpointSlices(testenv.Namespace).
+		List(ctx, metav1.ListOptions{LabelSelector: "kubernetes.io/service-name=drain-cleaner"})
 	if err != nil {
 		return err
 	}
@@ -139,7 +149,7 @@ func (k *kubelet) route(ctx context.Context) error {
 	return nil
 }
 
-// deploy applies what stands in the base's deployment.yaml and service.yaml, for pods that our kubelet looks after.
+// deploy applies the Deployment, PodDisruptionBudget and Service of the base for pods that the test's kubelet runs.
 func deploy(t *testing.T, env *testenv.Env) {
 	t.Helper()
 	objects, err := testenv.Base(t.Context(), env.ControlPlane)
@@ -148,8 +158,29 @@ func deploy(t *testing.T, env *testenv.Env) {
 	for _, o := range objects {
 		switch o.GetKind() {
 		case "Deployment":
-			require.NoError(t, unstructured.SetNestedField(o.Object, "theirs", "spec", "template", "metadata", "annotations", testkit.PauseAnnotation))
-			require.NoError(t, unstructured.SetNestedStringMap(o.Object, map[string]string{"test": testenv.NodeLabel(t)}, "spec", "template", "spec", "nodeSelector"))
+			require.NoError(
+				t,
+				unstructured.SetNestedField(
+					o.Object,
+					"theirs",
+					"spec",
+					"template",
+					"metadata",
+					"annotations",
+					testkit.PauseAnnotation,
+				),
+			)
+			require.NoError(
+				t,
+				unstructured.SetNestedStringMap(
+					o.Object,
+					map[string]string{"test": testenv.NodeLabel(t)},
+					"spec",
+					"template",
+					"spec",
+					"nodeSelector",
+				),
+			)
 		case "PodDisruptionBudget", "Service":
 		default:
 			continue
@@ -161,7 +192,7 @@ func deploy(t *testing.T, env *testenv.Env) {
 	require.NoError(t, err)
 }
 
-// ownReady waits until two replicas are ready on nodes other than this one, and gives the nodes.
+// ownReady waits until two replicas are ready on other nodes than left, and returns their nodes.
 func ownReady(t *testing.T, env *testenv.Env, left string) []string {
 	t.Helper()
 	var nodes []string
@@ -185,16 +216,16 @@ func ownReady(t *testing.T, env *testenv.Env, left string) []string {
 	return nodes
 }
 
-// stream evicts one pod without a pause, and counts what comes of it.
-type stream struct {
+// evictions evicts one pod without a pause and counts the results.
+type evictions struct {
 	passed, denied, failed atomic.Int32
 	first                  atomic.Pointer[error]
 	stop                   func()
 }
 
-func startEvictions(t *testing.T, env *testenv.Env, namespace, name string) *stream {
+func startEvictions(t *testing.T, env *testenv.Env, namespace, name string) *evictions {
 	t.Helper()
-	s := &stream{}
+	s := &evictions{}
 	ctx, cancel := context.WithCancel(t.Context())
 	var all sync.WaitGroup
 	for range 4 {
@@ -217,10 +248,10 @@ func startEvictions(t *testing.T, env *testenv.Env, namespace, name string) *str
 	return s
 }
 
-// The nodes on which its replicas are, as pods of its own Deployment with its own PodDisruptionBudget, are drained one after the other,
-// the last of them with both replicas on it. It goes on to be asked: with failurePolicy Fail, where an eviction that does not reach it
-// would fail, and with Ignore, where that would get through.
-func TestLetsNothingThroughWhileItsOwnNodesAreDrained(t *testing.T) {
+// The nodes of drain-cleaner's own replicas are drained one after another, the last one with both replicas on it.
+// Reviews are answered all the time: with failurePolicy Fail an eviction would fail otherwise, and with Ignore it would
+// be allowed.
+func TestNoEvictionIsMissedWhileDrainCleanersOwnNodesAreDrained(t *testing.T) {
 	t.Parallel()
 	testenv.ShowLogs(t)
 	ctx, cancel := context.WithTimeout(t.Context(), testenv.Timeout)
@@ -230,20 +261,20 @@ func TestLetsNothingThroughWhileItsOwnNodesAreDrained(t *testing.T) {
 	kafkaNode := env.AddTestNodes(t, 1)[0]
 	ns := env.Namespace(t)
 	env.StatefulSet(t, ns, "my-cluster-kafka", 1, testenv.StrimziLabels)
-	// From now on the node is no longer one of the test's.
+	// Pods of the replicas are not scheduled to this node.
 	_, err = env.Kubectl(ctx, "label", "node", kafkaNode, "test-")
 	require.NoError(t, err)
 	env.AddTestNodes(t, 3)
-	keeping, stop := context.WithCancel(context.WithoutCancel(ctx))
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	k := &kubelet{Env: env, running: map[types.UID]*process{}}
-	kept := make(chan struct{})
-	go func() { defer close(kept); k.keep(keeping) }()
-	end := sync.OnceFunc(func() { stop(); <-kept })
+	stopped := make(chan struct{})
+	go func() { defer close(stopped); k.run(running) }()
+	end := sync.OnceFunc(func() { stop(); <-stopped })
 	t.Cleanup(end)
 	deploy(t, env)
 	require.NoError(t, env.WaitForCABundle(t.Context()))
 	nodes := ownReady(t, env, "")
-	require.NotEqual(t, nodes[0], nodes[1], "anti-affinity keeps the replicas apart")
+	require.NotEqual(t, nodes[0], nodes[1], "anti-affinity")
 	testkit.Eventually(t, testenv.Timeout, func(ctx context.Context) error {
 		if err := env.Evict(ctx, ns, "my-cluster-kafka-0", ""); !apierrors.IsTooManyRequests(err) {
 			return fmt.Errorf("not denied yet: %w", errors.Join(err))
@@ -252,33 +283,45 @@ func TestLetsNothingThroughWhileItsOwnNodesAreDrained(t *testing.T) {
 	})
 	pod := env.Pod(t, ns, "my-cluster-kafka-0")
 
-	for _, policy := range []admissionregistrationv1.FailurePolicyType{admissionregistrationv1.Fail, admissionregistrationv1.Ignore} {
+	failurePolicies := []admissionregistrationv1.FailurePolicyType{
+		admissionregistrationv1.Fail, admissionregistrationv1.Ignore,
+	}
+	for _, policy := range failurePolicies {
 		patch := fmt.Sprintf(`[{"op":"replace","path":"/webhooks/0/failurePolicy","value":%q}]`, policy)
-		_, err := env.Client().AdmissionregistrationV1().ValidatingWebhookConfigurations().Patch(t.Context(), "weir-drain-cleaner", types.JSONPatchType, []byte(patch), metav1.PatchOptions{})
+		_, err := env.Client().
+			AdmissionregistrationV1().
+			ValidatingWebhookConfigurations().
+			Patch(t.Context(), "weir-drain-cleaner", types.JSONPatchType, []byte(patch), metav1.PatchOptions{})
 		require.NoError(t, err)
 		s := startEvictions(t, env, ns, "my-cluster-kafka-0")
 		nodes = ownReady(t, env, "")
 		for i := range 3 {
 			left := nodes[0]
 			_, err := env.Drain(t.Context(), left)
-			require.NoError(t, err, "the drain of a node of its own goes through")
+			require.NoError(t, err, "the drain of a node with a replica")
 			nodes = ownReady(t, env, left)
-			t.Logf("drain %d: its replicas have left %s and are ready on %v", i+1, left, nodes)
+			t.Logf("drain %d: the replicas left %s and are ready on %v", i+1, left, nodes)
 			if i == 0 {
 				continue
 			}
 			if i == 1 {
-				require.Equal(t, nodes[0], nodes[1], "no other node is left")
+				require.Equal(t, nodes[0], nodes[1], "there is no other node")
 			}
 			_, err = env.Kubectl(t.Context(), "uncordon", "-l", "test="+testenv.NodeLabel(t))
 			require.NoError(t, err)
 		}
 		s.stop()
-		t.Logf("failurePolicy %s: %d evictions were denied, %d let through, %d failed for the webhook could not be reached", policy, s.denied.Load(), s.passed.Load(), s.failed.Load())
+		t.Logf(
+			"failurePolicy %s: %d evictions were denied, %d allowed, %d failed because the webhook was not reachable",
+			policy,
+			s.denied.Load(),
+			s.passed.Load(),
+			s.failed.Load(),
+		)
 		if first := s.first.Load(); first != nil {
-			assert.NoError(t, *first, "the first that failed")
+			assert.NoError(t, *first, "the first failure")
 		}
-		assert.Zero(t, s.passed.Load(), "evictions that got through unasked")
+		assert.Zero(t, s.passed.Load(), "allowed evictions")
 		assert.Greater(t, s.denied.Load(), int32(500))
 	}
 	assert.Equal(t, pod.UID, env.Pod(t, ns, "my-cluster-kafka-0").UID)

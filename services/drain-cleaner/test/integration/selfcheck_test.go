@@ -21,7 +21,7 @@ import (
 	"github.com/weir-dev/weir/services/drain-cleaner/test/testenv"
 )
 
-func TestServesKafkaWithoutAnOperator(t *testing.T) {
+func TestSelfCheckDrainsBrokersWithoutAnOperator(t *testing.T) {
 	t.Parallel()
 	testenv.ShowLogs(t)
 	env := testenv.Install(t)
@@ -55,24 +55,31 @@ func TestServesKafkaWithoutAnOperator(t *testing.T) {
 		drained <- result{output, err}
 	}()
 	env.WaitForStatus(t, ns, func(s drainv1alpha1.KafkaDrainPolicyStatus) error {
-		if len(s.Drains) != 1 || s.Drains[0].Phase != drainv1alpha1.DrainWaiting || s.Drains[0].Reason != "AtMinISR" || s.Drains[0].BlockingPartitions[0] != "orders-0" {
+		if len(s.Drains) != 1 || s.Drains[0].Phase != drainv1alpha1.DrainWaiting || s.Drains[0].Reason != "AtMinISR" ||
+			s.Drains[0].BlockingPartitions[0] != "orders-0" {
 			return errors.New("no drain waits for orders-0")
 		}
 		return nil
 	})
 	fake.Change(testenv.InSync(0, 1, 2))
 	done := <-drained
-	t.Logf("kubectl drain has printed:\n%s", done.output)
+	t.Logf("kubectl drain printed:\n%s", done.output)
 	require.NoError(t, done.err)
-	assert.Contains(t, done.output, "AtMinISR: partitions would drop below min.insync.replicas without the broker: orders-0")
+	assert.Contains(
+		t,
+		done.output,
+		"AtMinISR: partitions would drop below min.insync.replicas without the broker: orders-0",
+	)
 
-	// The replacement is there, but not in sync: the next one has to wait.
+	// The replacement is not in sync. The next drain has to wait.
 	fake.Change(testenv.InSync(1, 2))
 	env.WaitForReady(t, ns, "kafka", 3)
 	require.NoError(t, env.Cordon(t.Context(), second.Spec.NodeName))
 	env.WaitForStatus(t, ns, func(s drainv1alpha1.KafkaDrainPolicyStatus) error {
-		if len(s.Drains) != 1 || s.Drains[0].Phase != drainv1alpha1.DrainReplacing || s.Drains[0].UID != first.UID || !strings.Contains(s.Drains[0].Message, "not in sync yet: orders-0") && !strings.Contains(s.Drains[0].Message, "not back in the cluster") {
-			return errors.New("no replacement is waited for")
+		if len(s.Drains) != 1 || s.Drains[0].Phase != drainv1alpha1.DrainReplacing || s.Drains[0].UID != first.UID ||
+			!strings.Contains(s.Drains[0].Message, "not in sync yet: orders-0") &&
+				!strings.Contains(s.Drains[0].Message, "has not rejoined the cluster") {
+			return errors.New("no drain waits for the replacement")
 		}
 		return nil
 	})
@@ -80,10 +87,14 @@ func TestServesKafkaWithoutAnOperator(t *testing.T) {
 	require.True(t, apierrors.IsTooManyRequests(err), "%v", err)
 	assert.ErrorContains(t, err, "AtMinISR")
 	fake.Change(testenv.InSync(0, 1, 2))
-	testkit.Eventually(t, testenv.Timeout, func(ctx context.Context) error { return env.Evict(ctx, ns, "kafka-1", second.UID) })
+	testkit.Eventually(
+		t,
+		testenv.Timeout,
+		func(ctx context.Context) error { return env.Evict(ctx, ns, "kafka-1", second.UID) },
+	)
 }
 
-func TestOfDrainsAtTheSameMomentOnePasses(t *testing.T) {
+func TestOneOfSeveralConcurrentDrainsPasses(t *testing.T) {
 	t.Parallel()
 	testenv.ShowLogs(t)
 	env := testenv.Install(t)
@@ -102,7 +113,7 @@ func TestOfDrainsAtTheSameMomentOnePasses(t *testing.T) {
 		}
 		return nil
 	})
-	// All at once, through both replicas; Kafka never shows that anything has happened.
+	// All at once, through both replicas. The state of Kafka never changes.
 	errs := make([]error, 12)
 	var all sync.WaitGroup
 	for i := range errs {
@@ -117,10 +128,10 @@ func TestOfDrainsAtTheSameMomentOnePasses(t *testing.T) {
 		}
 		assert.True(t, apierrors.IsTooManyRequests(err), "%v", err)
 	}
-	assert.LessOrEqual(t, len(passed), 1, "pods that were let go: %v", passed)
+	assert.LessOrEqual(t, len(passed), 1, "evicted pods: %v", passed)
 }
 
-func TestSaysThatKafkaCannotBeReached(t *testing.T) {
+func TestMissingPermissionToReadSecretsIsReported(t *testing.T) {
 	t.Parallel()
 	testenv.ShowLogs(t)
 	env := testenv.Install(t)
@@ -128,28 +139,47 @@ func TestSaysThatKafkaCannotBeReached(t *testing.T) {
 	spec := testenv.SelfCheck("127.0.0.1:1")
 	spec.SASL = &drainv1alpha1.SASL{Mechanism: "PLAIN", Secret: "login"}
 	env.CreatePolicy(t, ns, spec)
-	env.WaitForStatus(t, ns, testenv.Condition(drainv1alpha1.ConditionKafkaReachable, metav1.ConditionFalse, "KafkaSecretInvalid"))
+	env.WaitForStatus(
+		t,
+		ns,
+		testenv.Condition(drainv1alpha1.ConditionKafkaReachable, metav1.ConditionFalse, "KafkaSecretInvalid"),
+	)
 	env.WaitForStatus(t, ns, func(s drainv1alpha1.KafkaDrainPolicyStatus) error {
-		if c := meta.FindStatusCondition(s.Conditions, drainv1alpha1.ConditionKafkaReachable); !strings.Contains(c.Message, "bind the ClusterRole weir-drain-cleaner-secrets in namespace "+ns) {
-			return errors.New("the cure is not named")
+		if c := meta.FindStatusCondition(s.Conditions, drainv1alpha1.ConditionKafkaReachable); !strings.Contains(
+			c.Message,
+			"bind the ClusterRole weir-drain-cleaner-secrets in namespace "+ns,
+		) {
+			return errors.New("the message does not name the solution")
 		}
 		return nil
 	})
 }
 
-func TestSaysSoonThatKafkaIsAwayAndBackAndWritesNothingAtRest(t *testing.T) {
+func TestKafkaReachableFollowsKafkaAndAnIdlePolicyIsNotWritten(t *testing.T) {
 	t.Parallel()
 	testenv.ShowLogs(t)
 	env := testenv.Install(t)
 	ns := env.Namespace(t)
 	fake := kafkatest.Start(t, testenv.Script(ns))
 	env.CreatePolicy(t, ns, testenv.SelfCheck(fake.Bootstrap()))
-	env.WaitForStatus(t, ns, testenv.Condition(drainv1alpha1.ConditionKafkaReachable, metav1.ConditionTrue, "KafkaAnswers"))
+	env.WaitForStatus(
+		t,
+		ns,
+		testenv.Condition(drainv1alpha1.ConditionKafkaReachable, metav1.ConditionTrue, "KafkaAnswers"),
+	)
 	fake.Change(func(s *kafkatest.Script) { s.Fail = kerr.TopicAuthorizationFailed })
-	env.WaitForStatus(t, ns, testenv.Condition(drainv1alpha1.ConditionKafkaReachable, metav1.ConditionFalse, "KafkaUnreachable"))
+	env.WaitForStatus(
+		t,
+		ns,
+		testenv.Condition(drainv1alpha1.ConditionKafkaReachable, metav1.ConditionFalse, "KafkaUnreachable"),
+	)
 	requireNoWrites(t, env, ns, fake)
 	fake.Change(func(s *kafkatest.Script) { s.Fail = nil })
-	env.WaitForStatus(t, ns, testenv.Condition(drainv1alpha1.ConditionKafkaReachable, metav1.ConditionTrue, "KafkaAnswers"))
+	env.WaitForStatus(
+		t,
+		ns,
+		testenv.Condition(drainv1alpha1.ConditionKafkaReachable, metav1.ConditionTrue, "KafkaAnswers"),
+	)
 	requireNoWrites(t, env, ns, fake)
 }
 
@@ -161,12 +191,12 @@ func requireNoWrites(t *testing.T, env *testenv.Env, namespace string, fake *kaf
 		require.NoError(t, err)
 		return p.ResourceVersion
 	}
-	before, looks := version(), fake.Queries()
+	before, queries := version(), fake.Queries()
 	testkit.Eventually(t, testenv.Timeout, func(context.Context) error {
-		if n := fake.Queries() - looks; n < 5 {
-			return fmt.Errorf("Kafka has been looked at %d times", n)
+		if n := fake.Queries() - queries; n < 5 {
+			return fmt.Errorf("Kafka was queried %d times", n)
 		}
 		return nil
 	})
-	assert.Equal(t, before, version(), "writes at rest")
+	assert.Equal(t, before, version(), "writes of an idle policy")
 }

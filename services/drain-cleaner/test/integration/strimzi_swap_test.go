@@ -30,7 +30,8 @@ import (
 	"github.com/weir-dev/weir/services/drain-cleaner/test/testenv"
 )
 
-// strimzis is what Strimzi's Drain Cleaner is installed with, but for its Deployment: the rights, the certificate's Secret, the webhook.
+// strimzis are the manifests of Strimzi's Drain Cleaner without its Deployment: RBAC, the Secret of the certificate and
+// the webhook.
 const strimzis = `apiVersion: v1
 kind: ServiceAccount
 metadata: {name: strimzi-drain-cleaner}
@@ -79,9 +80,9 @@ webhooks:
   timeoutSeconds: 5
 `
 
-// The program itself runs, with the environment, the start command and just the rights of Strimzi's Drain Cleaner, on a cluster that
-// has never heard of KafkaDrainPolicy.
-func TestTakesThePlaceOfStrimzisWithNothingButItsRights(t *testing.T) {
+// The program runs with the environment, the start command and the permissions of Strimzi's Drain Cleaner, on a cluster
+// without the definition of KafkaDrainPolicy.
+func TestReplacesStrimzisDrainCleanerWithItsPermissions(t *testing.T) {
 	t.Parallel()
 	cp := testkit.New(t)
 	for name, test := range map[string]struct {
@@ -89,11 +90,18 @@ func TestTakesThePlaceOfStrimzisWithNothingButItsRights(t *testing.T) {
 		more    string
 		missing string
 	}{
-		"as it ships":            {pods: "get, list, watch, patch", missing: "watch nodes, watch kafkadrainpolicies, create events"},
-		"as it shipped at first": {pods: "get, patch", missing: "watch pods, watch nodes, watch kafkadrainpolicies, create events"},
-		"and those to policies of which there is no definition": {pods: "get, list, watch, patch",
-			more:    `[{"op":"add","path":"/rules/-","value":{"apiGroups":["drain.weir.dev"],"resources":["kafkadrainpolicies"],"verbs":["get","list","watch"]}}]`,
-			missing: "watch nodes, create events"},
+		"as released": {
+			pods: "get, list, watch, patch", missing: "watch nodes, watch kafkadrainpolicies, create events",
+		},
+		"as in the first release": {
+			pods: "get, patch", missing: "watch pods, watch nodes, watch kafkadrainpolicies, create events",
+		},
+		"with permissions for policies without their definition": {
+			pods: "get, list, watch, patch",
+			more: `[{"op":"add","path":"/rules/-","value":{"apiGroups":["drain.weir.dev"],` +
+				`"resources":["kafkadrainpolicies"],"verbs":["get","list","watch"]}}]`,
+			missing: "watch nodes, create events",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -126,7 +134,7 @@ func TestTakesThePlaceOfStrimzisWithNothingButItsRights(t *testing.T) {
 				}
 				return nil
 			})
-			require.NoError(t, env.Evict(t.Context(), ns, "db-0", ""), "a pod that is nobody's")
+			require.NoError(t, env.Evict(t.Context(), ns, "db-0", ""), "a pod that is not protected")
 			testkit.Eventually(t, testenv.Timeout, func(context.Context) error {
 				answer, err := http.Get("http://127.0.0.1:" + health + "/health")
 				if err != nil {
@@ -139,10 +147,10 @@ func TestTakesThePlaceOfStrimzisWithNothingButItsRights(t *testing.T) {
 				return nil
 			})
 
-			require.NoError(t, program.fault(), "it goes on")
-			said := program.end(t)
-			assert.Equal(t, 1, strings.Count(said, `"missing":"`+test.missing+`"`), "logs:\n%s", said)
-			assert.NotContains(t, said, `"level":"ERROR"`)
+			require.NoError(t, program.fault(), "it runs")
+			output := program.stop(t)
+			assert.Equal(t, 1, strings.Count(output, `"missing":"`+test.missing+`"`), "logs:\n%s", output)
+			assert.NotContains(t, output, `"level":"ERROR"`)
 		})
 	}
 }
@@ -157,28 +165,53 @@ func freePort(t *testing.T) string {
 	return port
 }
 
-// program is drain-cleaner in a process of its own.
+// program is drain-cleaner in a separate process.
 type program struct {
 	command *exec.Cmd
-	said    testenv.Tail
+	output  testenv.Tail
 	ended   chan error
 }
 
-// strimzis installs what Strimzi's does, and starts the program in its place.
-func startInPlaceOfStrimzis(t *testing.T, env *testenv.Env, ns, pods, more, webhook, health string, args ...string) *program {
+// startInPlaceOfStrimzis applies Strimzi's manifests and starts the program instead of Strimzi's. more is a JSON patch
+// of the ClusterRole.
+func startInPlaceOfStrimzis(
+	t *testing.T,
+	env *testenv.Env,
+	ns, pods, more, webhook, health string,
+	args ...string,
+) *program {
 	t.Helper()
-	c, err := admission.Rotate(admission.Certificates{}, []string{"localhost"}, nil, admission.Lifetimes{}, time.Now(), rand.Reader)
+	c, err := admission.Rotate(
+		admission.Certificates{},
+		[]string{"localhost"},
+		nil,
+		admission.Lifetimes{},
+		time.Now(),
+		rand.Reader,
+	)
 	require.NoError(t, err)
 	bundle := base64.StdEncoding.EncodeToString(c.TrustBundle)
 	_, err = env.ApplyYAML(t.Context(), ns, fmt.Sprintf(strimzis, ns, pods, c.Cert, c.Key, webhook, bundle))
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		ctx := context.Background()
-		assert.NoError(t, errors.Join(env.Client().AdmissionregistrationV1().ValidatingWebhookConfigurations().Delete(ctx, ns, metav1.DeleteOptions{}),
-			env.Client().RbacV1().ClusterRoles().Delete(ctx, ns, metav1.DeleteOptions{}), env.Client().RbacV1().ClusterRoleBindings().Delete(ctx, ns, metav1.DeleteOptions{})))
+		assert.NoError(
+			t,
+			errors.Join(
+				env.Client().AdmissionregistrationV1().ValidatingWebhookConfigurations().Delete(ctx, ns, metav1.DeleteOptions{}),
+				env.Client().
+					RbacV1().
+					ClusterRoles().
+					Delete(ctx, ns, metav1.DeleteOptions{}),
+				env.Client().RbacV1().ClusterRoleBindings().Delete(ctx, ns, metav1.DeleteOptions{}),
+			),
+		)
 	})
 	if more != "" {
-		_, err := env.Client().RbacV1().ClusterRoles().Patch(t.Context(), ns, types.JSONPatchType, []byte(more), metav1.PatchOptions{})
+		_, err := env.Client().
+			RbacV1().
+			ClusterRoles().
+			Patch(t.Context(), ns, types.JSONPatchType, []byte(more), metav1.PatchOptions{})
 		require.NoError(t, err)
 	}
 	account, err := env.ServiceAccount(t.Context(), ns, "strimzi-drain-cleaner")
@@ -192,36 +225,45 @@ func startInPlaceOfStrimzis(t *testing.T, env *testenv.Env, ns, pods, more, webh
 	require.NoError(t, clientcmd.WriteToFile(*config, kubeconfig))
 
 	p := &program{ended: make(chan error, 1)}
-	// The flags stand for what a pod of its own would not need: ports and a connection of its own.
+	// A pod would have its own ports and connection, and would not need these flags.
 	args = append([]string{
 		"/opt/strimzi/bin/drain_cleaner_run.sh", "--kubeconfig=" + kubeconfig, "--shutdown-delay=0s",
 		"--webhook-address=127.0.0.1:" + webhook, "--metrics-address=127.0.0.1:" + health,
 	}, args...)
 	p.command = exec.Command(os.Args[0], args...)
-	p.command.Env = append(os.Environ(), runAsProgram+"=true", "STRIMZI_DRAIN_KAFKA=true", "STRIMZI_DRAIN_ZOOKEEPER=true", "STRIMZI_DENY_EVICTION=true", "STRIMZI_DRAIN_NAMESPACES=*",
-		"STRIMZI_CERTIFICATE_WATCH_ENABLED=true", "STRIMZI_CERTIFICATE_WATCH_NAMESPACE="+ns, "STRIMZI_CERTIFICATE_WATCH_POD_NAME=strimzi-drain-cleaner-0")
-	p.command.Stdout, p.command.Stderr = &p.said, &p.said
+	p.command.Env = append(
+		os.Environ(),
+		runAsProgram+"=true",
+		"STRIMZI_DRAIN_KAFKA=true",
+		"STRIMZI_DRAIN_ZOOKEEPER=true",
+		"STRIMZI_DENY_EVICTION=true",
+		"STRIMZI_DRAIN_NAMESPACES=*",
+		"STRIMZI_CERTIFICATE_WATCH_ENABLED=true",
+		"STRIMZI_CERTIFICATE_WATCH_NAMESPACE="+ns,
+		"STRIMZI_CERTIFICATE_WATCH_POD_NAME=strimzi-drain-cleaner-0",
+	)
+	p.command.Stdout, p.command.Stderr = &p.output, &p.output
 	require.NoError(t, p.command.Start())
 	go func() { p.ended <- p.command.Wait() }()
 	t.Cleanup(func() { _ = p.command.Process.Kill() })
 	return p
 }
 
-// fault is nil while it runs.
+// fault returns an error after the program has ended.
 func (p *program) fault() error {
 	select {
 	case err := <-p.ended:
 		p.ended <- err
-		return fmt.Errorf("it has ended: %w\n%s", errors.Join(err), p.said.String())
+		return fmt.Errorf("the program has ended: %w\n%s", errors.Join(err), p.output.String())
 	default:
 		return nil
 	}
 }
 
-// end ends it in good order, and gives its log.
-func (p *program) end(t *testing.T) string {
+// stop stops the program gracefully and returns its logs.
+func (p *program) stop(t *testing.T) string {
 	t.Helper()
 	require.NoError(t, p.command.Process.Signal(syscall.SIGTERM))
-	require.NoError(t, <-p.ended, p.said.String())
-	return p.said.String()
+	require.NoError(t, <-p.ended, p.output.String())
+	return p.output.String()
 }

@@ -29,40 +29,48 @@ import (
 	"github.com/weir-dev/weir/services/drain-cleaner/test/testenv"
 )
 
-// fronts are what the API server calls for each namespace: whatever incarnation of drain-cleaner serves it now.
-type fronts struct {
-	trusted []byte
-	mu      sync.Mutex
-	of      map[string]*testenv.Balancer
+// endpoints are the webhooks that the API server calls, one for each namespace. Each forwards to the process of
+// drain-cleaner that currently runs for the namespace.
+type endpoints struct {
+	caBundle    []byte
+	mu          sync.Mutex
+	byNamespace map[string]*testenv.Balancer
 }
 
-// serving writes the certificate that all of them serve.
-func serving(t *testing.T, dir string) *fronts {
+// serving writes the certificate of all processes to dir.
+func serving(t *testing.T, dir string) *endpoints {
 	t.Helper()
-	c, err := admission.Rotate(admission.Certificates{}, []string{"localhost"}, nil, admission.Lifetimes{}, time.Now(), rand.Reader)
+	c, err := admission.Rotate(
+		admission.Certificates{},
+		[]string{"localhost"},
+		nil,
+		admission.Lifetimes{},
+		time.Now(),
+		rand.Reader,
+	)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "tls.crt"), c.Cert, 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "tls.key"), c.Key, 0o600))
-	return &fronts{trusted: c.TrustBundle, of: map[string]*testenv.Balancer{}}
+	return &endpoints{caBundle: c.TrustBundle, byNamespace: map[string]*testenv.Balancer{}}
 }
 
-// point sends reviews of the namespace to these addresses from now on.
-func (f *fronts) point(namespace string, addresses ...string) {
+// point sends the reviews of the namespace to these addresses.
+func (f *endpoints) point(namespace string, addresses ...string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if b := f.of[namespace]; b != nil {
+	if b := f.byNamespace[namespace]; b != nil {
 		b.Set(addresses)
 	}
 }
 
-// open configures the base's webhook for one namespace, in which there are nodes of its own.
-func (f *fronts) open(ctx context.Context, env perturb.Env) error {
+// open configures the webhook of the base for one namespace and adds nodes for it.
+func (f *endpoints) open(ctx context.Context, env perturb.Env) error {
 	b, err := testenv.NewBalancer()
 	if err != nil {
 		return err
 	}
 	f.mu.Lock()
-	f.of[env.Namespace] = b
+	f.byNamespace[env.Namespace] = b
 	f.mu.Unlock()
 	objects, err := testenv.Base(ctx, env.ControlPlane)
 	if err != nil {
@@ -74,8 +82,13 @@ func (f *fronts) open(ctx context.Context, env perturb.Env) error {
 		}
 		o.SetName(env.Namespace)
 		webhooks, _, _ := unstructured.NestedSlice(o.Object, "webhooks")
-		webhooks[0].(map[string]any)["namespaceSelector"] = map[string]any{"matchLabels": map[string]any{corev1.LabelMetadataName: env.Namespace}}
-		if err := errors.Join(unstructured.SetNestedSlice(o.Object, webhooks, "webhooks"), testenv.CallBalancer(o, b, f.trusted)); err != nil {
+		webhooks[0].(map[string]any)["namespaceSelector"] = map[string]any{
+			"matchLabels": map[string]any{corev1.LabelMetadataName: env.Namespace},
+		}
+		err := errors.Join(
+			unstructured.SetNestedSlice(o.Object, webhooks, "webhooks"), testenv.CallBalancer(o, b, f.caBundle),
+		)
+		if err != nil {
 			return err
 		}
 		if _, err := env.Apply(ctx, "", o); err != nil {
@@ -86,13 +99,22 @@ func (f *fronts) open(ctx context.Context, env perturb.Env) error {
 	return err
 }
 
-func (f *fronts) close(ctx context.Context, env perturb.Env) error {
+func (f *endpoints) close(ctx context.Context, env perturb.Env) error {
 	f.mu.Lock()
-	err := f.of[env.Namespace].Close()
-	delete(f.of, env.Namespace)
+	err := f.byNamespace[env.Namespace].Close()
+	delete(f.byNamespace, env.Namespace)
 	f.mu.Unlock()
-	return errors.Join(err, env.Client().AdmissionregistrationV1().ValidatingWebhookConfigurations().Delete(ctx, env.Namespace, metav1.DeleteOptions{}),
-		env.Client().CoreV1().Nodes().DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "test=" + env.Namespace}))
+	return errors.Join(
+		err,
+		env.Client().
+			AdmissionregistrationV1().
+			ValidatingWebhookConfigurations().
+			Delete(ctx, env.Namespace, metav1.DeleteOptions{}),
+		env.Client().
+			CoreV1().
+			Nodes().
+			DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "test=" + env.Namespace}),
+	)
 }
 
 const statefulSetYAML = `apiVersion: apps/v1
@@ -112,18 +134,19 @@ spec:
       containers: [{name: kafka, image: kafka}]
 `
 
-// brokers makes them, and waits until they run and the webhook is asked: it denies, for nobody drains their nodes.
+// brokers creates the brokers and waits until they run and the webhook denies their eviction, because their nodes are
+// not cordoned.
 func brokers(replicas int) perturb.Step {
 	return perturb.Step{Name: "the brokers", Run: func(ctx context.Context, env perturb.Env) error {
 		if _, err := env.ApplyYAML(ctx, env.Namespace, fmt.Sprintf(statefulSetYAML, replicas, env.Namespace)); err != nil {
 			return err
 		}
 		for i := range replicas {
-			err := testkit.Poll(ctx, "the webhook to be asked", func(ctx context.Context) error {
+			err := testkit.Poll(ctx, "the webhook to be called", func(ctx context.Context) error {
 				if _, err := running(ctx, env, i); err != nil {
 					return err
 				}
-				if err := askToLeave(ctx, env, i, metav1.DryRunAll); !apierrors.IsTooManyRequests(err) {
+				if err := evict(ctx, env, i, metav1.DryRunAll); !apierrors.IsTooManyRequests(err) {
 					return fmt.Errorf("not denied: %w", errors.Join(err))
 				}
 				return nil
@@ -153,9 +176,12 @@ func isReady(pod *corev1.Pod) error {
 	return fmt.Errorf("pod %s is not ready", pod.Name)
 }
 
-func askToLeave(ctx context.Context, env perturb.Env, i int, dryRun ...string) error {
+func evict(ctx context.Context, env perturb.Env, i int, dryRun ...string) error {
 	return env.Client().PolicyV1().Evictions(env.Namespace).Evict(ctx, &policyv1.Eviction{
-		ObjectMeta: metav1.ObjectMeta{Namespace: env.Namespace, Name: fmt.Sprintf("kafka-%d", i)}, DeleteOptions: &metav1.DeleteOptions{DryRun: dryRun},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: env.Namespace,
+			Name:      fmt.Sprintf("kafka-%d", i),
+		}, DeleteOptions: &metav1.DeleteOptions{DryRun: dryRun},
 	})
 }
 
@@ -166,9 +192,12 @@ func unschedulable(ctx context.Context, env perturb.Env, node string, is bool) e
 	return err
 }
 
-// alarmed watches the brokers until stopped, and raises the alarm where one goes while another one is away.
+// alarmed watches the brokers until stopped. It reports each broker that is deleted while another one is not ready.
 func alarmed(ctx context.Context, env perturb.Env, pods []*corev1.Pod) (stop func() error, err error) {
-	watch, err := env.Client().CoreV1().Pods(env.Namespace).Watch(ctx, metav1.ListOptions{ResourceVersion: pods[0].ResourceVersion})
+	watch, err := env.Client().
+		CoreV1().
+		Pods(env.Namespace).
+		Watch(ctx, metav1.ListOptions{ResourceVersion: pods[0].ResourceVersion})
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +216,7 @@ func alarmed(ctx context.Context, env perturb.Env, pods []*corev1.Pod) (stop fun
 			ready[pod.Name] = event.Type != apiwatch.Deleted && isReady(pod) == nil
 			for other, is := range ready {
 				if event.Type == apiwatch.Deleted && !is && other != pod.Name {
-					found = errors.Join(found, fmt.Errorf("%s left while %s was away", pod.Name, other))
+					found = errors.Join(found, fmt.Errorf("%s was deleted while %s was not ready", pod.Name, other))
 				}
 			}
 		}
@@ -196,7 +225,8 @@ func alarmed(ctx context.Context, env perturb.Env, pods []*corev1.Pod) (stop fun
 	return func() error { watch.Stop(); return <-alarm }, nil
 }
 
-// drained cordons the nodes of all brokers, evicts them at the same time as kubectl drain does, and uncordons the nodes.
+// drained cordons the nodes of all brokers, evicts the brokers concurrently as kubectl drain does, and uncordons the
+// nodes.
 func drained(replicas int) perturb.Step {
 	return perturb.Step{Name: "the drain", Run: func(ctx context.Context, env perturb.Env) error {
 		nodes := map[string]bool{}
@@ -224,7 +254,14 @@ func drained(replicas int) perturb.Step {
 		}
 		all.Wait()
 		for i := range pods {
-			errs = append(errs, testkit.Poll(ctx, "the replacement", func(ctx context.Context) error { _, err := running(ctx, env, i); return err }))
+			errs = append(
+				errs,
+				testkit.Poll(
+					ctx,
+					"the replacement",
+					func(ctx context.Context) error { _, err := running(ctx, env, i); return err },
+				),
+			)
 		}
 		errs = append(errs, alarm())
 		for node := range nodes {
@@ -234,14 +271,14 @@ func drained(replicas int) perturb.Step {
 	}}
 }
 
-// drain evicts one pod by name as kubectl drain does: again after 429, content with 404, and ended by anything else, after which
-// somebody runs it again and it looks at what is on the node.
+// drain evicts one pod by name as kubectl drain does. It retries after 429 and succeeds with 404. After another error
+// the user would run it again, and it would find the pods that are on the node.
 func drain(ctx context.Context, env perturb.Env, pod *corev1.Pod, i int) error {
 	return testkit.PollEvery(ctx, 100*time.Millisecond, "the drain of "+pod.Name, func(ctx context.Context) error {
-		err := askToLeave(ctx, env, i)
+		err := evict(ctx, env, i)
 		switch {
 		case err == nil:
-			return testkit.Poll(ctx, "the pod's end", func(ctx context.Context) error { return left(ctx, env, pod) })
+			return testkit.Poll(ctx, "the deletion of the pod", func(ctx context.Context) error { return left(ctx, env, pod) })
 		case apierrors.IsNotFound(err):
 			return nil
 		case apierrors.IsTooManyRequests(err):
@@ -254,7 +291,7 @@ func drain(ctx context.Context, env perturb.Env, pod *corev1.Pod, i int) error {
 	})
 }
 
-// left is nil once the pod is gone.
+// left returns nil when the pod is gone.
 func left(ctx context.Context, env perturb.Env, pod *corev1.Pod) error {
 	is, err := env.Client().CoreV1().Pods(env.Namespace).Get(ctx, pod.Name, metav1.GetOptions{})
 	switch {
@@ -266,8 +303,10 @@ func left(ctx context.Context, env perturb.Env, pod *corev1.Pod) error {
 	return err
 }
 
-// slowly lets pods of the step be scheduled a while after they were made: as long as a claim has to keep the others, for the brokers
-// here never say that one is missing.
+const removeGates = `[{"op":"remove","path":"/spec/schedulingGates"}]`
+
+// slowly delays the scheduling of the pods of a step. The claim has to delay the other drain for that time, because the
+// scripted brokers never report that one is missing.
 func slowly(step perturb.Step) perturb.Step {
 	run := step.Run
 	step.Run = func(ctx context.Context, env perturb.Env) error {
@@ -286,10 +325,13 @@ func slowly(step perturb.Step) perturb.Step {
 						seen[p.UID] = time.Now()
 					}
 					if len(p.Spec.SchedulingGates) > 0 && time.Since(seen[p.UID]) > time.Second {
-						_, err = env.Client().CoreV1().Pods(env.Namespace).Patch(ctx, p.Name, types.JSONPatchType, []byte(`[{"op":"remove","path":"/spec/schedulingGates"}]`), metav1.PatchOptions{})
+						_, err = env.Client().
+							CoreV1().
+							Pods(env.Namespace).
+							Patch(ctx, p.Name, types.JSONPatchType, []byte(removeGates), metav1.PatchOptions{})
 					}
 				}
-				return errors.Join(err, errors.New("goes on"))
+				return errors.Join(err, errors.New("runs until the step ends"))
 			})
 		}()
 		defer func() { cancel(); <-done }()
@@ -298,7 +340,7 @@ func slowly(step perturb.Step) perturb.Step {
 	return step
 }
 
-// rolling has an operator at work during the step: it replaces pods that carry the annotation, each once.
+// rolling simulates an operator during the step: it deletes each pod with the annotation once.
 func rolling(step perturb.Step, wanted int) perturb.Step {
 	run := step.Run
 	step.Run = func(ctx context.Context, env perturb.Env) error {
@@ -310,11 +352,12 @@ func rolling(step perturb.Step, wanted int) perturb.Step {
 				pods, err := env.Client().CoreV1().Pods(env.Namespace).List(ctx, metav1.ListOptions{})
 				for _, p := range pods.Items {
 					only := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &p.UID}}
-					if p.Annotations[contract.ManualRollingUpdate] == "true" && env.Client().CoreV1().Pods(env.Namespace).Delete(ctx, p.Name, only) == nil {
+					if p.Annotations[contract.ManualRollingUpdate] == "true" &&
+						env.Client().CoreV1().Pods(env.Namespace).Delete(ctx, p.Name, only) == nil {
 						rolls++
 					}
 				}
-				return errors.Join(err, errors.New("goes on"))
+				return errors.Join(err, errors.New("runs until the step ends"))
 			})
 		}()
 		err := run(ctx, env)
@@ -328,7 +371,8 @@ func rolling(step perturb.Step, wanted int) perturb.Step {
 	return step
 }
 
-// atRest tells why the drain is not over: every broker runs, nothing is claimed or asked for, and the status says so.
+// atRest returns why the drain is not complete: every broker runs, there is no claim and no annotation, and the status
+// has no drain.
 func atRest(replicas int) func(context.Context, perturb.Env) error {
 	return func(ctx context.Context, env perturb.Env) error {
 		for i := range replicas {
@@ -337,7 +381,7 @@ func atRest(replicas int) func(context.Context, perturb.Env) error {
 				return err
 			}
 			if pod.Annotations[contract.ManualRollingUpdate] != "" || pod.Annotations[contract.AnnotationDrain] != "" {
-				return fmt.Errorf("pod %s is asked to leave: %v", pod.Name, pod.Annotations)
+				return fmt.Errorf("pod %s has annotations of a drain: %v", pod.Name, pod.Annotations)
 			}
 		}
 		leases, err := env.Client().CoordinationV1().Leases(env.Namespace).List(ctx, metav1.ListOptions{})
@@ -345,13 +389,13 @@ func atRest(replicas int) func(context.Context, perturb.Env) error {
 			return err
 		}
 		if len(leases.Items) > 0 {
-			return fmt.Errorf("a claim is still held: %v", leases.Items[0].Annotations)
+			return fmt.Errorf("there is a claim: %v", leases.Items[0].Annotations)
 		}
-		return followed(ctx, env, replicas)
+		return statusIsIdle(ctx, env, replicas)
 	}
 }
 
-// drainsDisturbed are drains by way of the webhook: handed to an operator, and judged by Kafka's word with a claim.
+// drainsDisturbed replays drains that are delegated to an operator and drains of mode SelfCheck.
 func drainsDisturbed(t *testing.T, cp *testkit.ControlPlane) {
 	for name, test := range map[string]struct {
 		brokers int
@@ -359,7 +403,8 @@ func drainsDisturbed(t *testing.T, cp *testkit.ControlPlane) {
 		drain   perturb.Step
 	}{
 		"a delegated drain": {brokers: 1, drain: rolling(drained(1), 1), policy: func(string) string {
-			return "apiVersion: drain.weir.dev/v1alpha1\nkind: KafkaDrainPolicy\nmetadata: {name: kafka}\nspec: {podSelector: {matchLabels: {app: kafka}}}\n"
+			return "apiVersion: drain.weir.dev/v1alpha1\nkind: KafkaDrainPolicy\nmetadata: {name: kafka}\n" +
+				"spec: {podSelector: {matchLabels: {app: kafka}}}\n"
 		}},
 		"a self-checked drain of two": {brokers: 2, drain: drained(2), policy: func(bootstrap string) string {
 			return "apiVersion: drain.weir.dev/v1alpha1\nkind: KafkaDrainPolicy\nmetadata: {name: kafka}\n" +
@@ -371,8 +416,12 @@ func drainsDisturbed(t *testing.T, cp *testkit.ControlPlane) {
 			fake := kafkatest.Start(t, testenv.Script("disturbed"))
 			perturb.Replay(t, cp, perturb.Scenario{
 				Name: name, Subject: reviewing(t), PauseDuration: time.Second,
-				Steps: []perturb.Step{perturb.Apply("the policy", test.policy(fake.Bootstrap())), slowly(brokers(test.brokers)), slowly(test.drain)},
-				Done:  atRest(test.brokers),
+				Steps: []perturb.Step{
+					perturb.Apply("the policy", test.policy(fake.Bootstrap())),
+					slowly(brokers(test.brokers)),
+					slowly(test.drain),
+				},
+				Done: atRest(test.brokers),
 			})
 		})
 	}

@@ -44,14 +44,14 @@ var (
 	leasesResource   = schema.GroupVersionResource{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"}
 )
 
-// subject is drain-cleaner for one namespace, which is where its Leases are too; its certificate is a file.
+// subject is a drain-cleaner for one namespace that also contains its Leases. Its certificate is a file.
 func subject(t *testing.T) perturb.Subject {
 	t.Helper()
 	dir := t.TempDir()
 	return subjectWith(dir, serving(t, dir))
 }
 
-// reviewing is a subject that the API server asks about evictions in its namespace.
+// reviewing is a subject that the API server calls for evictions in its namespace.
 func reviewing(t *testing.T) perturb.Subject {
 	t.Helper()
 	dir := t.TempDir()
@@ -61,34 +61,45 @@ func reviewing(t *testing.T) perturb.Subject {
 	return s
 }
 
-func subjectWith(certificates string, f *fronts) perturb.Subject {
+func subjectWith(certificates string, f *endpoints) perturb.Subject {
 	return perturb.Subject{
 		Service: func(ctx context.Context, connection *rest.Config, namespace string) error {
 			c := draincleaner.FromEnv(func(string) string { return "" })
-			c.WebhookAddress, c.CertificateSource, c.CertificateDir, c.Namespace, c.ShutdownDelay = "127.0.0.1:0", draincleaner.CertificateFiles, certificates, namespace, 0
-			c.Patience = decide.Patience{Lapse: 2 * time.Second, Settle: 10 * time.Millisecond, ReplacementTimeout: 2 * time.Second}
+			c.WebhookAddress, c.Namespace, c.ShutdownDelay = "127.0.0.1:0", namespace, 0
+			c.CertificateSource, c.CertificateDir = draincleaner.CertificateFiles, certificates
+			c.Patience = decide.Patience{
+				Lapse:              2 * time.Second,
+				Settle:             10 * time.Millisecond,
+				ReplacementTimeout: 2 * time.Second,
+			}
 			o := app.DefaultOptions()
 			o.MetricsAddress, o.Namespace = "", namespace
-			// Reviews are sent from the first moment on, without the grace that readiness gives.
+			// Reviews are sent from the start. Readiness does not delay them.
 			defer f.point(namespace)
-			return app.Run(ctx, draincleaner.Spec(&c, func(a net.Addr) { f.point(namespace, a.String()) }), o, connection, slog.New(slog.DiscardHandler))
+			return app.Run(
+				ctx,
+				draincleaner.Spec(&c, func(a net.Addr) { f.point(namespace, a.String()) }),
+				o,
+				connection,
+				slog.New(slog.DiscardHandler),
+			)
 		},
 		Compare:   snapshot.Namespaced(policiesResource, podsResource, leasesResource),
 		Normalize: []snapshot.Normalizer{snapshot.RemoveField("status", "drains"), withoutTimes, withoutScheduling},
-		// Its own Leases are what it is about: they count, and so do events.
+		// Leases and events count: claims are Leases.
 		Ignore:   []string{"subjectaccessreviews", "selfsubjectaccessreviews"},
 		Deadline: time.Minute,
 	}
 }
 
-// withoutTimes leaves out what depends on when a thing was done.
+// withoutTimes removes what depends on the time of a write.
 func withoutTimes(o *unstructured.Unstructured) {
 	annotations := o.GetAnnotations()
 	delete(annotations, contract.AnnotationDrain)
 	o.SetAnnotations(annotations)
 }
 
-// withoutScheduling leaves out what the scheduler and StatefulSets say of pods: that their nodes have names of their own.
+// withoutScheduling removes what the scheduler and the StatefulSet controller write: node names differ.
 func withoutScheduling(o *unstructured.Unstructured) {
 	if o.GetKind() != "Pod" {
 		return
@@ -109,37 +120,46 @@ spec:
 `, bootstrap)
 }
 
+const otherPodYAML = `apiVersion: v1
+kind: Pod
+metadata: {name: other-0, labels: {app: other}}
+spec: {containers: [{name: other, image: other}], terminationGracePeriodSeconds: 0}
+`
+
 const podYAML = `apiVersion: v1
 kind: Pod
 metadata: {name: kafka-0, labels: {app: kafka}%s}
 spec: {containers: [{name: kafka, image: kafka}], terminationGracePeriodSeconds: 0}
 `
 
-// No other drain-cleaner is at work on this control plane: it would put right what the disturbed one does wrong.
-func TestEndsTheSame(t *testing.T) {
+// The control plane has no other drain-cleaner, which would repair what the perturbed one does.
+func TestEndStateIsIndependentOfPerturbations(t *testing.T) {
 	t.Parallel()
 	cp := testkit.New(t)
 	objects, err := testenv.Base(t.Context(), cp)
 	require.NoError(t, err)
-	definitions := slices.DeleteFunc(objects, func(o *unstructured.Unstructured) bool { return o.GetKind() != "CustomResourceDefinition" })
+	definitions := slices.DeleteFunc(
+		objects,
+		func(o *unstructured.Unstructured) bool { return o.GetKind() != "CustomResourceDefinition" },
+	)
 	_, err = cp.Apply(t.Context(), "", definitions...)
 	require.NoError(t, err)
-	t.Run("wherever a claim's release is disturbed", func(t *testing.T) {
+	t.Run("a perturbed release of a claim", func(t *testing.T) {
 		t.Parallel()
 		claimAndRecordDisturbed(t, cp)
 	})
-	t.Run("wherever a drain is disturbed", func(t *testing.T) {
+	t.Run("a perturbed drain", func(t *testing.T) {
 		t.Parallel()
 		drainsDisturbed(t, cp)
 	})
-	t.Run("however the policy came to be", func(t *testing.T) {
+	t.Run("a changed policy", func(t *testing.T) {
 		t.Parallel()
 		policyChanged(t, cp)
 	})
 }
 
-// A claim of a pod that has been replaced is given back, the record of a drain that was given up long ago is taken off its pod, and
-// the status says that nothing is left to do.
+// The claim of a replaced pod is released, the record of an ended drain is removed from its pod, and the status has no
+// drain.
 func claimAndRecordDisturbed(t *testing.T, cp *testkit.ControlPlane) {
 	t.Helper()
 	fake := kafkatest.Start(t, testenv.Script("perturbed"))
@@ -151,10 +171,26 @@ func claimAndRecordDisturbed(t *testing.T, cp *testkit.ControlPlane) {
 			perturb.Apply("the policy", policyYAML(fake.Bootstrap())),
 			perturb.Apply("the replacement", fmt.Sprintf(podYAML, record)),
 			{Name: "the claim", Run: func(ctx context.Context, env perturb.Env) error {
-				c := claims.Claims{Leases: env.Client().CoordinationV1().Leases(env.Namespace), Cached: func(string) *coordinationv1.Lease { return nil }}
-				_, claimed, err := c.Claim(ctx, claims.OfKafka("x", ""), "x", decide.Holder{Namespace: env.Namespace, Pod: "kafka-0", UID: "gone", BrokerID: new(int32), Policy: "kafka", Since: time.Now()}, 1)
+				c := claims.Claims{
+					Leases: env.Client().CoordinationV1().Leases(env.Namespace),
+					Cached: func(string) *coordinationv1.Lease { return nil },
+				}
+				_, claimed, err := c.Claim(
+					ctx,
+					claims.OfKafka("x", ""),
+					"x",
+					decide.Holder{
+						Namespace: env.Namespace,
+						Pod:       "kafka-0",
+						UID:       "gone",
+						BrokerID:  new(int32),
+						Policy:    "kafka",
+						Since:     time.Now(),
+					},
+					1,
+				)
 				if err == nil && !claimed {
-					err = errors.New("somebody else holds a claim")
+					err = errors.New("another pod has the claim")
 				}
 				return err
 			}},
@@ -165,21 +201,21 @@ func claimAndRecordDisturbed(t *testing.T, cp *testkit.ControlPlane) {
 				return err
 			}
 			if len(leases.Items) > 0 {
-				return errors.New("the claim is still held")
+				return errors.New("the claim is not released")
 			}
 			pod, err := env.Client().CoreV1().Pods(env.Namespace).Get(ctx, "kafka-0", metav1.GetOptions{})
 			if err != nil {
 				return err
 			}
 			if _, noted := pod.Annotations[contract.AnnotationDrain]; noted || pod.Status.Phase != corev1.PodRunning {
-				return errors.New("the record of the drain is still there")
+				return errors.New("the record of the drain is not removed")
 			}
-			return followed(ctx, env, 1)
+			return statusIsIdle(ctx, env, 1)
 		},
 	})
 }
 
-func followed(ctx context.Context, env perturb.Env, pods int) error {
+func statusIsIdle(ctx context.Context, env perturb.Env, pods int) error {
 	weir, err := versioned.NewForConfig(env.RESTConfig())
 	if err != nil {
 		return err
@@ -189,12 +225,12 @@ func followed(ctx context.Context, env perturb.Env, pods int) error {
 		return err
 	}
 	if p.Status.Pods != int32(pods) || len(p.Status.Drains) > 0 {
-		return fmt.Errorf("the status is not at rest: %+v", p.Status)
+		return fmt.Errorf("the status is not idle: %+v", p.Status)
 	}
 	return testenv.Condition(drainv1alpha1.ConditionDraining, metav1.ConditionFalse, "NoDrain")(p.Status)
 }
 
-// Every change of a policy ends as if the policy had been made so.
+// Each change of a policy ends in the same state as a new policy with the same spec.
 func policyChanged(t *testing.T, cp *testkit.ControlPlane) {
 	t.Helper()
 	fake := kafkatest.Start(t, testenv.Script("changed"))
@@ -203,7 +239,8 @@ func policyChanged(t *testing.T, cp *testkit.ControlPlane) {
 			conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
 			observed, _, _ := unstructured.NestedInt64(o.Object, "status", "observedGeneration")
 			for _, c := range conditions {
-				if c := c.(map[string]any); c["type"] == drainv1alpha1.ConditionReady && c["status"] == status && observed == o.GetGeneration() {
+				if c := c.(map[string]any); c["type"] == drainv1alpha1.ConditionReady && c["status"] == status &&
+					observed == o.GetGeneration() {
 					return nil
 				}
 			}
@@ -211,20 +248,22 @@ func policyChanged(t *testing.T, cp *testkit.ControlPlane) {
 		}
 	}
 	transition.Run(t, cp, transition.Plan{
-		Subject: subject(t), Base: fmt.Sprintf(podYAML, "") + "---\n" + policyYAML(fake.Bootstrap()), Done: ready("True"), Reported: ready("False"), Parallel: 4,
+		Subject: subject(t),
+		Base:    fmt.Sprintf(podYAML, "") + "---\n" + otherPodYAML + "---\n" + policyYAML(fake.Bootstrap()),
+		Done:    ready("True"), Reported: ready("False"), Parallel: 4,
 	}, []transition.Change{
-		{Name: "delegates", Patch: "spec: {mode: Delegate}", Valid: true},
-		{Name: "observes", Patch: "spec: {mode: Observe}", Valid: true},
+		{Name: "mode Delegate", Patch: "spec: {mode: Delegate}", Valid: true},
+		{Name: "mode Observe", Patch: "spec: {mode: Observe}", Valid: true},
 		{Name: "other pods", Patch: "spec: {podSelector: {matchLabels: {app: other}}}", Valid: true},
 		{Name: "headroom", Patch: "spec: {minIsrHeadroom: 1}", Valid: true},
 		{Name: "a deadline", Patch: "spec: {drainDeadline: 10m, onDeadline: Allow}", Valid: true},
 		{Name: "local volumes", Patch: "spec: {localVolumePolicy: Deny}", Valid: true},
 		{Name: "identity", Patch: "spec: {brokerId: {from: AdvertisedListener}}", Valid: true},
-		{Name: "two at a time", Patch: "spec: {maxConcurrent: 2}", Valid: true},
-		{Name: "brokers that are not there", Patch: `spec: {bootstrapServers: "127.0.0.1:1"}`},
-		{Name: "a login without a Secret", Patch: "spec: {sasl: {mechanism: PLAIN, secret: missing}}"},
+		{Name: "two concurrent drains", Patch: "spec: {maxConcurrent: 2}", Valid: true},
+		{Name: "unreachable brokers", Patch: `spec: {bootstrapServers: "127.0.0.1:1"}`},
+		{Name: "a missing Secret", Patch: "spec: {sasl: {mechanism: PLAIN, secret: missing}}"},
 		{Name: "no brokers", Patch: "spec: {bootstrapServers: null}"},
-		{Name: "nobody at a time", Patch: "spec: {maxConcurrent: 0}"},
-		{Name: "a mode that there is not", Patch: "spec: {mode: Guess}"},
+		{Name: "no concurrent drain", Patch: "spec: {maxConcurrent: 0}"},
+		{Name: "an unknown mode", Patch: "spec: {mode: Guess}"},
 	})
 }
