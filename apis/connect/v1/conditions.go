@@ -16,6 +16,9 @@ const (
 	// ConditionStorageReady is True when the claim of the shared volume is bound and matches the spec. It is absent
 	// without a volume.
 	ConditionStorageReady = "StorageReady"
+	// ConditionRolloutBlocked is True when failed tasks stop the rollout of a new pod template. It is absent otherwise.
+	// KafkaConnector only.
+	ConditionRolloutBlocked = "RolloutBlocked"
 )
 
 // Reasons of the condition ConfigValid.
@@ -78,6 +81,8 @@ const (
 	ReasonStarting = "Starting"
 	// ReasonRolling: pods with an outdated configuration are being replaced.
 	ReasonRolling = "Rolling"
+	// ReasonRolloutBlocked: failed tasks stop the rollout of a new pod template. Also the reason of an event.
+	ReasonRolloutBlocked = "RolloutBlocked"
 	// ReasonConnectorFailed: the connector's container ended with an error. Also the reason of an event.
 	ReasonConnectorFailed = "ConnectorFailed"
 	// ReasonTasksFailed: at least one task's container ended with an error.

@@ -59,7 +59,7 @@ func Connector(s observed.State, e spec.Effective) (Plan, error) {
 		plan.Done = append(plan.Done, contract.ConnectorOffsets)
 	}
 	plan.Status = status.Of(s, e, status.Input{
-		Finding: finding, Tasks: tasks, Outdated: plan.outdated, Offsets: offsets,
+		Finding: finding, Tasks: tasks, Rollout: plan.rollout, Offsets: offsets,
 	})
 	return plan, nil
 }
@@ -74,7 +74,7 @@ func (p *Plan) sync(s observed.State, e spec.Effective, tasks taskset.Set) (task
 	if p.Writes, sets, err = desired.Sync(s, e, tasks); err != nil {
 		return tasks, err
 	}
-	restarts := rollout.Decide(s, e, tasks, sets)
-	p.Restarts, p.outdated, p.creates = restarts.Restarts, restarts.Outdated, sets.Creates
+	p.rollout = rollout.Decide(s, e, tasks, sets)
+	p.Restarts, p.RequeueAfter, p.creates = p.rollout.Restarts, p.rollout.RequeueAfter, sets.Creates
 	return tasks, nil
 }

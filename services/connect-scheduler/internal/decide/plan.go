@@ -2,6 +2,7 @@ package decide
 
 import (
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -33,9 +34,12 @@ type Plan struct {
 	Restarts []rollout.Restart
 	// Status is the new status.
 	Status connectv1.KafkaConnectorStatus
+	// RequeueAfter is the time after which the decision can differ although no object has changed. 0: never.
+	RequeueAfter time.Duration
 
 	previous connectv1.KafkaConnectorStatus
-	outdated int
+	// rollout is the result of the rollout decision. It is empty while the spec is not valid.
+	rollout rollout.Plan
 	// creates is true if an object is created. The watch event of the object triggers the next reconcile, which has
 	// more to report. Skipping the status until then saves one write for each step towards Ready.
 	creates bool

@@ -90,7 +90,7 @@ func (r connectors) Reconcile(ctx context.Context, key controller.Key) (controll
 			event.Record(r.events, state.Connector, e)
 		}
 	}
-	return controller.Result{}, err
+	return controller.Result{RequeueAfter: plan.RequeueAfter}, err
 }
 
 // connects reconciles KafkaConnects.

@@ -98,3 +98,17 @@ func TestTaskConfigsThatAnotherClientChangedAreNotUsed(t *testing.T) {
 	env.WaitCondition("test", "TaskConfigsPublished", metav1.ConditionFalse, connectv1.ReasonTaskConfigsInconsistent)
 	require.Empty(t, env.Restarted(before))
 }
+
+func TestNewTaskConfigsReachAllTasksWhileOneTaskFails(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t)
+	env.StartConnector("test", 4)
+	env.FailPod("test-tasks-2", contract.ReasonTaskFailed, "table orders does not exist")
+	env.WaitTasks("test", "3/4")
+	before := env.PodUIDs()
+	env.Patch("test", `{"spec":{"connectorConfig":{"fake.task.0.t":"x","fake.task.1.t":"x","fake.task.3.t":"x"}}}`)
+	env.WaitRestarted(before, 4)
+	env.WaitTasks("test", "3/4")
+	require.Equal(t,
+		[]string{"test-connector-0", "test-tasks-0", "test-tasks-1", "test-tasks-3"}, env.Restarted(before))
+}

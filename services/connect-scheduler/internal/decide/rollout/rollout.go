@@ -3,6 +3,7 @@ package rollout
 
 import (
 	"slices"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -29,6 +30,10 @@ type Plan struct {
 	Restarts []Restart
 	// Outdated is the number of pods that still have to be replaced.
 	Outdated int
+	// Blocked describes why failed tasks stop the rollout of a new pod template. It is empty if they do not.
+	Blocked string
+	// RequeueAfter is the time after which the decision can differ although no object has changed. 0: never.
+	RequeueAfter time.Duration
 }
 
 // Decide returns the pods that restart now. The pods of a StatefulSet restart only after its controller has observed
@@ -40,7 +45,9 @@ func Decide(s observed.State, e spec.Effective, set taskset.Set, sets desired.Se
 		plan.Restarts = append(plan.Restarts, restartConnector(s, outdated)...)
 	}
 	if isObserved(s.Objects.TaskSet, sets.Tasks) {
-		plan.Restarts = append(plan.Restarts, restartTasks(s, e, set, outdated)...)
+		tasks := observeTasks(s, set.Replicas(e), outdated)
+		plan.Restarts = append(plan.Restarts, tasks.restarts(s, e)...)
+		plan.Blocked, plan.RequeueAfter = tasks.blocked(e), tasks.requeueAfter(s)
 	}
 	return plan
 }
@@ -93,14 +100,22 @@ func (o outdatedPods) task(pod *corev1.Pod, id int) string {
 	return o.cause(pod, o.template, o.set.Hashes[id])
 }
 
+// Causes of restarts. They are clauses for events.
+const (
+	causeTemplate   = "its template or configuration has changed"
+	causeTaskConfig = "its task config has changed"
+	causeRequest    = "a restart was requested"
+	causeResize     = "the file system of the shared volume can grow only when a pod mounts it again"
+)
+
 func (o outdatedPods) cause(pod *corev1.Pod, templateHash, taskHash string) string {
 	switch {
 	case pod.Annotations[desired.AnnotationTemplateHash] != templateHash:
-		return "its template or configuration has changed"
+		return causeTemplate
 	case taskHash != "" && observed.TaskHash(pod) != taskHash:
-		return "its task config has changed"
+		return causeTaskConfig
 	case pod.Annotations[contract.ManualRollingUpdate] == "true" && !isRequested(o.state, pod):
-		return "a restart was requested"
+		return causeRequest
 	}
 	return ""
 }
@@ -114,38 +129,6 @@ func restartConnector(s observed.State, outdated outdatedPods) []Restart {
 		return []Restart{{pod, cause}}
 	}
 	return nil
-}
-
-// restartTasks returns the outdated pods of tasks that restart now. Pods that are not ready restart at once, because
-// this makes no further task unavailable. Ready pods restart as long as at most maxUnavailable tasks are unavailable.
-func restartTasks(s observed.State, e spec.Effective, set taskset.Set, outdated outdatedPods) []Restart {
-	pods, replicas := observed.PodsByIndex(s.Pods, contract.TypeTask), set.Replicas(e)
-	var notReady, ready []Restart
-	unavailable := 0
-	for id := range replicas {
-		pod := pods[id]
-		if pod == nil || pod.DeletionTimestamp != nil {
-			unavailable++
-			continue
-		}
-		isReady := observed.IsReady(pod)
-		if !isReady {
-			unavailable++
-		}
-		cause := outdated.task(pod, id)
-		switch {
-		case cause == "":
-		case isReady:
-			ready = append(ready, Restart{pod, cause})
-		default:
-			notReady = append(notReady, Restart{pod, cause})
-		}
-	}
-	if len(notReady)+len(ready) == 0 {
-		ready = resizeRestart(s, pods, replicas)
-	}
-	spare := max(0, maxUnavailable(e.MaxUnavailable, replicas)-unavailable)
-	return append(notReady, ready[:min(spare, len(ready))]...)
 }
 
 // maxUnavailable returns the number of tasks that may be unavailable. It is at least 1.
@@ -176,7 +159,7 @@ func resizeRestart(s observed.State, pods map[int]*corev1.Pod, replicas int) []R
 		}
 	}
 	if pod := pods[0]; pod != nil {
-		return []Restart{{pod, "the file system of the shared volume can grow only when a pod mounts it again"}}
+		return []Restart{{pod, causeResize}}
 	}
 	return nil
 }

@@ -25,6 +25,10 @@ func conditions(
 		degraded(status),
 		paused(s.Connector.Spec.State),
 	}
+	if in.Rollout.Blocked != "" {
+		all = append(all, condition.True(
+			connectv1.ConditionRolloutBlocked, connectv1.ReasonTasksFailed, in.Rollout.Blocked))
+	}
 	if e.Volume != nil {
 		all = append(all, StorageReady(e.Volume, s.Claim, s.ClaimWarning))
 	}
@@ -97,6 +101,8 @@ func ready(in Input, status connectv1.KafkaConnectorStatus) metav1.Condition {
 	switch {
 	case in.Finding != nil:
 		return notReady(in.Finding.Reason, in.Finding.Message)
+	case in.Rollout.Blocked != "":
+		return notReady(connectv1.ReasonRolloutBlocked, in.Rollout.Blocked)
 	case degraded.Status == metav1.ConditionTrue:
 		return notReady(degraded.Reason, degraded.Message)
 	case slices.Contains([]connectv1.ConnectorPhase{
@@ -111,7 +117,7 @@ func ready(in Input, status connectv1.KafkaConnectorStatus) metav1.Condition {
 		))
 	case set.Status != metav1.ConditionTrue:
 		return notReady(set.Reason, set.Message)
-	case in.Outdated > 0:
+	case in.Rollout.Outdated > 0:
 		return notReady(connectv1.ReasonRolling, "replacing pods that have an outdated configuration")
 	case status.State != connectv1.PhaseRunning:
 		return notReady(connectv1.ReasonStarting, status.TaskSummary+" tasks are ready"+firstError(status))

@@ -14,6 +14,7 @@ import (
 	"github.com/weir-dev/weir/pkg/condition"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/desired"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/rollout"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/taskset"
 )
@@ -24,8 +25,8 @@ type Input struct {
 	Finding *spec.Finding
 	// Tasks is the set of task configs.
 	Tasks taskset.Set
-	// Outdated is the number of pods that still have to be replaced.
-	Outdated int
+	// Rollout is the result of the rollout decision. It is empty while the spec is not valid.
+	Rollout rollout.Plan
 	// Offsets is the result of the last operation on offsets.
 	Offsets *connectv1.OffsetsStatus
 }
