@@ -66,8 +66,8 @@ func arguments(t *testing.T, env *testenv.Env, path ...string) []string {
 	return nil
 }
 
-// The binary's default is false, so that it can replace Strimzi's Drain Cleaner without new permissions.
-func TestManifestsRequireACordonedNode(t *testing.T) {
+// The binary's defaults are false and auto, so that it can replace Strimzi's Drain Cleaner without new permissions.
+func TestManifestsRequireACordonedNodeAndPolicies(t *testing.T) {
 	t.Parallel()
 	env := testenv.Install(t)
 	for _, path := range [][]string{
@@ -79,6 +79,9 @@ func TestManifestsRequireACordonedNode(t *testing.T) {
 		required, err := command.Flags().GetBool("require-node-cordoned")
 		require.NoError(t, err)
 		assert.True(t, required, "%v", path)
+		policies, err := command.Flags().GetString("policies")
+		require.NoError(t, err)
+		assert.Equal(t, draincleaner.PoliciesRequired, policies, "%v", path)
 	}
 }
 
