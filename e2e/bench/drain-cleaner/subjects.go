@@ -95,7 +95,8 @@ func (f *fixture) startBare(ctx context.Context) (*subject, error) {
 
 // startWeir starts the service as deploy/drain-cleaner does.
 func (f *fixture) startWeir(ctx context.Context) (*subject, error) {
-	return f.startService(ctx, "weir", "--require-node-cordoned=true", "--leader-elect", "--lease-namespace=weir-system")
+	return f.startService(ctx, "weir", "--require-node-cordoned=true", "--policies=required", "--leader-elect",
+		"--lease-namespace=weir-system")
 }
 
 // startStrimzi starts the service as Strimzi's manifests do.
