@@ -10,6 +10,8 @@ import (
 
 	"github.com/weir-dev/weir/pkg/app"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/reconcile"
 )
 
@@ -17,20 +19,30 @@ import (
 type Config struct {
 	// Workers is the number of KafkaConnectors that are reconciled in parallel, from 1 to 256.
 	Workers int
+	// AllowedVolumeTypes are the types of volumes that templates of KafkaConnectors and KafkaConnects may use.
+	AllowedVolumeTypes []string
 }
 
 // Defaults returns the default flags. They suit a few hundred connectors.
-func Defaults() Config { return Config{Workers: 8} }
+func Defaults() Config {
+	return Config{Workers: 8, AllowedVolumeTypes: spec.DefaultAllowedVolumeTypes()}
+}
 
 // AddFlags registers the flags.
 func (c *Config) AddFlags(flags *pflag.FlagSet) {
-	flags.IntVar(&c.Workers, "workers", c.Workers, "number of KafkaConnectors that are reconciled in parallel, from 1 to 256")
+	flags.IntVar(&c.Workers, "workers", c.Workers,
+		"number of KafkaConnectors that are reconciled in parallel, from 1 to 256")
+	flags.StringSliceVar(&c.AllowedVolumeTypes, "allowed-volume-types", c.AllowedVolumeTypes,
+		"types of volumes that templates may use, as fields of a pod's volume; types such as hostPath give access to the node")
 }
 
 // Validate returns an error that names each invalid flag and its value.
 func (c *Config) Validate() error {
 	if c.Workers < 1 || c.Workers > 256 {
 		return fmt.Errorf("--workers=%d: must be from 1 to 256", c.Workers)
+	}
+	if err := spec.ValidateVolumeTypes(c.AllowedVolumeTypes); err != nil {
+		return fmt.Errorf("--allowed-volume-types: %w", err)
 	}
 	return nil
 }
@@ -53,7 +65,10 @@ only the pods that it affects. The status, conditions and events of a KafkaConne
 		Flags:    c.AddFlags,
 		Validate: c.Validate,
 		Setup: func(ctx context.Context, env app.Env) (app.Components, error) {
-			return reconcile.Setup(ctx, env, c.Workers)
+			return reconcile.Setup(ctx, env, reconcile.Options{
+				Workers:  c.Workers,
+				Settings: observed.Settings{AllowedVolumeTypes: c.AllowedVolumeTypes},
+			})
 		},
 	}
 }

@@ -24,6 +24,7 @@ import (
 func planned(t *testing.T, s observed.State, hashes ...string) []any {
 	t.Helper()
 	s.Now = decidetest.Noon
+	s.Settings = decidetest.Settings()
 	s.Worker = decidetest.Worker()
 	s.TaskConfigs = decidetest.Published(s.Connector, hashes...)
 	s.Objects.TaskSet = &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Name: observed.TasksName(s.Connector.Name),

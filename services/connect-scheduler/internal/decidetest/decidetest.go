@@ -54,6 +54,11 @@ func Connector() *connectv1.KafkaConnector {
 	}
 }
 
+// Settings returns the default settings.
+func Settings() observed.Settings {
+	return observed.Settings{AllowedVolumeTypes: spec.DefaultAllowedVolumeTypes()}
+}
+
 // Worker returns the description of a valid worker Secret.
 func Worker() *observed.Secret {
 	return &observed.Secret{Keys: map[string]observed.SecretValue{spec.WorkerKey: {Hash: "worker-hash"}}}
@@ -85,6 +90,9 @@ type Env struct {
 
 // New returns an Env without objects.
 func New(t testing.TB, s observed.State) *Env {
+	if s.Settings.AllowedVolumeTypes == nil {
+		s.Settings = Settings()
+	}
 	if s.Now.IsZero() {
 		s.Now = Noon
 	}

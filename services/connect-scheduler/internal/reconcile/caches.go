@@ -18,6 +18,7 @@ import (
 	connectlisters "github.com/weir-dev/weir/generated/listers/connect/v1"
 	"github.com/weir-dev/weir/pkg/apply"
 	"github.com/weir-dev/weir/pkg/cacheutil"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
 )
 
@@ -43,6 +44,7 @@ type caches struct {
 	connectLister   connectlisters.KafkaConnectLister
 
 	comparisons *apply.ComparisonCache
+	settings    observed.Settings
 }
 
 func newCaches(kube kubernetes.Interface, weir versioned.Interface, namespace string) (*caches, error) {

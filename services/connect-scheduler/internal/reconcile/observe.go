@@ -23,7 +23,7 @@ func (c *caches) observeConnector(key controller.Key, now time.Time) (*observed.
 	if connector == nil {
 		return nil, spec.Effective{}, nil
 	}
-	s := &observed.State{Connector: connector, Now: now, Comparisons: c.comparisons}
+	s := &observed.State{Connector: connector, Now: now, Comparisons: c.comparisons, Settings: c.settings}
 	if name := nameOf(connector.Spec.ConnectRef); name != "" {
 		s.Connect, s.Errors.Connect = read("KafkaConnect", name, c.connectLister.KafkaConnects(key.Namespace).Get)
 	}

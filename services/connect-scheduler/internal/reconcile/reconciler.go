@@ -19,6 +19,7 @@ import (
 	"github.com/weir-dev/weir/pkg/event"
 	"github.com/weir-dev/weir/pkg/health"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
 )
 
 // debounce is short compared with the start of a pod, and long compared with a burst of events about one connector.
@@ -38,9 +39,16 @@ func Scheme() *runtime.Scheme {
 	return s
 }
 
-// Setup builds the controllers of KafkaConnectors and KafkaConnects. workers is the number of KafkaConnectors that are
-// reconciled in parallel.
-func Setup(_ context.Context, env app.Env, workers int) (app.Components, error) {
+// Options configure the controllers.
+type Options struct {
+	// Workers is the number of KafkaConnectors that are reconciled in parallel.
+	Workers int
+	// Settings are passed to the decisions.
+	Settings observed.Settings
+}
+
+// Setup builds the controllers of KafkaConnectors and KafkaConnects.
+func Setup(_ context.Context, env app.Env, o Options) (app.Components, error) {
 	weir, err := versioned.NewForConfig(env.RESTConfig)
 	if err != nil {
 		return app.Components{}, fmt.Errorf("create the client of %s: %w", connectv1.GroupName, err)
@@ -49,8 +57,9 @@ func Setup(_ context.Context, env app.Env, workers int) (app.Components, error) 
 	if err != nil {
 		return app.Components{}, err
 	}
+	c.settings = o.Settings
 	act := actor{kube: env.Client, weir: weir}
-	options := controller.Options{Workers: workers, Log: env.Log, Metrics: env.Metrics, Debounce: debounce}
+	options := controller.Options{Workers: o.Workers, Log: env.Log, Metrics: env.Metrics, Debounce: debounce}
 	connector := controller.New("kafkaconnector", connectors{c, act, env.Events, env.Now}, options)
 	options.Workers = connectWorkers
 	connect := controller.New("kafkaconnect", connects{c, act, env.Events, env.Now}, options)

@@ -8,7 +8,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
 	"github.com/weir-dev/weir/services/connect-scheduler/test/testenv"
 )
 
@@ -111,4 +113,20 @@ func TestAdmissionPolicyAllowsOtherChangesOfOlderObjects(t *testing.T) {
 	})
 	env.Kubectl("label", "kctr/test", "team=platform")
 	env.Patch("test", `{"spec":{"state":"stopped"}}`)
+}
+
+func TestConnectSchedulerRejectsTemplatesThatReachTheNodeWithoutThePolicy(t *testing.T) {
+	t.Parallel()
+	env := testenv.NewIsolated(t, testenv.Options{})
+	env.Kubectl("delete", "-k", testenv.Deploy("connect-scheduler", "admission"))
+	manifest := testenv.ManifestWith("test", hostPath)
+	env.Eventually(func(ctx context.Context) error {
+		_, err := env.ControlPlane.ApplyYAML(ctx, env.Namespace, manifest)
+		return err
+	})
+	env.WaitCondition(
+		"test", connectv1.ConditionConfigValid, metav1.ConditionFalse, connectv1.ReasonTemplateNotAllowed)
+	pods, err := env.ControlPlane.Client().CoreV1().Pods(env.Namespace).List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	require.Empty(t, pods.Items)
 }

@@ -33,12 +33,20 @@ type State struct {
 	Claim *corev1.PersistentVolumeClaim
 	// ClaimWarning is the message of the newest warning event about the claim.
 	ClaimWarning string
+	// Settings are the flags on which decisions depend.
+	Settings Settings
 	// Errors holds the error of each input that could not be read.
 	Errors Errors
 	// Now is the time of the decision.
 	Now time.Time
 	// Comparisons caches the results of comparisons. It is optional and does not affect the decision.
 	Comparisons *apply.ComparisonCache
+}
+
+// Settings are the flags of the service on which decisions depend.
+type Settings struct {
+	// AllowedVolumeTypes are the types of volumes that templates may use, by their field names in a pod's spec.
+	AllowedVolumeTypes []string
 }
 
 // Errors holds one error for each input of a State. An input with an error is unknown: a nil object then does not mean

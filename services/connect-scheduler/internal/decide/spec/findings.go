@@ -49,6 +49,7 @@ var checks = []func(observed.State, Effective) *Finding{
 	workerSecretExists,
 	workerKeyExists,
 	templateNamesAreFree,
+	templatesAreAllowed,
 	mountPathsAreFree,
 	objectNamesAreFree,
 	deletedObjectsAreGone,

@@ -103,7 +103,12 @@ func TestFindings(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := observed.State{Connector: decidetest.Connector(), Worker: decidetest.Worker(), Now: decidetest.Noon}
+			s := observed.State{
+				Connector: decidetest.Connector(),
+				Worker:    decidetest.Worker(),
+				Settings:  decidetest.Settings(),
+				Now:       decidetest.Noon,
+			}
 			test.change(&s)
 			plan, err := decide.Connector(s, spec.Of(s.Connector, s.Connect))
 			require.NoError(t, err)
