@@ -191,6 +191,10 @@ type OffsetsState string
 const (
 	// OffsetsWaitingForPods: the operation starts when no pod of the connector or its tasks exists.
 	OffsetsWaitingForPods OffsetsState = "WaitingForPods"
+	// OffsetsRetrying: an attempt has failed. The message has its error and the time of the next attempt.
+	OffsetsRetrying OffsetsState = "Retrying"
+	// OffsetsCanceled: the annotation was removed before the operation ended.
+	OffsetsCanceled OffsetsState = "Canceled"
 	// OffsetsDone: the operation succeeded.
 	OffsetsDone OffsetsState = "Done"
 	// OffsetsFailed: the operation ended with an error.

@@ -257,7 +257,7 @@ type TaskStatus struct {
 type OffsetsStatus struct {
 	// operation is list, alter or reset.
 	Operation string `json:"operation"`
-	// state is WaitingForPods, Done, Failed or Refused.
+	// state is WaitingForPods, Retrying, Canceled, Done, Failed or Refused.
 	State OffsetsState `json:"state"`
 	// message describes the result, or the reason of a failure.
 	// +optional

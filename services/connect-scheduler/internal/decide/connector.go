@@ -36,7 +36,7 @@ func Connector(s observed.State, e spec.Effective) (Plan, error) {
 	if finding == nil {
 		var writes oneshot.Writes
 		writes, finding = oneshot.Validate(s, e)
-		plan.include(writes)
+		plan.OneShots.Include(writes)
 	}
 	if oneshot.ChangesOffsets(s) {
 		e.RunConnector, e.RunTasks = false, false
@@ -54,10 +54,11 @@ func Connector(s observed.State, e spec.Effective) (Plan, error) {
 	}
 	plan.Mark, plan.Done = rollout.Requests(s)
 	writes, offsets, done := oneshot.Offsets(s, e)
-	plan.include(writes)
+	plan.OneShots.Include(writes)
 	if done {
 		plan.Done = append(plan.Done, contract.ConnectorOffsets)
 	}
+	plan.wakeAt(plan.OneShots.WakeAt, s.Now)
 	plan.Status = status.Of(s, e, status.Input{
 		Finding: finding, Tasks: tasks, Rollout: plan.rollout, Offsets: offsets,
 	})
@@ -68,7 +69,7 @@ func Connector(s observed.State, e spec.Effective) (Plan, error) {
 // with which the tasks run.
 func (p *Plan) sync(s observed.State, e spec.Effective, tasks taskset.Set) (taskset.Set, error) {
 	writes, tasks := oneshot.Fence(s, e, tasks)
-	p.include(writes)
+	p.OneShots.Include(writes)
 	var sets desired.Sets
 	var err error
 	if p.Writes, sets, err = desired.Sync(s, e, tasks); err != nil {

@@ -45,13 +45,6 @@ type Plan struct {
 	creates bool
 }
 
-// include adds the writes of a one-shot operation.
-func (p *Plan) include(w oneshot.Writes) {
-	p.OneShots.OneShots = append(p.OneShots.OneShots, w.OneShots...)
-	p.OneShots.FinishedOneShots = append(p.OneShots.FinishedOneShots, w.FinishedOneShots...)
-	p.OneShots.Candidates = append(p.OneShots.Candidates, w.Candidates...)
-}
-
 // Fail reports a rejected write in the status.
 func (p *Plan) Fail(s observed.State, e *apply.WriteError) {
 	p.creates = false
@@ -62,6 +55,16 @@ func (p *Plan) Fail(s observed.State, e *apply.WriteError) {
 			p.Status.Conditions[i] = condition.Merge(
 				p.previous.Conditions, []metav1.Condition{failed}, s.Connector.Generation, s.Now)[0]
 		}
+	}
+}
+
+// wakeAt limits RequeueAfter to the time until at. A zero time has no effect.
+func (p *Plan) wakeAt(at, now time.Time) {
+	if at.IsZero() {
+		return
+	}
+	if after := max(time.Millisecond, at.Sub(now)); p.RequeueAfter == 0 || after < p.RequeueAfter {
+		p.RequeueAfter = after
 	}
 }
 

@@ -23,7 +23,6 @@ import (
 	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/pkg/apply"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide"
-	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/desired"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
 )
@@ -145,14 +144,14 @@ func (s *Env) CarryOut(plan decide.Plan) {
 	for _, want := range plan.Services {
 		put(s, core.Services(ns), append(plan.Services[:0:0], want), s.service(*want.Name))
 	}
+	for _, pod := range plan.OneShots.FinishedOneShots {
+		s.Remove(pod.Name)
+	}
 	for _, pod := range plan.OneShots.OneShots {
 		s.State.Pods = append(
 			s.State.Pods,
-			s.answered(*pod.Name, pod.Labels[contract.LabelOneShot], pod.Annotations[desired.AnnotationRequest]),
+			s.answered(*pod.Name, pod.Labels[contract.LabelOneShot], pod.Annotations),
 		)
-	}
-	for _, pod := range plan.OneShots.FinishedOneShots {
-		s.Remove(pod.Name)
 	}
 	for _, service := range plan.ObsoleteServices {
 		require.NoError(s, apply.Delete(ctx, core.Services(ns), service))
@@ -180,7 +179,7 @@ func (s *Env) CarryOut(plan decide.Plan) {
 }
 
 // answered returns a finished one-shot pod. Its result is Termination.
-func (s *Env) answered(name, operation, key string) *corev1.Pod {
+func (s *Env) answered(name, operation string, annotations map[string]string) *corev1.Pod {
 	s.made++
 	said := s.Termination
 	if said == nil {
@@ -200,8 +199,8 @@ func (s *Env) answered(name, operation, key string) *corev1.Pod {
 				contract.LabelType:    contract.TypeOneShot,
 				contract.LabelOneShot: operation,
 			},
-			Annotations:       map[string]string{desired.AnnotationRequest: key},
-			CreationTimestamp: metav1.NewTime(Noon),
+			Annotations:       annotations,
+			CreationTimestamp: metav1.NewTime(s.State.Now),
 		},
 		Status: corev1.PodStatus{
 			Phase: phase,

@@ -40,6 +40,8 @@ const (
 	keyRaw = "fake.raw"
 	// keyInvalid makes the validation fail with this message.
 	keyInvalid = "fake.invalid"
+	// keyValidationFails makes the first attempt of the validation fail with this message, as if Kafka were unreachable.
+	keyValidationFails = "fake.validation.fails"
 	// keyExactlyOnce makes the connector an exactly-once source.
 	keyExactlyOnce = "fake.exactly.once"
 )

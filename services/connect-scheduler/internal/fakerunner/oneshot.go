@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/pkg/controller"
@@ -33,6 +34,11 @@ func (r *runner) finishOneShot(ctx context.Context, key controller.Key, operatio
 		if err != nil {
 			return err
 		}
+		if _, isRetry := pod.Annotations["weir.dev/one-shot-attempt"]; config[keyValidationFails] != "" && !isRetry {
+			return r.fail(ctx, pod, contract.Termination{
+				Reason: contract.ReasonKafkaUnreachable, Message: config[keyValidationFails],
+			})
+		}
 		if message := config[keyInvalid]; message != "" {
 			rejected := map[string][]string{keyInvalid: {message}}
 			return r.finish(ctx, pod, exitConfigInvalid, contract.ValidationResult{Errors: rejected})
@@ -55,9 +61,20 @@ func (r *runner) finish(ctx context.Context, pod *corev1.Pod, code int32, result
 		return fmt.Errorf("encode the result of pod %s: %w", pod.Name, err)
 	}
 	termination := contract.Termination{Reason: contract.ReasonCompleted, Message: "done", Result: encoded}
-	phase := corev1.PodSucceeded
 	if code != 0 {
 		termination.Reason, termination.Message = contract.ReasonConfigInvalid, "the configuration is invalid"
+	}
+	return r.terminate(ctx, pod, code, termination)
+}
+
+// fail gives a one-shot pod the status of a pod whose container ended with an error other than a rejected configuration.
+func (r *runner) fail(ctx context.Context, pod *corev1.Pod, termination contract.Termination) error {
+	return r.terminate(ctx, pod, 1, termination)
+}
+
+func (r *runner) terminate(ctx context.Context, pod *corev1.Pod, code int32, termination contract.Termination) error {
+	phase := corev1.PodSucceeded
+	if code != 0 {
 		phase = corev1.PodFailed
 	}
 	message, err := json.Marshal(termination)
@@ -68,7 +85,7 @@ func (r *runner) finish(ctx context.Context, pod *corev1.Pod, code int32, result
 		p.Status.Phase = phase
 		c.Ready = false
 		c.State = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
-			ExitCode: code, Reason: "Completed", Message: string(message),
+			ExitCode: code, Reason: "Completed", Message: string(message), FinishedAt: metav1.Now(),
 		}}
 		setReady(p, corev1.ConditionFalse)
 	})

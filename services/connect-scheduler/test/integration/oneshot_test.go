@@ -100,3 +100,17 @@ func TestOffsetsAreResetOnlyWhenNoPodExists(t *testing.T) {
 	env.Patch("test", `{"spec":{"state":"running"}}`)
 	env.WaitReady("test", 2)
 }
+
+func TestValidationThatFailsIsRepeatedAndTheRolloutContinues(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t)
+	env.StartConnector("test", 1)
+	before := env.PodUIDs()
+	env.Patch("test", `{"spec":{"connectorConfig":{"fake.validation.fails":"no broker answered"}}}`)
+	c := env.WaitCondition("test", "ConfigValid", metav1.ConditionFalse, "ValidationFailed")
+	require.Contains(t, c.Message, "attempt 1 failed: KafkaUnreachable: no broker answered; next attempt at ")
+	require.Empty(t, env.Restarted(before))
+	env.WaitCondition("test", "ConfigValid", metav1.ConditionTrue, "Accepted")
+	env.WaitRestarted(before, 1)
+	env.WaitReady("test", 1)
+}

@@ -2,6 +2,7 @@ package desired
 
 import (
 	"path"
+	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
@@ -14,6 +15,9 @@ import (
 
 // AnnotationRequest on a one-shot pod identifies the request for which the pod was created.
 const AnnotationRequest = "weir.dev/one-shot-request"
+
+// AnnotationAttempt on a one-shot pod is the number of the attempt, from 2. The pod of the first attempt has none.
+const AnnotationAttempt = "weir.dev/one-shot-attempt"
 
 // InputDir is the directory in which a one-shot pod mounts its input.
 const InputDir = "/etc/weir/candidate"
@@ -30,6 +34,8 @@ type OneShot struct {
 	Candidate bool
 	// ConfigMap is the name of a ConfigMap that is mounted in InputDir. It is optional.
 	ConfigMap string
+	// Attempt is the number of the attempt if it is not the first one.
+	Attempt int
 }
 
 // OneShotPod returns the pod of a one-shot operation: the pod of the connector without restarts, probes, ports and API
@@ -54,10 +60,14 @@ func OneShotPod(s observed.State, e spec.Effective, o OneShot) *corev1ac.PodAppl
 		container.WithVolumeMounts(
 			corev1ac.VolumeMount().WithName(volumeCandidate).WithMountPath(InputDir).WithReadOnly(true))
 	}
+	annotations := map[string]string{AnnotationRequest: o.Request}
+	if o.Attempt > 1 {
+		annotations[AnnotationAttempt] = strconv.Itoa(o.Attempt)
+	}
 	return corev1ac.Pod(observed.OneShotName(s.Connector.Name, o.Operation), s.Connector.Namespace).
 		WithLabels(Labels(s.Connector, contract.TypeOneShot)).
 		WithLabels(map[string]string{contract.LabelOneShot: o.Operation}).
-		WithAnnotations(map[string]string{AnnotationRequest: o.Request}).
+		WithAnnotations(annotations).
 		WithOwnerReferences(OwnerReference(observed.ConnectorOwner(s.Connector))).
 		WithSpec(pod)
 }

@@ -38,19 +38,26 @@ func (w *Writes) fence(s observed.State, e spec.Effective, set taskset.Set) *spe
 			"exactly-once: waiting for %d previous tasks to stop before new tasks start", left)}
 	}
 	producers := max(len(previous), len(set.Hashes))
-	result := w.run(s, e, desired.OneShot{
+	result, failure := w.run(s, e, desired.OneShot{
 		Operation: contract.OneShotFence, Request: contract.TaskConfigsHash(set.Hashes),
 		Args: []string{"offsets", "fence", "--fence-tasks", strconv.Itoa(producers)},
 	})
+	pod := s.OneShotPod(contract.OneShotFence)
 	switch {
-	case result == nil:
+	case failure != "":
 		return &spec.Finding{
-			Reason: connectv1.ReasonFencing, Message: "exactly-once: fencing the producers of the previous tasks",
+			Reason:  connectv1.ReasonFencingFailed,
+			Message: "exactly-once: fencing the producers of the previous tasks failed: " + failure,
 		}
-	case result.exitCode != 0:
+	case result != nil:
+		return nil
+	case isRetry(pod):
 		return &spec.Finding{Reason: connectv1.ReasonFencingFailed, Message: fmt.Sprintf(
-			"exactly-once: fencing the producers of the previous tasks failed: %s; delete pod %s to retry",
-			result, observed.OneShotName(s.Connector.Name, contract.OneShotFence))}
+			"exactly-once: fencing the producers of the previous tasks failed: attempt %d is running%s",
+			attemptOf(pod), lastError(pod))}
 	}
-	return nil
+	return &spec.Finding{
+		Reason:  connectv1.ReasonFencing,
+		Message: "exactly-once: fencing the producers of the previous tasks" + lastError(pod),
+	}
 }

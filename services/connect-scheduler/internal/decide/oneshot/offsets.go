@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
 	"github.com/weir-dev/weir/apis/contract"
@@ -21,23 +22,29 @@ import (
 // offsetsKey is the key of the ConfigMap of spec.alterOffsets.
 const offsetsKey = "offsets.json"
 
-// Offsets runs the operation of the annotation strimzi.io/connector-offsets. It returns the status of the last
+// Offsets runs the operation of the annotation strimzi.io/connector-offsets. An attempt that failed is repeated while the
+// annotation exists. It returns the status of the last
 // operation and whether the annotation can be removed.
 func Offsets(s observed.State, e spec.Effective) (w Writes, status *connectv1.OffsetsStatus, done bool) {
 	status = s.Connector.Status.Offsets
-	if pod := s.OneShotPod(contract.OneShotOffsets); pod != nil {
-		if result := resultOf(pod); result != nil && (status == nil || status.ID != string(pod.UID)) {
-			status = offsetsStatus(s, pod, *result)
-		}
-	}
 	operation, requested := s.Connector.Annotations[contract.ConnectorOffsets]
+	pod := s.OneShotPod(contract.OneShotOffsets)
+	var last *result
+	if pod != nil {
+		last = resultOf(pod)
+	}
+	isRequested := requested && pod != nil && pod.Annotations[desired.AnnotationRequest] == operation
+	isRetried := isRequested && last != nil && !last.isFinal(contract.OneShotOffsets)
+	if last != nil && !isRetried && (status == nil || status.ID != string(pod.UID)) {
+		status = offsetsStatus(s, pod, *last)
+	}
 	if !requested {
 		w.cancel(s, contract.OneShotOffsets)
-		return w, status, false
+		return w, canceled(s, status), false
 	}
-	if pod := s.OneShotPod(contract.OneShotOffsets); pod != nil && pod.Annotations[desired.AnnotationRequest] == operation {
+	if isRequested && !isRetried {
 		// The operation has started. It is not refused even if spec.state has changed: see ChangesOffsets.
-		return w, status, resultOf(pod) != nil
+		return w, status, last != nil
 	}
 	if refusal := refuse(s, operation); refusal != "" {
 		w.cancel(s, contract.OneShotOffsets)
@@ -59,7 +66,25 @@ func Offsets(s observed.State, e spec.Effective) (w Writes, status *connectv1.Of
 	if tasks := previousTasks(s); operation != contract.OffsetsList && tasks > 0 {
 		o.Args = append(o.Args, "--fence-tasks", strconv.Itoa(tasks))
 	}
-	return w, status, w.run(s, e, o) != nil
+	if _, failure := w.run(s, e, o); failure != "" {
+		return w, &connectv1.OffsetsStatus{
+			ID: string(pod.UID), Operation: operation, State: connectv1.OffsetsRetrying, Message: failure,
+			Time: metav1.NewTime(finished(pod)).Rfc3339Copy(),
+		}, false
+	}
+	return w, status, false
+}
+
+// canceled returns the status after the annotation was removed. An operation that has not ended is canceled.
+func canceled(s observed.State, status *connectv1.OffsetsStatus) *connectv1.OffsetsStatus {
+	pending := []connectv1.OffsetsState{connectv1.OffsetsWaitingForPods, connectv1.OffsetsRetrying}
+	if status == nil || !slices.Contains(pending, status.State) {
+		return status
+	}
+	return &connectv1.OffsetsStatus{
+		Operation: status.Operation, State: connectv1.OffsetsCanceled, Time: s.Timestamp(),
+		Message: "annotation " + contract.ConnectorOffsets + " was removed before the operation ended",
+	}
 }
 
 // ChangesOffsets reports whether a one-shot pod that alters or resets offsets can still write. No pod of the connector may

@@ -1,11 +1,12 @@
 // Package oneshot decides about one-shot pods. A one-shot pod runs one operation of connect-runner: it validates a
 // configuration, fences the producers of previous tasks, or reads and changes offsets. Each pod serves one request,
-// which an annotation identifies. The pod is deleted when its result has been read.
+// which an annotation identifies. The pod is deleted when its result has been read. A failed pod is replaced after a delay.
 package oneshot
 
 import (
 	"cmp"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
@@ -20,10 +21,21 @@ import (
 type Writes struct {
 	// OneShots are pods to create.
 	OneShots []*corev1ac.PodApplyConfiguration
-	// FinishedOneShots are pods to delete because their result has been read or is obsolete.
+	// FinishedOneShots are pods to delete because their result has been read or is obsolete. They are deleted before
+	// the pods of OneShots are created, which can have the same names.
 	FinishedOneShots []*corev1.Pod
 	// Candidates are Secrets for one-shot pods.
 	Candidates []*corev1ac.SecretApplyConfiguration
+	// WakeAt is the time of the next attempt of a failed operation. It is zero if there is none.
+	WakeAt time.Time
+}
+
+// Include adds writes.
+func (w *Writes) Include(other Writes) {
+	w.OneShots = append(w.OneShots, other.OneShots...)
+	w.FinishedOneShots = append(w.FinishedOneShots, other.FinishedOneShots...)
+	w.Candidates = append(w.Candidates, other.Candidates...)
+	w.WakeAt = earliest(w.WakeAt, other.WakeAt)
 }
 
 // Len returns the number of writes.
@@ -37,9 +49,9 @@ type result struct {
 
 func (r result) String() string { return r.Reason + ": " + r.Message }
 
-// run returns the result of a one-shot operation. Until there is a result it returns nil and creates the pod, or first
-// deletes the pod of another request.
-func (w *Writes) run(s observed.State, e spec.Effective, o desired.OneShot) *result {
+// run returns the final result of a one-shot operation. Until there is a result it returns nil and creates the pod, or
+// first deletes the pod of another request. A failed attempt is repeated; failure then describes it.
+func (w *Writes) run(s observed.State, e spec.Effective, o desired.OneShot) (final *result, failure string) {
 	pod := s.OneShotPod(o.Operation)
 	switch {
 	case pod == nil:
@@ -48,9 +60,13 @@ func (w *Writes) run(s observed.State, e spec.Effective, o desired.OneShot) *res
 	case pod.Annotations[desired.AnnotationRequest] != o.Request:
 		w.FinishedOneShots = append(w.FinishedOneShots, pod)
 	default:
-		return resultOf(pod)
+		r := resultOf(pod)
+		if r == nil || r.isFinal(o.Operation) {
+			return r, ""
+		}
+		return nil, w.retry(s, e, o, pod, *r)
 	}
-	return nil
+	return nil, ""
 }
 
 // cancel deletes the pod of an operation that is no longer needed.

@@ -93,7 +93,7 @@ func TestFailedValidationStopsTheRolloutAndTellsHowToRetry(t *testing.T) {
 	s.Settle()
 	valid := decidetest.Condition(t, s.State.Connector.Status.Conditions, connectv1.ConditionConfigValid)
 	require.Equal(t, connectv1.ReasonValidationFailed, valid.Reason)
-	require.Contains(t, valid.Message, "OutOfMemory: no; running pods are unchanged; delete pod test-validate to retry")
+	require.Contains(t, valid.Message, "running pods are unchanged: attempt 1 failed: OutOfMemory: no; ")
 	s.Termination = nil
 	s.Remove("test-validate")
 	s.Settle()
@@ -168,7 +168,7 @@ func TestFailedFencePreventsTheStartOfNewTasks(t *testing.T) {
 	s.Settle()
 	told := decidetest.Condition(t, s.State.Connector.Status.Conditions, connectv1.ConditionTaskConfigsPublished)
 	require.Equal(t, connectv1.ReasonFencingFailed, told.Reason)
-	require.Contains(t, told.Message, "delete pod test-fence to retry")
+	require.Contains(t, told.Message, "to retry now, delete pod test-fence")
 	require.Zero(t, s.State.Connector.Status.TasksReady)
 }
 
@@ -210,8 +210,8 @@ func TestOffsetsOperations(t *testing.T) {
 			want: connectv1.OffsetsStatus{Operation: "alter", State: connectv1.OffsetsRefused, Message: "spec.alterOffsets.fromConfigMap.name is empty; set the name of the ConfigMap whose key offsets.json holds the new offsets"},
 		},
 		"that could not be changed say why": {
-			operation: contract.OffsetsReset, state: connectv1.StateStopped, says: refused(contract.ReasonOffsetsFailed, `{}`), args: []string{"offsets", "reset"},
-			want: connectv1.OffsetsStatus{Operation: "reset", State: connectv1.OffsetsFailed, Message: "OffsetsFailed: no"},
+			operation: contract.OffsetsReset, state: connectv1.StateStopped, says: refused(contract.ReasonConfigInvalid, `{}`), args: []string{"offsets", "reset"},
+			want: connectv1.OffsetsStatus{Operation: "reset", State: connectv1.OffsetsFailed, Message: "ConfigInvalid: no"},
 		},
 		"know no other operation": {
 			operation: "forget",

@@ -28,7 +28,7 @@ func Validate(s observed.State, e spec.Effective) (Writes, *spec.Finding) {
 		w.cancel(s, contract.OneShotValidate)
 		return w, nil
 	}
-	result := w.run(s, e, desired.OneShot{
+	result, failure := w.run(s, e, desired.OneShot{
 		Operation: contract.OneShotValidate, Request: key, Candidate: true,
 		Args: []string{
 			"validate",
@@ -43,27 +43,38 @@ func Validate(s observed.State, e spec.Effective) (Writes, *spec.Finding) {
 		}
 	}
 	switch {
+	case failure != "":
+		return w, validationFailed(failure)
+	case result == nil && isRetry(pod):
+		return w, validationFailed(fmt.Sprintf("attempt %d is running%s", attemptOf(pod), lastError(pod)))
 	case result == nil:
-		return w, validating(pod)
+		return w, &spec.Finding{
+			Reason: connectv1.ReasonValidating,
+			Message: "the connector plugin is validating the new connectorConfig; running pods are unchanged" +
+				lastError(pod),
+		}
 	case result.exitCode == 0:
 		return w, nil
-	case result.Reason == contract.ReasonConfigInvalid:
-		return w, &spec.Finding{Reason: connectv1.ReasonConfigRejected, Message: rejection(*result)}
 	}
-	return w, &spec.Finding{Reason: connectv1.ReasonValidationFailed, Message: fmt.Sprintf(
-		"validation of the new connectorConfig failed: %s; running pods are unchanged; delete pod %s to retry",
-		result, observed.OneShotName(s.Connector.Name, contract.OneShotValidate))}
+	return w, &spec.Finding{Reason: connectv1.ReasonConfigRejected, Message: rejection(*result)}
 }
 
-// validating returns the finding while the validation runs, with the last error of its pod.
-func validating(pod *corev1.Pod) *spec.Finding {
-	message := "the connector plugin is validating the new connectorConfig; running pods are unchanged"
-	if pod != nil {
-		if lastError := observed.LastError(pod); lastError != "" {
-			message += ": " + lastError
-		}
+func validationFailed(failure string) *spec.Finding {
+	return &spec.Finding{
+		Reason:  connectv1.ReasonValidationFailed,
+		Message: "validation of the new connectorConfig failed; running pods are unchanged: " + failure,
 	}
-	return &spec.Finding{Reason: connectv1.ReasonValidating, Message: message}
+}
+
+// lastError returns the last error of a pod that has not ended, as a suffix of a message.
+func lastError(pod *corev1.Pod) string {
+	if pod == nil {
+		return ""
+	}
+	if message := observed.LastError(pod); message != "" {
+		return ": " + message
+	}
+	return ""
 }
 
 // include writes the Secret with the configuration under validation.

@@ -72,7 +72,8 @@ func firstPublished(before, after connectv1.KafkaConnectorStatus) bool {
 
 func offsetsEvent(o *connectv1.OffsetsStatus) event.Event {
 	note := fmt.Sprintf("offsets %s: %s: %s", o.Operation, o.State, o.Message)
-	if o.State == connectv1.OffsetsDone || o.State == connectv1.OffsetsWaitingForPods {
+	switch o.State {
+	case connectv1.OffsetsDone, connectv1.OffsetsWaitingForPods, connectv1.OffsetsCanceled:
 		return event.Normal(connectv1.ReasonOffsets, "Offsets", note)
 	}
 	return event.Warning(connectv1.ReasonOffsets, "Offsets", note)
