@@ -935,7 +935,7 @@ func schema_weir_apis_connect_v1_OffsetsStatus(ref common.ReferenceCallback) com
 					},
 					"state": {
 						SchemaProps: spec.SchemaProps{
-							Description: "state is WaitingForPods, Done, Failed or Refused.",
+							Description: "state is WaitingForPods, Retrying, Canceled, Done, Failed or Refused.",
 							Default:     "",
 							Type:        []string{"string"},
 							Format:      "",

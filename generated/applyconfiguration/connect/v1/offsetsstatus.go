@@ -16,7 +16,7 @@ import (
 type OffsetsStatusApplyConfiguration struct {
 	// operation is list, alter or reset.
 	Operation *string `json:"operation,omitempty"`
-	// state is WaitingForPods, Done, Failed or Refused.
+	// state is WaitingForPods, Retrying, Canceled, Done, Failed or Refused.
 	State *connectv1.OffsetsState `json:"state,omitempty"`
 	// message describes the result, or the reason of a failure.
 	Message *string `json:"message,omitempty"`
