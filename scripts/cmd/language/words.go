@@ -89,4 +89,5 @@ var terms = []term{
 // seeding covers random seeds and the corpus of a fuzz test.
 var seeding = regexp.MustCompile(
 	`(?i)\b(random|fuzz|fuzzing|corpus|rand|math/rand)\b.*\bseed(s|ed)?\b|\bseed(s)? (corpus|of the random)\b|` +
+		`\bfor seed := range\b|\bf\.Add\(seed\b|\bseed u?int64\b|"(random )?seed %d|\(t, seed\b|` +
 		`\b(pcg|source|rand)\([^)]*seed\b|\bSetSeed\b|\bGenerateSeed\b|kafka\.SeedBrokers|kgo\.SeedBrokers`)

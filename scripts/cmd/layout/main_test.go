@@ -15,7 +15,7 @@ func TestACompleteServiceHasNoFinding(t *testing.T) {
 	}
 }
 
-func TestDeparturesFromTheLayoutAreReported(t *testing.T) {
+func TestEachDifferenceFromTheLayoutIsReported(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		add, remove, want string

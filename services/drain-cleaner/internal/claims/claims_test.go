@@ -20,8 +20,8 @@ import (
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/decide"
 )
 
-// model is an API server with one Lease and a Kafka cluster of three brokers. Several actors use it in steps, and a
-// seed determines the order of the steps. A step is one request to the API server or one query of Kafka.
+// model is an API server with one Lease and a Kafka cluster of three brokers. Several actors use it in steps. The
+// order of the steps is random. A step is one request to the API server or one query of Kafka.
 type model struct {
 	lease   *coordinationv1.Lease
 	version int
@@ -183,7 +183,7 @@ func TestTwoDrainsNeverBothPass(t *testing.T) {
 	t.Logf("1000 interleavings, %d evictions allowed, never two at once", passed)
 }
 
-// interleave runs three actors in an order that depends on the seed. It returns the number of allowed evictions.
+// interleave runs three actors in a random order. It returns the number of allowed evictions.
 func interleave(t *testing.T, seed uint64, policy *drainv1alpha1.KafkaDrainPolicy) int {
 	t.Helper()
 	r := rand.New(rand.NewPCG(seed, 7))

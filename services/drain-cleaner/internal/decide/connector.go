@@ -22,7 +22,7 @@ type Unit struct {
 }
 
 // starting reports whether the unit is expected to run soon. A unit that failed or that restarted is not: to wait for
-// it would block drains until somebody repairs it.
+// it would block drains until a user repairs it.
 func (u Unit) starting() bool {
 	return u.State != connectv1.PodRunning && u.State != connectv1.PodFailed && u.Restarts == 0
 }

@@ -301,8 +301,8 @@ func atRest(replicas int) func(context.Context, perturb.Env) error {
 	}
 }
 
-// drainsDisturbed replays drains that are delegated to an operator and drains of mode SelfCheck.
-func drainsDisturbed(t *testing.T, cp *testkit.ControlPlane) {
+// perturbedDrains replays drains that are delegated to an operator and drains of mode SelfCheck.
+func perturbedDrains(t *testing.T, cp *testkit.ControlPlane) {
 	for name, test := range map[string]struct {
 		brokers int
 		policy  func(bootstrap string) string
@@ -319,7 +319,7 @@ func drainsDisturbed(t *testing.T, cp *testkit.ControlPlane) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			fake := kafkatest.Start(t, testenv.Script("disturbed"))
+			fake := kafkatest.Start(t, testenv.Script("perturbed"))
 			perturb.Replay(t, cp, perturb.Scenario{
 				Name: name, Subject: reviewing(t), PauseDuration: time.Second,
 				Steps: []perturb.Step{

@@ -1,5 +1,5 @@
 // Package properties_test checks the properties that every controller of Weir has: the end state does not depend on
-// disturbances or on the way that led to it.
+// perturbations or on the way that led to it.
 package properties_test
 
 import (
@@ -146,11 +146,11 @@ func TestEndStateIsIndependentOfPerturbations(t *testing.T) {
 	require.NoError(t, err)
 	t.Run("a perturbed release of a claim", func(t *testing.T) {
 		t.Parallel()
-		claimAndRecordDisturbed(t, cp)
+		perturbedClaim(t, cp)
 	})
 	t.Run("a perturbed drain", func(t *testing.T) {
 		t.Parallel()
-		drainsDisturbed(t, cp)
+		perturbedDrains(t, cp)
 	})
 	t.Run("a changed policy", func(t *testing.T) {
 		t.Parallel()
@@ -160,7 +160,7 @@ func TestEndStateIsIndependentOfPerturbations(t *testing.T) {
 
 // The claim of a replaced pod is released, the record of an ended drain is removed from its pod, and the status has no
 // drain.
-func claimAndRecordDisturbed(t *testing.T, cp *testkit.ControlPlane) {
+func perturbedClaim(t *testing.T, cp *testkit.ControlPlane) {
 	t.Helper()
 	fake := kafkatest.Start(t, testenv.Script("perturbed"))
 	old := time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)
