@@ -76,6 +76,7 @@ func (p *Plan) sync(s observed.State, e spec.Effective, tasks taskset.Set) (task
 		return tasks, err
 	}
 	p.rollout = rollout.Decide(s, e, tasks, sets)
+	p.Metadata = p.rollout.Metadata
 	p.Restarts, p.RequeueAfter, p.creates = p.rollout.Restarts, p.rollout.RequeueAfter, sets.Creates
 	return tasks, nil
 }

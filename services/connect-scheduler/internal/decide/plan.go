@@ -26,6 +26,8 @@ type Plan struct {
 	desired.Writes
 	// OneShots are the writes for one-shot pods.
 	OneShots oneshot.Writes
+	// Metadata are the changes of labels and annotations of running pods.
+	Metadata []*desired.Metadata
 	// Mark are the pods to mark for a restart.
 	Mark []*corev1.Pod
 	// Done are the annotations to remove from the KafkaConnector.
@@ -88,5 +90,5 @@ func (p *Plan) Events() []event.Event {
 
 // Empty reports whether the plan writes nothing except perhaps the status.
 func (p *Plan) Empty() bool {
-	return p.Writes.Len()+p.OneShots.Len()+len(p.Mark)+len(p.Done)+len(p.Restarts) == 0
+	return p.Writes.Len()+p.OneShots.Len()+len(p.Metadata)+len(p.Mark)+len(p.Done)+len(p.Restarts) == 0
 }

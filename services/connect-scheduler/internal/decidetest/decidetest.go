@@ -4,6 +4,7 @@ package decidetest
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"testing"
@@ -170,6 +171,15 @@ func (s *Env) CarryOut(plan decide.Plan) {
 		}
 		pod.Annotations[contract.ManualRollingUpdate] = "true"
 	}
+	for _, change := range plan.Metadata {
+		for key, value := range change.Labels {
+			delete(change.Pod.Labels, key)
+			if value != nil {
+				change.Pod.Labels[key] = *value
+			}
+		}
+		maps.Copy(change.Pod.Annotations, change.Annotations)
+	}
 	for _, annotation := range plan.Done {
 		delete(s.State.Connector.Annotations, annotation)
 	}
@@ -268,9 +278,8 @@ func (s *Env) scale(kind string) {
 			s.made++
 			pod := ReadyPod(set.Name, id, kind)
 			pod.Annotations = map[string]string{}
-			for key, value := range set.Spec.Template.Annotations {
-				pod.Annotations[key] = value
-			}
+			maps.Copy(pod.Annotations, set.Spec.Template.Annotations)
+			maps.Copy(pod.Labels, set.Spec.Template.Labels)
 			s.State.Pods = append(s.State.Pods, pod)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/weir-dev/weir/pkg/apply"
 	"github.com/weir-dev/weir/pkg/controller"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/desired"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
 )
 
@@ -85,7 +86,23 @@ func (a actor) write(ctx context.Context, s *observed.State, plan *decide.Plan) 
 	apply.All(b, "Pod", core.Pods(ns), plan.OneShots.OneShots)
 	apply.DeleteAll(b, "Service", core.Services(ns), plan.ObsoleteServices)
 	apply.All(b, "Pod", core.Pods(ns), marks(plan.Mark))
-	return b.Err()
+	if b.Err() != nil {
+		return b.Err()
+	}
+	return a.changeMetadata(ctx, plan.Metadata)
+}
+
+// changeMetadata changes labels and annotations of running pods. The StatefulSet controller owns these fields, so
+// server-side apply could not remove a label.
+func (a actor) changeMetadata(ctx context.Context, changes []*desired.Metadata) error {
+	for _, m := range changes {
+		_, err := apply.MergePatch(ctx, a.kube.CoreV1().Pods(m.Pod.Namespace), decide.Manager, m.Pod, apply.SameUID,
+			map[string]any{"metadata": map[string]any{"labels": m.Labels, "annotations": m.Annotations}})
+		if err := apply.IgnoreGone(err); err != nil {
+			return fmt.Errorf("change the labels of pod %s: %w", m.Pod.Name, err)
+		}
+	}
+	return nil
 }
 
 // marks returns apply configurations that mark pods for a restart. The UID prevents that a new pod with the same name

@@ -206,3 +206,24 @@ func TestRecreatedConnectorOwnsNewObjects(t *testing.T) {
 		return err
 	})
 }
+
+func TestLabelsReachObjectsAndPodsWithoutARestart(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t)
+	env.StartConnector("test", 2)
+	before := env.PodUIDs()
+	env.Kubectl("label", "kctr/test", "helm.sh/chart=connect-1.2.3", "team=a")
+	env.Kubectl("label", "kctr/test", "team-")
+	env.Eventually(func(context.Context) error {
+		for _, kind := range []string{"pods", "statefulsets", "configmaps", "poddisruptionbudgets"} {
+			const all = "io.confluent.csid.connect.connector=test"
+			every := env.Kubectl("get", kind, "-l", all, "-o", "name")
+			if labeled := env.Kubectl("get", kind, "-l", all+",helm.sh/chart=connect-1.2.3,!team", "-o", "name"); labeled != every {
+				return fmt.Errorf("labeled: %s; all: %s", labeled, every)
+			}
+		}
+		return nil
+	})
+	env.WaitReady("test", 2)
+	require.Empty(t, env.Restarted(before))
+}

@@ -1,8 +1,6 @@
 package desired
 
 import (
-	"maps"
-	"strconv"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -19,9 +17,11 @@ import (
 
 // Annotations that only connect-scheduler reads.
 const (
-	// AnnotationTemplateHash on a pod identifies its template without the hashes of task configs. A pod with another
-	// hash than the StatefulSet's template is outdated.
+	// AnnotationTemplateHash on a pod identifies its template without labels and without the hashes of task configs, see
+	// templateHash. A pod with another hash than the StatefulSet's template is outdated.
 	AnnotationTemplateHash = "weir.dev/template-hash"
+	// AnnotationLabels on a pod holds the labels of the KafkaConnector and its template that the pod has, as JSON.
+	AnnotationLabels = "weir.dev/propagated-labels"
 	// annotationConfigHash on a pod identifies the files that it reads when it starts, other than task configs.
 	annotationConfigHash = "weir.dev/config-hash"
 	// AnnotationAccepted on the connector's StatefulSet identifies the configuration that the plugin has accepted.
@@ -83,28 +83,6 @@ func statefulSet(
 			WithUpdateStrategy(appsv1ac.StatefulSetUpdateStrategy().WithType(appsv1.OnDeleteStatefulSetStrategyType)).
 			WithRevisionHistoryLimit(1).
 			WithTemplate(template))
-}
-
-// podTemplate returns the pod template of one role. One of its annotations is its hash.
-func podTemplate(s observed.State, e spec.Effective, r role) *corev1ac.PodTemplateSpecApplyConfiguration {
-	annotations := map[string]string{
-		"prometheus.io/scrape": "true", "prometheus.io/port": strconv.Itoa(contract.RunnerPort),
-	}
-	maps.Copy(annotations, r.template.Metadata.Annotations)
-	annotations[annotationConfigHash] = configHash(s, e, r)
-	podLabels := Labels(s.Connector, r.podType)
-	for key, value := range r.template.Metadata.Labels {
-		if _, reserved := podLabels[key]; !reserved || s.Connector.Labels[key] != "" {
-			podLabels[key] = value
-		}
-	}
-	maps.Copy(podLabels, Selector(s.Connector.Name, r.podType))
-	if e.Volume != nil {
-		podLabels[labelClaim] = e.Volume.ClaimName()
-	}
-	template := corev1ac.PodTemplateSpec().WithLabels(podLabels).WithAnnotations(annotations).WithSpec(podSpec(s, e, r))
-	template.Annotations[AnnotationTemplateHash] = contract.TaskConfigHash(spec.Encode(template))
-	return template
 }
 
 // configHash identifies the files that a pod reads when it starts, other than task configs.

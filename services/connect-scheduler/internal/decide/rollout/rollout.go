@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 
 	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/desired"
@@ -28,6 +29,8 @@ type Restart struct {
 type Plan struct {
 	// Restarts are the pods to delete now.
 	Restarts []Restart
+	// Metadata are the changes of labels and annotations of pods that do not restart now.
+	Metadata []*desired.Metadata
 	// Outdated is the number of pods that still have to be replaced.
 	Outdated int
 	// Blocked describes why failed tasks stop the rollout of a new pod template. It is empty if they do not.
@@ -39,7 +42,7 @@ type Plan struct {
 // Decide returns the pods that restart now. The pods of a StatefulSet restart only after its controller has observed
 // the desired template, else they would be recreated from the previous template.
 func Decide(s observed.State, e spec.Effective, set taskset.Set, sets desired.Sets) Plan {
-	outdated := outdatedPods{s, set, templateHash(sets.Connector), templateHash(sets.Tasks)}
+	outdated := outdatedPods{s, set, sets.Connector.Spec.Template, sets.Tasks.Spec.Template}
 	plan := Plan{Outdated: outdated.count(set.Replicas(e))}
 	if isObserved(s.Objects.ConnectorSet, sets.Connector) {
 		plan.Restarts = append(plan.Restarts, restartConnector(s, outdated)...)
@@ -49,11 +52,31 @@ func Decide(s observed.State, e spec.Effective, set taskset.Set, sets desired.Se
 		plan.Restarts = append(plan.Restarts, tasks.restarts(s, e)...)
 		plan.Blocked, plan.RequeueAfter = tasks.blocked(e), tasks.requeueAfter(s)
 	}
+	plan.Metadata = metadata(s, sets, plan.Restarts)
 	return plan
 }
 
-func templateHash(set *appsv1ac.StatefulSetApplyConfiguration) string {
-	return set.Spec.Template.Annotations[desired.AnnotationTemplateHash]
+// metadata returns the changes of labels and annotations of the pods that do not restart.
+func metadata(s observed.State, sets desired.Sets, restarts []Restart) []*desired.Metadata {
+	var changes []*desired.Metadata
+	for _, pod := range s.Pods {
+		template := sets.Tasks.Spec.Template
+		switch pod.Labels[contract.LabelType] {
+		case contract.TypeConnector:
+			template = sets.Connector.Spec.Template
+		case contract.TypeTask:
+		default:
+			continue
+		}
+		restarting := slices.ContainsFunc(restarts, func(r Restart) bool { return r.Pod == pod })
+		if pod.DeletionTimestamp != nil || restarting {
+			continue
+		}
+		if change := desired.SyncMetadata(pod, template); change != nil {
+			changes = append(changes, change)
+		}
+	}
+	return changes
 }
 
 // isObserved reports whether the StatefulSet controller has observed the desired template.
@@ -73,7 +96,7 @@ func isObserved(live *appsv1.StatefulSet, want *appsv1ac.StatefulSetApplyConfigu
 type outdatedPods struct {
 	state                       observed.State
 	set                         taskset.Set
-	connectorTemplate, template string
+	connectorTemplate, template *corev1ac.PodTemplateSpecApplyConfiguration
 }
 
 // count returns the number of outdated pods.
@@ -108,9 +131,11 @@ const (
 	causeResize     = "the file system of the shared volume can grow only when a pod mounts it again"
 )
 
-func (o outdatedPods) cause(pod *corev1.Pod, templateHash, taskHash string) string {
+func (o outdatedPods) cause(
+	pod *corev1.Pod, template *corev1ac.PodTemplateSpecApplyConfiguration, taskHash string,
+) string {
 	switch {
-	case pod.Annotations[desired.AnnotationTemplateHash] != templateHash:
+	case !desired.MatchesTemplate(pod, template):
 		return causeTemplate
 	case taskHash != "" && observed.TaskHash(pod) != taskHash:
 		return causeTaskConfig

@@ -1,0 +1,149 @@
+package desired
+
+import (
+	"encoding/json"
+	"maps"
+	"strconv"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+
+	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
+	"github.com/weir-dev/weir/apis/contract"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
+)
+
+// hashVersion is the prefix of template hashes. A release that renders the same spec as another template must increase
+// it and must still recognize pods with hashes of the previous version, so that an upgrade restarts no pod.
+const hashVersion = "v2:"
+
+// podTemplate returns the pod template of one role. One of its annotations is its hash.
+func podTemplate(s observed.State, e spec.Effective, r role) *corev1ac.PodTemplateSpecApplyConfiguration {
+	annotations := map[string]string{
+		"prometheus.io/scrape": "true", "prometheus.io/port": strconv.Itoa(contract.RunnerPort),
+	}
+	maps.Copy(annotations, r.template.Metadata.Annotations)
+	annotations[annotationConfigHash] = configHash(s, e, r)
+	podLabels := podLabels(s, e, r)
+	template := corev1ac.PodTemplateSpec().WithLabels(podLabels).WithAnnotations(annotations).WithSpec(podSpec(s, e, r))
+	template.Annotations[AnnotationTemplateHash] = templateHash(template)
+	template.Annotations[AnnotationLabels] = string(spec.Encode(propagatedLabels(s, r, podLabels)))
+	return template
+}
+
+func podLabels(s observed.State, e spec.Effective, r role) map[string]string {
+	podLabels := Labels(s.Connector, r.podType)
+	for key, value := range r.template.Metadata.Labels {
+		if _, reserved := podLabels[key]; !reserved || s.Connector.Labels[key] != "" {
+			podLabels[key] = value
+		}
+	}
+	maps.Copy(podLabels, Selector(s.Connector.Name, r.podType))
+	if e.Volume != nil {
+		podLabels[labelClaim] = e.Volume.ClaimName()
+	}
+	for _, key := range statefulSetLabels {
+		delete(podLabels, key)
+	}
+	return podLabels
+}
+
+// statefulSetLabels are the labels that the StatefulSet controller sets on pods.
+var statefulSetLabels = []string{
+	appsv1.ControllerRevisionHashLabelKey, appsv1.StatefulSetPodNameLabel, appsv1.PodIndexLabel,
+}
+
+// propagatedLabels returns the labels of a pod that come from the KafkaConnector and its template.
+func propagatedLabels(s observed.State, r role, podLabels map[string]string) map[string]string {
+	fixed := Labels(&connectv1.KafkaConnector{ObjectMeta: metav1.ObjectMeta{Name: s.Connector.Name}}, r.podType)
+	propagated := map[string]string{}
+	for key, value := range podLabels {
+		if fixed[key] != value && key != labelClaim {
+			propagated[key] = value
+		}
+	}
+	return propagated
+}
+
+// templateHash identifies a pod template without labels, which change without a restart, and without the hashes of task
+// configs.
+func templateHash(template *corev1ac.PodTemplateSpecApplyConfiguration) string {
+	return hashVersion + hashOf(template, nil)
+}
+
+// hashOf returns the hash of a template with other labels.
+func hashOf(template *corev1ac.PodTemplateSpecApplyConfiguration, labels map[string]string) string {
+	hashed := corev1ac.PodTemplateSpec().WithLabels(labels).WithAnnotations(template.Annotations).WithSpec(template.Spec)
+	for _, key := range []string{AnnotationTemplateHash, AnnotationLabels, contract.AnnotationTaskHashes} {
+		delete(hashed.Annotations, key)
+	}
+	return contract.TaskConfigHash(spec.Encode(hashed))
+}
+
+// isVersioned reports whether the template hash of a pod has the current version.
+func isVersioned(pod *corev1.Pod) bool {
+	return strings.HasPrefix(pod.Annotations[AnnotationTemplateHash], hashVersion)
+}
+
+// MatchesTemplate reports whether a pod was created from a template with the same hash. Hashes without a version
+// include the labels with which the pod was created.
+func MatchesTemplate(pod *corev1.Pod, template *corev1ac.PodTemplateSpecApplyConfiguration) bool {
+	hash := pod.Annotations[AnnotationTemplateHash]
+	if isVersioned(pod) {
+		return hash == template.Annotations[AnnotationTemplateHash]
+	}
+	created := maps.Clone(pod.Labels)
+	maps.DeleteFunc(created, func(key, _ string) bool { return strings.HasPrefix(key, "topology.kubernetes.io/") })
+	for _, key := range statefulSetLabels {
+		delete(created, key)
+	}
+	return hash == hashOf(template, created) || hash == hashOf(template, template.Labels)
+}
+
+// Metadata is a change of the labels and annotations of a pod. A nil label is removed.
+type Metadata struct {
+	Pod         *corev1.Pod
+	Labels      map[string]*string
+	Annotations map[string]string
+}
+
+// SyncMetadata returns the change that gives a pod the labels of the template without a restart, and the current version
+// of its template hash. It returns nil if the pod needs no change. Each change of the template's labels is written once,
+// so that labels that other clients set on the pod later stay.
+func SyncMetadata(pod *corev1.Pod, template *corev1ac.PodTemplateSpecApplyConfiguration) *Metadata {
+	want := template.Annotations[AnnotationLabels]
+	isCurrent := isVersioned(pod)
+	if isCurrent && pod.Annotations[AnnotationLabels] == want || !isCurrent && !MatchesTemplate(pod, template) {
+		return nil
+	}
+	m := &Metadata{Pod: pod, Labels: map[string]*string{}, Annotations: map[string]string{AnnotationLabels: want}}
+	if !isCurrent {
+		m.Annotations[AnnotationTemplateHash] = template.Annotations[AnnotationTemplateHash]
+	}
+	for key := range decodeLabels(pod.Annotations[AnnotationLabels]) {
+		m.Labels[key] = nil
+		if value, found := template.Labels[key]; found {
+			m.Labels[key] = &value
+		}
+	}
+	for key, value := range decodeLabels(want) {
+		m.Labels[key] = &value
+	}
+	return m
+}
+
+// decodeLabels returns the value of AnnotationLabels. It returns nil if the value is not valid.
+func decodeLabels(value string) map[string]string {
+	var labels map[string]string
+	if json.Unmarshal([]byte(value), &labels) != nil {
+		return nil
+	}
+	for _, key := range statefulSetLabels {
+		delete(labels, key)
+	}
+	return labels
+}
