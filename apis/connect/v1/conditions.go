@@ -64,6 +64,9 @@ const (
 	ReasonTaskConfigsOutdated = "TaskConfigsOutdated"
 	// ReasonTaskConfigsInconsistent: the Secret does not hold the task configs that the connector published.
 	ReasonTaskConfigsInconsistent = "TaskConfigsInconsistent"
+	// ReasonTaskConfigsLost: the Secret with the published task configs was deleted. The connector restarts and publishes
+	// them again. Running tasks are unchanged.
+	ReasonTaskConfigsLost = "TaskConfigsLost"
 	// ReasonTaskConfigInvalid: a published task config cannot be parsed.
 	ReasonTaskConfigInvalid = "TaskConfigInvalid"
 	// ReasonTooManyTasks: the connector published more task configs than tasks.max.

@@ -12,6 +12,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -96,6 +97,8 @@ type runner struct {
 	options Options
 	pods    corev1listers.PodLister
 	secrets corev1listers.SecretLister
+	// published holds the UIDs of the pods that have published. Like connect-runner, a pod publishes its task configs once.
+	published sync.Map
 }
 
 // Reconcile finishes one-shot pods. It publishes task configs once the connector's pod is ready and its Secret exists.
@@ -111,8 +114,15 @@ func (r *runner) Reconcile(ctx context.Context, key controller.Key) (controller.
 	}
 	secret, err := r.secrets.Secrets(key.Namespace).Get(key.Name + "-tasks")
 	generation := envValue(pod, contract.EnvConfigGeneration)
-	if err != nil || secret.Annotations[contract.AnnotationGeneration] == generation {
+	if err != nil {
 		return controller.Result{}, nil //nolint:nilerr // the Secret's next event starts a reconcile
+	}
+	if _, done := r.published.Load(pod.UID); done {
+		return controller.Result{}, nil
+	}
+	if secret.Annotations[contract.AnnotationGeneration] == generation {
+		r.published.Store(pod.UID, true)
+		return controller.Result{}, nil
 	}
 	config, err := r.readConfig(ctx, pod.Namespace, strings.TrimSuffix(pod.Name, "-0"))
 	if err != nil {
@@ -129,6 +139,7 @@ func (r *runner) Reconcile(ctx context.Context, key controller.Key) (controller.
 	if _, err := client.CoreV1().Secrets(key.Namespace).Apply(ctx, desired, apply); err != nil {
 		return controller.Result{}, fmt.Errorf("publish task configs of %s: %w", key, err)
 	}
+	r.published.Store(pod.UID, true)
 	r.options.Log.Info("published task configs",
 		"connector", key.String(), "tasks", desired.Annotations[contract.AnnotationTaskCount])
 	return controller.Result{}, nil

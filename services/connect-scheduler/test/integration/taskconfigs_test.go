@@ -1,7 +1,10 @@
 package integration
 
 import (
+	"context"
+	"errors"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -111,4 +114,26 @@ func TestNewTaskConfigsReachAllTasksWhileOneTaskFails(t *testing.T) {
 	env.WaitTasks("test", "3/4")
 	require.Equal(t,
 		[]string{"test-connector-0", "test-tasks-0", "test-tasks-1", "test-tasks-3"}, env.Restarted(before))
+}
+
+func TestLostTaskConfigsArePublishedAgainAndNoTaskRestarts(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t)
+	env.StartConnector("test", 2)
+	// The creation times of the Secret and the pod have a resolution of one second.
+	created := env.Pod("test-connector-0").CreationTimestamp
+	env.Eventually(func(context.Context) error {
+		if !time.Now().After(created.Add(2 * time.Second)) {
+			return errors.New("the new Secret could be as old as the pod")
+		}
+		return nil
+	})
+	before, configs := env.PodUIDs(), taskSecret(env)
+	env.Kubectl("delete", "secret", "test-tasks")
+	env.WaitRestarted(before, 1)
+	env.WaitReady("test", 2)
+	require.Equal(t, configs, taskSecret(env))
+	require.Equal(t, []string{"test-connector-0"}, env.Restarted(before))
+	env.WaitEvent("Restarting", "restarting pod test-connector-0: Secret test-tasks was deleted and the connector has to "+
+		"publish its task configs again")
 }

@@ -2,6 +2,7 @@
 package rollout
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -47,7 +48,7 @@ func Decide(s observed.State, e spec.Effective, set taskset.Set, sets desired.Se
 	if isObserved(s.Objects.ConnectorSet, sets.Connector) {
 		plan.Restarts = append(plan.Restarts, restartConnector(s, outdated)...)
 	}
-	if isObserved(s.Objects.TaskSet, sets.Tasks) {
+	if isObserved(s.Objects.TaskSet, sets.Tasks) && !set.Lost {
 		tasks := observeTasks(s, set.Replicas(e), outdated)
 		plan.Restarts = append(plan.Restarts, tasks.restarts(s, e)...)
 		plan.Blocked, plan.RequeueAfter = tasks.blocked(e), tasks.requeueAfter(s)
@@ -116,11 +117,13 @@ func (o outdatedPods) count(replicas int) int {
 }
 
 // connector returns the cause to restart the connector's pod. It is empty if there is none.
-func (o outdatedPods) connector(pod *corev1.Pod) string { return o.cause(pod, o.connectorTemplate, "") }
+func (o outdatedPods) connector(pod *corev1.Pod) string {
+	return cmp.Or(o.cause(pod, o.connectorTemplate, ""), lostTaskConfigs(o.state, pod))
+}
 
 // task returns the cause to restart the pod of a task. It is empty if there is none.
 func (o outdatedPods) task(pod *corev1.Pod, id int) string {
-	return o.cause(pod, o.template, o.set.Hashes[id])
+	return cmp.Or(o.cause(pod, o.template, o.set.Hashes[id]), staleTaskConfig(o.set, pod))
 }
 
 // Causes of restarts. They are clauses for events.

@@ -24,6 +24,11 @@ type Set struct {
 	ExactlyOnce bool
 	// Fencing is true while the previous tasks are stopped and fenced. No task runs.
 	Fencing bool
+	// Lost is true if the Secret of running tasks was deleted and the connector has not published their configs again.
+	// A task pod that starts meanwhile finds no config, so no task is started or restarted.
+	Lost bool
+	// replicas is the current number of replicas. It is set if Lost is true.
+	replicas int
 }
 
 // Desired returns the number of tasks that should run according to the spec.
@@ -36,8 +41,11 @@ func (t Set) Desired(e spec.Effective) int {
 
 // Replicas returns the number of tasks that may run now.
 func (t Set) Replicas(e spec.Effective) int {
-	if t.Fencing {
+	switch {
+	case t.Fencing:
 		return 0
+	case t.Lost:
+		return min(t.Desired(e), t.replicas)
 	}
 	return t.Desired(e)
 }
@@ -51,6 +59,9 @@ func (t Set) Freeze(s observed.State, finding spec.Finding) Set {
 // Read returns the published set. If it cannot be used, Read returns the set of the running tasks, so that they are not
 // restarted.
 func Read(s observed.State, e spec.Effective) Set {
+	if set, lost := lost(s); lost {
+		return set
+	}
 	hashes, finding := read(s, e)
 	if finding != nil {
 		return Set{}.Freeze(s, *finding)
@@ -66,7 +77,7 @@ func Read(s observed.State, e spec.Effective) Set {
 // read returns the hashes of the published task configs, or the reason why they cannot be used.
 func read(s observed.State, e spec.Effective) ([]string, *spec.Finding) {
 	secret, name := s.TaskConfigs, observed.TasksName(s.Connector.Name)
-	if secret == nil || secret.Annotations[contract.AnnotationTaskCount] == "" {
+	if !IsPublished(s) {
 		return nil, &spec.Finding{
 			Reason:  connectv1.ReasonNotPublishedYet,
 			Message: "waiting for the connector to publish its task configs",

@@ -21,7 +21,7 @@ func TestInvalidTaskConfigsDoNotChangeRunningTasks(t *testing.T) {
 	}{
 		"none yet": {
 			change: func(f *observed.Secret) { delete(f.Annotations, contract.AnnotationTaskCount) },
-			reason: connectv1.ReasonNotPublishedYet, message: "waiting for the connector to publish its task configs",
+			reason: connectv1.ReasonTaskConfigsLost, message: "Secret test-tasks was deleted; waiting for the connector to publish its task configs again; running tasks are unchanged",
 		},
 		"those of a former configuration": {
 			change: func(f *observed.Secret) { f.Annotations[contract.AnnotationGeneration] = "former" },
