@@ -97,7 +97,8 @@ func Convert[To, From any](from From) (*To, error) {
 	return to, nil
 }
 
-// Observer is notified of every successful write, so that a controller can wait until its caches have observed it.
+// Observer is notified of every successful write, so that a controller can wait until its caches have observed it. Its
+// methods can be called from several goroutines at the same time.
 type Observer interface {
 	// Wrote receives an object as the API server returned it.
 	Wrote(object metav1.Object)

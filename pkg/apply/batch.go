@@ -2,11 +2,12 @@ package apply
 
 import (
 	"context"
+	"sync"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Batch is a sequence of writes that stops at the first error. A plan is written in its order:
+// Batch is a sequence of writes that stops at the first error. A plan is written in the order of the calls:
 //
 //	b := apply.NewBatch(ctx, "connect-scheduler")
 //	apply.All(b, "Secret", client.CoreV1().Secrets(namespace), plan.Secrets)
@@ -24,6 +25,33 @@ func NewBatch(ctx context.Context, manager string) *Batch { return &Batch{ctx: c
 
 // Err returns the first error, a *WriteError, or nil.
 func (b *Batch) Err() error { return b.err }
+
+// Concurrently runs groups of writes at the same time, unless an earlier write of the batch failed, and waits for all of
+// them. The writes of one group keep their order. A failed write stops its own group only. Err then returns the error
+// of the first group that failed, in the order of the arguments.
+//
+//	b.Concurrently(
+//		func(b *apply.Batch) { apply.All(b, "Secret", client.CoreV1().Secrets(namespace), plan.Secrets) },
+//		func(b *apply.Batch) { apply.All(b, "ConfigMap", client.CoreV1().ConfigMaps(namespace), plan.ConfigMaps) },
+//	)
+func (b *Batch) Concurrently(groups ...func(*Batch)) {
+	if b.err != nil {
+		return
+	}
+	var running sync.WaitGroup
+	batches := make([]*Batch, len(groups))
+	for i, group := range groups {
+		batches[i] = NewBatch(b.ctx, b.manager)
+		running.Go(func() { group(batches[i]) })
+	}
+	running.Wait()
+	for _, group := range batches {
+		if group.err != nil {
+			b.err = group.err
+			return
+		}
+	}
+}
 
 // Named is implemented by all generated apply configurations.
 type Named interface{ GetName() *string }

@@ -227,3 +227,55 @@ func TestCompareAndSwapCreatesUpdatesAndDeletes(t *testing.T) {
 	require.Equal(t, "7", *preconditions.ResourceVersion)
 	require.Equal(t, []string{"wrote a", "wrote a", "deleted a"}, recorder.seen)
 }
+
+func TestGroupsOfABatchAreWrittenAtTheSameTime(t *testing.T) {
+	t.Parallel()
+	client := fake.NewClientset()
+	maps, started := client.CoreV1().ConfigMaps("x"), make(chan struct{})
+	b := apply.NewBatch(context.Background(), manager)
+	all := func(names ...string) func(*apply.Batch) {
+		return func(b *apply.Batch) {
+			for _, name := range names {
+				apply.All(b, "ConfigMap", maps, []*corev1ac.ConfigMapApplyConfiguration{corev1ac.ConfigMap(name, "x")})
+			}
+		}
+	}
+	b.Concurrently(
+		func(b *apply.Batch) { <-started; all("a", "b")(b) },
+		func(b *apply.Batch) { close(started); all("c")(b) },
+	)
+	require.NoError(t, b.Err())
+	for _, name := range []string{"a", "b", "c"} {
+		_, err := maps.Get(context.Background(), name, metav1.GetOptions{})
+		require.NoError(t, err)
+	}
+}
+
+func TestFailedGroupStopsTheBatchAfterTheOtherGroupsAreWritten(t *testing.T) {
+	t.Parallel()
+	client := fake.NewClientset()
+	client.PrependReactor("patch", "configmaps", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		name := action.(clienttesting.PatchAction).GetName()
+		return name[0] == 'x', nil, errors.New("refused " + name)
+	})
+	maps := client.CoreV1().ConfigMaps("x")
+	b := apply.NewBatch(context.Background(), manager)
+	all := func(names ...string) func(*apply.Batch) {
+		return func(b *apply.Batch) {
+			for _, name := range names {
+				apply.All(b, "ConfigMap", maps, []*corev1ac.ConfigMapApplyConfiguration{corev1ac.ConfigMap(name, "x")})
+			}
+		}
+	}
+	b.Concurrently(all("a", "x1", "not-written"), all("x2"), all("b"))
+	require.EqualError(t, b.Err(), "apply ConfigMap x1: refused x1")
+	b.Concurrently(all("c"))
+	all("d")(b)
+	list, err := maps.List(context.Background(), metav1.ListOptions{})
+	require.NoError(t, err)
+	var written []string
+	for _, m := range list.Items {
+		written = append(written, m.Name)
+	}
+	require.Equal(t, []string{"a", "b"}, written)
+}

@@ -62,6 +62,7 @@ only the pods that it affects. The status, conditions and events of a KafkaConne
   kubectl get kafkaconnectors
   kubectl describe kafkaconnector NAME`,
 		Scheme:   reconcile.Scheme(),
+		Defaults: defaults,
 		Flags:    c.AddFlags,
 		Validate: c.Validate,
 		Setup: func(ctx context.Context, env app.Env) (app.Components, error) {
@@ -72,6 +73,10 @@ only the pods that it affects. The status, conditions and events of a KafkaConne
 		},
 	}
 }
+
+// defaults sets the defaults of shared flags. The rate of requests is high because a rollout of many connectors is a burst
+// of writes. The API Priority and Fairness of the API server protects other clients.
+func defaults(o *app.Options) { o.QPS, o.Burst = 1000, 2000 }
 
 // Command returns the root command of connect-scheduler.
 func Command() *cobra.Command {

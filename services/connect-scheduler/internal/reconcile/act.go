@@ -26,7 +26,7 @@ type actor struct {
 	weir versioned.Interface
 }
 
-// connector carries out a plan in its order and stops at the first write that fails. A write that the API server
+// connector carries out a plan and stops after the first write that fails. A write that the API server
 // rejects is reported in the status. Other errors are only returned, because a retry can succeed. The status is
 // written before annotations are removed, so that the outcome of a request is never lost. written reports whether the
 // status is written, so that the events of the plan can be recorded.
@@ -69,19 +69,32 @@ func (a actor) finish(ctx context.Context, s *observed.State, plan *decide.Plan)
 	return b.Err()
 }
 
+// write writes objects that do not depend on each other at the same time. Pods need their ServiceAccount when they are
+// created. They wait for Secrets and ConfigMaps, so new StatefulSets need not be written last.
 func (a actor) write(ctx context.Context, s *observed.State, plan *decide.Plan) error {
 	ns, b := s.Connector.Namespace, apply.NewBatch(ctx, decide.Manager)
-	core, rbac := a.kube.CoreV1(), a.kube.RbacV1()
+	core, rbac, sets := a.kube.CoreV1(), a.kube.RbacV1(), a.kube.AppsV1().StatefulSets(ns)
+	early, late := plan.StatefulSetsByOrder(s.Objects)
 	apply.All(b, "ServiceAccount", core.ServiceAccounts(ns), plan.ServiceAccounts)
-	apply.All(b, "Role", rbac.Roles(ns), plan.Roles)
-	apply.All(b, "RoleBinding", rbac.RoleBindings(ns), plan.RoleBindings)
-	apply.All(b, "Secret", core.Secrets(ns), plan.Secrets)
-	apply.All(b, "Secret", core.Secrets(ns), plan.OneShots.Candidates)
-	apply.All(b, "ConfigMap", core.ConfigMaps(ns), plan.ConfigMaps)
-	apply.All(b, "PersistentVolumeClaim", core.PersistentVolumeClaims(ns), plan.Claims)
-	apply.All(b, "PodDisruptionBudget", a.kube.PolicyV1().PodDisruptionBudgets(ns), plan.Budgets)
-	apply.All(b, "Service", core.Services(ns), plan.Services)
-	apply.All(b, "StatefulSet", a.kube.AppsV1().StatefulSets(ns), plan.StatefulSets)
+	b.Concurrently(
+		func(b *apply.Batch) { apply.All(b, "StatefulSet", sets, early) },
+		func(b *apply.Batch) {
+			// A RoleBinding is refused while its Role does not exist.
+			apply.All(b, "Role", rbac.Roles(ns), plan.Roles)
+			apply.All(b, "RoleBinding", rbac.RoleBindings(ns), plan.RoleBindings)
+		},
+		func(b *apply.Batch) {
+			apply.All(b, "Secret", core.Secrets(ns), plan.Secrets)
+			apply.All(b, "Secret", core.Secrets(ns), plan.OneShots.Candidates)
+		},
+		func(b *apply.Batch) { apply.All(b, "ConfigMap", core.ConfigMaps(ns), plan.ConfigMaps) },
+		func(b *apply.Batch) {
+			apply.All(b, "PersistentVolumeClaim", core.PersistentVolumeClaims(ns), plan.Claims)
+			apply.All(b, "PodDisruptionBudget", a.kube.PolicyV1().PodDisruptionBudgets(ns), plan.Budgets)
+			apply.All(b, "Service", core.Services(ns), plan.Services)
+		},
+	)
+	apply.All(b, "StatefulSet", sets, late)
 	apply.DeleteAll(b, "Pod", core.Pods(ns), plan.OneShots.FinishedOneShots)
 	apply.All(b, "Pod", core.Pods(ns), plan.OneShots.OneShots)
 	apply.DeleteAll(b, "Service", core.Services(ns), plan.ObsoleteServices)
