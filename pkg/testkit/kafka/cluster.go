@@ -1,4 +1,5 @@
-// Package kafka runs real Kafka brokers for tests, as processes on loopback with their data in a directory of the test.
+// Package kafka runs real Kafka brokers for tests, as processes on loopback with their data in a directory of the
+// test.
 //
 //	cluster := kafka.Start(t, kafka.Options{Brokers: 3})
 //	topic := cluster.CreateTopic(t, "orders", 6)

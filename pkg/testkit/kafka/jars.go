@@ -21,8 +21,8 @@ var pom []byte
 // fetchTimeout bounds the download of the broker's jars (about 110 MB).
 const fetchTimeout = 5 * time.Minute
 
-// Require skips the test when no broker can run: java or mvn is missing, or the jars cannot be fetched. With CI=true it
-// fails the test instead. In short mode (go test -short) it always skips the test.
+// Require skips the test when no broker can run: java or mvn is missing, or the jars cannot be fetched. With CI=true
+// it fails the test instead. In short mode (go test -short) it always skips the test.
 func Require(t testing.TB) {
 	t.Helper()
 	if testing.Short() {
@@ -33,8 +33,8 @@ func Require(t testing.TB) {
 	}
 }
 
-// Jars returns the directory with the broker's jars. The first call on a machine fetches them from Maven Central into the
-// user's cache directory.
+// Jars returns the directory with the broker's jars. The first call on a machine fetches them from Maven Central into
+// the user's cache directory.
 func Jars(ctx context.Context) (string, error) {
 	for _, program := range []string{"java", "mvn"} {
 		if _, err := exec.LookPath(program); err != nil {

@@ -119,8 +119,8 @@ func (n *Node) Start() error {
 // Signal sends a signal and returns at once: SIGSTOP for a node that hangs, for example.
 func (n *Node) Signal(signal syscall.Signal) error { return n.cmd.Process.Signal(signal) }
 
-// Stop sends a signal and waits for the process to end: SIGTERM for a controlled shutdown, SIGKILL for a crash. The data
-// stays. Stop does nothing when the process does not run.
+// Stop sends a signal and waits for the process to end: SIGTERM for a controlled shutdown, SIGKILL for a crash. The
+// data stays. Stop does nothing when the process does not run.
 func (n *Node) Stop(signal syscall.Signal) {
 	if n.cmd == nil {
 		return

@@ -21,8 +21,8 @@ func Start(cmd *exec.Cmd) error {
 	return <-result
 }
 
-// starter runs functions on one OS thread that never exits: the kernel sends Pdeathsig when the thread that started the
-// child exits, not when the process exits.
+// starter runs functions on one OS thread that never exits: the kernel sends Pdeathsig when the thread that started
+// the child exits, not when the process exits.
 var starter = sync.OnceValue(func() chan func() {
 	work := make(chan func())
 	go func() {

@@ -63,7 +63,12 @@ func Command(env func(string) string, code *int) *cobra.Command {
 		c.OffsetsAction = action.name
 		offsets.AddCommand(subcommand(c, action.name, action.short, code))
 	}
-	root.AddCommand(offsets)
+	members := &cobra.Command{Use: "members", Short: "Manage the static members of a sink's consumer group"}
+	removal := config.New(config.ModeOffsets, env)
+	removal.OffsetsAction = config.ActionRemoveMembers
+	members.AddCommand(subcommand(removal, "remove",
+		"Remove the members of tasks that a scale-down has deleted, so that their partitions are reassigned at once", code))
+	root.AddCommand(offsets, members)
 	return root
 }
 

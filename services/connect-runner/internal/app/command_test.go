@@ -48,12 +48,15 @@ func TestFailureBeforeTheJVMStartsWritesATerminationMessage(t *testing.T) {
 	require.True(t, ok)
 	require.Equal(t, contract.ReasonTaskConfigStale, got.Reason)
 
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "worker.properties"), nil, 0o600))
+	connector := filepath.Join(dir, "connector.json")
+	require.NoError(t, os.WriteFile(connector, []byte(`{"connector.class":"C"}`), 0o600))
 	code = Main(
 		[]string{
 			"validate",
 			"--name",
 			"x",
+			"--connector-config",
+			connector,
 			"--lib",
 			dir,
 			"--plugin-dir",

@@ -24,7 +24,8 @@ import (
 	"github.com/weir-dev/weir/services/connect-runner/internal/runner"
 )
 
-// run runs the mode, writes the termination message and returns the exit code. Its error is an invalid flag of the log.
+// run runs the mode, writes the termination message and returns the exit code. Its error is an invalid flag of the
+// log.
 func run(ctx context.Context, c *config.Config) (int, error) {
 	var stdout io.Writer = os.Stdout
 	if c.Mode == config.ModeValidate || c.Mode == config.ModeOffsets {

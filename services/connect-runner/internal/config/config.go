@@ -38,9 +38,11 @@ type Config struct {
 	Generation string
 	// Zone of the node; empty if unknown. Default: NODE_ZONE.
 	Zone string
+	// CompactTaskConfigs permits the compact format of the Secret (TASK_CONFIG_FORMAT=compact).
+	CompactTaskConfigs bool
 
-	// RunnerConfig, WorkerConfig, ConnectorConfig and TaskConfig are the paths of the contract's files.
-	RunnerConfig, WorkerConfig, ConnectorConfig, TaskConfig string
+	// RunnerConfig, WorkerConfig, ConnectorConfig, TaskConfig and TaskCommon are the paths of the contract's files.
+	RunnerConfig, WorkerConfig, ConnectorConfig, TaskConfig, TaskCommon string
 
 	// PluginDir is the cache of downloaded plugins.
 	PluginDir string
@@ -62,7 +64,8 @@ type Config struct {
 	MetricsAddress string
 	// TerminationLog is the file for the termination message.
 	TerminationLog string
-	// Grace is the time between the request to stop the JVM and SIGKILL.
+	// Grace is the time between the request to stop the JVM and SIGKILL. Default: derived from
+	// TERMINATION_GRACE_PERIOD_SECONDS.
 	Grace time.Duration
 	// HeartbeatTimeout is the maximum age of the JVM's last heartbeat before /healthz fails.
 	HeartbeatTimeout time.Duration
@@ -80,15 +83,20 @@ type Config struct {
 	// SinkGroup is SinkGroupNamespaced or SinkGroupConnect.
 	SinkGroup string
 
-	// OffsetsAction is list, alter, reset or fence.
+	// OffsetsAction is list, alter, reset, fence or ActionRemoveMembers.
 	OffsetsAction string
 	// OffsetsFile contains the offsets to write.
 	OffsetsFile string
 	// FenceTasks is the number of tasks whose producers are fenced.
 	FenceTasks int
+	// RemainingTasks and PreviousTasks are the numbers of tasks after and before a scale-down.
+	RemainingTasks, PreviousTasks int
 	// Output is the file for the result of validate and offsets; empty is standard output.
 	Output string
 }
+
+// ActionRemoveMembers is the OffsetsAction that removes the static members of a sink's previous tasks from its group.
+const ActionRemoveMembers = "removeMembers"
 
 // Naming schemes of a sink's consumer group.
 const (
@@ -105,19 +113,23 @@ func New(mode string, env func(string) string) *Config {
 		java = home + "/bin/java"
 	}
 	return &Config{
-		Mode:             mode,
-		Name:             env(contract.EnvConnector),
-		Namespace:        env(contract.EnvNamespace),
-		Pod:              env(contract.EnvPod),
-		Node:             env(contract.EnvNode),
-		TaskID:           env(contract.EnvTaskID),
-		TaskHashes:       env(contract.EnvTaskHashes),
-		Generation:       env(contract.EnvConfigGeneration),
-		Zone:             env(contract.EnvZone),
+		Mode:       mode,
+		Name:       env(contract.EnvConnector),
+		Namespace:  env(contract.EnvNamespace),
+		Pod:        env(contract.EnvPod),
+		Node:       env(contract.EnvNode),
+		TaskID:     env(contract.EnvTaskID),
+		TaskHashes: env(contract.EnvTaskHashes),
+		Generation: env(contract.EnvConfigGeneration),
+		Zone:       env(contract.EnvZone),
+
+		CompactTaskConfigs: env(contract.EnvTaskFormat) == contract.TaskFormatCompact,
+
 		RunnerConfig:     contract.RunnerConfigFile,
 		WorkerConfig:     contract.WorkerConfigFile,
 		ConnectorConfig:  contract.ConnectorConfigFile,
 		TaskConfig:       contract.TaskConfigFile,
+		TaskCommon:       contract.TaskCommonFile,
 		PluginDir:        contract.PluginDir,
 		PluginPath:       []string{contract.PluginImageDir, "/usr/share/confluent-hub-components", "/usr/share/java"},
 		HubURL:           "https://api.hub.confluent.io",
@@ -126,7 +138,7 @@ func New(mode string, env func(string) string) *Config {
 		Lib:              "/opt/weir/runner/lib",
 		MetricsAddress:   fmt.Sprintf(":%d", contract.RunnerPort),
 		TerminationLog:   "/dev/termination-log",
-		Grace:            57 * time.Second,
+		Grace:            grace(env(contract.EnvGracePeriod)),
 		HeartbeatTimeout: time.Minute,
 		Log:              log.Options{Level: "info", Format: "text"},
 		ReconfigureDelay: 500 * time.Millisecond,
@@ -172,6 +184,9 @@ func (c *Config) Validate() error {
 		switch {
 		case c.OffsetsAction == "alter" && c.OffsetsFile == "":
 			errs = append(errs, errors.New("--offsets is required for alter"))
+		case c.OffsetsAction == ActionRemoveMembers && (c.RemainingTasks < 0 || c.PreviousTasks <= c.RemainingTasks):
+			errs = append(errs, fmt.Errorf("--previous-tasks=%d: must be more than --remaining-tasks=%d",
+				c.PreviousTasks, c.RemainingTasks))
 		case c.OffsetsAction == "fence" && c.FenceTasks <= 0:
 			errs = append(errs, errors.New("--fence-tasks is required for fence"))
 		}

@@ -112,14 +112,23 @@ func TestMountedTaskConfigMustMatchThePodsHash(t *testing.T) {
 		{"no expected hash", content, "", ""},
 		{"the config of another task", content, hash + ",other", "the mounted config of task 1 has hash"},
 		{"a pod created for fewer tasks", content, hash, "task 1 does not exist; this pod was created for 1 tasks"},
-		{"truncated", content[:20], "zero," + hash, "is incomplete"},
-		{"null", "null", "", "is incomplete"},
+		{"truncated", content[:20], "zero," + hash, "is not a JSON object with the string maps connector and task"},
+		{"null", "null", "", "is not a JSON object with the string maps connector and task"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "task.json")
 			require.NoError(t, os.WriteFile(file, []byte(test.content), 0o600))
-			c := parse(t, ModeTask, nil, "--name=x", "--task-id=1", "--task-config="+file, "--task-hashes="+test.hashes)
-			err := c.CheckTask()
+			c := parse(
+				t,
+				ModeTask,
+				nil,
+				"--name=x",
+				"--task-id=1",
+				"--task-config="+file,
+				"--task-common=/nonexistent",
+				"--task-hashes="+test.hashes,
+			)
+			_, err := c.ReadTask()
 			if test.message == "" {
 				require.NoError(t, err)
 				return
@@ -131,14 +140,14 @@ func TestMountedTaskConfigMustMatchThePodsHash(t *testing.T) {
 
 func TestRunnerConfigIsOptional(t *testing.T) {
 	c := parse(t, ModeValidate, nil, "--name=x", "--runner-config=/nonexistent/runner.json")
-	got, err := c.ReadRunner()
+	got, _, err := c.ReadRunner()
 	require.NoError(t, err)
 	require.Empty(t, got.DownloadPlugins)
 	file := filepath.Join(t.TempDir(), "runner.json")
 	require.NoError(t, os.WriteFile(file, []byte("{"), 0o600))
 	c = parse(t, ModeValidate, nil, "--name=x", "--runner-config="+file)
-	_, err = c.ReadRunner()
-	require.ErrorContains(t, err, "read runner configuration")
+	_, _, err = c.ReadRunner()
+	require.ErrorContains(t, err, "is not a valid JSON object")
 }
 
 func TestRunnerConfigExpandsVariablesOfThePod(t *testing.T) {
@@ -160,7 +169,7 @@ func TestRunnerConfigExpandsVariablesOfThePod(t *testing.T) {
 		map[string]string{contract.EnvPod: "orders-tasks-10", contract.EnvTaskID: "10"},
 		"--runner-config="+file,
 	)
-	got, err := c.ReadRunner()
+	got, _, err := c.ReadRunner()
 	require.NoError(t, err)
 	require.Equal(t, "/mnt/orders-tasks-10-connect.log", got.LogFile)
 	require.Equal(t, []string{"-Xlog:gc*:file=/mnt/gc-10.log", "-Dother=$(OTHER)"}, got.JVMOptions)

@@ -4,30 +4,66 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/weir-dev/weir/apis/contract"
 )
 
-// ReadRunner reads the RunnerConfig. A missing file is an empty RunnerConfig.
-func (c *Config) ReadRunner() (contract.RunnerConfig, error) {
-	var runner contract.RunnerConfig
+// ReadRunner reads the RunnerConfig. A missing file is an empty RunnerConfig. unknown lists fields that this version
+// does not have: a newer connect-scheduler may run an older image.
+func (c *Config) ReadRunner() (runner contract.RunnerConfig, unknown []string, err error) {
 	file, err := os.ReadFile(c.RunnerConfig)
 	if errors.Is(err, os.ErrNotExist) {
-		return runner, nil
+		return runner, nil, nil
 	}
 	if err != nil {
-		return runner, fmt.Errorf("read runner configuration: %w", err)
+		return runner, nil, fmt.Errorf("read %s: %w", c.RunnerConfig, err)
 	}
-	if err := json.Unmarshal(file, &runner); err != nil {
-		return runner, fmt.Errorf("read runner configuration %s: %w", c.RunnerConfig, err)
+	var wrongType *json.UnmarshalTypeError
+	if err := json.Unmarshal(file, &runner); errors.As(err, &wrongType) && wrongType.Field != "" {
+		return runner, nil, fmt.Errorf("%s: %s must be %s, not a JSON %s",
+			c.RunnerConfig, wrongType.Field, describeType(wrongType.Type), wrongType.Value)
+	} else if err != nil {
+		return runner, nil, fmt.Errorf("%s is not a valid JSON object: %w", c.RunnerConfig, err)
+	}
+	if unknown, err = unknownFields(file); err != nil {
+		return runner, nil, fmt.Errorf("%s is not a valid JSON object: %w", c.RunnerConfig, err)
 	}
 	runner.LogFile = c.expand(runner.LogFile)
 	for i, option := range runner.JVMOptions {
 		runner.JVMOptions[i] = c.expand(option)
 	}
-	return runner, nil
+	return runner, unknown, nil
+}
+
+// describeType names a Go type in terms of JSON.
+func describeType(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.String:
+		return "a string"
+	case reflect.Slice:
+		return "a list of which each element is " + describeType(t.Elem())
+	default:
+		return "an object"
+	}
+}
+
+// unknownFields returns the fields of a RunnerConfig that this version does not have, ordered by name.
+func unknownFields(file []byte) ([]string, error) {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(file, &fields); err != nil {
+		return nil, err
+	}
+	t := reflect.TypeFor[contract.RunnerConfig]()
+	for i := range t.NumField() {
+		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+		maps.DeleteFunc(fields, func(field string, _ json.RawMessage) bool { return strings.EqualFold(field, name) })
+	}
+	return slices.Sorted(maps.Keys(fields)), nil
 }
 
 // expand replaces $(NAME) of a known environment variable, as Kubernetes does in container arguments. All pods of a
@@ -47,34 +83,55 @@ func (c *Config) expand(text string) string {
 	return text
 }
 
-// CheckTask compares the mounted task config with the hash in the pod's environment.
-func (c *Config) CheckTask() error {
+// ReadTask reads the mounted task config in either format and compares it with the hash in the pod's environment.
+// Every error means that the pod has to be started again or replaced.
+func (c *Config) ReadTask() (contract.TaskConfig, error) {
 	id, err := c.Task()
 	if err != nil {
-		return err
+		return contract.TaskConfig{}, err
 	}
-	file, err := os.ReadFile(c.TaskConfig)
+	file, err := readMounted(c.TaskConfig)
+	if errors.Is(err, errIsDirectory) {
+		return contract.TaskConfig{}, fmt.Errorf("the mounted config of task %d is a directory: key %s did not exist when "+
+			"this pod was created; the pod must be replaced", id, contract.TaskConfigKey(id))
+	}
 	if err != nil {
-		return fmt.Errorf("read the config of task %d: %w", id, err)
+		return contract.TaskConfig{}, fmt.Errorf("read the config of task %d: %w", id, err)
 	}
-	var task contract.TaskConfig
-	if err := json.Unmarshal(file, &task); err != nil || task.Connector == nil || task.Task == nil {
-		return fmt.Errorf("the config of task %d is incomplete", id)
+	// A missing common part is an error only if the task config refers to it.
+	common, err := readMounted(c.TaskCommon)
+	if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, errIsDirectory) {
+		return contract.TaskConfig{}, fmt.Errorf("read the common part of the task configs: %w", err)
+	}
+	task, hash, err := contract.NewTaskConfigReader(common).Read(file)
+	if err != nil {
+		return task, fmt.Errorf("the mounted config of task %d %w", id, err)
 	}
 	if c.TaskHashes == "" {
-		return nil
+		return task, nil
 	}
 	hashes := strings.Split(c.TaskHashes, ",")
 	if id >= len(hashes) {
-		return fmt.Errorf("task %d does not exist; this pod was created for %d tasks", id, len(hashes))
+		return task, fmt.Errorf("task %d does not exist; this pod was created for %d tasks", id, len(hashes))
 	}
-	if got := contract.TaskConfigHash(file); got != hashes[id] {
-		return fmt.Errorf(
-			"the mounted config of task %d has hash %s; this pod was created for hash %s",
-			id,
-			got,
-			hashes[id],
-		)
+	if hash != hashes[id] {
+		return task, fmt.Errorf("the mounted config of task %d has hash %s; this pod was created for hash %s",
+			id, hash, hashes[id])
 	}
-	return nil
+	return task, nil
+}
+
+// errIsDirectory means that the kubelet has mounted a directory instead of a file: a subPath mount does so if the
+// Secret has no such key.
+var errIsDirectory = errors.New("is a directory")
+
+func readMounted(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.IsDir() {
+		return nil, errIsDirectory
+	}
+	return os.ReadFile(path)
 }

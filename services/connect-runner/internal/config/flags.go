@@ -25,7 +25,9 @@ func (c *Config) AddFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.MetricsAddress, "metrics-address", c.MetricsAddress,
 		"address that serves /metrics, /healthz and /readyz; empty for none")
 	f.StringVar(&c.TerminationLog, "termination-log", c.TerminationLog, "file for the termination message")
-	f.DurationVar(&c.Grace, "grace", c.Grace, "time between the request to stop the JVM and SIGKILL")
+	f.DurationVar(&c.Grace, "grace", c.Grace,
+		"time between the request to stop the JVM and SIGKILL; the default leaves 3s of the pod's grace period (env "+
+			contract.EnvGracePeriod+")")
 	f.DurationVar(&c.HeartbeatTimeout, "heartbeat-timeout", c.HeartbeatTimeout,
 		"maximum age of the JVM's last heartbeat before /healthz fails")
 	f.StringVar(&c.SinkGroup, "sink-group", c.SinkGroup,
@@ -49,6 +51,10 @@ func (c *Config) AddFlags(f *pflag.FlagSet) {
 		f.StringVar(&c.Output, "output", c.Output, "file for the result (default standard output)")
 	case ModeOffsets:
 		c.addConnectorConfig(f)
+		if c.OffsetsAction == ActionRemoveMembers {
+			f.IntVar(&c.RemainingTasks, "remaining-tasks", c.RemainingTasks, "number of tasks after the scale-down")
+			f.IntVar(&c.PreviousTasks, "previous-tasks", c.PreviousTasks, "number of tasks before the scale-down")
+		}
 		f.StringVar(&c.OffsetsFile, "offsets", c.OffsetsFile,
 			"file with the offsets to write, in the format of Connect's REST API; for alter")
 		f.IntVar(&c.FenceTasks, "fence-tasks", c.FenceTasks,
@@ -63,6 +69,8 @@ func (c *Config) addConnectorConfig(f *pflag.FlagSet) {
 
 func (c *Config) addTaskFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.TaskConfig, "task-config", c.TaskConfig, "file with the task's configuration")
+	f.StringVar(&c.TaskCommon, "task-common", c.TaskCommon,
+		"file with the common part of all task configs; may be missing")
 	f.StringVar(&c.TaskID, "task-id", c.TaskID, "id of the task (env "+contract.EnvTaskID+")")
 	f.StringVar(&c.TaskHashes, "task-hashes", c.TaskHashes,
 		"expected hashes of all task configs by id, separated by commas; empty disables the check (env "+

@@ -30,8 +30,8 @@ func HeapArgs(limit int64) []string {
 	return []string{"-Xmx" + strconv.FormatInt(heap/mib, 10) + "m"}
 }
 
-// MemoryLimit returns the smallest memory limit in bytes of this process's cgroup and its parents; 0 for no limit. root
-// is the mount point of the cgroup file system, self is /proc/self/cgroup.
+// MemoryLimit returns the smallest memory limit in bytes of this process's cgroup and its parents; 0 for no limit.
+// root is the mount point of the cgroup file system, self is /proc/self/cgroup.
 func MemoryLimit(root, self string) int64 {
 	limit := int64(math.MaxInt64)
 	for _, dir := range groups(root, self) {

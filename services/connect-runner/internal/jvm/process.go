@@ -12,26 +12,33 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
+
+	"github.com/weir-dev/weir/apis/contract"
 )
 
 // Settings is the first line on the JVM's standard input. The Java class Settings documents the fields.
 type Settings struct {
-	Mode                string   `json:"mode"`
-	Name                string   `json:"name"`
-	Namespace           string   `json:"namespace"`
-	TaskID              int      `json:"taskId"`
-	Zone                string   `json:"zone"`
-	WorkerConfigFile    string   `json:"workerConfigFile"`
-	ConnectorConfigFile string   `json:"connectorConfigFile"`
-	TaskConfigFile      string   `json:"taskConfigFile"`
-	PluginPath          []string `json:"pluginPath"`
-	SinkGroup           string   `json:"sinkGroup"`
-	StaticMembership    bool     `json:"staticMembership"`
-	OffsetsAction       string   `json:"offsetsAction"`
-	OffsetsFile         string   `json:"offsetsFile"`
-	FenceTasks          int      `json:"fenceTasks"`
-	ReconfigureDelayMs  int64    `json:"reconfigureDelayMs"`
-	Logging             Logging  `json:"logging"`
+	Mode             string `json:"mode"`
+	Name             string `json:"name"`
+	Namespace        string `json:"namespace"`
+	TaskID           int    `json:"taskId"`
+	Zone             string `json:"zone"`
+	WorkerConfigFile string `json:"workerConfigFile"`
+	// ConnectorConfig is set in all modes except task, Task in mode task.
+	ConnectorConfig    map[string]*string   `json:"connectorConfig,omitempty"`
+	Task               *contract.TaskConfig `json:"task,omitempty"`
+	PluginPath         []string             `json:"pluginPath"`
+	SinkGroup          string               `json:"sinkGroup"`
+	StaticMembership   bool                 `json:"staticMembership"`
+	OffsetsAction      string               `json:"offsetsAction"`
+	OffsetsFile        string               `json:"offsetsFile"`
+	FenceTasks         int                  `json:"fenceTasks"`
+	RemainingTasks     int                  `json:"remainingTasks"`
+	PreviousTasks      int                  `json:"previousTasks"`
+	StopTimeoutMs      int64                `json:"stopTimeoutMs"`
+	ReconfigureDelayMs int64                `json:"reconfigureDelayMs"`
+	Logging            Logging              `json:"logging"`
 }
 
 // Logging configures the JVM's log.
@@ -57,11 +64,18 @@ type Process struct {
 	cmd    *exec.Cmd
 	stdin  io.WriteCloser
 	events *os.File
+	output *outputMonitor
 	write  sync.Mutex
+	// started is true after the first event.
+	started bool
 }
 
-// ExitOnOutOfMemory is the exit code of -XX:+ExitOnOutOfMemoryError.
-const ExitOnOutOfMemory = 3
+const (
+	// ExitOnOutOfMemory is the exit code of -XX:+ExitOnOutOfMemoryError.
+	ExitOnOutOfMemory = 3
+	// outputDelay bounds the wait for output after the JVM has exited.
+	outputDelay = 5 * time.Second
+)
 
 // Start starts the JVM. It writes the configuration to standard input: every process can read a command line.
 func Start(c Command, settings Settings) (*Process, error) {
@@ -94,7 +108,10 @@ func Start(c Command, settings Settings) (*Process, error) {
 	}
 	args = append(args, "-cp", strings.Join(jars, ":"), "dev.weir.connect.Main")
 	cmd := exec.Command(c.Java, args...)
-	cmd.Stdout, cmd.Stderr = c.Stdout, c.Stderr
+	output := &outputMonitor{}
+	cmd.Stdout, cmd.Stderr = output.watch(c.Stdout), output.watch(c.Stderr)
+	// A child process of a plugin may keep the pipes open.
+	cmd.WaitDelay = outputDelay
 	cmd.ExtraFiles = []*os.File{write}
 	// A separate process group: a terminal's Ctrl-C goes to this process, which stops the JVM gracefully.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -107,7 +124,7 @@ func Start(c Command, settings Settings) (*Process, error) {
 		read.Close()
 		return nil, fmt.Errorf("start the JVM: %w", err)
 	}
-	p := &Process{cmd: cmd, stdin: stdin, events: read}
+	p := &Process{cmd: cmd, stdin: stdin, events: read, output: output}
 	if err := p.send(settings); err != nil {
 		p.Kill()
 		return p, nil // The JVM's exit code says more than the broken pipe.
@@ -118,7 +135,10 @@ func Start(c Command, settings Settings) (*Process, error) {
 // Events calls handle for each event until the JVM exits.
 func (p *Process) Events(handle func(Event)) error {
 	defer p.events.Close()
-	return ReadEvents(p.events, handle)
+	return ReadEvents(p.events, func(event Event) {
+		p.started = true
+		handle(event)
+	})
 }
 
 // Stop asks the JVM to stop gracefully.
@@ -139,20 +159,30 @@ func (p *Process) Pid() int { return p.cmd.Process.Pid }
 func (p *Process) Wait() (End, error) {
 	err := p.cmd.Wait()
 	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
+	if err != nil && !errors.As(err, &exit) && !errors.Is(err, exec.ErrWaitDelay) {
 		return End{}, fmt.Errorf("wait for the JVM: %w", err)
 	}
-	end := End{Code: p.cmd.ProcessState.ExitCode()}
+	end := End{Code: p.cmd.ProcessState.ExitCode(), Started: p.started}
+	end.OutOfMemory, end.FirstLine = p.output.findings()
 	if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 		end.Signal = status.Signal()
 	}
 	return end, nil
 }
 
-// End is the exit code or the signal that ended the JVM.
+// End describes the exit of the JVM.
 type End struct {
-	Code   int
+	// Code is the exit code, -1 after a signal.
+	Code int
+	// Signal that terminated the JVM; 0 if it exited.
 	Signal syscall.Signal
+	// Started is true if the JVM has sent an event.
+	Started bool
+	// OutOfMemory is the JVM's own message about the memory that is exhausted, for example "Java heap space"; else
+	// empty.
+	OutOfMemory string
+	// FirstLine is the first line that the JVM printed. It names an invalid option.
+	FirstLine string
 }
 
 func (p *Process) send(message any) error {

@@ -11,8 +11,8 @@ import (
 	"github.com/weir-dev/weir/pkg/text"
 )
 
-// MaxMessage is the maximum length of a message in bytes. Kubernetes keeps 4096 bytes of the whole termination message,
-// and JSON escapes may double the length of a text.
+// MaxMessage is the maximum length of a message in bytes. Kubernetes keeps 4096 bytes of the whole termination
+// message, and JSON escapes may double the length of a text.
 const MaxMessage = 1536
 
 // MaxTermination is the maximum length of a termination message in bytes.
@@ -36,16 +36,18 @@ func Errorf(reason, format string, args ...any) error {
 
 // codes maps a reason to its exit code. All other errors exit with 1.
 var codes = map[string]int{
-	contract.ReasonTaskFailed:          1,
-	contract.ReasonConnectorFailed:     1,
-	contract.ReasonOffsetsFailed:       1,
-	contract.ReasonConfigInvalid:       10,
-	contract.ReasonWorkerConfigInvalid: 11,
-	contract.ReasonPluginInvalid:       12,
-	contract.ReasonTaskConfigsTooLarge: 13,
-	contract.ReasonTaskConfigStale:     14,
-	contract.ReasonKafkaUnreachable:    15,
-	contract.ReasonOutOfMemory:         16,
+	contract.ReasonTaskFailed:           1,
+	contract.ReasonConnectorFailed:      1,
+	contract.ReasonOffsetsFailed:        1,
+	contract.ReasonConfigInvalid:        10,
+	contract.ReasonWorkerConfigInvalid:  11,
+	contract.ReasonPluginInvalid:        12,
+	contract.ReasonTaskConfigsTooLarge:  13,
+	contract.ReasonTaskConfigStale:      14,
+	contract.ReasonKafkaUnreachable:     15,
+	contract.ReasonOutOfMemory:          16,
+	contract.ReasonConnectorConfigStale: 17,
+	contract.ReasonJVMStartFailed:       18,
 }
 
 // Code returns the exit code for an error; 0 for nil.

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-
-	"github.com/weir-dev/weir/apis/contract"
 )
 
 // AnnotationsFile contains the annotations that the Secret would have.
@@ -31,7 +29,7 @@ func (d Dir) Publish(_ context.Context, set Set) (bool, error) {
 	if err := os.MkdirAll(d.Path, 0o700); err != nil {
 		return false, fmt.Errorf("publish task configs: %w", err)
 	}
-	for key, file := range set.data() {
+	for key, file := range set.Tasks.Data() {
 		if err := replace(filepath.Join(d.Path, key), file); err != nil {
 			return false, fmt.Errorf("publish task configs: %w", err)
 		}
@@ -41,7 +39,7 @@ func (d Dir) Publish(_ context.Context, set Set) (bool, error) {
 		return false, fmt.Errorf("publish task configs: %w", err)
 	}
 	for _, e := range entries {
-		if id, ok := contract.ParseTaskConfigKey(e.Name()); ok && id >= len(set.Files) {
+		if leftover(e.Name(), set) {
 			if err := os.Remove(filepath.Join(d.Path, e.Name())); err != nil {
 				return false, fmt.Errorf("publish task configs: %w", err)
 			}

@@ -3,7 +3,6 @@ package publish
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -13,6 +12,9 @@ import (
 
 // MaxBytes is the maximum total size of the values of one Secret.
 const MaxBytes = 1 << 20
+
+// MaxPlainBytes is the size up to which a set uses the plain format.
+const MaxPlainBytes = MaxBytes / 2
 
 // ErrTooLarge means that the task configs exceed the size of one Secret. A retry does not help.
 var ErrTooLarge = errors.New("the task configs exceed the size of one Secret (1 MiB)")
@@ -30,32 +32,36 @@ type Publisher interface {
 type Set struct {
 	// Generation of the connector's configuration that the set was computed from.
 	Generation string
-	// Files by task id.
-	Files [][]byte
+	// Tasks are the encoded configs.
+	Tasks contract.EncodedTaskConfigs
 	// Hash of the whole set.
 	Hash string
 	// ExactlyOnce is true for an exactly-once source.
 	ExactlyOnce bool
 }
 
-// NewSet encodes task configs. Keys are sorted, so that equal configs have equal files.
-func NewSet(generation string, configs []contract.TaskConfig) (Set, error) {
+// NewSet encodes task configs. Small sets use the plain format, which every version of connect-runner reads. Sets of
+// more than MaxPlainBytes use the compact format if the tasks' pods can read it.
+func NewSet(generation string, configs []contract.TaskConfig, compact bool) (Set, error) {
 	set := Set{Generation: generation}
-	var hashes []string
-	total := 0
-	for i, c := range configs {
-		file, err := json.Marshal(c)
-		if err != nil {
-			return set, fmt.Errorf("encode the config of task %d: %w", i, err)
+	var err error
+	if set.Tasks, err = contract.EncodeTaskConfigs(configs); err != nil {
+		return set, err
+	}
+	if compact && set.Tasks.Size() > MaxPlainBytes {
+		if set.Tasks, err = contract.EncodeCompactTaskConfigs(configs); err != nil {
+			return set, err
 		}
-		total += len(file)
-		set.Files = append(set.Files, file)
-		hashes = append(hashes, contract.TaskConfigHash(file))
 	}
-	if total > MaxBytes {
-		return set, fmt.Errorf("%w: %d tasks have %d bytes", ErrTooLarge, len(configs), total)
+	if size := set.Tasks.Size(); size > MaxBytes {
+		return set, fmt.Errorf(
+			"%w: %d tasks need %d bytes; use fewer tasks or smaller configs",
+			ErrTooLarge,
+			len(configs),
+			size,
+		)
 	}
-	set.Hash = contract.TaskConfigsHash(hashes)
+	set.Hash = contract.TaskConfigsHash(set.Tasks.Hashes)
 	return set, nil
 }
 
@@ -63,20 +69,11 @@ func NewSet(generation string, configs []contract.TaskConfig) (Set, error) {
 func (s Set) annotations() map[string]string {
 	annotations := map[string]string{
 		contract.AnnotationGeneration:      s.Generation,
-		contract.AnnotationTaskCount:       strconv.Itoa(len(s.Files)),
+		contract.AnnotationTaskCount:       strconv.Itoa(len(s.Tasks.Files)),
 		contract.AnnotationTaskConfigsHash: s.Hash,
 	}
 	if s.ExactlyOnce {
 		annotations[contract.AnnotationExactlyOnce] = "true"
 	}
 	return annotations
-}
-
-// data returns the data of the Secret.
-func (s Set) data() map[string][]byte {
-	data := make(map[string][]byte, len(s.Files))
-	for i, file := range s.Files {
-		data[contract.TaskConfigKey(i)] = file
-	}
-	return data
 }

@@ -1,8 +1,10 @@
 package publish
 
 import (
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -21,23 +23,26 @@ func set(t *testing.T, generation string, words ...string) Set {
 	for _, w := range words {
 		configs = append(
 			configs,
-			contract.TaskConfig{Connector: map[string]string{"name": "x"}, Task: map[string]string{"word": w}},
+			contract.TaskConfig{Connector: map[string]string{"name": "x"}, Task: map[string]*string{"word": &w}},
 		)
 	}
-	s, err := NewSet(generation, configs)
+	s, err := NewSet(generation, configs, false)
 	require.NoError(t, err)
 	return s
 }
 
 func TestEqualTaskConfigsHaveEqualFiles(t *testing.T) {
 	a, b := map[string]string{}, map[string]string{}
+	x, y := map[string]*string{}, map[string]*string{}
 	for i := range 100 {
 		a[strings.Repeat("k", i+1)] = "v"
 		b[strings.Repeat("k", 100-i)] = "v"
+		x[strings.Repeat("k", i+1)] = new("v")
+		y[strings.Repeat("k", 100-i)] = new("v")
 	}
-	first, err := NewSet("1", []contract.TaskConfig{{Connector: a, Task: b}})
+	first, err := NewSet("1", []contract.TaskConfig{{Connector: a, Task: y}}, false)
 	require.NoError(t, err)
-	second, err := NewSet("1", []contract.TaskConfig{{Connector: b, Task: a}})
+	second, err := NewSet("1", []contract.TaskConfig{{Connector: b, Task: x}}, false)
 	require.NoError(t, err)
 	require.Equal(t, first, second)
 	require.NotEqual(t, first.Hash, set(t, "1", "a").Hash)
@@ -47,13 +52,17 @@ func TestEqualTaskConfigsHaveEqualFiles(t *testing.T) {
 func TestTaskConfigsLargerThanASecretAreRefused(t *testing.T) {
 	half := contract.TaskConfig{
 		Connector: map[string]string{},
-		Task:      map[string]string{"x": strings.Repeat("x", MaxBytes/2-100)},
+		Task:      map[string]*string{"x": new(strings.Repeat("x", MaxBytes/2-100))},
 	}
-	_, err := NewSet("1", []contract.TaskConfig{half, half})
+	_, err := NewSet("1", []contract.TaskConfig{half, half}, false)
 	require.NoError(t, err)
-	_, err = NewSet("1", []contract.TaskConfig{half, half, {Task: map[string]string{"x": strings.Repeat("x", 200)}}})
+	_, err = NewSet(
+		"1",
+		[]contract.TaskConfig{half, half, {Task: map[string]*string{"x": new(strings.Repeat("x", 200))}}},
+		false,
+	)
 	require.ErrorIs(t, err, ErrTooLarge)
-	require.ErrorContains(t, err, "3 tasks have")
+	require.ErrorContains(t, err, "3 tasks need")
 }
 
 func TestDirectoryContainsTheDataOfTheSecret(t *testing.T) {
@@ -81,4 +90,40 @@ func TestExactlyOnceSourceSetsTheAnnotation(t *testing.T) {
 	exact.ExactlyOnce = true
 	require.NotContains(t, plain.annotations(), contract.AnnotationExactlyOnce)
 	require.Equal(t, "true", exact.annotations()[contract.AnnotationExactlyOnce])
+}
+
+// largeConfigs returns the configs of five tasks that need more than 1 MiB in the plain format.
+func largeConfigs() []contract.TaskConfig {
+	random := rand.New(rand.NewPCG(1, 2))
+	connector := map[string]string{"connector.class": "C"}
+	for i := range 300 {
+		value := make([]byte, 1024)
+		for j := range value {
+			value[j] = byte('a' + random.IntN(26))
+		}
+		connector["setting."+strconv.Itoa(i)] = string(value)
+	}
+	var configs []contract.TaskConfig
+	for id := range 5 {
+		task := map[string]*string{"task.id": new(strconv.Itoa(id))}
+		for key, value := range connector {
+			task[key] = &value
+		}
+		configs = append(configs, contract.TaskConfig{Connector: connector, Task: task})
+	}
+	return configs
+}
+
+func TestLargeSetsUseTheCompactFormatIfTheTasksCanReadIt(t *testing.T) {
+	large := largeConfigs()
+	_, err := NewSet("1", large, false)
+	require.ErrorIs(t, err, ErrTooLarge, "pods of an older connect-scheduler do not mount the common part")
+	compact, err := NewSet("1", large, true)
+	require.NoError(t, err)
+	require.NotNil(t, compact.Tasks.Common)
+	require.Less(t, compact.Tasks.Size(), MaxBytes)
+
+	small, err := NewSet("1", large[:0], true)
+	require.NoError(t, err)
+	require.Nil(t, small.Tasks.Common, "every version reads small sets")
 }

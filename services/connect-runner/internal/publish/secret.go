@@ -42,8 +42,8 @@ type Secret struct {
 	Connector string
 }
 
-// Publish applies the set with the resourceVersion that it read. If two pods of a connector write at the same time, one
-// of them gets a conflict and reads again.
+// Publish applies the set with the resourceVersion that it read. If two pods of a connector write at the same time,
+// one of them gets a conflict and reads again.
 func (s Secret) Publish(ctx context.Context, set Set) (bool, error) {
 	name := SecretName(s.Connector)
 	current, err := s.Client.Get(ctx, name, metav1.GetOptions{})
@@ -59,22 +59,22 @@ func (s Secret) Publish(ctx context.Context, set Set) (bool, error) {
 	want := applycorev1.Secret(name, s.Namespace).
 		WithResourceVersion(current.ResourceVersion).
 		WithAnnotations(set.annotations()).
-		WithData(set.data())
+		WithData(set.Tasks.Data())
 	applied, err := s.Client.Apply(ctx, want, metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
 	if err != nil {
 		return false, fmt.Errorf("apply Secret %s: %w", name, err)
 	}
-	if err := s.removeLeftovers(ctx, applied, len(set.Files)); err != nil {
+	if err := s.removeLeftovers(ctx, applied, set); err != nil {
 		return false, err
 	}
 	return true, nil
 }
 
 // removeLeftovers deletes keys that server-side apply keeps because another field manager owns them.
-func (s Secret) removeLeftovers(ctx context.Context, secret *corev1.Secret, count int) error {
+func (s Secret) removeLeftovers(ctx context.Context, secret *corev1.Secret, set Set) error {
 	leftovers := map[string]any{}
 	for key := range secret.Data {
-		if id, ok := contract.ParseTaskConfigKey(key); ok && id >= count {
+		if leftover(key, set) {
 			leftovers[key] = nil
 		}
 	}
@@ -109,11 +109,20 @@ func published(secret *corev1.Secret, set Set) bool {
 		}
 	}
 	tasks := maps.Clone(secret.Data)
-	maps.DeleteFunc(tasks, func(key string, _ []byte) bool {
-		_, ok := contract.ParseTaskConfigKey(key)
-		return !ok
-	})
-	return maps.EqualFunc(tasks, set.data(), bytes.Equal)
+	maps.DeleteFunc(tasks, func(key string, _ []byte) bool { return !isTaskKey(key) })
+	return maps.EqualFunc(tasks, set.Tasks.Data(), bytes.Equal)
+}
+
+// isTaskKey reports whether a key of the Secret belongs to the task configs.
+func isTaskKey(key string) bool {
+	_, ok := contract.ParseTaskConfigKey(key)
+	return ok || key == contract.TaskCommonKey
+}
+
+// leftover reports whether a key belongs to an older set.
+func leftover(key string, set Set) bool {
+	_, current := set.Tasks.Data()[key]
+	return isTaskKey(key) && !current
 }
 
 // newer reports whether generation a is newer than b. Only numbers are ordered: connect-scheduler's generations are

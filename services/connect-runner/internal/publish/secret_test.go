@@ -77,7 +77,7 @@ func TestPublishWritesTheSetAndKeepsOtherFields(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, changed)
 	got := read(t, admin, namespace)
-	require.Equal(t, want.data(), got.Data)
+	require.Equal(t, want.Tasks.Data(), got.Data)
 	require.Equal(t, "7", got.Annotations[contract.AnnotationGeneration])
 	require.Equal(t, "3", got.Annotations[contract.AnnotationTaskCount])
 	require.Equal(t, want.Hash, got.Annotations[contract.AnnotationTaskConfigsHash])
@@ -182,4 +182,27 @@ func TestOneMegabyteOfTaskConfigsIsPublished(t *testing.T) {
 	_, err := publisher.Publish(t.Context(), large)
 	require.NoError(t, err)
 	require.Len(t, read(t, admin, namespace).Data, 1000)
+}
+
+func TestSecretSwitchesBetweenFormats(t *testing.T) {
+	admin, namespace, publisher := connectorPod(t)
+	large, err := NewSet("1", largeConfigs(), true)
+	require.NoError(t, err)
+	for range 2 {
+		changed, err := publisher.Publish(t.Context(), large)
+		require.NoError(t, err)
+		require.True(t, changed)
+		got := read(t, admin, namespace)
+		require.Equal(t, large.Tasks.Data(), got.Data)
+		reader := contract.NewTaskConfigReader(got.Data[contract.TaskCommonKey])
+		for id, hash := range large.Tasks.Hashes {
+			_, found, err := reader.Read(got.Data[contract.TaskConfigKey(id)])
+			require.NoError(t, err)
+			require.Equal(t, hash, found)
+		}
+		small := set(t, "1", "a")
+		_, err = publisher.Publish(t.Context(), small)
+		require.NoError(t, err)
+		require.Equal(t, small.Tasks.Data(), read(t, admin, namespace).Data, "the common part is removed")
+	}
 }

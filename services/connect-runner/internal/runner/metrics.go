@@ -16,6 +16,7 @@ type metrics struct {
 	published      prometheus.Gauge
 	publishes      *prometheus.CounterVec
 	publishSeconds prometheus.Histogram
+	publishDelay   prometheus.Gauge
 }
 
 func newMetrics(registry prometheus.Registerer, c *config.Config) *metrics {
@@ -35,8 +36,11 @@ func newMetrics(registry prometheus.Registerer, c *config.Config) *metrics {
 			Help:    "Time from the connector's reconfiguration request to the published task configs.",
 			Buckets: []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}}),
 	}
+	m.publishDelay = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "weir_connect_runner_publish_delay_seconds", ConstLabels: labels,
+		Help: "Delay of the change that waits because the connector changes its task configs too often; 0 for none."})
 	if c.Mode == config.ModeConnector {
-		registry.MustRegister(m.published, m.publishes, m.publishSeconds)
+		registry.MustRegister(m.published, m.publishes, m.publishSeconds, m.publishDelay)
 	}
 	return m
 }

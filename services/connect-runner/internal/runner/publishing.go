@@ -26,6 +26,10 @@ type publishing struct {
 	offers chan jvm.Event
 	cancel context.CancelFunc
 	wait   sync.WaitGroup
+
+	// published is the hash of the last published set; empty before the first.
+	published string
+	damper    damper
 }
 
 func newPublishing(r *Runner, fail func(error)) *publishing {
@@ -63,6 +67,9 @@ func (p *publishing) run(ctx context.Context) {
 			return
 		case event = <-p.offers:
 		}
+		if event = p.damp(ctx, event); ctx.Err() != nil {
+			return
+		}
 		retry := publishRetryMin
 		for !p.publish(ctx, event) {
 			select {
@@ -77,17 +84,54 @@ func (p *publishing) run(ctx context.Context) {
 	}
 }
 
+// damp delays a change if the connector changes its task configs too often. It returns the newest task configs.
+func (p *publishing) damp(ctx context.Context, event jvm.Event) jvm.Event {
+	reported := false
+	for p.changes(event) {
+		delay := p.damper.wait(time.Now())
+		p.runner.metrics.publishDelay.Set(delay.Seconds())
+		if delay == 0 {
+			return event
+		}
+		if !reported {
+			p.runner.Log.Warn("the connector changes its task configs too often; the change is delayed",
+				"delay", delay.Round(time.Millisecond))
+			reported = true
+		}
+		select {
+		case <-ctx.Done():
+			return event
+		case event = <-p.offers:
+		case <-time.After(delay):
+		}
+	}
+	return event
+}
+
+// changes reports whether the event changes published task configs. The first set is not a change.
+func (p *publishing) changes(event jvm.Event) bool {
+	if p.published == "" {
+		return false
+	}
+	encoded, err := contract.EncodeTaskConfigs(event.Configs)
+	return err == nil && contract.TaskConfigsHash(encoded.Hashes) != p.published
+}
+
 // publish makes one attempt. It returns false if a retry is needed.
 func (p *publishing) publish(ctx context.Context, event jvm.Event) bool {
 	r := p.runner
-	set, err := publish.NewSet(r.Config.Generation, event.Configs)
+	set, err := publish.NewSet(r.Config.Generation, event.Configs, r.Config.CompactTaskConfigs)
 	set.ExactlyOnce = event.ExactlyOnce
 	if err == nil {
 		attempt, cancel := context.WithTimeout(ctx, publishTimeout)
 		defer cancel()
 		var changed bool
 		if changed, err = r.Publisher.Publish(attempt, set); err == nil {
-			p.published(event, len(set.Files), changed)
+			p.report(event, len(set.Tasks.Files), changed)
+			if p.published != "" && p.published != set.Hash {
+				p.damper.published(time.Now())
+			}
+			p.published = set.Hash
 			return true
 		}
 	}
@@ -106,7 +150,8 @@ func (p *publishing) publish(ctx context.Context, event jvm.Event) bool {
 	return false
 }
 
-func (p *publishing) published(event jvm.Event, count int, changed bool) {
+// report updates log, metrics and readiness after a publish.
+func (p *publishing) report(event jvm.Event, count int, changed bool) {
 	r := p.runner
 	took := time.Since(time.UnixMilli(event.RequestedAt))
 	result := "unchanged"

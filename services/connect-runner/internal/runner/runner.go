@@ -75,14 +75,25 @@ func (r *Runner) Run(ctx context.Context) error {
 		}
 		defer stop()
 	}
-	if r.Config.Mode == config.ModeTask {
-		if err := r.Config.CheckTask(); err != nil {
-			return &outcome.Error{Reason: contract.ReasonTaskConfigStale, Err: err}
+	settings, err := r.readConfigs(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
 		}
+		return err
 	}
-	runnerConfig, err := r.Config.ReadRunner()
+	runnerConfig, unknown, err := r.Config.ReadRunner()
 	if err != nil {
 		return &outcome.Error{Reason: contract.ReasonConfigInvalid, Err: err}
+	}
+	if len(unknown) > 0 {
+		r.Log.Warn(
+			"ignoring unknown fields; a newer image may support them",
+			"file",
+			r.Config.RunnerConfig,
+			"fields",
+			unknown,
+		)
 	}
 	r.state.NotReady("installing plugins")
 	fetcher := &plugins.Fetcher{
@@ -98,7 +109,9 @@ func (r *Runner) Run(ctx context.Context) error {
 		return &outcome.Error{Reason: contract.ReasonPluginInvalid, Err: err}
 	}
 	r.state.NotReady("starting the JVM")
-	return r.runJVM(ctx, runnerConfig, fetcher.Installed(), scrapes)
+	settings.PluginPath = append([]string{fetcher.Installed()}, r.Config.PluginPath...)
+	settings.Logging = r.logging(runnerConfig)
+	return r.runJVM(ctx, runnerConfig, settings, scrapes)
 }
 
 // serve starts the server for health and metrics. It runs until stop is called.
@@ -119,7 +132,7 @@ func (r *Runner) serve(registry *prometheus.Registry, scrapes *scrapes) (stop fu
 }
 
 func (r *Runner) runJVM(
-	ctx context.Context, runnerConfig contract.RunnerConfig, installed string, scrapes *scrapes,
+	ctx context.Context, runnerConfig contract.RunnerConfig, settings jvm.Settings, scrapes *scrapes,
 ) error {
 	limit := r.Config.MemoryLimit
 	if limit == 0 {
@@ -132,7 +145,7 @@ func (r *Runner) runJVM(
 		Args:   slices.Concat(jvm.HeapArgs(limit), r.oneShotArgs(), runnerConfig.JVMOptions),
 		Stdout: r.Stdout,
 		Stderr: r.Stderr,
-	}, r.settings(runnerConfig, installed))
+	}, settings)
 	if err != nil {
 		return err
 	}
@@ -222,9 +235,9 @@ func (r *Runner) exitError(e *exitState, end jvm.End, oomKilled bool) error {
 	case e.killed:
 		return outcome.Errorf(r.DefaultReason(),
 			"the JVM did not stop within %s and was killed; uncommitted records are processed again", r.Config.Grace)
-	case end.Code == jvm.ExitOnOutOfMemory:
+	case end.Code == jvm.ExitOnOutOfMemory && end.OutOfMemory != "":
 		return outcome.Errorf(contract.ReasonOutOfMemory,
-			"the JVM ran out of memory; raise the memory limit, or -Xmx if jvmOptions sets it")
+			"the JVM ran out of memory (%s); raise the memory limit, or -Xmx if jvmOptions sets it", end.OutOfMemory)
 	case end.Signal == syscall.SIGKILL && oomKilled:
 		return outcome.Errorf(contract.ReasonOutOfMemory,
 			"the kernel killed the JVM: it exceeded the container's memory limit; raise the limit")
@@ -233,33 +246,58 @@ func (r *Runner) exitError(e *exitState, end jvm.End, oomKilled bool) error {
 	case end.Signal != 0:
 		return outcome.Errorf(r.DefaultReason(), "the JVM was terminated by signal %q", end.Signal)
 	}
+	if !end.Started {
+		return outcome.Errorf(contract.ReasonJVMStartFailed,
+			"the JVM did not start (exit code %d): %s; check jvmOptions", end.Code, end.FirstLine)
+	}
 	return outcome.Errorf(r.DefaultReason(), "the JVM exited with code %d; see its log", end.Code)
 }
 
-func (r *Runner) settings(runnerConfig contract.RunnerConfig, installed string) jvm.Settings {
+// readConfigs reads the configuration of the connector or task and returns the JVM's settings.
+func (r *Runner) readConfigs(ctx context.Context) (jvm.Settings, error) {
 	c := r.Config
-	task, _ := c.Task() // Valid in mode task, unused in other modes.
-	return jvm.Settings{
-		Mode:                c.Mode,
-		Name:                c.Name,
-		Namespace:           c.Namespace,
-		TaskID:              task,
-		Zone:                c.Zone,
-		WorkerConfigFile:    c.WorkerConfig,
-		ConnectorConfigFile: c.ConnectorConfig,
-		TaskConfigFile:      c.TaskConfig,
-		PluginPath:          append([]string{installed}, c.PluginPath...),
-		SinkGroup:           c.SinkGroup,
-		StaticMembership:    c.StaticMembership,
-		OffsetsAction:       c.OffsetsAction,
-		OffsetsFile:         c.OffsetsFile,
-		FenceTasks:          c.FenceTasks,
-		ReconfigureDelayMs:  c.ReconfigureDelay.Milliseconds(),
-		Logging: jvm.Logging{
-			Level:  runnerConfig.DefaultLoggerLevel,
-			Levels: runnerConfig.LoggerLevels,
-			File:   runnerConfig.LogFile,
-			JSON:   c.Log.Format == "json",
-		},
+	settings := jvm.Settings{
+		Mode:               c.Mode,
+		Name:               c.Name,
+		Namespace:          c.Namespace,
+		Zone:               c.Zone,
+		WorkerConfigFile:   c.WorkerConfig,
+		SinkGroup:          c.SinkGroup,
+		StaticMembership:   c.StaticMembership,
+		OffsetsAction:      c.OffsetsAction,
+		OffsetsFile:        c.OffsetsFile,
+		FenceTasks:         c.FenceTasks,
+		RemainingTasks:     c.RemainingTasks,
+		PreviousTasks:      c.PreviousTasks,
+		StopTimeoutMs:      c.TaskStopTimeout().Milliseconds(),
+		ReconfigureDelayMs: c.ReconfigureDelay.Milliseconds(),
+	}
+	if c.Mode == config.ModeTask {
+		settings.TaskID, _ = c.Task() // Validated with the flags.
+		task, err := c.ReadTask()
+		if err != nil {
+			return settings, &outcome.Error{Reason: contract.ReasonTaskConfigStale, Err: err}
+		}
+		settings.Task = &task
+		return settings, nil
+	}
+	r.state.NotReady("reading the connector's configuration")
+	connector, err := c.ReadConnector(ctx)
+	switch {
+	case errors.Is(err, config.ErrConnectorStale):
+		return settings, &outcome.Error{Reason: contract.ReasonConnectorConfigStale, Err: err}
+	case err != nil:
+		return settings, &outcome.Error{Reason: contract.ReasonConfigInvalid, Err: err}
+	}
+	settings.ConnectorConfig = connector
+	return settings, nil
+}
+
+func (r *Runner) logging(runnerConfig contract.RunnerConfig) jvm.Logging {
+	return jvm.Logging{
+		Level:  runnerConfig.DefaultLoggerLevel,
+		Levels: runnerConfig.LoggerLevels,
+		File:   runnerConfig.LogFile,
+		JSON:   r.Config.Log.Format == "json",
 	}
 }

@@ -61,10 +61,10 @@ func TestExitOfTheJVMMapsToAReason(t *testing.T) {
 		{
 			"the heap is full",
 			&exitState{},
-			jvm.End{Code: jvm.ExitOnOutOfMemory},
+			jvm.End{Code: jvm.ExitOnOutOfMemory, Started: true, OutOfMemory: "Metaspace"},
 			false,
 			contract.ReasonOutOfMemory,
-			"the JVM ran out of memory",
+			"the JVM ran out of memory (Metaspace)",
 		},
 		{
 			"the container limit is exceeded",
@@ -93,7 +93,7 @@ func TestExitOfTheJVMMapsToAReason(t *testing.T) {
 		{
 			"a plugin calls System.exit",
 			&exitState{},
-			jvm.End{Code: 0},
+			jvm.End{Code: 0, Started: true},
 			false,
 			contract.ReasonTaskFailed,
 			"the JVM exited with code 0",
@@ -129,7 +129,7 @@ func (p *publisher) Publish(_ context.Context, set publish.Set) (bool, error) {
 		p.errs = p.errs[1:]
 		return false, err
 	}
-	p.counts = append(p.counts, len(set.Files))
+	p.counts = append(p.counts, len(set.Tasks.Files))
 	p.done <- struct{}{}
 	return true, nil
 }
@@ -184,6 +184,24 @@ func TestOnlyTheNewestWaitingTaskConfigsArePublished(t *testing.T) {
 		return len(to.counts) > 0 && to.counts[len(to.counts)-1] == 11
 	}, 10*time.Second, time.Millisecond)
 	require.NotContains(t, to.counts, 1)
+}
+
+func TestLastOfManyFrequentChangesIsPublished(t *testing.T) {
+	to := &publisher{done: make(chan struct{}, 99)}
+	p, _, _ := startPublishing(to)
+	defer p.close()
+	for i := range 20 {
+		p.offer(configs(1 + i))
+		if i == 0 {
+			<-to.done
+		}
+	}
+	require.Eventually(t, func() bool {
+		to.mu.Lock()
+		defer to.mu.Unlock()
+		return len(to.counts) > 0 && to.counts[len(to.counts)-1] == 20
+	}, 10*time.Second, time.Millisecond)
+	require.LessOrEqual(t, len(to.counts), 3, "the changes in between are not published")
 }
 
 func TestOnlyPermanentPublishErrorsEndTheConnector(t *testing.T) {

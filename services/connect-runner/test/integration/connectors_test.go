@@ -109,13 +109,13 @@ func TestDebeziumCapturesADatabaseAcrossAKill(t *testing.T) {
 		http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(archive) }),
 	)
 	defer server.Close()
-	secrets := write(t, filepath.Join(t.TempDir(), "db.properties"), "password=not-asked-for-0815\n")
+	secrets := write(t, filepath.Join(t.TempDir(), "db.properties"), "password=not-asked-for-0815\nuser=postgres\n")
 
 	d := deploy(t, "debezium", map[string]string{
 		"connector.class":                "io.debezium.connector.postgresql.PostgresConnector",
 		"database.hostname":              "127.0.0.1",
 		"database.port":                  strconv.Itoa(db.port),
-		"database.user":                  "postgres",
+		"database.user":                  "${file:" + secrets + ":user}",
 		"database.password":              "${file:" + secrets + ":password}",
 		"database.dbname":                "postgres",
 		"topic.prefix":                   "shop",
@@ -134,6 +134,11 @@ func TestDebeziumCapturesADatabaseAcrossAKill(t *testing.T) {
 	}
 	d.plugins = nil
 	task := d.startTasks(1)[0]
+	published := d.read(0)
+	require.Equal(t, "io.debezium.connector.postgresql.PostgresConnectorTask", *published.Task["task.class"],
+		"the user name is a part of the class name")
+	require.Equal(t, "${file:"+secrets+":user}", *published.Task["database.user"])
+	require.Equal(t, "postgres", *published.Task["database.dbname"])
 	topic := "shop.public.orders"
 	eventually(t, time.Minute, "the snapshot is written", func() bool { return b.Count(t, topic) >= 1000 })
 	insert(1001, 1500)

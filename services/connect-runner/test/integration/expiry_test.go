@@ -60,7 +60,12 @@ func TestTaskRestartsWithTheNewValueOfAConfigProvider(t *testing.T) {
 	require.NoError(t, os.Remove(deletedFile))
 	eventually(t, time.Minute, "records flow to the new topic", func() bool { return b.Count(t, after) > 100 })
 	restarts := p.countLines(taskRestart)
-	eventually(t, time.Minute, "the task restarts each time", func() bool { return p.countLines(taskRestart) >= restarts+2 })
+	eventually(
+		t,
+		time.Minute,
+		"the task restarts each time",
+		func() bool { return p.countLines(taskRestart) >= restarts+2 },
+	)
 	require.NotZero(t, c.countLines(connectorRestart))
 	require.False(t, p.over(), "the process does not restart")
 	require.Zero(t, noReloadTask.countLines(taskRestart), "config.action.reload=none")

@@ -31,7 +31,21 @@ func TestTaskFailureExitsWithATerminationMessage(t *testing.T) {
 			"memory",
 			16,
 			contract.ReasonOutOfMemory,
-			"the JVM ran out of memory; raise the memory limit, or -Xmx if jvmOptions sets it",
+			"the JVM ran out of memory (Java heap space); raise the memory limit, or -Xmx if jvmOptions sets it",
+		},
+		{
+			"out of direct memory",
+			"direct-memory",
+			16,
+			contract.ReasonOutOfMemory,
+			"the JVM ran out of direct buffer memory (Cannot reserve",
+		},
+		{
+			"a plugin that calls System.exit(3)",
+			"exit-3",
+			1,
+			contract.ReasonTaskFailed,
+			"the JVM exited with code 3; see its log",
 		},
 		{"a plugin that calls System.exit", "exit", 1, contract.ReasonTaskFailed, "the JVM exited with code 42; see its log"},
 	} {
@@ -44,6 +58,9 @@ func TestTaskFailureExitsWithATerminationMessage(t *testing.T) {
 			})
 			d.runner.JVMOptions = []string{"-Xmx96m"}
 			d.startConnector().ready()
+			if test.with == "direct-memory" {
+				d.runner.JVMOptions = append(d.runner.JVMOptions, "-XX:MaxDirectMemorySize=64m")
+			}
 			p := d.startTask(0)
 			require.Equal(t, test.code, p.exit())
 			got := p.message()
@@ -107,7 +124,10 @@ func TestStartFailuresExitWithReasonAndCode(t *testing.T) {
 			11, contract.ReasonWorkerConfigInvalid, `"key.converter"`},
 		{"an unknown log level", func(d *deployment) {
 			d.runner.LoggerLevels = map[string]string{"org.apache.kafka": "LOUD"}
-		}, 10, contract.ReasonConfigInvalid, `loggingConfig: loggerLevels of org.apache.kafka is "LOUD"; must be OFF, FATAL,`},
+		}, 10, contract.ReasonConfigInvalid, `loggerLevels of org.apache.kafka is "LOUD"; must be OFF, FATAL,`},
+		{"an invalid JVM option", func(d *deployment) {
+			d.runner.JVMOptions = []string{"-XX:NoSuchOption=1"}
+		}, 18, contract.ReasonJVMStartFailed, "the JVM did not start (exit code 1): Unrecognized VM option 'NoSuchOption=1'"},
 		{"a log file that is not writable", func(d *deployment) {
 			d.runner.LogFile = write(d.t, filepath.Join(d.dir, "file"), "") + "/connect.log"
 		}, 10, contract.ReasonConfigInvalid, "/connect.log is not writable"},
@@ -132,7 +152,7 @@ func TestStartFailuresExitWithReasonAndCode(t *testing.T) {
 		{"task configs larger than a Secret", func(d *deployment) {
 			d.connector["tasks.max"] = "40"
 			d.connector["padding.bytes"] = "30000"
-		}, 13, contract.ReasonTaskConfigsTooLarge, "exceed the size of one Secret (1 MiB): 40 tasks have"},
+		}, 13, contract.ReasonTaskConfigsTooLarge, "exceed the size of one Secret (1 MiB): 40 tasks need"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -149,13 +169,13 @@ func TestStartFailuresExitWithReasonAndCode(t *testing.T) {
 	}
 }
 
-func TestATaskStartsOnlyWithTheConfigItsPodWasMadeFor(t *testing.T) {
+func TestTaskStartsOnlyWithTheConfigOfItsPod(t *testing.T) {
 	requireBuild(t)
 	file := jsonText(
 		t,
 		contract.TaskConfig{
 			Connector: map[string]string{"connector.class": sequence},
-			Task:      map[string]string{"task.id": "0"},
+			Task:      map[string]*string{"task.id": new("0")},
 		},
 	)
 	good := contract.TaskConfigHash([]byte(file))
@@ -168,9 +188,9 @@ func TestATaskStartsOnlyWithTheConfigItsPodWasMadeFor(t *testing.T) {
 			"0000000000000000",
 			"the mounted config of task 0 has hash " + good + "; this pod was created for hash 0000000000000000",
 		},
-		{"a truncated config", file[:40], good, "the config of task 0 is incomplete"},
+		{"a truncated config", file[:40], good, "the mounted config of task 0 is not a JSON object"},
 		{"no config", "", good, "read the config of task 0"},
-		{"half a config", `{"connector":{}}`, good, "is incomplete"},
+		{"half a config", `{"connector":{}}`, good, "is not a JSON object with the string maps connector and task"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			d := &deployment{t: t, broker: &kafka.Cluster{}, name: "stale", dir: t.TempDir()}
@@ -301,11 +321,11 @@ func TestSecretsOfConfigProvidersAreNotLogged(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(text, &published))
 	require.Equal(t, "${file:"+secrets+":password}", published.Connector["sequence.password"])
-	require.Equal(t, "${file:"+secrets+":password}", published.Task["sequence.password"])
+	require.Equal(t, "${file:"+secrets+":password}", *published.Task["sequence.password"])
 	require.Equal(
 		t,
 		"sequence://user:${file:"+secrets+":password}@nowhere/",
-		published.Task["url"],
+		*published.Task["url"],
 		"also as a part of another setting",
 	)
 

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/weir-dev/weir/apis/contract"
 )
 
 func TestRollingRestartOfSinkTasksCausesNoRebalance(t *testing.T) {
@@ -64,7 +66,7 @@ func TestRollingRestartOfSinkTasksCausesNoRebalance(t *testing.T) {
 	require.Equal(t, before, rebalances())
 }
 
-func TestOnlyTheChangedTaskGetsANewHash(t *testing.T) {
+func TestUnchangedTasksKeepTheirHash(t *testing.T) {
 	b := sharedKafka(t)
 	control := filepath.Join(t.TempDir(), "control")
 	write(t, control, "a,b,c")
@@ -125,4 +127,38 @@ func TestHigherTasksMaxDoesNotChangeExistingTasks(t *testing.T) {
 	file, err := os.ReadFile(filepath.Join(d.published(), "task-0.json"))
 	require.NoError(t, err)
 	require.NotContains(t, string(file), "tasks.max")
+}
+
+func TestScaleDownReassignsPartitionsWhenTheStaticMembersAreRemoved(t *testing.T) {
+	b := sharedKafka(t)
+	topic := b.CreateTopic(t, "scale-down", 2)
+	dir := t.TempDir()
+	d := deploy(t, "scale-down", map[string]string{
+		"connector.class": "dev.weir.connect.testplugin.RecordingSink", "topics": topic, "dir": dir, "tasks.max": "2",
+		// Without the removal the partition has no consumer for this time.
+		"consumer.override.session.timeout.ms": "300000",
+	})
+	tasks := d.startTasks(2)
+	eventually(t, time.Minute, "each task has a partition", func() bool {
+		groups, err := b.Admin.DescribeGroups(t.Context(), "connect-"+namespace+"-scale-down")
+		require.NoError(t, err)
+		assigned := 0
+		for _, m := range groups["connect-"+namespace+"-scale-down"].Members {
+			if c, ok := m.Assigned.AsConsumer(); ok && len(c.Topics) == 1 && len(c.Topics[0].Partitions) == 1 {
+				assigned++
+			}
+		}
+		return assigned == 2
+	})
+	b.Produce(t, topic, "a", "b", "c", "d")
+	file := func(id string) int { return len(lines(t, filepath.Join(dir, id))) }
+	eventually(t, time.Minute, "both tasks read", func() bool { return file("0") == 2 && file("1") == 2 })
+	require.Zero(t, tasks[1].term())
+
+	var result contract.OffsetsResult
+	code, p := d.request(&result, "members", "remove", "--remaining-tasks", "1", "--previous-tasks", "4")
+	require.Zero(t, code, p.message().Message)
+	require.Equal(t, "removed 1 of 3 static members from group connect-"+namespace+"-scale-down", result.Message)
+	b.Produce(t, topic, "e", "f", "g", "h")
+	eventually(t, time.Minute, "the remaining task reads both partitions", func() bool { return file("0") == 6 })
 }

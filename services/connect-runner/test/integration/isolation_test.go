@@ -2,6 +2,7 @@ package integration
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -9,6 +10,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/weir-dev/weir/apis/contract"
 )
 
 // editionSources are the sources of a plugin with a connector and a transform. Both print the edition of the library
@@ -159,4 +162,27 @@ func TestPluginsAreIsolatedFromEachOther(t *testing.T) {
 			require.Equal(t, []string{test.want}, b.Values(t, topic))
 		})
 	}
+}
+
+func TestNewestVersionWithoutAServiceManifestIsUsed(t *testing.T) {
+	t.Parallel()
+	b := sharedKafka(t)
+	path := t.TempDir()
+	edition(t, path, "cherry", "1.0")
+	edition(t, path, "cherry", "2.0")
+	require.NoError(t, os.RemoveAll(filepath.Join(path, "cherry-2.0", "META-INF")))
+	topic := b.CreateTopic(t, "manifest", 1)
+	d := deploy(t, "manifest", map[string]string{"connector.class": "cherry.Source", "topic": topic})
+	d.plugins = []string{path}
+	d.startTasks(1)
+	eventually(t, time.Minute, "the record is written", func() bool { return b.Count(t, topic) >= 1 })
+	require.Equal(t, []string{"connector 2.0, task 2.0"}, b.Values(t, topic))
+}
+
+func TestPluginsWithServiceManifestsNeedNoClassScan(t *testing.T) {
+	d := deploy(t, "no-scan", map[string]string{"connector.class": sequence, "topic": "no-scan"})
+	var result contract.ValidationResult
+	code, p := d.request(&result, "validate")
+	require.Zero(t, code)
+	require.NotContains(t, p.text(), "scanning all classes")
 }

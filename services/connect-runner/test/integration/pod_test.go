@@ -43,6 +43,8 @@ type deployment struct {
 	// plugins is the plugin path.
 	plugins []string
 	args    []string
+	// env are additional environment variables.
+	env []string
 }
 
 func deploy(t *testing.T, name string, connector map[string]string) *deployment {
@@ -157,6 +159,11 @@ func (d *deployment) startTasks(count int) []*pod {
 // hashes returns the hashes of the published task configs by id.
 func (d *deployment) hashes() []string {
 	d.t.Helper()
+	common, err := os.ReadFile(filepath.Join(d.published(), contract.TaskCommonKey))
+	if err != nil {
+		common = nil
+	}
+	reader := contract.NewTaskConfigReader(common)
 	var hashes []string
 	for i := 0; ; i++ {
 		file, err := os.ReadFile(filepath.Join(d.published(), contract.TaskConfigKey(i)))
@@ -164,7 +171,9 @@ func (d *deployment) hashes() []string {
 			return hashes
 		}
 		require.NoError(d.t, err)
-		hashes = append(hashes, contract.TaskConfigHash(file))
+		_, hash, err := reader.Read(file)
+		require.NoError(d.t, err)
+		hashes = append(hashes, hash)
 	}
 }
 
@@ -202,6 +211,7 @@ func (d *deployment) start(name string, args []string) *pod {
 	out, err := os.Create(p.log)
 	require.NoError(d.t, err)
 	p.cmd = exec.Command(built.binary, args...)
+	p.cmd.Env = append(os.Environ(), d.env...)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	require.NoError(d.t, process.Start(p.cmd))
 	go func() {

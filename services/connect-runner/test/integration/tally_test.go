@@ -66,9 +66,9 @@ func tally(values []string, tasks int) (lost, twice int) {
 }
 
 // killAtRandom sends SIGTERM and SIGKILL in turn to random tasks, each time after records flow again.
-func (d *deployment) killAtRandom(pods []*pod, seed uint64, flowing func()) {
+func (d *deployment) killAtRandom(pods []*pod, randomSource uint64, flowing func()) {
 	d.t.Helper()
-	random := rand.New(rand.NewPCG(seed, seed+1))
+	random := rand.New(rand.NewPCG(randomSource, randomSource+1))
 	for i := range 2 * rounds() {
 		flowing()
 		victim := random.IntN(len(pods))
@@ -240,4 +240,22 @@ func TestFenceStopsZombieTasksOfAnExactlyOnceSource(t *testing.T) {
 	lost, twice := tally(b.Values(t, topic), 1)
 	require.Zero(t, lost)
 	require.Zero(t, twice)
+}
+
+func TestResetFencesZombieTasksOfAnExactlyOnceSource(t *testing.T) {
+	b := sharedKafka(t)
+	topic := b.CreateTopic(t, "reset-zombie", 1)
+	d := deploy(t, "reset-zombie", map[string]string{
+		"connector.class": sequence, "topic": topic, "batch": "10", "pause.ms": "20", "exactly.once.support": "required",
+	})
+	d.worker["exactly.once.source.support"] = "enabled"
+	zombie := d.startTasks(1)[0]
+	eventually(t, time.Minute, "records flow", func() bool { return b.Count(t, topic) > 100 })
+	var result contract.OffsetsResult
+	code, p := d.request(&result, "offsets", "reset", "--fence-tasks", "1")
+	require.Zero(t, code, p.message().Message)
+	require.Equal(t, 1, zombie.exit(), "the zombie cannot commit after the reset")
+	code, _ = d.request(&result, "offsets", "list")
+	require.Zero(t, code)
+	require.Empty(t, result.Offsets)
 }

@@ -198,10 +198,13 @@ func publication(
 }
 
 func taskConfig(config map[string]string, id int) contract.TaskConfig {
-	task := contract.TaskConfig{Connector: map[string]string{}, Task: map[string]string{"task.id": strconv.Itoa(id)}}
+	task := contract.TaskConfig{
+		Connector: map[string]string{},
+		Task:      map[string]*string{"task.id": new(strconv.Itoa(id))},
+	}
 	for key, value := range config {
 		if own, ok := strings.CutPrefix(key, keyTask+strconv.Itoa(id)+"."); ok {
-			task.Task[own] = value
+			task.Task[own] = &value
 		}
 		if !strings.HasPrefix(key, "fake.") && key != "tasks.max" {
 			task.Connector[key] = value

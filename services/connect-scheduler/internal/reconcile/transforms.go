@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"encoding/json"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -28,13 +27,12 @@ func trimSecret(object any) (any, error) {
 	}
 	secret.StringData = map[string]string{}
 	_, holdsTaskConfigs := secret.Annotations[contract.AnnotationTaskCount]
+	taskConfigs := contract.NewTaskConfigReader(secret.Data[contract.TaskCommonKey])
 	values := make(map[string][]byte, len(secret.Data))
 	for key, value := range secret.Data {
 		values[key] = []byte(contract.TaskConfigHash(value))
 		if _, isTask := contract.ParseTaskConfigKey(key); isTask && holdsTaskConfigs {
-			if problem := taskConfigProblem(value); problem != "" {
-				values[key] = []byte(problemPrefix + problem)
-			}
+			values[key] = describeTaskConfig(taskConfigs, value)
 		}
 	}
 	secret.Data = values
@@ -42,18 +40,17 @@ func trimSecret(object any) (any, error) {
 	return secret, nil
 }
 
-// taskConfigProblem describes why a value is not a valid contract.TaskConfig. It never quotes the value.
-func taskConfigProblem(value []byte) string {
-	var config contract.TaskConfig
-	decoder := json.NewDecoder(strings.NewReader(string(value)))
-	decoder.DisallowUnknownFields()
-	switch err := decoder.Decode(&config); {
-	case err != nil || decoder.More():
-		return `is not a JSON object with two maps of strings, "connector" and "task"`
+// describeTaskConfig returns the hash of a task config, or problemPrefix and the description of the problem. It never
+// quotes the value.
+func describeTaskConfig(reader *contract.TaskConfigReader, value []byte) []byte {
+	config, hash, err := reader.Read(value)
+	switch {
+	case err != nil:
+		return []byte(problemPrefix + err.Error())
 	case config.Connector["connector.class"] == "":
-		return `has no connector.class in its map "connector"`
+		return []byte(problemPrefix + "has no connector.class in its map connector")
 	}
-	return ""
+	return []byte(hash)
 }
 
 // describe returns the description of a Secret that trimSecret has transformed. It returns nil for nil.

@@ -48,16 +48,18 @@ func TestMetadataOfUnmanagedSecretsIsRemoved(t *testing.T) {
 
 func TestProblemsOfTaskConfigs(t *testing.T) {
 	t.Parallel()
-	const noObject = `is not a JSON object with two maps of strings, "connector" and "task"`
+	const noObject = `is not a JSON object with the string maps connector and task`
 	for name, test := range map[string]struct{ file, problem string }{
 		"a good one":            {`{"connector":{"connector.class":"X"},"task":{"a":"b"}}`, ""},
-		"without a task's own":  {`{"connector":{"connector.class":"X"}}`, ""},
+		"a null value":          {`{"connector":{"connector.class":"X"},"task":{"a":null}}`, ""},
+		"no task":               {`{"connector":{"connector.class":"X"}}`, noObject},
+		"no common part":        {`{"common":"0123456789abcdef","task":{}}`, "needs key common.json.gz, which is missing"},
 		"no JSON":               {`hunter2`, noObject},
 		"cut off":               {`{"connector":{"connector.class":"X"`, noObject},
 		"more behind it":        {`{"connector":{"connector.class":"X"}} {}`, noObject},
 		"a number for a string": {`{"connector":{"connector.class":"X"},"task":{"a":1}}`, noObject},
 		"a map too many":        {`{"connector":{"connector.class":"X"},"other":{}}`, noObject},
-		"no class":              {`{"connector":{},"task":{}}`, `has no connector.class in its map "connector"`},
+		"no class":              {`{"connector":{},"task":{}}`, `has no connector.class in its map connector`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -73,12 +75,37 @@ func TestProblemsOfTaskConfigs(t *testing.T) {
 	}
 }
 
+// An upgrade of connect-runner that changes the format of the Secret must not restart the tasks.
+func TestTaskConfigsInTheCompactFormatHaveTheHashesOfThePlainFormat(t *testing.T) {
+	t.Parallel()
+	configs := []contract.TaskConfig{
+		{Connector: map[string]string{"connector.class": "X"}, Task: map[string]*string{"id": new("0"), "nothing": nil}},
+		{Connector: map[string]string{"connector.class": "X"}, Task: map[string]*string{"id": new("1"), "nothing": nil}},
+	}
+	plain, err := contract.EncodeTaskConfigs(configs)
+	require.NoError(t, err)
+	compact, err := contract.EncodeCompactTaskConfigs(configs)
+	require.NoError(t, err)
+	for _, encoded := range []contract.EncodedTaskConfigs{plain, compact} {
+		facts := describe(trimmed(t, &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{
+				Annotations: map[string]string{contract.AnnotationTaskCount: "2"},
+				Labels:      map[string]string{contract.LabelManagedBy: decide.Manager},
+			},
+			Data: encoded.Data(),
+		}))
+		for id, hash := range plain.Hashes {
+			require.Equal(t, hash, facts.Keys[contract.TaskConfigKey(id)].Hash)
+		}
+	}
+}
+
 // FuzzTaskConfigProblem: no bytes make it panic, and what it says of them quotes none of them.
 func FuzzTaskConfigProblem(f *testing.F) {
 	f.Add(`{"connector":{"connector.class":"X"},"task":{}}`)
 	f.Add(`{"connector":`)
 	f.Fuzz(func(t *testing.T, file string) {
-		problem := taskConfigProblem([]byte(file))
+		problem := string(describeTaskConfig(contract.NewTaskConfigReader(nil), []byte(file)))
 		if len(file) > 12 && strings.Contains(problem, file) {
 			t.Errorf("%q is quoted in %q", file, problem)
 		}

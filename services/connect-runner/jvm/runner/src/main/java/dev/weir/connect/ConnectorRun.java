@@ -20,6 +20,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
@@ -137,6 +138,8 @@ final class ConnectorRun implements PodHerder.Events {
         connector.remove(ConnectorConfig.TASKS_MAX_CONFIG);
         List<Map<String, Object>> configs = new ArrayList<>();
         for (Map<String, String> task : tasks) {
+            // Connect's tasks refuse null values. A missing key has the same meaning.
+            task.values().removeIf(Objects::isNull);
             configs.add(Map.of("connector", connector, "task", task));
         }
         boolean exactlyOnce = !pod.isSink() && pod.herder().worker().config().exactlyOnceSourceEnabled();
@@ -154,8 +157,10 @@ final class ConnectorRun implements PodHerder.Events {
                 : new SourceConnectorConfig(pod.herder().plugins(), resolved, worker.isTopicCreationEnabled());
         List<Map<String, String>> tasks = AbstractHerder.reverseTransform(name, state, worker.connectorTaskConfigs(name, connectorConfig));
         for (Map<String, String> task : tasks) {
+            // Connect's tasks refuse null values. A missing key has the same meaning.
+            task.values().removeIf(Objects::isNull);
             // Connect restores a placeholder only under the same key, but connectors also build values from other values.
-            task.replaceAll((key, value) -> value == null || value.equals(config.get(key)) ? value : redactor.restorePlaceholders(value));
+            task.replaceAll((key, value) -> value.equals(config.get(key)) ? value : redactor.restorePlaceholders(key, value));
         }
         return tasks;
     }

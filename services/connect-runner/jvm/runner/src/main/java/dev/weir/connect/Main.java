@@ -1,7 +1,5 @@
 package dev.weir.connect;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.core.type.TypeReference;
 import com.fasterxml.jackson.databind.JsonNode;
 
 import org.slf4j.Logger;
@@ -11,9 +9,6 @@ import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.lang.management.ManagementFactory;
-import java.nio.file.Files;
-import java.nio.file.Path;
-import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
@@ -39,7 +34,7 @@ public final class Main {
         this.channel = channel;
         this.settings = settings;
         this.redactor = redactor;
-        this.outcome = new Outcome(channel, redactor);
+        this.outcome = new Outcome(channel, redactor, defaultReason());
     }
 
     /**
@@ -69,13 +64,7 @@ public final class Main {
                 default -> throw new IllegalArgumentException("unknown mode " + settings.mode());
             }
         } catch (Throwable t) {
-            String defaultReason = switch (settings.mode()) {
-                case "connector" -> RunnerException.CONNECTOR_FAILED;
-                case "task" -> RunnerException.TASK_FAILED;
-                case "offsets" -> RunnerException.OFFSETS_FAILED;
-                default -> RunnerException.CONFIG_INVALID;
-            };
-            outcome.fail(RunnerException.reasonOfStart(t, defaultReason), t, close.get());
+            outcome.fail(RunnerException.reasonOfStart(t, defaultReason()), t, close.get());
         }
         // Only Outcome ends this process. Otherwise it would exit when the last task has closed, before it reports.
         while (true) {
@@ -83,8 +72,17 @@ public final class Main {
         }
     }
 
+    private String defaultReason() {
+        return switch (settings.mode()) {
+            case "connector" -> RunnerException.CONNECTOR_FAILED;
+            case "task" -> RunnerException.TASK_FAILED;
+            case "offsets" -> RunnerException.OFFSETS_FAILED;
+            default -> RunnerException.CONFIG_INVALID;
+        };
+    }
+
     private void connector() {
-        Map<String, String> config = connectorConfig();
+        Map<String, String> config = settings.connectorConfig();
         Pod pod = Pod.build(settings, config, redactor, true);
         ConnectorRun run = new ConnectorRun(settings, config, pod, channel, redactor, outcome);
         close.set(run::stop);
@@ -93,7 +91,7 @@ public final class Main {
     }
 
     private void task() {
-        TaskRun.Config config = taskConfig();
+        TaskRun.Config config = settings.task();
         Pod pod = Pod.build(settings, config.connector(), redactor, true);
         redactor.learnConfig(config.task());
         TaskRun run = new TaskRun(settings, config, pod, channel, outcome);
@@ -102,7 +100,7 @@ public final class Main {
     }
 
     private void validate() {
-        Map<String, String> config = connectorConfig();
+        Map<String, String> config = settings.connectorConfig();
         Pod pod = Pod.build(settings, config, redactor, false);
         Map<String, List<String>> errors = ValidateRun.validate(pod.herder(), config, redactor);
         if (Boolean.getBoolean(ArchiveTraining.PROPERTY)) {
@@ -112,40 +110,10 @@ public final class Main {
     }
 
     private void offsets() {
-        Map<String, String> config = connectorConfig();
+        Map<String, String> config = settings.connectorConfig();
         Pod pod = Pod.build(settings, config, redactor, true);
         close.set(pod::stop);
         outcome.result(OffsetsRun.run(settings, config, pod));
-    }
-
-    private Map<String, String> connectorConfig() {
-        Map<String, String> config = read(settings.connectorConfigFile(), new TypeReference<Map<String, String>>() { },
-                RunnerException.CONFIG_INVALID, "read the connector's configuration");
-        Map<String, String> named = new HashMap<>(config);
-        named.put("name", settings.name());
-        return named;
-    }
-
-    private TaskRun.Config taskConfig() {
-        TaskRun.Config config = read(settings.taskConfigFile(), new TypeReference<TaskRun.Config>() { },
-                RunnerException.TASK_CONFIG_STALE, "read the task config");
-        if (config.connector() == null || config.task() == null) {
-            throw new RunnerException(RunnerException.TASK_CONFIG_STALE,
-                    "read the task config: the field connector or task is missing");
-        }
-        return config;
-    }
-
-    private static <T> T read(String file, TypeReference<T> type, String reason, String act) {
-        try {
-            return Channel.JSON.readValue(Files.readAllBytes(Path.of(file)), type);
-        } catch (JsonProcessingException e) {
-            // Jackson quotes the text around the error, which may contain a secret.
-            throw new RunnerException(reason, act + ": " + file + " is not valid, near line "
-                    + (e.getLocation() == null ? "?" : e.getLocation().getLineNr()));
-        } catch (IOException e) {
-            throw new RunnerException(reason, act + ": " + file + " is not readable");
-        }
     }
 
     private void sendHeartbeats() {

@@ -20,6 +20,9 @@ final class OffsetsRun {
     }
 
     static Map<String, ?> run(Settings settings, Map<String, String> config, Pod pod) {
+        if (settings.offsetsAction().equals("removeMembers")) {
+            return Map.of("message", MemberRemoval.run(settings, config, pod));
+        }
         PodHerder herder = pod.herder();
         herder.start();
         herder.configs().putConnectorConfig(settings.name(), config, TargetState.STOPPED);

@@ -7,7 +7,9 @@ import java.util.HashMap;
 import java.util.Map;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicReference;
 
 /** Ends this process: sends the event with the result, closes the connector or task within a time limit, and exits. */
 final class Outcome {
@@ -18,7 +20,10 @@ final class Outcome {
     private final Redactor redactor;
     private final AtomicBoolean decided = new AtomicBoolean();
 
-    Outcome(Channel channel, Redactor redactor) {
+    private final String defaultReason;
+
+    Outcome(Channel channel, Redactor redactor, String defaultReason) {
+        this.defaultReason = defaultReason;
         this.channel = channel;
         this.redactor = redactor;
     }
@@ -30,7 +35,7 @@ final class Outcome {
         }
         if (cause instanceof OutOfMemoryError || RunnerException.OUT_OF_MEMORY.equals(reason)) {
             // There is no memory to close anything.
-            channel.send("failed", Map.of("reason", RunnerException.OUT_OF_MEMORY, "message", "the JVM ran out of memory"));
+            channel.send("failed", Map.of("reason", RunnerException.OUT_OF_MEMORY, "message", RunnerException.outOfMemory(cause)));
             Runtime.getRuntime().halt(1);
         }
         String message = RunnerException.oneLine(redactor.redact(RunnerException.describe(cause)));
@@ -46,8 +51,13 @@ final class Outcome {
         if (!decided.compareAndSet(false, true)) {
             return;
         }
-        boolean closed = run(close, Long.MAX_VALUE);
-        channel.send("stopped", Map.of("clean", closed));
+        Throwable failure = run(close, Long.MAX_VALUE);
+        if (failure != null) {
+            String message = redactor.redact(RunnerException.describe(failure));
+            channel.send("failed", Map.of("reason", RunnerException.reasonOf(failure, defaultReason), "message", message));
+            exit(1);
+        }
+        channel.send("stopped", Map.of("clean", true));
         exit(0);
     }
 
@@ -60,15 +70,17 @@ final class Outcome {
         exit(0);
     }
 
-    private static boolean run(Runnable close, long limitMs) {
+    /** Runs close within a time limit. Returns its failure; null if it succeeded. */
+    private static Throwable run(Runnable close, long limitMs) {
         CountDownLatch done = new CountDownLatch(1);
-        AtomicBoolean clean = new AtomicBoolean();
+        AtomicReference<Throwable> failure = new AtomicReference<>(new TimeoutException("close did not end in time"));
         Thread thread = new Thread(() -> {
             try {
                 close.run();
-                clean.set(true);
+                failure.set(null);
             } catch (Throwable t) {
                 log.warn("Closing failed", t);
+                failure.set(t);
             } finally {
                 done.countDown();
             }
@@ -76,10 +88,11 @@ final class Outcome {
         thread.setDaemon(true);
         thread.start();
         try {
-            return done.await(limitMs, TimeUnit.MILLISECONDS) && clean.get();
+            done.await(limitMs, TimeUnit.MILLISECONDS);
         } catch (InterruptedException e) {
-            return false;
+            failure.compareAndSet(null, e);
         }
+        return failure.get();
     }
 
     private static void exit(int code) {

@@ -5,15 +5,24 @@ import org.apache.kafka.connect.runtime.WorkerConfig;
 import org.apache.kafka.connect.runtime.isolation.PluginDiscoveryMode;
 import org.apache.kafka.connect.runtime.isolation.PluginUtils;
 import org.apache.kafka.connect.runtime.isolation.Plugins;
+import org.apache.maven.artifact.versioning.VersionRange;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
+import java.io.IOException;
+import java.net.MalformedURLException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Collection;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
+import java.util.zip.ZipFile;
 
 /**
  * Finds plugins. Connect's default scans every class of every plugin, which takes most of the start time. This class first
@@ -35,7 +44,7 @@ final class PluginFinder {
             quick.put(WorkerConfig.PLUGIN_DISCOVERY_CONFIG, PluginDiscoveryMode.SERVICE_LOAD.toString());
             ClassLoader before = Thread.currentThread().getContextClassLoader();
             Plugins plugins = load(quick, redactor);
-            String missing = missing(plugins, worker, connector);
+            String missing = withoutManifest(plugins, worker, connector);
             if (missing == null) {
                 return plugins;
             }
@@ -52,11 +61,16 @@ final class PluginFinder {
         return plugins;
     }
 
-    /** Returns the first plugin that the configuration names and that is not found; null if all are found. */
-    private static String missing(Plugins plugins, Map<String, String> worker, Map<String, String> connector) {
+    /**
+     * Returns the first plugin that the configuration names and that has no service manifest in one of its locations; null if
+     * there is none. A location without a manifest may have the newest version.
+     */
+    private static String withoutManifest(Plugins plugins, Map<String, String> worker, Map<String, String> connector) {
         String name = connector.get(ConnectorConfig.CONNECTOR_CLASS_CONFIG);
+        Set<String> classes = new TreeSet<>();
         try {
-            plugins.newConnector(name, PluginUtils.connectorVersionRequirement(connector.get(ConnectorConfig.CONNECTOR_VERSION)));
+            VersionRange version = PluginUtils.connectorVersionRequirement(connector.get(ConnectorConfig.CONNECTOR_VERSION));
+            classes.add(plugins.newConnector(name, version).getClass().getName());
         } catch (Exception | LinkageError e) {
             return name;
         }
@@ -70,11 +84,63 @@ final class PluginFinder {
         }
         for (String other : others) {
             try {
-                plugins.pluginClass(other);
+                classes.add(plugins.pluginClass(other).getName());
             } catch (ClassNotFoundException | LinkageError e) {
                 return other;
             }
         }
+        return inLocationWithoutManifest(plugins, worker.get(WorkerConfig.PLUGIN_PATH_CONFIG), classes);
+    }
+
+    private static String inLocationWithoutManifest(Plugins plugins, String path, Set<String> classes) {
+        if (path == null) {
+            return null;
+        }
+        Map<String, Set<String>> found = new HashMap<>();
+        Stream.of(plugins.connectors(), plugins.converters(), plugins.headerConverters(), plugins.transformations(),
+                        plugins.predicates(), plugins.connectorClientConfigPolicies())
+                .flatMap(Collection::stream)
+                .forEach(plugin -> found.computeIfAbsent(plugin.className(), c -> new HashSet<>()).add(plugin.location()));
+        for (Path location : PluginUtils.pluginLocations(path, false)) {
+            for (String name : classes) {
+                // Classes that are not listed, for example of config providers, come from the class path or have one version.
+                if (found.containsKey(name) && !found.get(name).contains(urlOf(location)) && contains(location, name)) {
+                    return name + " in " + location;
+                }
+            }
+        }
         return null;
+    }
+
+    /** Returns a location in the form of PluginDesc. */
+    private static String urlOf(Path location) {
+        try {
+            return location.toUri().toURL().toString();
+        } catch (MalformedURLException e) {
+            return location.toString();
+        }
+    }
+
+    /** Reports whether a plugin location has the file of a class. */
+    private static boolean contains(Path location, String name) {
+        String entry = name.replace('.', '/') + ".class";
+        try {
+            for (Path url : PluginUtils.pluginUrls(location)) {
+                if (Files.isDirectory(url)) {
+                    if (Files.exists(url.resolve(entry))) {
+                        return true;
+                    }
+                    continue;
+                }
+                try (ZipFile jar = new ZipFile(url.toFile())) {
+                    if (jar.getEntry(entry) != null) {
+                        return true;
+                    }
+                }
+            }
+        } catch (IOException e) {
+            log.debug("Reading plugin location {} failed", location, e);
+        }
+        return false;
     }
 }

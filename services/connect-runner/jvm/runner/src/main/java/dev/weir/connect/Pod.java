@@ -7,6 +7,7 @@ import org.apache.kafka.common.config.ConfigDef;
 import org.apache.kafka.common.config.ConfigException;
 import org.apache.kafka.common.errors.TimeoutException;
 import org.apache.kafka.common.utils.Time;
+import org.apache.kafka.common.utils.Utils;
 import org.apache.kafka.connect.connector.Connector;
 import org.apache.kafka.connect.connector.policy.ConnectorClientConfigOverridePolicy;
 import org.apache.kafka.connect.json.JsonConverter;
@@ -94,6 +95,9 @@ final class Pod {
         offsets.configure(config);
         Worker worker = new Worker(workerId, Time.SYSTEM, plugins, config, offsets, policy);
         learnSecrets(worker.configTransformer(), plugins, instance, connector, redactor);
+        if (sink && broker) {
+            adminProps.putAll(groupAdminProps(config, worker.configTransformer().transform(connector)));
+        }
         return new Pod(new ExactlyOnceChecks(worker, clusterId, policy), sink, admin, adminProps);
     }
 
@@ -119,15 +123,32 @@ final class Pod {
         }
     }
 
+    /** Returns an admin client with the settings that Connect uses for a sink's consumer group. */
+    Admin groupAdmin() {
+        return Admin.create(adminProps);
+    }
+
     void stop() {
-        herder.stop();
-        if (admin != null) {
-            try {
-                admin.close();
-            } catch (Exception e) {
-                log.debug("Closing the admin client failed", e);
+        try {
+            herder.stop();
+        } finally {
+            if (admin != null) {
+                Utils.closeQuietly(admin, "admin client");
             }
         }
+    }
+
+    /** As in Connect's Worker: worker settings, those with the prefix admin., and the connector's overrides. */
+    private static Map<String, Object> groupAdminProps(WorkerConfig config, Map<String, String> connector) {
+        Map<String, Object> props = new HashMap<>(config.originals());
+        props.keySet().removeIf(key -> key.startsWith("admin.") || key.startsWith("producer.") || key.startsWith("consumer."));
+        props.putAll(config.originalsWithPrefix("admin."));
+        connector.forEach((key, value) -> {
+            if (key.startsWith(ConnectorConfig.CONNECTOR_CLIENT_ADMIN_OVERRIDES_PREFIX)) {
+                props.put(key.substring(ConnectorConfig.CONNECTOR_CLIENT_ADMIN_OVERRIDES_PREFIX.length()), value);
+            }
+        });
+        return props;
     }
 
     private static Connector newConnector(Plugins plugins, Map<String, String> connector) {
@@ -140,7 +161,8 @@ final class Pod {
         } catch (Exception | LinkageError e) {
             // Connect's message lists all known plugins, which is too long for one line.
             String detail = RunnerException.describe(e).replaceFirst(", available connectors are: .*", "");
-            throw new RunnerException(RunnerException.PLUGIN_INVALID, "find connector plugin: " + detail);
+            throw new RunnerException(RunnerException.PLUGIN_INVALID, "load the connector class " + name
+                    + " (add its plugin with downloadPlugins, plugins or an image): " + detail);
         }
     }
 
@@ -177,19 +199,21 @@ final class Pod {
 
     private static void learnSecrets(WorkerConfigTransformer transformer, Plugins plugins, Connector instance,
             Map<String, String> connector, Redactor redactor) {
-        Map<String, String> resolved;
-        try {
-            resolved = transformer.transform(connector);
-        } catch (RuntimeException e) {
-            throw new RunnerException(RunnerException.CONFIG_INVALID, "resolve the placeholders of the connector's configuration", e);
-        }
         // Definitions may use classes of the plugin.
         try (LoaderSwap swap = plugins.withClassLoader(instance.getClass().getClassLoader())) {
             ConfigDef definition = instance.config();
             if (definition != null) {
                 definition.configKeys().values().stream().filter(key -> key.type == ConfigDef.Type.PASSWORD)
-                        .forEach(key -> redactor.learn(resolved.get(key.name)));
+                        .forEach(key -> redactor.secretKey(key.name));
             }
+        }
+        redactor.learnConfig(connector);
+        try {
+            // The config providers pass their values to the redactor.
+            redactor.learnConfig(transformer.transform(connector));
+        } catch (RuntimeException e) {
+            throw new RunnerException(RunnerException.CONFIG_INVALID,
+                    "resolve the placeholders of the connector's configuration", e);
         }
     }
 

@@ -22,6 +22,8 @@ import org.apache.kafka.connect.util.ConnectorTaskId;
 import java.util.Collection;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.ScheduledFuture;
@@ -54,6 +56,8 @@ class PodHerder extends AbstractHerder {
         return thread;
     });
     private volatile Events events;
+    /** The connector or task that has started and has not shut down. */
+    private final Set<String> running = ConcurrentHashMap.newKeySet();
 
     PodHerder(Worker worker, String clusterId, ConnectorClientConfigOverridePolicy policy) {
         this(worker, clusterId, policy, new MemoryStatusBackingStore(), new MemoryConfigBackingStore(worker.configTransformer()));
@@ -89,30 +93,51 @@ class PodHerder extends AbstractHerder {
         worker.stopAndAwaitConnectors();
         worker.stopAndAwaitTasks();
         stopServices();
+        // The worker only logs that a connector or task has not stopped in time.
+        if (!running.isEmpty()) {
+            throw new ConnectException(running + " did not stop within the graceful shutdown timeout, its stop or last poll "
+                    + "hangs; uncommitted records are processed again");
+        }
     }
 
     @Override
     public void onStartup(String connector) {
         super.onStartup(connector);
+        running.add("connector " + connector);
         events.running();
     }
 
     @Override
     public void onStartup(ConnectorTaskId id) {
         super.onStartup(id);
+        running.add("task " + id);
         events.running();
     }
 
     @Override
     public void onFailure(String connector, Throwable cause) {
         super.onFailure(connector, cause);
+        running.remove("connector " + connector);
         events.failed(cause);
     }
 
     @Override
     public void onFailure(ConnectorTaskId id, Throwable cause) {
         super.onFailure(id, cause);
+        running.remove("task " + id);
         events.failed(cause);
+    }
+
+    @Override
+    public void onShutdown(String connector) {
+        super.onShutdown(connector);
+        running.remove("connector " + connector);
+    }
+
+    @Override
+    public void onShutdown(ConnectorTaskId id) {
+        super.onShutdown(id);
+        running.remove("task " + id);
     }
 
     @Override

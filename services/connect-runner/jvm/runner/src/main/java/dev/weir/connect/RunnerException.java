@@ -82,6 +82,22 @@ final class RunnerException extends RuntimeException {
         return oneLine(out.toString());
     }
 
+    /** Returns the message for a failure whose cause is exhausted memory. */
+    static String outOfMemory(Throwable failure) {
+        String detail = "";
+        for (Throwable t = failure; t != null; t = next(t)) {
+            if (t instanceof OutOfMemoryError && t.getMessage() != null) {
+                detail = oneLine(t.getMessage());
+            }
+        }
+        if (detail.contains("direct buffer memory")) {
+            return "the JVM ran out of direct buffer memory (" + detail + "); raise -XX:MaxDirectMemorySize in jvmOptions, "
+                    + "or the memory limit";
+        }
+        return "the JVM ran out of memory" + (detail.isEmpty() ? "" : " (" + detail + ")") + "; raise the memory limit, "
+                + "or -Xmx if jvmOptions sets it";
+    }
+
     static String oneLine(String text) {
         return text.replaceAll("\\s+", " ").trim();
     }

@@ -6,8 +6,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * The settings from the Go process: the first line on standard input, as JSON. Files are named by path, so that no
- * configuration value is part of a command line.
+ * The settings from the Go process: the first line on standard input, as JSON. No configuration value is part of a command
+ * line, which every process can read.
  *
  * @param mode                connector, task, validate or offsets
  * @param name                name of the connector
@@ -15,14 +15,17 @@ import java.util.Map;
  * @param taskId              id of the task; used in mode task only
  * @param zone                zone of the node, for client.rack; empty if unknown
  * @param workerConfigFile    path of worker.properties
- * @param connectorConfigFile path of the connector's configuration, a flat JSON object; not in mode task
- * @param taskConfigFile      path of the task's configuration; in mode task only
+ * @param connectorConfig     the connector's configuration; null in mode task
+ * @param task                the configurations of the connector and the task; in mode task only
  * @param pluginPath          directories with plugins, in addition to the worker's plugin.path
  * @param sinkGroup           "namespaced" for connect-namespace-name, "connect" for connect-name
  * @param staticMembership    whether a sink's task is a static member of its consumer group
- * @param offsetsAction       list, alter, reset or fence; in mode offsets only
+ * @param offsetsAction       list, alter, reset, fence or removeMembers; in mode offsets only
  * @param offsetsFile         path of the offsets to write, in the form of Connect's REST API; for alter only
  * @param fenceTasks          number of tasks whose producers are fenced; for exactly-once sources in mode offsets
+ * @param remainingTasks      number of tasks after a scale-down; for removeMembers only
+ * @param previousTasks       number of tasks before a scale-down; for removeMembers only
+ * @param stopTimeoutMs       default time limit for the last flush and offset commit of a task
  * @param reconfigureDelayMs  debounce interval for reconfiguration requests
  * @param logging             levels, file and format of the log
  */
@@ -34,14 +37,17 @@ record Settings(
         int taskId,
         String zone,
         String workerConfigFile,
-        String connectorConfigFile,
-        String taskConfigFile,
+        Map<String, String> connectorConfig,
+        TaskRun.Config task,
         List<String> pluginPath,
         String sinkGroup,
         boolean staticMembership,
         String offsetsAction,
         String offsetsFile,
         int fenceTasks,
+        int remainingTasks,
+        int previousTasks,
+        long stopTimeoutMs,
         long reconfigureDelayMs,
         Log logging) {
 

@@ -10,6 +10,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 
 /** Runs one task. */
@@ -35,6 +36,7 @@ final class TaskRun implements PodHerder.Events {
         this.pod = pod;
         this.channel = channel;
         this.outcome = outcome;
+        config.task().values().removeIf(Objects::isNull);
         // The state of a cluster with this task only. Reading it resolves placeholders.
         this.state = new ClusterConfigState(ClusterConfigState.NO_OFFSET, null, Map.of(name, 1),
                 Map.of(name, config.connector()), Map.of(name, TargetState.STARTED), Map.of(id, config.task()), Map.of(),

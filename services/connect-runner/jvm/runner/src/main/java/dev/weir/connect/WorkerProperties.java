@@ -25,9 +25,6 @@ final class WorkerProperties {
     static final String SINK_GROUP = "weir.sink.group";
     static final String SINK_GROUP_CONNECT = "connect";
 
-    /** Time limit for a task to stop. The rest of the pod's 60 s is for the process itself. */
-    private static final String GRACEFUL_MS = "50000";
-
     // Prefixes of settings of Connect's workers and of plugins.
     private static final List<String> PREFIXES = List.of("producer.", "consumer.", "admin.", "key.converter.", "value.converter.",
             "header.converter.", "config.providers.", "offset.storage.", "config.storage.", "status.storage.", "metrics.context.",
@@ -64,8 +61,9 @@ final class WorkerProperties {
         properties.putIfAbsent(DistributedConfig.OFFSET_STORAGE_TOPIC_CONFIG, "connect-offsets");
         properties.putIfAbsent(DistributedConfig.CONFIG_TOPIC_CONFIG, "unused");
         properties.putIfAbsent(DistributedConfig.STATUS_STORAGE_TOPIC_CONFIG, "unused");
-        properties.putIfAbsent(WorkerConfig.TASK_SHUTDOWN_GRACEFUL_TIMEOUT_MS_CONFIG, GRACEFUL_MS);
-        properties.putIfAbsent(WorkerConfig.OFFSET_COMMIT_TIMEOUT_MS_CONFIG, GRACEFUL_MS);
+        String stopTimeout = Long.toString(settings.stopTimeoutMs());
+        properties.putIfAbsent(WorkerConfig.TASK_SHUTDOWN_GRACEFUL_TIMEOUT_MS_CONFIG, stopTimeout);
+        properties.putIfAbsent(WorkerConfig.OFFSET_COMMIT_TIMEOUT_MS_CONFIG, stopTimeout);
         String path = pluginPath(properties.remove(WorkerConfig.PLUGIN_PATH_CONFIG), settings.pluginPath());
         if (!path.isEmpty()) {
             properties.put(WorkerConfig.PLUGIN_PATH_CONFIG, path);
@@ -83,11 +81,16 @@ final class WorkerProperties {
         properties.putIfAbsent(consumer + ConsumerConfig.GROUP_ID_CONFIG, sinkGroup());
         if (settings.mode().equals("task") && settings.staticMembership()) {
             // A value in worker.properties is overridden: tasks with the same id would fence each other.
-            properties.put(consumer + CommonClientConfigs.GROUP_INSTANCE_ID_CONFIG, settings.name() + "-tasks-" + settings.taskId());
+            properties.put(consumer + CommonClientConfigs.GROUP_INSTANCE_ID_CONFIG, memberId(settings.name(), settings.taskId()));
         }
         if (!settings.zone().isEmpty()) {
             properties.putIfAbsent(consumer + CommonClientConfigs.CLIENT_RACK_CONFIG, settings.zone());
         }
+    }
+
+    /** Returns the group.instance.id of a sink task. */
+    static String memberId(String connector, int task) {
+        return connector + "-tasks-" + task;
     }
 
     String sinkGroup() {

@@ -42,13 +42,14 @@ class RedactingPluginsTest {
     @Test
     @DisplayName("every value of a config provider is redacted")
     void redactsEachValue() {
+        redactor.learnConfig(Map.of("db.password", "${vault:db:password}", "other.password", "${vault:password}"));
         ConfigProvider provider = new RedactingPlugins.RedactingProvider("vault", vault, redactor);
         assertEquals("s3cret-1", provider.get("db", Set.of("password")).data().get("password"));
         assertEquals(1_000L, provider.get("db", Set.of("password")).ttl());
         provider.get("");
         assertEquals("[hidden], [hidden], s3cret-9", redactor.redact("s3cret-1, s3cret-2, s3cret-9"));
-        assertEquals("jdbc:${vault:db:password}@host", redactor.restorePlaceholders("jdbc:s3cret-1@host"));
-        assertEquals("${vault:password}", redactor.restorePlaceholders("s3cret-3"));
+        assertEquals("jdbc:${vault:db:password}@host", redactor.restorePlaceholders("url", "jdbc:s3cret-1@host"));
+        assertEquals("${vault:password}", redactor.restorePlaceholders("x", "s3cret-3"));
         assertEquals(3, calls, "no additional calls of the provider");
     }
 }

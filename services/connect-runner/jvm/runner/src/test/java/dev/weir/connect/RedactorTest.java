@@ -54,18 +54,66 @@ class RedactorTest {
     }
 
     @Test
-    @DisplayName("values of config providers become placeholders again, also inside of longer values")
-    void restoresPlaceholders() {
+    @DisplayName("secrets of config providers become placeholders also inside other values")
+    void restoresSecretsInsideOtherValues() {
+        redactor.secretKey("typed");
+        redactor.learnConfig(Map.of("typed", "${file:/f:a}", "db.password", "${file:/f:b}"));
         redactor.learnResolved("s3cret", "${file:/f:a}");
         redactor.learnResolved("s3cret-and-more", "${file:/f:b}");
-        assertEquals("url://${file:/f:b}/${file:/f:a}", redactor.restorePlaceholders("url://s3cret-and-more/s3cret"));
-        assertEquals("[hidden]", redactor.redact("s3cret"));
+        assertEquals("url://${file:/f:b}/${file:/f:a}", redactor.restorePlaceholders("url", "url://s3cret-and-more/s3cret"));
+        assertEquals("[hidden]@host", redactor.redact("s3cret@host"));
+    }
+
+    @ParameterizedTest(name = "{0}={1} is published as {2}")
+    @CsvSource({
+        "task.class, io.debezium.connector.postgresql.PostgresConnectorTask, io.debezium.connector.postgresql.PostgresConnectorTask",
+        "task.class, postgres, postgres",
+        "transforms.a.type, postgres, postgres",
+        "topic, postgres, postgres",
+        "name, postgres, postgres",
+        "url, jdbc:postgresql://host/postgres, jdbc:postgresql://host/postgres",
+        "user, postgres, ${file:/f:user}",
+        "connection.url, jdbc:postgresql://u:hunter2hunter2@host, jdbc:postgresql://u:${file:/f:password}@host",
+        "topic, hunter2hunter2, hunter2hunter2",
+    })
+    void restoresOtherValuesOnlyAsAWhole(String key, String value, String expected) {
+        redactor.learnConfig(Map.of("database.user", "${file:/f:user}", "database.password", "${file:/f:password}"));
+        redactor.learnResolved("postgres", "${file:/f:user}");
+        redactor.learnResolved("hunter2hunter2", "${file:/f:password}");
+        assertEquals(expected, redactor.restorePlaceholders(key, value));
+    }
+
+    @Test
+    @DisplayName("other values of config providers are redacted as whole words")
+    void redactsOtherValuesAsWords() {
+        redactor.learnResolved("postgres", "${file:/f:user}");
+        assertEquals("user [hidden] of io.debezium.connector.postgresql.PostgresConnector",
+                redactor.redact("user postgres of io.debezium.connector.postgresql.PostgresConnector"));
+        assertEquals("user=\"[hidden]\", class x.postgres.Y", redactor.redact("user=\"postgres\", class x.postgres.Y"));
+    }
+
+    @Test
+    @DisplayName("a value becomes a secret when a secret key turns out to use its placeholder")
+    void upgradesToSecret() {
+        redactor.learnResolved("s3cret", "${file:/f:a}");
+        redactor.learnConfig(Map.of("ssl.key.password", "${file:/f:a}"));
+        assertEquals("x[hidden]x", redactor.redact("xs3cretx"));
+    }
+
+    @Test
+    @DisplayName("the user name in a JAAS configuration is not a secret, the password is")
+    void jaasUserNameIsNotASecret() {
+        redactor.learnConfig(Map.of("sasl.jaas.config", "Login required username=\"${file:/f:user}\" password=\"${file:/f:pw}\";"));
+        redactor.learnResolved("postgres", "${file:/f:user}");
+        redactor.learnResolved("hunter2", "${file:/f:pw}");
+        assertEquals("postgresql ${file:/f:pw}x", redactor.restorePlaceholders("a", "postgresql hunter2x"));
     }
 
     @Test
     @DisplayName("only values that contain placeholders are redacted")
     void redactsResolvedPlaceholders() {
-        redactor.learnResolved(Map.of("name", "user-${file:/f:a}", "plain", "orders"), Map.of("name", "user-0815", "plain", "orders"));
+        redactor.learnResolved(Map.of("user", "user-${file:/f:a}", "plain", "orders"),
+                Map.of("user", "user-0815", "plain", "orders"));
         assertEquals("[hidden] orders", redactor.redact("user-0815 orders"));
     }
 }

@@ -25,7 +25,8 @@ class WorkerPropertiesTest {
             "value.converter", "org.apache.kafka.connect.storage.StringConverter");
 
     private static Settings settings(String mode, String namespace, String zone, String group, boolean isStatic, String file) {
-        return new Settings(mode, "orders", namespace, 3, zone, file, "", "", List.of(), group, isStatic, "", "", 0, 0, null);
+        return new Settings(mode, "orders", namespace, 3, zone, file, Map.of(), null, List.of(), group, isStatic, "", "",
+                0, 0, 0, 290_000, 0, null);
     }
 
     private static WorkerProperties of(Map<String, String> more, Settings settings) {
@@ -40,7 +41,8 @@ class WorkerPropertiesTest {
         DistributedConfig config = new DistributedConfig(of(Map.of(), settings("task", "ns", "", "namespaced", true, "")).asMap());
         assertEquals("connect-ns", config.groupId());
         assertEquals("connect-offsets", config.offsetsTopic());
-        assertEquals(50_000L, config.getLong("task.shutdown.graceful.timeout.ms"));
+        assertEquals(290_000L, config.getLong("task.shutdown.graceful.timeout.ms"));
+        assertEquals(290_000L, config.getLong("offset.flush.timeout.ms"));
     }
 
     @Test
@@ -75,7 +77,7 @@ class WorkerPropertiesTest {
     }
 
     @Test
-    @DisplayName("names that nobody knows are found; names of clients, topics and plugins are not among them")
+    @DisplayName("names that others knows are found; names of clients, topics and plugins are not among them")
     void findsUnknownNames() {
         WorkerProperties p = of(Map.of("request.timeout.ms", "1", "sasl.jaas.config", "x", "producer.anything", "x", "offset.storage.anything", "x",
                 "bootstrap.server", "typo", "database.history.consumer.x", "y"), settings("task", "ns", "", "namespaced", true, ""));

@@ -38,13 +38,13 @@ public class SequenceSource extends SourceConnector {
             .define(BATCH, Type.INT, 100, ConfigDef.Range.atLeast(1), Importance.LOW, "records of a poll")
             .define(PAUSE_MS, Type.LONG, 0L, Importance.LOW, "pause after a poll")
             .define(FAIL_AT, Type.LONG, -1L, Importance.LOW, "number at which a task fails")
-            .define(FAIL_WITH, Type.STRING, "exception", Importance.LOW, "exception, memory or exit")
+            .define(FAIL_WITH, Type.STRING, "exception", Importance.LOW, "exception, memory, direct-memory, exit or exit-3")
             .define(PASSWORD, Type.PASSWORD, "", Importance.LOW, "a secret")
             .define(PLAIN_SECRET, Type.STRING, "", Importance.LOW, "a secret in a setting that does not look like one")
             .define(PADDING, Type.INT, 0, Importance.LOW, "bytes of padding in each task's config")
             .define(STOP_SECONDS, Type.LONG, 0L, Importance.LOW, "how long a task takes to end its last poll")
             .define(CONTROL, Type.STRING, "", Importance.LOW,
-                    "file with the revisions of the tasks, separated by commas; read anew when it changes; 'fail' raises an error");
+                    "file with the revisions of the tasks, separated by commas; read again when it changes; 'fail' raises an error");
 
     private Map<String, String> config;
     private volatile String control = "";
@@ -114,6 +114,7 @@ public class SequenceSource extends SourceConnector {
             // tasks.max is not part of the published connector config and must not be part of the task config.
             task.remove("tasks.max");
             task.put("task.id", Integer.toString(i));
+            task.put("nothing", null);
             task.put("revision", revisions[i] == null ? "" : revisions[i]);
             task.put("padding", "x".repeat(Integer.parseInt(config.getOrDefault(PADDING, "0"))));
             if (!config.getOrDefault(PASSWORD, "").isEmpty()) {

@@ -6,6 +6,7 @@ import org.apache.kafka.connect.errors.ConnectException;
 import org.apache.kafka.connect.source.SourceRecord;
 import org.apache.kafka.connect.source.SourceTask;
 
+import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -32,6 +33,9 @@ public class SequenceTask extends SourceTask {
         partition = Map.of("task", id);
         Map<String, Object> offset = context.offsetStorageReader().offset(partition);
         next = offset == null ? 0 : ((Number) offset.get("next")).longValue();
+        if (props.get("nothing") != null) {
+            throw new ConnectException("the task got '" + props.get("nothing") + "' instead of null");
+        }
         if (!props.getOrDefault("url", "").isEmpty() && props.get("url").contains("${")) {
             throw new ConnectException("the task got a placeholder instead of a password");
         }
@@ -72,7 +76,14 @@ public class SequenceTask extends SourceTask {
                     hoard.add(new byte[8 << 20]);
                 }
             }
+            case "direct-memory" -> {
+                List<ByteBuffer> hoard = new ArrayList<>();
+                while (true) {
+                    hoard.add(ByteBuffer.allocateDirect(8 << 20));
+                }
+            }
             case "exit" -> Runtime.getRuntime().halt(42);
+            case "exit-3" -> Runtime.getRuntime().halt(3);
             default -> throw new ConnectException("the source is gone; its password was "
                     + config.getPassword(SequenceSource.PASSWORD).value() + config.getString(SequenceSource.PLAIN_SECRET));
         }
