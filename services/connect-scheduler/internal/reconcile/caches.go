@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"log/slog"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -39,6 +40,8 @@ type caches struct {
 	pods     informers.SharedInformerFactory
 	events   informers.SharedInformerFactory
 	connects externalversions.SharedInformerFactory
+	// starter starts the informers of connects, whose CustomResourceDefinitions can be missing.
+	starter *cacheutil.Starter
 
 	connectorLister connectlisters.KafkaConnectorLister
 	connectLister   connectlisters.KafkaConnectLister
@@ -47,7 +50,9 @@ type caches struct {
 	settings    observed.Settings
 }
 
-func newCaches(kube kubernetes.Interface, weir versioned.Interface, namespace string) (*caches, error) {
+func newCaches(
+	kube kubernetes.Interface, weir versioned.Interface, namespace string, log *slog.Logger,
+) (*caches, error) {
 	in := informers.WithNamespace(namespace)
 	c := &caches{
 		objects: informers.NewSharedInformerFactoryWithOptions(kube, 0, in, informers.WithTransform(trimObject)),
@@ -63,10 +68,13 @@ func newCaches(kube kubernetes.Interface, weir versioned.Interface, namespace st
 		connects: externalversions.NewSharedInformerFactoryWithOptions(weir, 0,
 			externalversions.WithNamespace(namespace),
 			externalversions.WithTransform(cacheutil.Transform(cacheutil.DropManagedFields))),
+		starter:     cacheutil.NewStarter(kube.Discovery().RESTClient(), log),
 		comparisons: apply.NewComparisonCache(comparisonCacheSize),
 	}
 	connectors, connects := c.connects.Io().V1().KafkaConnectors(), c.connects.Io().V1().KafkaConnects()
 	c.connectorLister, c.connectLister = connectors.Lister(), connects.Lister()
+	c.starter.Add(connectv1.SchemeGroupVersion.WithResource("kafkaconnectors"), namespace, connectors.Informer())
+	c.starter.Add(connectv1.SchemeGroupVersion.WithResource("kafkaconnects"), namespace, connects.Informer())
 	return c, errors.Join(
 		cacheutil.AddIndexers(connectors.Informer(), "KafkaConnectors", cache.Indexers{
 			byConnect: cacheutil.Index(func(c *connectv1.KafkaConnector) string { return nameOf(c.Spec.ConnectRef) }),
@@ -105,11 +113,9 @@ func (c *caches) run(ctx context.Context) error {
 	c.objects.Start(ctx.Done())
 	c.pods.Start(ctx.Done())
 	c.events.Start(ctx.Done())
-	c.connects.Start(ctx.Done())
-	<-ctx.Done()
+	err := c.starter.Run(ctx)
 	c.objects.Shutdown()
 	c.pods.Shutdown()
 	c.events.Shutdown()
-	c.connects.Shutdown()
-	return nil
+	return err
 }

@@ -53,7 +53,7 @@ func Setup(_ context.Context, env app.Env, o Options) (app.Components, error) {
 	if err != nil {
 		return app.Components{}, fmt.Errorf("create the client of %s: %w", connectv1.GroupName, err)
 	}
-	c, err := newCaches(env.Client, weir, env.Namespace)
+	c, err := newCaches(env.Client, weir, env.Namespace, env.Log)
 	if err != nil {
 		return app.Components{}, err
 	}
@@ -72,7 +72,7 @@ func Setup(_ context.Context, env app.Env, o Options) (app.Components, error) {
 	return app.Components{
 		Always:      []app.Runnable{c.run},
 		LeaderOnly:  []app.Runnable{connector.Run, connect.Run},
-		ReadyChecks: map[string]health.Check{"caches": connector.Synced},
+		ReadyChecks: map[string]health.Check{"caches": connector.Synced, "definitions": c.starter.Synced},
 	}, nil
 }
 
