@@ -38,21 +38,31 @@ func Connector(s observed.State, e spec.Effective) (Plan, error) {
 		writes, finding = oneshot.Validate(s, e)
 		plan.OneShots.Include(writes)
 	}
+	accepted, isRecorded := desired.Accepted(s, e)
+	follows := finding != nil && isRecorded && desired.CanFollow(s, e, *finding)
+	if follows {
+		e = accepted
+	}
 	if oneshot.ChangesOffsets(s) {
 		e.RunConnector, e.RunTasks = false, false
 	}
 	tasks := taskset.Read(s, e)
 	var err error
-	if finding != nil {
+	switch {
+	case finding == nil:
+		tasks, err = plan.sync(s, e, tasks, desired.Sync)
+	case follows:
+		tasks, err = plan.sync(s, e, tasks, desired.Follow)
+	default:
 		plan.Writes, err = desired.Freeze(s, e)
-	} else {
-		tasks, err = plan.sync(s, e, tasks)
 	}
 	if err != nil {
 		return Plan{}, fmt.Errorf(
 			"compare the objects of KafkaConnector %s/%s: %w", s.Connector.Namespace, s.Connector.Name, err)
 	}
-	plan.Mark, plan.Done = rollout.Requests(s)
+	if finding == nil || follows {
+		plan.Mark, plan.Done = rollout.Requests(s)
+	}
 	writes, offsets, done := oneshot.Offsets(s, e)
 	plan.OneShots.Include(writes)
 	if done {
@@ -65,14 +75,17 @@ func Connector(s observed.State, e spec.Effective) (Plan, error) {
 	return plan, nil
 }
 
+// objects is desired.Sync or desired.Follow.
+type objects func(observed.State, spec.Effective, taskset.Set) (desired.Writes, desired.Sets, error)
+
 // sync plans the writes and restarts that make the observed objects match the spec. It returns the set of task configs
 // with which the tasks run.
-func (p *Plan) sync(s observed.State, e spec.Effective, tasks taskset.Set) (taskset.Set, error) {
+func (p *Plan) sync(s observed.State, e spec.Effective, tasks taskset.Set, want objects) (taskset.Set, error) {
 	writes, tasks := oneshot.Fence(s, e, tasks)
 	p.OneShots.Include(writes)
 	var sets desired.Sets
 	var err error
-	if p.Writes, sets, err = desired.Sync(s, e, tasks); err != nil {
+	if p.Writes, sets, err = want(s, e, tasks); err != nil {
 		return tasks, err
 	}
 	p.rollout = rollout.Decide(s, e, tasks, sets)

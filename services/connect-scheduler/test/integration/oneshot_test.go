@@ -114,3 +114,33 @@ func TestValidationThatFailsIsRepeatedAndTheRolloutContinues(t *testing.T) {
 	env.WaitRestarted(before, 1)
 	env.WaitReady("test", 1)
 }
+
+func TestRunningConnectorIsFollowedWhileANewConfigIsRejected(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t)
+	env.StartConnector("test", 3)
+	env.Patch("test", `{"spec":{"connectorConfig":{"fake.invalid":"no such table"}}}`)
+	env.WaitCondition("test", "ConfigValid", metav1.ConditionFalse, "ConfigRejected")
+
+	before := env.PodUIDs()
+	env.Annotate("pod/test-tasks-1", "strimzi.io/manual-rolling-update=true")
+	env.WaitRestarted(before, 1)
+	env.WaitTasks("test", "3/3")
+	before = env.PodUIDs()
+	env.Annotate("kctr/test", "strimzi.io/restart-task=2")
+	env.WaitRestarted(before, 1)
+	env.WaitTasks("test", "3/3")
+
+	env.Patch("test", `{"spec":{"state":"stopped"}}`)
+	env.WaitFor("test", func(c *connectv1.KafkaConnector) error {
+		if c.Status.State != connectv1.PhaseStopped {
+			return fmt.Errorf("state: %s", c.Status.State)
+		}
+		return testenv.HasCondition(c.Status.Conditions, "ConfigValid", metav1.ConditionFalse, "ConfigRejected")
+	})
+	env.Patch("test", `{"spec":{"state":"running"}}`)
+	env.WaitTasks("test", "3/3")
+	env.WaitCondition("test", "ConfigValid", metav1.ConditionFalse, "ConfigRejected")
+	env.Patch("test", `{"spec":{"connectorConfig":{"fake.invalid":null}}}`)
+	env.WaitReady("test", 3)
+}

@@ -39,9 +39,12 @@ type OneShot struct {
 }
 
 // OneShotPod returns the pod of a one-shot operation: the pod of the connector without restarts, probes, ports and API
-// token.
+// token. Only the validation uses the pod of a new spec; other operations use that of the accepted spec.
 func OneShotPod(s observed.State, e spec.Effective, o OneShot) *corev1ac.PodApplyConfiguration {
-	pod := podSpec(s, e, connectorRole(s, e))
+	pod := acceptedPodSpec(s)
+	if pod == nil || o.Candidate {
+		pod = podSpec(s, e, connectorRole(s, e))
+	}
 	container := &pod.Containers[0]
 	container.WithName(o.Operation)
 	container.Args = o.Args

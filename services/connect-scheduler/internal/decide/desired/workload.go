@@ -26,6 +26,8 @@ const (
 	annotationConfigHash = "weir.dev/config-hash"
 	// AnnotationAccepted on the connector's StatefulSet identifies the configuration that the plugin has accepted.
 	AnnotationAccepted = "weir.dev/accepted-config"
+	// annotationAcceptedTasksMax on the connector's StatefulSet is the tasks.max of this configuration.
+	annotationAcceptedTasksMax = "weir.dev/accepted-tasks-max"
 	// labelClaim on a pod is the name of the claim that it mounts.
 	labelClaim = "weir.dev/claim"
 )
@@ -49,12 +51,17 @@ func taskRole(s observed.State, e spec.Effective) role {
 // connectorSet returns the StatefulSet of the connector's pod.
 func connectorSet(s observed.State, e spec.Effective) *appsv1ac.StatefulSetApplyConfiguration {
 	r := connectorRole(s, e)
-	replicas := 0
+	return statefulSet(s, r, podTemplate(s, e, r), r.object, int(connectorReplicas(e))).
+		WithAnnotations(map[string]string{
+			AnnotationAccepted: e.CandidateKey(), annotationAcceptedTasksMax: strconv.Itoa(e.TasksMax),
+		})
+}
+
+func connectorReplicas(e spec.Effective) int32 {
 	if e.RunConnector {
-		replicas = 1
+		return 1
 	}
-	return statefulSet(s, r, podTemplate(s, e, r), r.object, replicas).
-		WithAnnotations(map[string]string{AnnotationAccepted: e.CandidateKey()})
+	return 0
 }
 
 // taskSet returns the StatefulSet of the tasks. An annotation of the pod template lists the hashes of all task configs.

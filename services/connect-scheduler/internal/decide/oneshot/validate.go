@@ -24,7 +24,7 @@ func Validate(s observed.State, e spec.Effective) (Writes, *spec.Finding) {
 	var w Writes
 	set, key := s.Objects.ConnectorSet, e.CandidateKey()
 	if set == nil || set.Annotations[desired.AnnotationAccepted] == "" ||
-		set.Annotations[desired.AnnotationAccepted] == key || !e.RunConnector {
+		set.Annotations[desired.AnnotationAccepted] == key {
 		w.cancel(s, contract.OneShotValidate)
 		return w, nil
 	}

@@ -37,6 +37,9 @@ type Effective struct {
 	RunConnector bool
 	// RunTasks is false if spec.state is paused or stopped.
 	RunTasks bool
+
+	// accepted is the generation of the accepted configuration if it differs from ConnectorConfig.
+	accepted string
 }
 
 // defaultMaxUnavailable restarts the tasks of small connectors one by one, and several tasks of large connectors at
@@ -129,7 +132,15 @@ func logging(own, defaults *connectv1.LoggingConfig) connectv1.LoggingConfig {
 
 // Generation identifies the connector configuration. Task configs are published together with the generation from
 // which they were computed.
-func (e Effective) Generation() string { return contract.TaskConfigHash(Encode(e.ConnectorConfig)) }
+func (e Effective) Generation() string {
+	return cmp.Or(e.accepted, contract.TaskConfigHash(Encode(e.ConnectorConfig)))
+}
+
+// WithGeneration returns e with the generation and tasks.max of another configuration, whose values are not known.
+func (e Effective) WithGeneration(generation string, tasksMax int) Effective {
+	e.accepted, e.TasksMax = generation, tasksMax
+	return e
+}
 
 // CandidateKey identifies a configuration that the connector plugin validates. It does not depend on tasks.max, which
 // needs no validation.

@@ -67,6 +67,11 @@ func Validate(s observed.State, e Effective) *Finding {
 	return nil
 }
 
+// NamesAreFree reports whether no object with a derived name has another owner or is being deleted.
+func NamesAreFree(s observed.State, e Effective) bool {
+	return objectNamesAreFree(s, e) == nil && deletedObjectsAreGone(s, e) == nil
+}
+
 func connectExists(s observed.State, _ Effective) *Finding {
 	if ref := s.Connector.Spec.ConnectRef; ref != nil && s.Connect == nil {
 		return &Finding{connectv1.ReasonConnectNotFound, fmt.Sprintf(

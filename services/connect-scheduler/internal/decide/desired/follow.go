@@ -1,0 +1,133 @@
+package desired
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	policyv1ac "k8s.io/client-go/applyconfigurations/policy/v1"
+	rbacv1ac "k8s.io/client-go/applyconfigurations/rbac/v1"
+
+	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
+	"github.com/weir-dev/weir/apis/contract"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/taskset"
+)
+
+// While a new spec is held back, the pods run with the accepted spec, which the API no longer holds. The StatefulSets
+// record it: their pod templates, the configuration generation in the environment of the connector's pod, and
+// annotationAcceptedTasksMax.
+
+// maxTasks is the upper bound of tasks.max. It applies if a StatefulSet does not record the accepted tasks.max.
+const maxTasks = 1000
+
+// Accepted returns e with the generation and tasks.max of the accepted configuration. It reports false if the
+// connector's StatefulSet does not record them.
+func Accepted(s observed.State, e spec.Effective) (spec.Effective, bool) {
+	set := s.Objects.ConnectorSet
+	if s.Ownership(set) != observed.Owned {
+		return e, false
+	}
+	for _, container := range set.Spec.Template.Spec.Containers {
+		for _, v := range container.Env {
+			if container.Name == contract.TypeConnector && v.Name == contract.EnvConfigGeneration {
+				tasksMax, err := strconv.Atoi(set.Annotations[annotationAcceptedTasksMax])
+				if err != nil {
+					tasksMax = maxTasks
+				}
+				return e.WithGeneration(v.Value, tasksMax), true
+			}
+		}
+	}
+	return e, false
+}
+
+// CanFollow reports whether the pods of the accepted spec can start while finding holds back a new spec. They cannot if
+// an object with a derived name has another owner, or if the worker Secret that they mount does not exist.
+func CanFollow(s observed.State, e spec.Effective, finding spec.Finding) bool {
+	switch finding.Reason {
+	case connectv1.ReasonWorkerSecretNotFound, connectv1.ReasonWorkerKeyMissing:
+		for _, v := range s.Objects.ConnectorSet.Spec.Template.Spec.Volumes {
+			if v.Name == volumeWorker && v.Secret != nil && v.Secret.SecretName == e.WorkerSecret {
+				return false
+			}
+		}
+	}
+	return spec.NamesAreFree(s, e)
+}
+
+// Follow returns the writes while a new spec is held back, and the StatefulSets of the accepted spec. Numbers of
+// replicas and hashes of task configs change; pod templates do not. e is the result of Accepted.
+func Follow(s observed.State, e spec.Effective, set taskset.Set) (Writes, Sets, error) {
+	want, o := supportingObjects(s, e), s.Objects
+	c := comparison{cache: s.Comparisons}
+	// These objects do not depend on the part of the spec that is held back.
+	w := Writes{
+		ServiceAccounts: outdated(&c, o.ServiceAccount, want.serviceAccount, corev1ac.ExtractServiceAccount),
+		Roles:           outdated(&c, o.Role, want.role, rbacv1ac.ExtractRole),
+		RoleBindings:    outdated(&c, o.RoleBinding, want.roleBinding, rbacv1ac.ExtractRoleBinding),
+		Secrets:         outdatedSecret(&c, o.TaskConfigs, want.taskConfigs),
+	}
+	connector, err := extractSet(o.ConnectorSet)
+	if err != nil {
+		return Writes{}, Sets{}, err
+	}
+	connector.Spec.WithReplicas(connectorReplicas(e))
+	sets := Sets{Connector: connector, Tasks: taskSet(s, e, set)}
+	if o.TaskSet != nil {
+		w.Budgets = outdated(&c, o.Budget, want.budget, policyv1ac.ExtractPodDisruptionBudget)
+		replicas, hashes := sets.Tasks.Spec.Replicas, sets.Tasks.Spec.Template.Annotations[contract.AnnotationTaskHashes]
+		if sets.Tasks, err = extractSet(o.TaskSet); err != nil {
+			return Writes{}, Sets{}, err
+		}
+		sets.Tasks.Spec.WithReplicas(*replicas)
+		sets.Tasks.Spec.Template.WithAnnotations(map[string]string{contract.AnnotationTaskHashes: hashes})
+	}
+	w.StatefulSets = outdated(&c, o.ConnectorSet, sets.Connector, appsv1ac.ExtractStatefulSet)
+	// Before the first publication no template of the tasks is accepted. The tasks start if only connectorConfig is held
+	// back, because it is not part of their template.
+	isPublished := set.Condition.Status == metav1.ConditionTrue
+	if o.TaskSet != nil || isPublished && connectorTemplateHash(s, e) == templateHash(connector) {
+		w.StatefulSets = slices.Concat(w.StatefulSets, outdated(&c, o.TaskSet, sets.Tasks, appsv1ac.ExtractStatefulSet))
+	}
+	sets.Creates = c.creates
+	return w, sets, c.err
+}
+
+// extractSet returns the fields of a StatefulSet that connect-scheduler manages.
+func extractSet(live *appsv1.StatefulSet) (*appsv1ac.StatefulSetApplyConfiguration, error) {
+	set, err := appsv1ac.ExtractStatefulSet(live, observed.Manager)
+	if err != nil {
+		return nil, err
+	}
+	if set.Spec == nil || set.Spec.Template == nil || set.Spec.Template.Spec == nil {
+		return nil, fmt.Errorf("StatefulSet %s: %s does not manage the pod template; delete the StatefulSet",
+			live.Name, observed.Manager)
+	}
+	return set, nil
+}
+
+func connectorTemplateHash(s observed.State, e spec.Effective) string {
+	return templateHash(connectorSet(s, e))
+}
+
+func templateHash(set *appsv1ac.StatefulSetApplyConfiguration) string {
+	return set.Spec.Template.Annotations[AnnotationTemplateHash]
+}
+
+// acceptedPodSpec returns the pod spec of the connector's StatefulSet, or nil if there is none.
+func acceptedPodSpec(s observed.State) *corev1ac.PodSpecApplyConfiguration {
+	if s.Ownership(s.Objects.ConnectorSet) != observed.Owned {
+		return nil
+	}
+	set, err := extractSet(s.Objects.ConnectorSet)
+	if err != nil {
+		return nil
+	}
+	return set.Spec.Template.Spec
+}
