@@ -67,7 +67,7 @@ func (r *runner) finish(ctx context.Context, pod *corev1.Pod, code int32, result
 	return r.terminate(ctx, pod, code, termination)
 }
 
-// fail gives a one-shot pod the status of a pod whose container ended with an error other than a rejected configuration.
+// fail gives a one-shot pod the status of a pod whose container ended with this error.
 func (r *runner) fail(ctx context.Context, pod *corev1.Pod, termination contract.Termination) error {
 	return r.terminate(ctx, pod, 1, termination)
 }

@@ -22,8 +22,8 @@ import (
 // offsetsKey is the key of the ConfigMap of spec.alterOffsets.
 const offsetsKey = "offsets.json"
 
-// Offsets runs the operation of the annotation strimzi.io/connector-offsets. An attempt that failed is repeated while the
-// annotation exists. It returns the status of the last
+// Offsets runs the operation of the annotation strimzi.io/connector-offsets. An attempt that failed is repeated while
+// the annotation exists. It returns the status of the last
 // operation and whether the annotation can be removed.
 func Offsets(s observed.State, e spec.Effective) (w Writes, status *connectv1.OffsetsStatus, done bool) {
 	status = s.Connector.Status.Offsets
@@ -87,15 +87,15 @@ func canceled(s observed.State, status *connectv1.OffsetsStatus) *connectv1.Offs
 	}
 }
 
-// ChangesOffsets reports whether a one-shot pod that alters or resets offsets can still write. No pod of the connector may
-// start meanwhile, even if spec.state is running again.
+// ChangesOffsets reports whether a one-shot pod that alters or resets offsets can still write. No pod of the connector
+// may start meanwhile, even if spec.state is running again.
 func ChangesOffsets(s observed.State) bool {
 	pod := s.OneShotPod(contract.OneShotOffsets)
 	return pod != nil && pod.Annotations[desired.AnnotationRequest] != contract.OffsetsList && resultOf(pod) == nil
 }
 
-// previousTasks returns the number of tasks whose producers are fenced before offsets change. It is 0 if the connector is
-// not an exactly-once source. A task that still runs on an unreachable node cannot commit offsets after it is fenced.
+// previousTasks returns the number of tasks whose producers are fenced before offsets change. It is 0 if the connector
+// is not an exactly-once source. A task that still runs on an unreachable node cannot commit offsets after it is fenced.
 func previousTasks(s observed.State) int {
 	if s.TaskConfigs == nil || s.TaskConfigs.Annotations[contract.AnnotationExactlyOnce] != "true" {
 		return 0
@@ -110,8 +110,8 @@ func previousTasks(s observed.State) int {
 // maxNamedPods is the maximum number of pods that the message of OffsetsWaitingForPods names.
 const maxNamedPods = 3
 
-// waitingForPods returns the status while pods of the stopped connector still exist. A source task that is still running
-// can commit offsets and overwrite the new ones.
+// waitingForPods returns the status while pods of the stopped connector still exist. A source task that is still
+// running can commit offsets and overwrite the new ones.
 func waitingForPods(s observed.State, operation string) *connectv1.OffsetsStatus {
 	status := &connectv1.OffsetsStatus{
 		Operation: operation, State: connectv1.OffsetsWaitingForPods, Time: s.Timestamp(),

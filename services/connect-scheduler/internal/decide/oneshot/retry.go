@@ -40,8 +40,8 @@ func (w *Writes) retry(s observed.State, e spec.Effective, o desired.OneShot, po
 		attempt, failure, next.UTC().Format(time.RFC3339), pod.Name)
 }
 
-// attemptOf returns the number of the attempt for which a pod was created. The first attempt is 1. The count restarts if
-// the previous pod no longer exists when a pod is created.
+// attemptOf returns the number of the attempt for which a pod was created. The first attempt is 1. The count restarts
+// if the previous pod no longer exists when a pod is created.
 func attemptOf(pod *corev1.Pod) int {
 	attempt, err := strconv.Atoi(pod.Annotations[desired.AnnotationAttempt])
 	if err != nil || attempt < 1 {
