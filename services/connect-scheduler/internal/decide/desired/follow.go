@@ -92,7 +92,7 @@ func Follow(s observed.State, e spec.Effective, set taskset.Set) (Writes, Sets, 
 	// Before the first publication no template of the tasks is accepted. The tasks start if only connectorConfig is held
 	// back, because it is not part of their template.
 	isPublished := set.Condition.Status == metav1.ConditionTrue
-	if o.TaskSet != nil || isPublished && connectorTemplateHash(s, e) == templateHash(connector) {
+	if o.TaskSet != nil || isPublished && recordedHash(connectorSet(s, e)) == recordedHash(connector) {
 		w.StatefulSets = slices.Concat(w.StatefulSets, outdated(&c, o.TaskSet, sets.Tasks, appsv1ac.ExtractStatefulSet))
 	}
 	sets.Creates = c.creates
@@ -112,11 +112,8 @@ func extractSet(live *appsv1.StatefulSet) (*appsv1ac.StatefulSetApplyConfigurati
 	return set, nil
 }
 
-func connectorTemplateHash(s observed.State, e spec.Effective) string {
-	return templateHash(connectorSet(s, e))
-}
-
-func templateHash(set *appsv1ac.StatefulSetApplyConfiguration) string {
+// recordedHash returns the hash of the pod template that an annotation of the template records.
+func recordedHash(set *appsv1ac.StatefulSetApplyConfiguration) string {
 	return set.Spec.Template.Annotations[AnnotationTemplateHash]
 }
 

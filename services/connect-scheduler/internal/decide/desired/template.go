@@ -93,7 +93,7 @@ func isVersioned(pod *corev1.Pod) bool {
 // include the labels with which the pod was created.
 func MatchesTemplate(pod *corev1.Pod, template *corev1ac.PodTemplateSpecApplyConfiguration) bool {
 	hash := pod.Annotations[AnnotationTemplateHash]
-	if isVersioned(pod) {
+	if isVersioned(pod) || hash == template.Annotations[AnnotationTemplateHash] {
 		return hash == template.Annotations[AnnotationTemplateHash]
 	}
 	created := maps.Clone(pod.Labels)
@@ -117,6 +117,10 @@ type Metadata struct {
 func SyncMetadata(pod *corev1.Pod, template *corev1ac.PodTemplateSpecApplyConfiguration) *Metadata {
 	want := template.Annotations[AnnotationLabels]
 	isCurrent := isVersioned(pod)
+	if want == "" {
+		// An older version wrote the template. The labels change when a new spec is accepted.
+		return nil
+	}
 	if isCurrent && pod.Annotations[AnnotationLabels] == want || !isCurrent && !MatchesTemplate(pod, template) {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package desired
 
 import (
+	"strconv"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
