@@ -42,7 +42,7 @@ func TestConnectorFieldsCanBeChangedAndReverted(t *testing.T) {
 func TestCsidSampleCanBeChangedAndReverted(t *testing.T) {
 	t.Parallel()
 	sample := testenv.Example("csid-sample.yaml")
-	transition.Run(t, controlPlane(t), plan(testenv.Example("worker-config.yaml")+sample), []transition.Change{
+	transition.Run(t, controlPlane(t), plan(testenv.Example("worker-config.yaml")+"\n---\n"+sample), []transition.Change{
 		{Name: "other image", Patch: `{spec: {connector: {image: "runner:2"}}}`, Valid: true},
 		{Name: "more memory", Patch: `{spec: {connector: {requests: {memory: 1G}}}}`, Valid: true},
 		{Name: "other pull policy", Patch: `{spec: {imagePullPolicy: IfNotPresent}}`, Valid: true},
