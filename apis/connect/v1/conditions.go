@@ -117,6 +117,9 @@ const (
 	ReasonBoundToOneNode = "BoundToOneNode"
 	// ReasonClaimNotFound: the claim of storage.existingClaim does not exist.
 	ReasonClaimNotFound = "ClaimNotFound"
+	// ReasonStorageClassNotFound: the StorageClass of a claim that is not bound does not exist, and no PersistentVolume
+	// has its name as class.
+	ReasonStorageClassNotFound = "StorageClassNotFound"
 	// ReasonClaimPending: the claim is not bound yet.
 	ReasonClaimPending = "ClaimPending"
 	// ReasonClaimLost: the claim has lost its volume.

@@ -42,7 +42,7 @@ func Connect(s observed.ConnectState) (ConnectPlan, error) {
 		if plan.Claims, err = desired.SyncClaim(volume, s.Claim); err != nil {
 			return ConnectPlan{}, fmt.Errorf("compare the claim of KafkaConnect %s/%s: %w", k.Namespace, k.Name, err)
 		}
-		storage := status.StorageReady(volume, s.Claim, s.ClaimWarning)
+		storage := status.StorageReady(volume, s.Claim, s.ClaimWarning, s.Class)
 		if storage.Status != metav1.ConditionTrue {
 			conditions[0] = condition.False(connectv1.ConditionReady, storage.Reason, storage.Message)
 		}

@@ -29,6 +29,7 @@ const (
 	byWorker    = "worker"    // KafkaConnectors and KafkaConnects by their worker Secret
 	byClaim     = "claim"     // KafkaConnectors and KafkaConnects by the claim of their volume; events by their claim
 	byConnector = "connector" // pods by their KafkaConnector
+	byClass     = "class"     // KafkaConnectors, KafkaConnects and PersistentVolumes by StorageClass; the value has no namespace
 )
 
 // comparisonCacheSize is the number of cached comparisons. It suffices for 5,000 connectors and takes about 10 MB.
@@ -48,6 +49,8 @@ type caches struct {
 
 	comparisons *apply.ComparisonCache
 	settings    observed.Settings
+
+	storage *storageCaches
 }
 
 func newCaches(
@@ -62,7 +65,7 @@ func newCaches(
 			informers.WithTransform(cacheutil.Transform(cacheutil.DropManagedFields)),
 			informers.WithTweakListOptions(func(o *metav1.ListOptions) {
 				o.FieldSelector = fields.Set{
-					"involvedObject.kind": "PersistentVolumeClaim", "type": corev1.EventTypeWarning,
+					"involvedObject.kind": "PersistentVolumeClaim",
 				}.String()
 			})),
 		connects: externalversions.NewSharedInformerFactoryWithOptions(weir, 0,
@@ -70,6 +73,7 @@ func newCaches(
 			externalversions.WithTransform(cacheutil.Transform(cacheutil.DropManagedFields))),
 		starter:     cacheutil.NewStarter(kube.Discovery().RESTClient(), log),
 		comparisons: apply.NewComparisonCache(comparisonCacheSize),
+		storage:     newStorageCaches(kube, log),
 	}
 	connectors, connects := c.connects.Io().V1().KafkaConnectors(), c.connects.Io().V1().KafkaConnects()
 	c.connectorLister, c.connectLister = connectors.Lister(), connects.Lister()
@@ -84,20 +88,23 @@ func newCaches(
 			byClaim: cacheutil.Index(
 				func(c *connectv1.KafkaConnector) string { return spec.Of(c, nil).Volume.ClaimName() },
 			),
+			byClass: indexByClass(func(c *connectv1.KafkaConnector) string { return spec.Of(c, nil).Volume.ClaimClass(nil) }),
 		}),
 		cacheutil.AddIndexers(connects.Informer(), "KafkaConnects", cache.Indexers{
 			byWorker: cacheutil.Index(
 				func(c *connectv1.KafkaConnect) string { return nameOf(c.Spec.WorkerConfigSecret) },
 			),
 			byClaim: cacheutil.Index(func(c *connectv1.KafkaConnect) string { return spec.VolumeOf(c).ClaimName() }),
+			byClass: indexByClass(func(c *connectv1.KafkaConnect) string { return spec.VolumeOf(c).ClaimClass(nil) }),
 		}),
 		cacheutil.AddIndexers(c.pods.Core().V1().Pods().Informer(), "pods", cache.Indexers{
 			byConnector: cacheutil.Index(func(p *corev1.Pod) string { return p.Labels[contract.LabelConnector] }),
 		}),
 		cacheutil.AddIndexers(c.events.Core().V1().Events().Informer(), "events", cache.Indexers{
-			byClaim: cacheutil.Index(func(e *corev1.Event) string { return e.InvolvedObject.Name }),
+			byClaim: cacheutil.Index(claimOfEvent),
 		}),
 		c.objects.Core().V1().Secrets().Informer().SetTransform(trimSecret),
+		c.storage.addIndexers(),
 	)
 }
 
@@ -113,7 +120,9 @@ func (c *caches) run(ctx context.Context) error {
 	c.objects.Start(ctx.Done())
 	c.pods.Start(ctx.Done())
 	c.events.Start(ctx.Done())
-	err := c.starter.Run(ctx)
+	storage := make(chan error, 1)
+	go func() { storage <- c.storage.starter.Run(ctx) }()
+	err := errors.Join(c.starter.Run(ctx), <-storage)
 	c.objects.Shutdown()
 	c.pods.Shutdown()
 	c.events.Shutdown()

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -38,6 +39,7 @@ func (c *caches) observeConnector(key controller.Key, now time.Time) (*observed.
 	s.TaskConfigs = describe(s.Objects.TaskConfigs)
 	s.Pods = cacheutil.ByIndex[*corev1.Pod](c.pods.Core().V1().Pods().Informer(), byConnector, key.Namespace, key.Name)
 	s.Claim, s.ClaimWarning, s.Errors.Claim = c.observeClaim(key.Namespace, e.Volume)
+	s.Class, s.Errors.Class = c.storage.observe(e.Volume, s.Claim)
 	return s, e, nil
 }
 
@@ -86,6 +88,9 @@ func (c *caches) observeConnect(key controller.Key, now time.Time) (*observed.Co
 		c.connects.Io().V1().KafkaConnectors().Informer(), byConnect, key.Namespace, key.Name)
 	s := &observed.ConnectState{Connect: connect, Connectors: len(connectors), Now: now}
 	s.Claim, s.ClaimWarning, s.ClaimError = c.observeClaim(key.Namespace, spec.VolumeOf(connect))
+	var classError error
+	s.Class, classError = c.storage.observe(spec.VolumeOf(connect), s.Claim)
+	s.ClaimError = errors.Join(s.ClaimError, classError)
 	return s, nil
 }
 
@@ -99,17 +104,9 @@ func (c *caches) observeClaim(namespace string, v *spec.Volume) (*corev1.Persist
 	if err != nil || claim == nil {
 		return nil, "", err
 	}
-	var newest *corev1.Event
-	for _, e := range cacheutil.ByIndex[*corev1.Event](
-		c.events.Core().V1().Events().Informer(), byClaim, claim.Namespace, claim.Name) {
-		if e.InvolvedObject.UID == claim.UID && (newest == nil || eventTime(newest).Before(eventTime(e))) {
-			newest = e
-		}
-	}
-	if newest == nil {
-		return claim, "", nil
-	}
-	return claim, newest.Message, nil
+	events := cacheutil.ByIndex[*corev1.Event](
+		c.events.Core().V1().Events().Informer(), byClaim, claim.Namespace, claim.Name)
+	return claim, claimWarning(claim, events), nil
 }
 
 func eventTime(e *corev1.Event) time.Time {

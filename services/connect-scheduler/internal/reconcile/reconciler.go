@@ -63,7 +63,8 @@ func Setup(_ context.Context, env app.Env, o Options) (app.Components, error) {
 	connector := controller.New("kafkaconnector", connectors{c, act, env.Events, env.Now}, options)
 	options.Workers = connectWorkers
 	connect := controller.New("kafkaconnect", connects{c, act, env.Events, env.Now}, options)
-	if err := errors.Join(c.watchForConnectors(connector), c.watchForConnects(connect)); err != nil {
+	if err := errors.Join(
+		c.watchForConnectors(connector), c.watchForConnects(connect), c.watchStorage(connector, connect)); err != nil {
 		return app.Components{}, err
 	}
 	if err := env.Metrics.Register(collector{c}); err != nil {

@@ -98,3 +98,11 @@ func trimPod(object any) (any, error) {
 }
 
 func isManaged(object metav1.Object) bool { return apply.ManagedBy(object, decide.Manager) }
+
+// trimmedMeta returns the metadata that identifies an object.
+func trimmedMeta(object metav1.Object) metav1.ObjectMeta {
+	return metav1.ObjectMeta{
+		Name: object.GetName(), Namespace: object.GetNamespace(), UID: object.GetUID(),
+		ResourceVersion: object.GetResourceVersion(),
+	}
+}

@@ -61,7 +61,7 @@ func (c *caches) watchForConnectors(queue *controller.Controller) error {
 			},
 		),
 		controller.Watch(queue, c.events.Core().V1().Events().Informer(), func(e *corev1.Event) []controller.Key {
-			return c.usersOf(byClaim, e.Namespace, e.InvolvedObject.Name)
+			return c.usersOf(byClaim, e.Namespace, claimOfEvent(e))
 		}),
 	)
 }
@@ -103,7 +103,7 @@ func (c *caches) watchForConnects(queue *controller.Controller) error {
 			},
 		),
 		controller.Watch(queue, c.events.Core().V1().Events().Informer(), func(e *corev1.Event) []controller.Key {
-			return claimed(e.Namespace, e.InvolvedObject.Name)
+			return claimed(e.Namespace, claimOfEvent(e))
 		}),
 	)
 }

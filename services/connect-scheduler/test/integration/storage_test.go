@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
@@ -149,8 +151,63 @@ func TestProvisioningFailureIsReported(t *testing.T) {
 	env := testenv.New(t)
 	env.ApplyWorkerConfig()
 	env.Apply(strimziStorage)
-	c := env.WaitConnectCondition(strimziConnect, "StorageReady", metav1.ConditionFalse, "ProvisioningFailed")
-	require.Contains(t, c.Message, `storageclass.storage.k8s.io "rook-cephfs" not found`)
+	c := env.WaitConnectCondition(strimziConnect, "StorageReady", metav1.ConditionFalse, connectv1.ReasonStorageClassNotFound)
+	require.Contains(t, c.Message, `StorageClass "rook-cephfs" of claim data-odf-connect-cluster-connect not found`)
+	env.Eventually(func(context.Context) error {
+		c := meta.FindStatusCondition(env.Connect(strimziConnect).Status.Conditions, "StorageReady")
+		if command := "&& kubectl delete pvc " + strimziClaim + " -n " + env.Namespace; !strings.Contains(c.Message, command) {
+			return fmt.Errorf("no command that deletes the claim, which holds no data: %s", c.Message)
+		}
+		return nil
+	})
+	env.Apply(connectorOf(strimziConnect, "sink"))
+	env.WaitCondition("sink", "Ready", metav1.ConditionFalse, connectv1.ReasonStorageClassNotFound)
+	require.Empty(t, env.PodUIDs(), "pods of an unusable volume would stay Pending")
+	env.BindClaim(strimziClaim, "rook-cephfs", "1Gi", corev1.ReadWriteMany)
+	env.WaitReady("sink", 2)
+}
+
+func TestUnusableVolumeDoesNotRestartRunningPods(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t)
+	env.StartConnector("test", 2)
+	before := env.PodUIDs()
+	env.Apply(withStorage(2, "existingClaim: later, mountPath: /mnt/shared"))
+	c := env.WaitCondition("test", "Ready", metav1.ConditionFalse, connectv1.ReasonClaimNotFound)
+	require.Contains(t, c.Message, `storage.existingClaim "later"`)
+	env.WaitTasks("test", "2/2")
+	require.Empty(t, env.Restarted(before))
+
+	// The claim exists and stays Pending, because no volume matches: only the connector's pod waits for it.
+	env.Apply(`
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: later}
+spec: {accessModes: [ReadWriteMany], storageClassName: "", resources: {requests: {storage: 1Gi}}}
+`)
+	env.WaitRestarted(before, 1)
+	env.WaitTasks("test", "2/2")
+	require.Equal(t, []string{"test-connector-0"}, env.Restarted(before))
+	env.BindClaim("later", "", "1Gi", corev1.ReadWriteMany)
+	env.WaitRestarted(before, 3)
+	env.WaitReady("test", 2)
+}
+
+func TestLongNameOfAnExistingClaimIsNotALabel(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t)
+	env.ApplyWorkerConfig()
+	claim := strings.Repeat("long-", 14) + "claim"
+	env.Apply(`
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: ` + claim + `}
+spec: {accessModes: [ReadWriteMany], storageClassName: "", resources: {requests: {storage: 1Gi}}}
+`)
+	env.BindClaim(claim, "", "1Gi", corev1.ReadWriteMany)
+	env.Apply(withStorage(1, "existingClaim: "+claim))
+	env.WaitReady("test", 1)
+	require.Equal(t, claim, claimOf(env.Pod("test-tasks-0"), "weir-storage"))
 }
 
 func TestWaitForFirstConsumerClaimBinds(t *testing.T) {

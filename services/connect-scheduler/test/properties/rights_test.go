@@ -65,16 +65,18 @@ func TestEveryPermissionIsUsedAndNoneIsMissing(t *testing.T) {
 	require.Empty(t, used.Forbidden(), "requests that the ClusterRole does not allow")
 }
 
-// grantedPermissions returns the permissions of the ClusterRole as "verb resource".
+// grantedPermissions returns the permissions of both ClusterRoles as "verb resource".
 func grantedPermissions(t *testing.T, cp *testkit.ControlPlane) []string {
 	t.Helper()
-	role, err := cp.Client().RbacV1().ClusterRoles().Get(t.Context(), "weir-connect-scheduler", metav1.GetOptions{})
-	require.NoError(t, err)
 	var granted []string
-	for _, rule := range role.Rules {
-		for _, resource := range rule.Resources {
-			for _, verb := range rule.Verbs {
-				granted = append(granted, verb+" "+resource)
+	for _, name := range []string{"weir-connect-scheduler", "weir-connect-scheduler-storage"} {
+		role, err := cp.Client().RbacV1().ClusterRoles().Get(t.Context(), name, metav1.GetOptions{})
+		require.NoError(t, err)
+		for _, rule := range role.Rules {
+			for _, resource := range rule.Resources {
+				for _, verb := range rule.Verbs {
+					granted = append(granted, verb+" "+resource)
+				}
 			}
 		}
 	}

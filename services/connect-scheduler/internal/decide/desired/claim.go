@@ -5,6 +5,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	"k8s.io/utils/ptr"
 
@@ -32,6 +33,16 @@ func storageMount(v *spec.Volume) *corev1ac.VolumeMountApplyConfiguration {
 	return mount
 }
 
+// ClaimLabel returns the value of LabelClaim: the name of the claim, or its hash if the name is too long for a label.
+// It is empty without a volume.
+func ClaimLabel(v *spec.Volume) string {
+	name := v.ClaimName()
+	if len(name) > validation.LabelValueMaxLength {
+		return contract.TaskConfigHash([]byte(name))
+	}
+	return name
+}
+
 // affinity returns the affinity of the user. If only one node can mount the volume, it adds a term that schedules all
 // pods of the volume on the same node.
 func affinity(own *corev1.Affinity, v *spec.Volume) *corev1.Affinity {
@@ -47,7 +58,7 @@ func affinity(own *corev1.Affinity, v *spec.Volume) *corev1.Affinity {
 	}
 	required := &merged.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution
 	*required = append(*required, corev1.PodAffinityTerm{
-		LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{labelClaim: v.ClaimName()}},
+		LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{LabelClaim: ClaimLabel(v)}},
 		TopologyKey:   corev1.LabelHostname,
 	})
 	return merged

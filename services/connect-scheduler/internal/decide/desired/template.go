@@ -44,7 +44,7 @@ func podLabels(s observed.State, e spec.Effective, r role) map[string]string {
 	}
 	maps.Copy(podLabels, Selector(s.Connector.Name, r.podType))
 	if e.Volume != nil {
-		podLabels[labelClaim] = e.Volume.ClaimName()
+		podLabels[LabelClaim] = ClaimLabel(e.Volume)
 	}
 	for _, key := range statefulSetLabels {
 		delete(podLabels, key)
@@ -62,7 +62,7 @@ func propagatedLabels(s observed.State, r role, podLabels map[string]string) map
 	fixed := Labels(&connectv1.KafkaConnector{ObjectMeta: metav1.ObjectMeta{Name: s.Connector.Name}}, r.podType)
 	propagated := map[string]string{}
 	for key, value := range podLabels {
-		if fixed[key] != value && key != labelClaim {
+		if fixed[key] != value && key != LabelClaim {
 			propagated[key] = value
 		}
 	}

@@ -29,8 +29,8 @@ const (
 	AnnotationAccepted = "weir.dev/accepted-config"
 	// annotationAcceptedTasksMax on the connector's StatefulSet is the tasks.max of this configuration.
 	annotationAcceptedTasksMax = "weir.dev/accepted-tasks-max"
-	// labelClaim on a pod is the name of the claim that it mounts.
-	labelClaim = "weir.dev/claim"
+	// LabelClaim on a pod identifies the claim that it mounts, see ClaimLabel.
+	LabelClaim = "weir.dev/claim"
 )
 
 // role holds the differences between the connector's pod and the pods of tasks.

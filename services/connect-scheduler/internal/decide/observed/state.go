@@ -31,10 +31,12 @@ type State struct {
 	Pods []*corev1.Pod
 	// Claim is the claim of the shared volume.
 	Claim *corev1.PersistentVolumeClaim
-	// ClaimWarning is the message of the newest warning event about the claim.
+	// ClaimWarning is the message of the newest warning event about the claim. It is empty if the cause no longer exists.
 	ClaimWarning string
 	// Settings are the flags on which decisions depend.
 	Settings Settings
+	// Class tells whether the StorageClass of the claim exists.
+	Class ClassState
 	// Errors holds the error of each input that could not be read.
 	Errors Errors
 	// Now is the time of the decision.
@@ -49,14 +51,27 @@ type Settings struct {
 	AllowedVolumeTypes []string
 }
 
+// ClassState tells whether the StorageClass of a claim exists.
+type ClassState int
+
+const (
+	// ClassUnknown: the claim uses the default class, or connect-scheduler may not read StorageClasses and
+	// PersistentVolumes.
+	ClassUnknown ClassState = iota
+	// ClassFound: the StorageClass exists, or a PersistentVolume that the claim can use has its name as class.
+	ClassFound
+	// ClassMissing: neither exists.
+	ClassMissing
+)
+
 // Errors holds one error for each input of a State. An input with an error is unknown: a nil object then does not mean
 // that the object does not exist.
 type Errors struct {
-	Connect, Worker, Objects, Claim error
+	Connect, Worker, Objects, Claim, Class error
 }
 
 // Err returns all errors as one. It returns nil if all inputs were read.
-func (e Errors) Err() error { return errors.Join(e.Connect, e.Worker, e.Objects, e.Claim) }
+func (e Errors) Err() error { return errors.Join(e.Connect, e.Worker, e.Objects, e.Claim, e.Class) }
 
 // Timestamp returns the time of the decision in the resolution of the API.
 func (s State) Timestamp() metav1.Time { return metav1.NewTime(s.Now).Rfc3339Copy() }
@@ -122,8 +137,10 @@ type ConnectState struct {
 	Connectors int
 	// Claim is the claim of the shared volume.
 	Claim *corev1.PersistentVolumeClaim
-	// ClaimWarning is the message of the newest warning event about the claim.
+	// ClaimWarning is the message of the newest warning event about the claim. It is empty if the cause no longer exists.
 	ClaimWarning string
+	// Class tells whether the StorageClass of the claim exists.
+	Class ClassState
 	// ClaimError is the error with which reading the claim failed.
 	ClaimError error
 	// Now is the time of the decision.

@@ -49,7 +49,7 @@ func Decide(s observed.State, e spec.Effective, set taskset.Set, sets desired.Se
 		plan.Restarts = append(plan.Restarts, restartConnector(s, outdated)...)
 	}
 	if isObserved(s.Objects.TaskSet, sets.Tasks) && !set.Lost {
-		tasks := observeTasks(s, set.Replicas(e), outdated)
+		tasks := observeTasks(s, e, set.Replicas(e), outdated)
 		plan.Restarts = append(plan.Restarts, tasks.restarts(s, e)...)
 		plan.Blocked, plan.RequeueAfter = tasks.blocked(e), tasks.requeueAfter(s)
 	}

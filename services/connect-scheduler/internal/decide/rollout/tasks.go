@@ -38,13 +38,19 @@ type tasks struct {
 	recheck time.Time
 }
 
-func observeTasks(s observed.State, replicas int, outdated outdatedPods) *tasks {
+func observeTasks(s observed.State, e spec.Effective, replicas int, outdated outdatedPods) *tasks {
 	t := &tasks{pods: observed.PodsByIndex(s.Pods, contract.TypeTask), replicas: replicas}
 	for id := range replicas {
-		if pod := t.pods[id]; pod != nil {
-			t.add(s, pod, outdated.task(pod, id))
-		} else {
+		pod := t.pods[id]
+		switch {
+		case pod == nil:
 			t.starting++
+		case waitsForVolume(s, e, pod) && pod.DeletionTimestamp == nil:
+			if !observed.IsReady(pod) {
+				t.starting++
+			}
+		default:
+			t.add(s, pod, outdated.task(pod, id))
 		}
 	}
 	return t

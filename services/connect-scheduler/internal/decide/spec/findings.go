@@ -54,6 +54,7 @@ var checks = []func(observed.State, Effective) *Finding{
 	objectNamesAreFree,
 	deletedObjectsAreGone,
 	claimNameIsFree,
+	claimIsUsable,
 }
 
 // Validate returns the first finding, or nil if the spec is valid. While there is a finding, no pod is created or
@@ -240,4 +241,11 @@ func claimNameIsFree(s observed.State, e Effective) *Finding {
 		return nil
 	}
 	return e.Volume.Conflict(s.Claim)
+}
+
+func claimIsUsable(s observed.State, e Effective) *Finding {
+	if e.Volume == nil {
+		return nil
+	}
+	return e.Volume.Unusable(s.Claim, s.Class)
 }

@@ -2,6 +2,7 @@ package spec
 
 import (
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -82,4 +83,58 @@ func (v *Volume) Conflict(claim *corev1.PersistentVolumeClaim) *Finding {
 		v.Owner.Kind,
 		v.Owner.Name,
 	)}
+}
+
+// ClaimClass returns the class of the claim, which is immutable, or the class of the spec if the claim does not exist.
+// It is empty for the default class of the cluster and for a nil Volume.
+func (v *Volume) ClaimClass(claim *corev1.PersistentVolumeClaim) string {
+	switch {
+	case claim != nil && claim.Spec.StorageClassName != nil:
+		return *claim.Spec.StorageClassName
+	case v == nil:
+		return ""
+	}
+	return v.Class
+}
+
+// Unusable returns a finding if pods that mount the claim cannot start. Without it, pods would restart and stay
+// Pending. A claim that is only Pending is usable: its class may wait for the first pod.
+func (v *Volume) Unusable(claim *corev1.PersistentVolumeClaim, class observed.ClassState) *Finding {
+	switch {
+	case v.ExistingClaim != "" && claim == nil:
+		return &Finding{connectv1.ReasonClaimNotFound, fmt.Sprintf(
+			"storage.existingClaim %q: PersistentVolumeClaim not found in namespace %s; create it",
+			v.ExistingClaim, v.Owner.Namespace)}
+	case class == observed.ClassMissing && (claim == nil || claim.Spec.VolumeName == ""):
+		return &Finding{connectv1.ReasonStorageClassNotFound, fmt.Sprintf(
+			"StorageClass %q of claim %s not found, and no PersistentVolume of this class is available; create the StorageClass%s",
+			v.ClaimClass(claim), v.ClaimName(), v.changeClass(claim))}
+	}
+	return nil
+}
+
+// changeClass returns the advice to use another class. The class is immutable in the claim and in spec.storage. Only a
+// claim that has never been bound holds no data and is deleted.
+func (v *Volume) changeClass(claim *corev1.PersistentVolumeClaim) string {
+	if v.ExistingClaim != "" {
+		return ""
+	}
+	object := strings.ToLower(v.Owner.Kind) + " " + v.Owner.Name + " -n " + v.Owner.Namespace
+	command := "kubectl patch " + object + ` --type=json -p '[{"op":"remove","path":"/spec/storage"}]'`
+	if claim != nil && claim.Spec.VolumeName == "" {
+		command += fmt.Sprintf(" && kubectl delete pvc %s -n %s", claim.Name, claim.Namespace)
+	}
+	return ", or run `" + command + "` and add spec.storage again with another class"
+}
+
+// WrongClass returns the advice for a claim that is not bound and whose class differs from the spec. It is empty for
+// other claims.
+func (v *Volume) WrongClass(claim *corev1.PersistentVolumeClaim) string {
+	current := v.ClaimClass(claim)
+	if v.ExistingClaim != "" || v.Class == "" || current == v.Class || claim.Spec.VolumeName != "" {
+		return ""
+	}
+	return fmt.Sprintf("storage.class is %q and the claim has %q; the claim has never been bound and holds no data; "+
+		"run `kubectl delete pvc %s -n %s`: it is created again with the class of the spec",
+		v.Class, current, claim.Name, claim.Namespace)
 }

@@ -18,8 +18,12 @@ import (
 func conditions(
 	s observed.State, e spec.Effective, in Input, status connectv1.KafkaConnectorStatus,
 ) []metav1.Condition {
+	var storage []metav1.Condition
+	if e.Volume != nil {
+		storage = append(storage, StorageReady(e.Volume, s.Claim, s.ClaimWarning, s.Class))
+	}
 	all := []metav1.Condition{
-		ready(in, status),
+		ready(in, status, storageProblem(storage)),
 		configValid(in.Finding),
 		published(in.Tasks, status),
 		degraded(status),
@@ -29,10 +33,7 @@ func conditions(
 		all = append(all, condition.True(
 			connectv1.ConditionRolloutBlocked, connectv1.ReasonTasksFailed, in.Rollout.Blocked))
 	}
-	if e.Volume != nil {
-		all = append(all, StorageReady(e.Volume, s.Claim, s.ClaimWarning))
-	}
-	return all
+	return append(all, storage...)
 }
 
 func configValid(finding *spec.Finding) metav1.Condition {
@@ -93,7 +94,7 @@ func paused(state connectv1.ConnectorState) metav1.Condition {
 	return condition.False(connectv1.ConditionPaused, connectv1.ReasonRunning, "")
 }
 
-func ready(in Input, status connectv1.KafkaConnectorStatus) metav1.Condition {
+func ready(in Input, status connectv1.KafkaConnectorStatus, storage *metav1.Condition) metav1.Condition {
 	notReady := func(reason, message string) metav1.Condition {
 		return condition.False(connectv1.ConditionReady, reason, message)
 	}
@@ -108,6 +109,8 @@ func ready(in Input, status connectv1.KafkaConnectorStatus) metav1.Condition {
 	case slices.Contains([]connectv1.ConnectorPhase{
 		connectv1.PhasePaused, connectv1.PhaseStopping, connectv1.PhaseStopped}, status.State):
 		return scaledDown(status)
+	case storage != nil && status.State != connectv1.PhaseRunning:
+		return notReady(storage.Reason, storage.Message)
 	case status.Connector.State != connectv1.PodRunning:
 		return notReady(connectv1.ReasonStarting, strings.TrimSuffix(
 			"the connector pod is "+strings.ToLower(

@@ -4,40 +4,44 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
 	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
 	"github.com/weir-dev/weir/pkg/condition"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
 )
 
 // StorageReady returns the condition of a shared volume. warning is the message of the newest warning event about the
 // claim.
-func StorageReady(v *spec.Volume, live *corev1.PersistentVolumeClaim, warning string) metav1.Condition {
+func StorageReady(
+	v *spec.Volume, live *corev1.PersistentVolumeClaim, warning string, class observed.ClassState,
+) metav1.Condition {
 	name := v.ClaimName()
 	notReady := func(reason, format string, args ...any) metav1.Condition {
 		return condition.False(connectv1.ConditionStorageReady, reason, fmt.Sprintf(format, args...))
 	}
-	if live == nil && v.ExistingClaim != "" {
-		return notReady(
-			connectv1.ReasonClaimNotFound,
-			"storage.existingClaim %q: PersistentVolumeClaim not found in namespace %s; create it",
-			name,
-			v.Owner.Namespace,
-		)
-	}
 	if live == nil {
+		if unusable := v.Unusable(live, class); unusable != nil {
+			return notReady(unusable.Reason, "%s", unusable.Message)
+		}
 		return notReady(connectv1.ReasonClaimPending, "creating claim %s", name)
 	}
 	if conflict := v.Conflict(live); conflict != nil {
 		return notReady(conflict.Reason, "%s", conflict.Message)
 	}
+	unusable, wrongClass := v.Unusable(live, class), v.WrongClass(live)
 	switch bound := live.Status.Phase == corev1.ClaimBound; {
 	case live.DeletionTimestamp != nil:
 		return notReady(connectv1.ReasonClaimTerminating, "claim %s is being deleted", name)
 	case live.Status.Phase == corev1.ClaimLost:
 		return notReady(connectv1.ReasonClaimLost, "claim %s has lost its volume %s", name, live.Spec.VolumeName)
+	case !bound && wrongClass != "":
+		return notReady(connectv1.ReasonClaimDiffers, "claim %s is not bound: %s", name, wrongClass)
+	case unusable != nil:
+		return notReady(unusable.Reason, "%s", unusable.Message)
 	case !bound && warning != "":
 		return notReady(connectv1.ReasonProvisioningFailed, "claim %s: %s", name, warning)
 	case !bound:
@@ -84,4 +88,19 @@ func difference(v *spec.Volume, live *corev1.PersistentVolumeClaim) string {
 			v.StorageSpec.Size, current.String())
 	}
 	return ""
+}
+
+// storageProblem returns the condition StorageReady if it explains why pods do not start. A claim that is Pending is
+// no explanation: it may wait for the first pod.
+func storageProblem(conditions []metav1.Condition) *metav1.Condition {
+	storage := meta.FindStatusCondition(conditions, connectv1.ConditionStorageReady)
+	if storage == nil || storage.Status == metav1.ConditionTrue {
+		return nil
+	}
+	switch storage.Reason {
+	case connectv1.ReasonClaimNotFound, connectv1.ReasonStorageClassNotFound, connectv1.ReasonClaimLost,
+		connectv1.ReasonClaimTerminating, connectv1.ReasonProvisioningFailed:
+		return storage
+	}
+	return nil
 }
