@@ -13,30 +13,31 @@ import (
 // DrainApplyConfiguration represents a declarative configuration of the Drain type for use
 // with apply.
 //
-// Drain is one pod on its way.
+// Drain is the drain of one pod.
 type DrainApplyConfiguration struct {
-	// pod that is evicted.
+	// pod is the name of the pod.
 	Pod *string `json:"pod,omitempty"`
-	// uid of that pod, not of its replacement.
+	// uid is the uid of the evicted pod, not of its replacement.
 	UID *types.UID `json:"uid,omitempty"`
-	// node that it leaves.
+	// node is the node that the pod is drained from.
 	Node *string `json:"node,omitempty"`
-	// brokerId is the Kafka node id of the pod, where it could be told.
+	// brokerId is the Kafka node id of the pod, if known.
 	BrokerID *int32 `json:"brokerId,omitempty"`
-	// phase: Waiting (denied for now), Rolling (handed to an operator), Replacing (allowed; the replacement is not back in sync),
-	// Blocked (past its deadline, or it cannot go on by itself) or Observed.
+	// phase is Waiting (the eviction is denied until it is safe), Rolling (an operator was asked to roll the pod),
+	// Replacing (the eviction was allowed and the replacement is not in sync yet), Blocked (past its deadline, or needs
+	// intervention) or Observed (mode Observe).
 	Phase *drainv1alpha1.DrainPhase `json:"phase,omitempty"`
-	// reason in CamelCase: a finding of the README's table.
+	// reason of the last decision in CamelCase; the README of drain-cleaner lists all reasons.
 	Reason *string `json:"reason,omitempty"`
-	// message says what is waited for.
+	// message describes what the drain waits for.
 	Message *string `json:"message,omitempty"`
-	// blockingPartitions are the first few of the partitions that keep the pod, as topic-partition.
+	// blockingPartitions are the first 5 partitions that prevent the eviction, as topic-partition.
 	BlockingPartitions []string `json:"blockingPartitions,omitempty"`
-	// blockingPartitionCount is how many there are.
+	// blockingPartitionCount is the total number of partitions that prevent the eviction.
 	BlockingPartitionCount *int32 `json:"blockingPartitionCount,omitempty"`
-	// attempts is the number of evictions asked for, written at most once in half a minute.
+	// attempts is the number of eviction requests for the pod. It is updated at most every 30 seconds.
 	Attempts *int32 `json:"attempts,omitempty"`
-	// since is when the first of them was denied or allowed.
+	// since is the time of the first eviction request.
 	Since *v1.Time `json:"since,omitempty"`
 }
 

@@ -11,16 +11,17 @@ import (
 // KafkaDrainPolicyStatusApplyConfiguration represents a declarative configuration of the KafkaDrainPolicyStatus type for use
 // with apply.
 //
-// KafkaDrainPolicyStatus is what drain-cleaner sees of a policy.
+// KafkaDrainPolicyStatus is the observed state of a policy.
 type KafkaDrainPolicyStatusApplyConfiguration struct {
-	// observedGeneration is the generation of the spec that this status is about.
+	// observedGeneration is the generation of the spec that this status reflects.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// conditions: Ready (the policy can be acted on), KafkaReachable (where there are bootstrapServers), Draining (a pod is to leave
-	// or has not come back) and Blocked (a drain is past its deadline, or waits for somebody).
+	// conditions: Ready (the policy is in effect), KafkaReachable (the brokers answer; only with bootstrapServers),
+	// Draining (a drain is in progress) and Blocked (a drain is past its deadline or needs intervention).
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
-	// pods is the number of pods that the policy selects.
+	// pods is the number of pods selected by podSelector.
 	Pods *int32 `json:"pods,omitempty"`
-	// drains that are under way, one for each pod that is to leave or whose replacement is not back in sync.
+	// drains lists the drains in progress: pods with a requested eviction, and evicted pods whose replacement is not in
+	// sync yet.
 	Drains []DrainApplyConfiguration `json:"drains,omitempty"`
 }
 
