@@ -39,18 +39,18 @@ const (
 	OneShotOffsets = "offsets"
 )
 
-// ManualRollingUpdate on a pod asks for the pod to be replaced in good order (Strimzi's annotation); its value is "true".
-// Writer: drain-cleaner and people. Readers: Strimzi's operator for its pods, connect-scheduler for its own.
+// ManualRollingUpdate on a pod requests a graceful replacement of the pod (Strimzi's annotation). Its value is "true".
+// Writers: drain-cleaner and users. Readers: Strimzi's operator for its pods, connect-scheduler for its own.
 const ManualRollingUpdate = "strimzi.io/manual-rolling-update"
 
-// Annotations on a KafkaConnector by which a person asks for something (Strimzi's words); connect-scheduler removes them when it is done.
-// Writer: people. Reader: connect-scheduler.
+// Annotations on a KafkaConnector with which users request operations (Strimzi's annotations). connect-scheduler
+// removes them when the operation is done. Writer: users. Reader: connect-scheduler.
 const (
-	// Restart asks for the connector's pod to be restarted; its value is "true".
+	// Restart requests a restart of the connector's pod. Its value is "true".
 	Restart = "strimzi.io/restart"
-	// RestartTask asks for one task to be restarted; its value is the task's id.
+	// RestartTask requests a restart of one task. Its value is the id of the task.
 	RestartTask = "strimzi.io/restart-task"
-	// ConnectorOffsets asks for an operation on the connector's offsets: OffsetsList, OffsetsAlter or OffsetsReset.
+	// ConnectorOffsets requests an operation on the connector's offsets: OffsetsList, OffsetsAlter or OffsetsReset.
 	ConnectorOffsets = "strimzi.io/connector-offsets"
 
 	OffsetsList  = "list"

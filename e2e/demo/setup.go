@@ -61,7 +61,10 @@ func (d *demo) startControlPlane(ctx context.Context) error {
 }
 
 func (d *demo) install(ctx context.Context) error {
-	d.screen.line(indent+"%s", d.screen.paint(cyan, "$ kubectl apply -k deploy/base; kubectl apply -k deploy/connect-scheduler"))
+	d.screen.line(
+		indent+"%s",
+		d.screen.paint(cyan, "$ kubectl apply -k deploy/base; kubectl apply -k deploy/connect-scheduler"),
+	)
 	base, err := env.Install(ctx, d.cp, d.root, service)
 	if err != nil {
 		return err

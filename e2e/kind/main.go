@@ -60,7 +60,8 @@ func main() {
 	}
 }
 
-// newCluster returns the cluster with its directory below the user's cache directory, or below /tmp without a home directory.
+// newCluster returns the cluster with its directory below the user's cache directory, or below /tmp without a home
+// directory.
 func newCluster(name string, keep bool) *cluster.Cluster {
 	cache, err := os.UserCacheDir()
 	if err != nil {

@@ -26,9 +26,9 @@ func NewBatch(ctx context.Context, manager string) *Batch { return &Batch{ctx: c
 // Err returns the first error, a *WriteError, or nil.
 func (b *Batch) Err() error { return b.err }
 
-// Concurrently runs groups of writes at the same time, unless an earlier write of the batch failed, and waits for all of
-// them. The writes of one group keep their order. A failed write stops its own group only. Err then returns the error
-// of the first group that failed, in the order of the arguments.
+// Concurrently runs groups of writes at the same time, unless an earlier write of the batch failed, and waits for all
+// of them. The writes of one group keep their order. A failed write stops its own group only. Err then returns the
+// error of the first group that failed, in the order of the arguments.
 //
 //	b.Concurrently(
 //		func(b *apply.Batch) { apply.All(b, "Secret", client.CoreV1().Secrets(namespace), plan.Secrets) },

@@ -26,7 +26,8 @@
 //
 // # Transforms
 //
-// A transform runs before an object enters a cache. [Transform] chains functions that each drop fields that are not read:
+// A transform runs before an object enters a cache. [Transform] chains functions that each drop fields that are not
+// read:
 //
 //	informers.WithTransform(cacheutil.Transform(
 //		cacheutil.KeepManager("connect-scheduler"),

@@ -37,8 +37,8 @@ const (
 	ReasonWorkerKeyMissing = "WorkerKeyMissing"
 	// ReasonReservedName: the template uses the name of an environment variable or a volume that Weir reserves.
 	ReasonReservedName = "ReservedName"
-	// ReasonTemplateNotAllowed: the template uses a type of volume, or serviceSpec a field, that could give access to nodes
-	// or to the traffic of other Services. Pods that run are unchanged.
+	// ReasonTemplateNotAllowed: the template uses a type of volume, or serviceSpec a field, that could give access to
+	// nodes or to the traffic of other Services. Pods that run are unchanged.
 	ReasonTemplateNotAllowed = "TemplateNotAllowed"
 	// ReasonMountPathConflict: two volumes are mounted at the same path, or one hides the other.
 	ReasonMountPathConflict = "MountPathConflict"

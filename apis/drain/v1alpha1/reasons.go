@@ -84,8 +84,8 @@ const (
 	ReasonLookupFailed Reason = "LookupFailed"
 )
 
-// Reasons of the conditions of a KafkaDrainPolicy. Ready, KafkaReachable and the status of a drain also have reasons for
-// which an eviction is denied.
+// Reasons of the conditions of a KafkaDrainPolicy. Ready, KafkaReachable and the status of a drain also have reasons
+// for which an eviction is denied.
 const (
 	// ReasonPolicyActive: the policy is in effect.
 	ReasonPolicyActive Reason = "PolicyActive"

@@ -15,7 +15,8 @@ func TestTheManifestsOfAReleaseAreAppliedAndRunWithPinnedImages(t *testing.T) {
 	t.Parallel()
 	cp := controlPlane(t)
 	out := filepath.Join(t.TempDir(), "release")
-	output, err := exec.CommandContext(t.Context(), filepath.Join("..", "..", "..", "scripts", "release"), "v0.1.0", out).CombinedOutput()
+	output, err := exec.CommandContext(t.Context(), filepath.Join("..", "..", "..", "scripts", "release"), "v0.1.0", out).
+		CombinedOutput()
 	require.NoError(t, err, string(output))
 
 	files := []string{filepath.Join(out, "base", "install.yaml")}

@@ -57,7 +57,7 @@ var terms = []term{
 	{words: "somebody", use: "another controller, another user"},
 	{words: "nobody", use: "no other process, no user"},
 	{words: "whoever", use: "the user who, the controller that"},
-	{words: "anew", use: "again"},
+	{words: "anew", use: "again", except: regexp.MustCompile(`ANew[A-Z]`)},
 	{words: "mend", use: "fix"},
 	{words: "mends", use: "fixes"},
 	{words: "mended", use: "fixed"},

@@ -40,8 +40,8 @@ func metricsIn(dir string) ([]metric, error) {
 	return s.found, errors.Join(s.errs...)
 }
 
-// declaration adds the metrics of a declaration. A function that takes the name and the help text as parameters declares
-// one metric per call.
+// declaration adds the metrics of a declaration. A function that takes the name and the help text as parameters
+// declares one metric per call.
 func (s *scanner) declaration(files []*ast.File, declaration ast.Decl) {
 	attempt := scanner{fset: s.fset, constants: s.constants}
 	ast.Inspect(declaration, attempt.visit)

@@ -32,7 +32,11 @@ func TestRunPrintsEveryCheckAndContinuesAfterAFailedSuite(t *testing.T) {
 	err := Run(t.Context(), &out, suites, func(_ context.Context, s Suite) { diagnosed = append(diagnosed, s.Name) })
 	require.ErrorIs(t, err, broken)
 	require.Equal(t, []string{"first", "third"}, diagnosed)
-	require.Regexp(t, `first: fails\n  ok   a step that works +0\.0s  3 pods\n  FAIL a step that fails +0\.0s  broken\n`, out.String())
+	require.Regexp(
+		t,
+		`first: fails\n  ok   a step that works +0\.0s  3 pods\n  FAIL a step that fails +0\.0s  broken\n`,
+		out.String(),
+	)
 	require.Regexp(t, `second: works\n  ok   another step +0\.0s  3 pods\n`, out.String())
 	require.Regexp(t, `third: has no setup\n  FAIL set up the suite +0\.0s  broken\n`, out.String())
 }

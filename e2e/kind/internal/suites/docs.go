@@ -38,7 +38,8 @@ func (e *environment) documentation(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%d blocks in %d files", executed, len(sessions)), nil
 }
 
-// docsEnvironment makes documented commands use this cluster, kubectl of this version and the images that exist already.
+// docsEnvironment makes documented commands use this cluster, kubectl of this version and the images that exist
+// already.
 func (e *environment) docsEnvironment() []string {
 	return []string{
 		"PATH=" + filepath.Dir(e.KubectlPath()) + string(os.PathListSeparator) + os.Getenv("PATH"),

@@ -1,4 +1,5 @@
-// Command fake-runner simulates connect-runner in pods on simulated nodes. It is for demonstrations and benchmarks only.
+// Command fake-runner simulates connect-runner in pods on simulated nodes. It is for demonstrations and benchmarks
+// only.
 package main
 
 import (

@@ -32,8 +32,12 @@ func Defaults() Config {
 func (c *Config) AddFlags(flags *pflag.FlagSet) {
 	flags.IntVar(&c.Workers, "workers", c.Workers,
 		"number of KafkaConnectors that are reconciled in parallel, from 1 to 256")
-	flags.StringSliceVar(&c.AllowedVolumeTypes, "allowed-volume-types", c.AllowedVolumeTypes,
-		"types of volumes that templates may use, as fields of a pod's volume; types such as hostPath give access to the node")
+	flags.StringSliceVar(
+		&c.AllowedVolumeTypes,
+		"allowed-volume-types",
+		c.AllowedVolumeTypes,
+		"types of volumes that templates may use, as fields of a pod's volume; types such as hostPath give access to the node",
+	)
 }
 
 // Validate returns an error that names each invalid flag and its value.
@@ -74,8 +78,8 @@ only the pods that it affects. The status, conditions and events of a KafkaConne
 	}
 }
 
-// defaults sets the defaults of shared flags. The rate of requests is high because a rollout of many connectors is a burst
-// of writes. The API Priority and Fairness of the API server protects other clients.
+// defaults sets the defaults of shared flags. The rate of requests is high because a rollout of many connectors is a
+// burst of writes. The API Priority and Fairness of the API server protects other clients.
 func defaults(o *app.Options) { o.QPS, o.Burst = 1000, 2000 }
 
 // Command returns the root command of connect-scheduler.

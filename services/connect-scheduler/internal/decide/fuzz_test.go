@@ -25,7 +25,7 @@ func FuzzConnector(f *testing.F) {
 		random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // the same seed has to give the same changes
 		s := decidetest.New(t, observed.State{Connector: wild(random), Worker: decidetest.Worker()})
 		for range changes % 32 {
-			disturb(random, s)
+			change(random, s)
 			s.Step()
 			if random.IntN(2) == 0 {
 				s.RunPods()
@@ -58,8 +58,8 @@ func wild(random *rand.Rand) *connectv1.KafkaConnector {
 	return c
 }
 
-// disturb does one thing that users, kubelets or vandals do.
-func disturb(random *rand.Rand, s *decidetest.Env) {
+// change makes one change that users, kubelets or other clients make.
+func change(random *rand.Rand, s *decidetest.Env) {
 	c := s.State.Connector
 	count := 1 + random.IntN(12)
 	published := decidetest.Hashes(count)
@@ -78,7 +78,7 @@ func disturb(random *rand.Rand, s *decidetest.Env) {
 	case 7:
 		if s.State.TaskConfigs != nil {
 			s.State.TaskConfigs.Keys[contract.TaskConfigKey(random.IntN(12))] = observed.SecretValue{
-				Problem: "is no JSON",
+				Problem: "is not valid JSON",
 			}
 		}
 	case 8:

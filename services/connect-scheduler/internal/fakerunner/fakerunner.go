@@ -1,6 +1,6 @@
-// Package fakerunner simulates connect-runner in pods on simulated nodes, for tests, demonstrations and benchmarks only.
-// It publishes the task configs of connector pods, finishes one-shot pods, and makes tasks fail on request. It does not
-// copy records.
+// Package fakerunner simulates connect-runner in pods on simulated nodes, for tests, demonstrations and benchmarks
+// only. It publishes the task configs of connector pods, finishes one-shot pods, and makes tasks fail on request. It
+// does not copy records.
 package fakerunner
 
 import (
@@ -97,7 +97,8 @@ type runner struct {
 	options Options
 	pods    corev1listers.PodLister
 	secrets corev1listers.SecretLister
-	// published holds the UIDs of the pods that have published. Like connect-runner, a pod publishes its task configs once.
+	// published holds the UIDs of the pods that have published. Like connect-runner, a pod publishes its task configs
+	// once.
 	published sync.Map
 }
 

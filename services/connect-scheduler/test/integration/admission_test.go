@@ -20,12 +20,22 @@ const hostPath = `template: {task: {pod: {volumes: [{name: root, hostPath: {path
 var refusedTemplates = []struct{ name, spec, message string }{
 	{"hostPath for all pods", `template: {pod: {volumes: [{name: root, hostPath: {path: /}}]}}`, "volume root has a type"},
 	{"hostPath for tasks", hostPath, "allowed types: secret, configMap, emptyDir, persistentVolumeClaim, csi, image"},
-	{"hostPath for the connector", `template: {connector: {pod: {volumes: [{name: a, emptyDir: {}}, {name: b, hostPath: {path: /}}]}}}`,
-		"volume b has a type"},
+	{
+		"hostPath for the connector",
+		`template: {connector: {pod: {volumes: [{name: a, emptyDir: {}}, {name: b, hostPath: {path: /}}]}}}`,
+		"volume b has a type",
+	},
 	{"nfs", `template: {pod: {volumes: [{name: share, nfs: {server: nfs, path: /}}]}}`, "volume share has a type"},
-	{"projected token", `template: {pod: {volumes: [{name: t, projected: {sources: [{serviceAccountToken: {path: t}}]}}]}}`,
-		"volume t has a type"},
-	{"host process", `template: {pod: {securityContext: {windowsOptions: {hostProcess: true}}}}`, "hostProcess is not allowed"},
+	{
+		"projected token",
+		`template: {pod: {volumes: [{name: t, projected: {sources: [{serviceAccountToken: {path: t}}]}}]}}`,
+		"volume t has a type",
+	},
+	{
+		"host process",
+		`template: {pod: {securityContext: {windowsOptions: {hostProcess: true}}}}`,
+		"hostProcess is not allowed",
+	},
 	{"externalIPs", `task: {image: r, serviceSpec: {ports: [{port: 1}], externalIPs: [10.0.0.1]}}`,
 		"serviceSpec.externalIPs is not allowed"},
 	{"ExternalName", `connector: {image: r, serviceSpec: {type: ExternalName, externalName: example.com}}`,

@@ -10,7 +10,8 @@ import (
 	"github.com/weir-dev/weir/services/connect-scheduler/test/testenv"
 )
 
-// invalidSpecs are specs that the CRD rejects. spec is merged into a valid spec; message is part of the API server's error.
+// invalidSpecs are specs that the CRD rejects. spec is merged into a valid spec; message is part of the API server's
+// error.
 var invalidSpecs = []struct{ name, spec, message string }{
 	{"unknown field", `taskMax: 3`, "field not declared in schema"},
 	{"number in connectorConfig", `connectorConfig: {connector.class: X, tasks.max: 3}`, "connectorConfig.tasks.max"},

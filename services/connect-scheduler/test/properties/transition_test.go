@@ -27,7 +27,11 @@ func TestConnectorFieldsCanBeChangedAndReverted(t *testing.T) {
 		{Name: "other log level", Patch: `{spec: {loggingConfig: {defaultLoggerLevel: WARN}}}`, Valid: true},
 		{Name: "no plugin", Patch: `{spec: {plugins: null}}`, Valid: true},
 		{Name: "other label", Patch: `{metadata: {labels: {team: other}}}`, Valid: true},
-		{Name: "a longer grace period", Patch: `{spec: {template: {pod: {terminationGracePeriodSeconds: 120}}}}`, Valid: true},
+		{
+			Name:  "a longer grace period",
+			Patch: `{spec: {template: {pod: {terminationGracePeriodSeconds: 120}}}}`,
+			Valid: true,
+		},
 		{Name: "no tolerations", Patch: `{spec: {template: {task: {pod: null}}}}`, Valid: true},
 		{Name: "other maxUnavailable", Patch: `{spec: {maxUnavailable: 100%}}`, Valid: true},
 		{Name: "no image", Patch: `{spec: {task: {image: null}}}`},

@@ -49,8 +49,8 @@ func Examples() []string {
 	return names
 }
 
-// Install applies deploy/base and deploy/connect-scheduler and returns the connection of its ServiceAccount. The pods of
-// the Deployment are simulated, so Run must run the service.
+// Install applies deploy/base and deploy/connect-scheduler and returns the connection of its ServiceAccount. The pods
+// of the Deployment are simulated, so Run must run the service.
 func Install(ctx context.Context, cp *testkit.ControlPlane) (*rest.Config, error) {
 	for _, name := range []string{"base", "connect-scheduler"} {
 		manifests, err := cp.Kubectl(ctx, "kustomize", Deploy(name))

@@ -40,10 +40,10 @@ func (w Writes) Len() int {
 		len(w.Claims) + len(w.Budgets) + len(w.Services) + len(w.StatefulSets) + len(w.ObsoleteServices)
 }
 
-// StatefulSetsByOrder divides the StatefulSets into those that can be written at the same time as the objects that their
-// pods mount, and those that must be written after them. A pod waits for an object that does not exist, but it would
-// read the previous content of an object that is about to change. So a StatefulSet is early only if it is new and no
-// mounted object is updated.
+// StatefulSetsByOrder divides the StatefulSets into those that can be written at the same time as the objects that
+// their pods mount, and those that must be written after them. A pod waits for an object that does not exist, but it
+// would read the previous content of an object that is about to change. So a StatefulSet is early only if it is new
+// and no mounted object is updated.
 func (w Writes) StatefulSetsByOrder(o observed.Objects) (early, late []*appsv1ac.StatefulSetApplyConfiguration) {
 	type key struct{ kind, name string }
 	existing := map[key]bool{}

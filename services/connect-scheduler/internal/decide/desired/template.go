@@ -111,9 +111,9 @@ type Metadata struct {
 	Annotations map[string]string
 }
 
-// SyncMetadata returns the change that gives a pod the labels of the template without a restart, and the current version
-// of its template hash. It returns nil if the pod needs no change. Each change of the template's labels is written once,
-// so that labels that other clients set on the pod later stay.
+// SyncMetadata returns the change that gives a pod the labels of the template without a restart, and the current
+// version of its template hash. It returns nil if the pod needs no change. Each change of the template's labels is
+// written once, so that labels that other clients set on the pod later stay.
 func SyncMetadata(pod *corev1.Pod, template *corev1ac.PodTemplateSpecApplyConfiguration) *Metadata {
 	want := template.Annotations[AnnotationLabels]
 	isCurrent := isVersioned(pod)

@@ -50,7 +50,8 @@ func (s State) OneShotPod(operation string) *corev1.Pod {
 	return nil
 }
 
-// WorkloadPods returns the pods of the connector and its tasks, sorted by name. It includes pods that are being deleted.
+// WorkloadPods returns the pods of the connector and its tasks, sorted by name. It includes pods that are being
+// deleted.
 func (s State) WorkloadPods() []*corev1.Pod {
 	pods := slices.DeleteFunc(slices.Clone(s.Pods), func(pod *corev1.Pod) bool {
 		podType := pod.Labels[contract.LabelType]

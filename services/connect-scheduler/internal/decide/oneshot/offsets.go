@@ -94,8 +94,9 @@ func ChangesOffsets(s observed.State) bool {
 	return pod != nil && pod.Annotations[desired.AnnotationRequest] != contract.OffsetsList && resultOf(pod) == nil
 }
 
-// previousTasks returns the number of tasks whose producers are fenced before offsets change. It is 0 if the connector
-// is not an exactly-once source. A task that still runs on an unreachable node cannot commit offsets after it is fenced.
+// previousTasks returns the number of tasks whose producers are fenced before offsets change. It is 0 if the
+// connector is not an exactly-once source. A task that still runs on an unreachable node cannot commit offsets after
+// it is fenced.
 func previousTasks(s observed.State) int {
 	if s.TaskConfigs == nil || s.TaskConfigs.Annotations[contract.AnnotationExactlyOnce] != "true" {
 		return 0

@@ -13,7 +13,8 @@ import (
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decidetest"
 )
 
-// stopping returns a connector with two tasks that is being stopped and whose offsets are to be reset. Its pods still run.
+// stopping returns a connector with two tasks that is being stopped and whose offsets are to be reset. Its pods still
+// run.
 func stopping(t *testing.T) *decidetest.Env {
 	s := decidetest.Running(t, decidetest.Connector(), decidetest.Hashes(2)...)
 	s.State.Connector.Spec.State = connectv1.StateStopped

@@ -1,6 +1,7 @@
 // Package oneshot decides about one-shot pods. A one-shot pod runs one operation of connect-runner: it validates a
 // configuration, fences the producers of previous tasks, or reads and changes offsets. Each pod serves one request,
-// which an annotation identifies. The pod is deleted when its result has been read. A failed pod is replaced after a delay.
+// which an annotation identifies. The pod is deleted when its result has been read. A failed pod is replaced after a
+// delay.
 package oneshot
 
 import (

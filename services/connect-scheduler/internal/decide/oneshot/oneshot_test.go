@@ -48,7 +48,7 @@ func TestNewConfigRollsOutOnlyAfterThePluginHasAcceptedIt(t *testing.T) {
 		before.Annotations[desired.AnnotationAccepted],
 		s.State.Objects.ConnectorSet.Annotations[desired.AnnotationAccepted],
 	)
-	require.Nil(t, s.State.OneShotPod(contract.OneShotValidate), "the errand's pod is gone")
+	require.Nil(t, s.State.OneShotPod(contract.OneShotValidate), "the one-shot pod is gone")
 }
 
 func TestRejectedConfigIsReportedByFieldAndRunningPodsAreUnchanged(t *testing.T) {
@@ -141,7 +141,7 @@ func TestExactlyOnceSourceStopsAndFencesPreviousTasksBeforeNewTasksStart(t *test
 		connectv1.ReasonFencing,
 		decidetest.Condition(t, stop.Status.Conditions, connectv1.ConditionTaskConfigsPublished).Reason,
 	)
-	require.Empty(t, s.Step().OneShots.OneShots, "the former tasks are still there")
+	require.Empty(t, s.Step().OneShots.OneShots, "the previous tasks still run")
 	s.RunPods()
 
 	fence := s.Step()

@@ -80,7 +80,11 @@ func TestUpgradeRestartsNoPodWithAHashOfTheFirstVersion(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := decidetest.Running(t, decidetest.Connector(), decidetest.Hashes(3)...)
-			_, sets, err := desired.Sync(s.State, spec.Of(s.State.Connector, nil), taskset.Read(s.State, spec.Of(s.State.Connector, nil)))
+			_, sets, err := desired.Sync(
+				s.State,
+				spec.Of(s.State.Connector, nil),
+				taskset.Read(s.State, spec.Of(s.State.Connector, nil)),
+			)
 			require.NoError(t, err)
 			for _, p := range s.State.Pods {
 				template := sets.Tasks.Spec.Template

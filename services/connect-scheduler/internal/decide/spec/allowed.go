@@ -42,9 +42,9 @@ func volumeTypes() []string {
 	return found
 }
 
-// templatesAreAllowed rejects templates that give the author of a connector access to nodes or to the traffic of other
-// Services. The ValidatingAdmissionPolicy of the deployment rejects the same specs, but it may be missing, or newer than
-// the connector.
+// templatesAreAllowed rejects templates that give the author of a connector access to nodes or to the traffic of
+// other Services. The ValidatingAdmissionPolicy of the deployment rejects the same specs, but it may be missing, or
+// newer than the connector.
 func templatesAreAllowed(s observed.State, e Effective) *Finding {
 	for _, t := range e.templates() {
 		for _, v := range t.Pod.Volumes {

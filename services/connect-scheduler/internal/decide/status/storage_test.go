@@ -16,7 +16,7 @@ import (
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decidetest"
 )
 
-// bound is the claim of seed 000, as it is once it is bound.
+// bound is the bound claim of Strimzi proposal 112.
 func bound(t *testing.T) *corev1.PersistentVolumeClaim {
 	t.Helper()
 	s := decidetest.New(t, observed.State{Connector: decidetest.Referencing("orders")})
@@ -66,30 +66,35 @@ func TestTheClaimOfAKafkaConnect(t *testing.T) {
 			reason: connectv1.ReasonClaimResizing, message: "expanding claim data-odf-connect-cluster-connect from 1Gi to 3Gi",
 		},
 		"does not shrink": {
-			spec:   func(s *connectv1.StorageSpec) { s.Size = "512Mi" },
-			reason: connectv1.ReasonClaimDiffers, message: "claim data-odf-connect-cluster-connect is unchanged: storage.size is 512Mi and the claim has 1Gi; a volume cannot shrink",
+			spec:    func(s *connectv1.StorageSpec) { s.Size = "512Mi" },
+			reason:  connectv1.ReasonClaimDiffers,
+			message: "claim data-odf-connect-cluster-connect is unchanged: storage.size is 512Mi and the claim has 1Gi; a volume cannot shrink",
 		},
 		"keeps its class": {
-			spec:   func(s *connectv1.StorageSpec) { s.Class = "fast" },
-			reason: connectv1.ReasonClaimDiffers, message: `claim data-odf-connect-cluster-connect is unchanged: storage.class is "fast" and the claim has "rook-cephfs"; the class of a claim is immutable`,
+			spec:    func(s *connectv1.StorageSpec) { s.Class = "fast" },
+			reason:  connectv1.ReasonClaimDiffers,
+			message: `claim data-odf-connect-cluster-connect is unchanged: storage.class is "fast" and the claim has "rook-cephfs"; the class of a claim is immutable`,
 		},
 		"keeps its access mode": {
-			spec:   func(s *connectv1.StorageSpec) { s.AccessMode = corev1.ReadOnlyMany },
-			reason: connectv1.ReasonClaimDiffers, message: "claim data-odf-connect-cluster-connect is unchanged: storage.accessMode is ReadOnlyMany and the claim has ReadWriteMany; the access mode of a claim is immutable",
+			spec:    func(s *connectv1.StorageSpec) { s.AccessMode = corev1.ReadOnlyMany },
+			reason:  connectv1.ReasonClaimDiffers,
+			message: "claim data-odf-connect-cluster-connect is unchanged: storage.accessMode is ReadOnlyMany and the claim has ReadWriteMany; the access mode of a claim is immutable",
 		},
-		"is not taken from somebody else": {
+		"is not taken over from another owner": {
 			claim: func(c *corev1.PersistentVolumeClaim) *corev1.PersistentVolumeClaim {
 				c.Labels = map[string]string{"app": "theirs"}
 				return c
 			},
-			reason: connectv1.ReasonClaimConflict, message: "PersistentVolumeClaim data-odf-connect-cluster-connect exists and is not managed for KafkaConnect odf-connect-cluster; rename or delete it, or set storage.existingClaim",
+			reason:  connectv1.ReasonClaimConflict,
+			message: "PersistentVolumeClaim data-odf-connect-cluster-connect exists and is not managed for KafkaConnect odf-connect-cluster; rename or delete it, or set storage.existingClaim",
 		},
 		"is not taken from a KafkaConnector of the same name": {
 			claim: func(c *corev1.PersistentVolumeClaim) *corev1.PersistentVolumeClaim {
 				c.Labels[spec.LabelClaimKind] = "KafkaConnector"
 				return c
 			},
-			reason: connectv1.ReasonClaimConflict, message: "PersistentVolumeClaim data-odf-connect-cluster-connect exists and is not managed for KafkaConnect odf-connect-cluster; rename or delete it, or set storage.existingClaim",
+			reason:  connectv1.ReasonClaimConflict,
+			message: "PersistentVolumeClaim data-odf-connect-cluster-connect exists and is not managed for KafkaConnect odf-connect-cluster; rename or delete it, or set storage.existingClaim",
 		},
 		"that exists already is used as it is": {
 			spec: func(s *connectv1.StorageSpec) { *s = connectv1.StorageSpec{ExistingClaim: "theirs"} },
@@ -100,9 +105,10 @@ func TestTheClaimOfAKafkaConnect(t *testing.T) {
 			reason: connectv1.ReasonBound, message: "claim theirs is bound to pvc-1",
 		},
 		"that should exist already is named": {
-			spec:   func(s *connectv1.StorageSpec) { *s = connectv1.StorageSpec{ExistingClaim: "theirs"} },
-			claim:  func(*corev1.PersistentVolumeClaim) *corev1.PersistentVolumeClaim { return nil },
-			reason: connectv1.ReasonClaimNotFound, message: `storage.existingClaim "theirs": PersistentVolumeClaim not found in namespace kafka-connect-poc; create it`,
+			spec:    func(s *connectv1.StorageSpec) { *s = connectv1.StorageSpec{ExistingClaim: "theirs"} },
+			claim:   func(*corev1.PersistentVolumeClaim) *corev1.PersistentVolumeClaim { return nil },
+			reason:  connectv1.ReasonClaimNotFound,
+			message: `storage.existingClaim "theirs": PersistentVolumeClaim not found in namespace kafka-connect-poc; create it`,
 		},
 		"has lost its volume": {
 			claim: func(c *corev1.PersistentVolumeClaim) *corev1.PersistentVolumeClaim {
@@ -115,9 +121,9 @@ func TestTheClaimOfAKafkaConnect(t *testing.T) {
 			spec:   func(s *connectv1.StorageSpec) { s.DeleteClaim = true },
 			writes: 1, reason: connectv1.ReasonBound, message: "claim data-odf-connect-cluster-connect is bound to pvc-1",
 		},
-		"that a former owner takes along is waited for": {
+		"of a deleted owner is waited for": {
 			claim: func(c *corev1.PersistentVolumeClaim) *corev1.PersistentVolumeClaim {
-				c.OwnerReferences = []metav1.OwnerReference{{APIVersion: "io.confluent.csid/v1", Kind: "KafkaConnect", Name: "odf-connect-cluster", UID: "former", Controller: ptr.To(true)}}
+				c.OwnerReferences = []metav1.OwnerReference{{APIVersion: "io.confluent.csid/v1", Kind: "KafkaConnect", Name: "odf-connect-cluster", UID: "deleted", Controller: ptr.To(true)}}
 				c.DeletionTimestamp = &metav1.Time{Time: decidetest.Noon}
 				return c
 			},

@@ -20,32 +20,40 @@ func TestInvalidTaskConfigsDoNotChangeRunningTasks(t *testing.T) {
 		message string
 	}{
 		"none yet": {
-			change: func(f *observed.Secret) { delete(f.Annotations, contract.AnnotationTaskCount) },
-			reason: connectv1.ReasonTaskConfigsLost, message: "Secret test-tasks was deleted; waiting for the connector to publish its task configs again; running tasks are unchanged",
+			change:  func(f *observed.Secret) { delete(f.Annotations, contract.AnnotationTaskCount) },
+			reason:  connectv1.ReasonTaskConfigsLost,
+			message: "Secret test-tasks was deleted; waiting for the connector to publish its task configs again; running tasks are unchanged",
 		},
-		"those of a former configuration": {
-			change: func(f *observed.Secret) { f.Annotations[contract.AnnotationGeneration] = "former" },
-			reason: connectv1.ReasonTaskConfigsOutdated, message: "waiting for the connector to publish task configs for its current configuration; running tasks keep their previous task configs",
+		"those of a previous configuration": {
+			change:  func(f *observed.Secret) { f.Annotations[contract.AnnotationGeneration] = "previous" },
+			reason:  connectv1.ReasonTaskConfigsOutdated,
+			message: "waiting for the connector to publish task configs for its current configuration; running tasks keep their previous task configs",
 		},
 		"a count that is no number": {
-			change: func(f *observed.Secret) { f.Annotations[contract.AnnotationTaskCount] = "-2" },
-			reason: connectv1.ReasonTaskConfigsInconsistent, message: `Secret test-tasks: annotation weir.dev/task-count is "-2"; must be a number of tasks`,
+			change:  func(f *observed.Secret) { f.Annotations[contract.AnnotationTaskCount] = "-2" },
+			reason:  connectv1.ReasonTaskConfigsInconsistent,
+			message: `Secret test-tasks: annotation weir.dev/task-count is "-2"; must be a number of tasks`,
 		},
 		"a key too few": {
-			change: func(f *observed.Secret) { delete(f.Keys, "task-1.json") },
-			reason: connectv1.ReasonTaskConfigsInconsistent, message: "Secret test-tasks: key task-1.json is missing, but 3 task configs are published",
+			change:  func(f *observed.Secret) { delete(f.Keys, "task-1.json") },
+			reason:  connectv1.ReasonTaskConfigsInconsistent,
+			message: "Secret test-tasks: key task-1.json is missing, but 3 task configs are published",
 		},
-		"a config that somebody else has changed": {
-			change: func(f *observed.Secret) { f.Keys["task-1.json"] = observed.SecretValue{Hash: "changed"} },
-			reason: connectv1.ReasonTaskConfigsInconsistent, message: "Secret test-tasks: the task configs do not match annotation weir.dev/task-configs-hash; another client changed the Secret",
+		"a config that another client has changed": {
+			change:  func(f *observed.Secret) { f.Keys["task-1.json"] = observed.SecretValue{Hash: "changed"} },
+			reason:  connectv1.ReasonTaskConfigsInconsistent,
+			message: "Secret test-tasks: the task configs do not match annotation weir.dev/task-configs-hash; another client changed the Secret",
 		},
 		"no JSON": {
-			change: func(f *observed.Secret) { f.Keys["task-2.json"] = observed.SecretValue{Problem: "is no JSON object"} },
-			reason: connectv1.ReasonTaskConfigInvalid, message: "Secret test-tasks: key task-2.json is no JSON object",
+			change: func(f *observed.Secret) {
+				f.Keys["task-2.json"] = observed.SecretValue{Problem: "is not a JSON object"}
+			},
+			reason: connectv1.ReasonTaskConfigInvalid, message: "Secret test-tasks: key task-2.json is not a JSON object",
 		},
 		"more than tasks.max": {
-			change: func(f *observed.Secret) { f.Annotations[contract.AnnotationTaskCount] = "4" },
-			reason: connectv1.ReasonTooManyTasks, message: "task count 4 exceeds tasks.max 3; raise tasks.max or fix the connector",
+			change:  func(f *observed.Secret) { f.Annotations[contract.AnnotationTaskCount] = "4" },
+			reason:  connectv1.ReasonTooManyTasks,
+			message: "task count 4 exceeds tasks.max 3; raise tasks.max or fix the connector",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -203,7 +203,8 @@ func TestConnectsWithTLSAndSASLAndNamesTheRejectedSecret(t *testing.T) {
 			testkit.Eventually(t, timeout, func(ctx context.Context) error {
 				var cluster *decide.Cluster
 				cluster, fault = clusters.Query(ctx, policy, time.Now())
-				if (cluster != nil) != (test.message == "") || cluster == nil && fault.Reason != drainv1alpha1.ReasonKafkaSecretInvalid {
+				if (cluster != nil) != (test.message == "") ||
+					cluster == nil && fault.Reason != drainv1alpha1.ReasonKafkaSecretInvalid {
 					return fmt.Errorf("%s: %s", fault.Reason, fault.Message)
 				}
 				return nil
