@@ -11,7 +11,7 @@ SERVICES := $(sort $(patsubst services/%/go.mod,%,$(wildcard services/*/go.mod))
 LIBRARIES := $(patsubst %/go.mod,%,$(wildcard apis/go.mod generated/go.mod pkg/go.mod scripts/go.mod e2e/go.mod))
 E2E_BENCHES := $(patsubst e2e/bench/%/main.go,bench-%,$(wildcard e2e/bench/*/main.go))
 BENCHES := $(E2E_BENCHES) $(shell cat /dev/null $(wildcard services/*/service.mk) | grep -o '^bench-[a-z-]*')
-CHECKS := $(shell scripts/verify --list) language
+CHECKS := $(shell scripts/verify --list)
 
 SERVICE ?=
 SUITE ?=

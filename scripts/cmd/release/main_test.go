@@ -55,7 +55,9 @@ func TestImagesOfTheSuiteArePinned(t *testing.T) {
 	}
 	got := file("one/install.yaml")
 	for _, want := range []string{
-		"image: ghcr.io/weir-dev/one:v0.1.0\n", "- --runner-image=ghcr.io/weir-dev/runner:v0.1.0\n", "image: example.com/other:1.0\n",
+		"image: ghcr.io/weir-dev/one:v0.1.0\n",
+		"- --runner-image=ghcr.io/weir-dev/runner:v0.1.0\n",
+		"image: example.com/other:1.0\n",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is missing in\n%s", want, got)

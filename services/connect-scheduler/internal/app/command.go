@@ -36,7 +36,8 @@ func (c *Config) AddFlags(flags *pflag.FlagSet) {
 		&c.AllowedVolumeTypes,
 		"allowed-volume-types",
 		c.AllowedVolumeTypes,
-		"types of volumes that templates may use, as fields of a pod's volume; types such as hostPath give access to the node",
+		"types of volumes that templates may use, as fields of a pod's volume; "+
+			"types such as hostPath give access to the node",
 	)
 }
 
@@ -56,8 +57,8 @@ func Spec(c *Config) app.Spec {
 	return app.Spec{
 		Name:  decide.Manager,
 		Short: "Runs each Kafka Connect connector and task in its own pod",
-		Long: `connect-scheduler runs Kafka Connect without Connect workers. It creates one pod for each KafkaConnector and one
-pod for each of its tasks. Kubernetes schedules, restarts and limits these pods.
+		Long: `connect-scheduler runs Kafka Connect without Connect workers. It creates one pod for each KafkaConnector and
+one pod for each of its tasks. Kubernetes schedules, restarts and limits these pods.
 
 For the KafkaConnector NAME it creates two StatefulSets. NAME-connector has one pod, which runs the connector and
 publishes the task configs in the Secret NAME-tasks. NAME-tasks has one pod for each task config. A change restarts

@@ -66,7 +66,10 @@ func change(random *rand.Rand, s *decidetest.Env) {
 	published[random.IntN(count)] = fmt.Sprintf("changed-%d", random.IntN(3))
 	switch random.IntN(12) {
 	case 0:
-		c.Spec.State = []connectv1.ConnectorState{"", connectv1.StateRunning, connectv1.StatePaused, connectv1.StateStopped}[random.IntN(4)]
+		states := []connectv1.ConnectorState{
+			"", connectv1.StateRunning, connectv1.StatePaused, connectv1.StateStopped,
+		}
+		c.Spec.State = states[random.IntN(len(states))]
 	case 1:
 		c.Spec.Task.Image = fmt.Sprintf("image:%d", random.IntN(3))
 	case 2:

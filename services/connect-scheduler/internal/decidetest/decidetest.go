@@ -48,7 +48,10 @@ func Connector() *connectv1.KafkaConnector {
 			},
 			State: connectv1.StateRunning,
 			ConnectorConfig: map[string]string{
-				"connector.class": "io.confluent.kafka.connect.datagen.DatagenConnector", "kafka.topic": "users", "quickstart": "users", "tasks.max": "3",
+				"connector.class": "io.confluent.kafka.connect.datagen.DatagenConnector",
+				"kafka.topic":     "users",
+				"quickstart":      "users",
+				"tasks.max":       "3",
 			},
 		},
 	}
@@ -137,7 +140,9 @@ func (s *Env) CarryOut(plan decide.Plan) {
 			s,
 			core.ConfigMaps(ns),
 			append(plan.ConfigMaps[:0:0], want),
-			map[bool]**corev1.ConfigMap{true: &live.ConnectorConfig, false: &live.TaskRunnerConfig}[*want.Name == observed.ConnectorName(s.State.Connector.Name)],
+			map[bool]**corev1.ConfigMap{
+				true: &live.ConnectorConfig, false: &live.TaskRunnerConfig,
+			}[*want.Name == observed.ConnectorName(s.State.Connector.Name)],
 		)
 	}
 	put(s, core.PersistentVolumeClaims(ns), plan.Claims, &s.State.Claim)

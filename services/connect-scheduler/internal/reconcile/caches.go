@@ -29,7 +29,7 @@ const (
 	byWorker    = "worker"    // KafkaConnectors and KafkaConnects by their worker Secret
 	byClaim     = "claim"     // KafkaConnectors and KafkaConnects by the claim of their volume; events by their claim
 	byConnector = "connector" // pods by their KafkaConnector
-	byClass     = "class"     // KafkaConnectors, KafkaConnects and PersistentVolumes by StorageClass; the value has no namespace
+	byClass     = "class"     // KafkaConnectors, KafkaConnects and PersistentVolumes by StorageClass; without a namespace
 )
 
 // comparisonCacheSize is the number of cached comparisons. It suffices for 5,000 connectors and takes about 10 MB.

@@ -28,13 +28,22 @@ func TestResolvedWarningsAboutAClaimDoNotAppear(t *testing.T) {
 		resize time.Time
 		want   string
 	}{
-		"a current warning":                      {events: []*corev1.Event{failed}, want: "ProvisioningFailed"},
-		"a warning about a previous claim":       {events: []*corev1.Event{other}},
-		"the class now waits for the first pod":  {events: []*corev1.Event{failed, event(2, "Normal", "WaitForFirstConsumer")}},
-		"the warning is newer than the event":    {events: []*corev1.Event{event(0, "Normal", "WaitForFirstConsumer"), failed}, want: "ProvisioningFailed"},
-		"the claim was provisioned":              {events: []*corev1.Event{failed}, volume: "pv"},
-		"a resize fails":                         {events: []*corev1.Event{resize}, volume: "pv", want: "VolumeResizeFailed"},
-		"a later resize began after the warning": {events: []*corev1.Event{resize}, volume: "pv", resize: noon.Add(time.Hour)},
+		"a current warning":                {events: []*corev1.Event{failed}, want: "ProvisioningFailed"},
+		"a warning about a previous claim": {events: []*corev1.Event{other}},
+		"the class now waits for the first pod": {
+			events: []*corev1.Event{failed, event(2, "Normal", "WaitForFirstConsumer")},
+		},
+		"the warning is newer than the event": {
+			events: []*corev1.Event{event(0, "Normal", "WaitForFirstConsumer"), failed},
+			want:   "ProvisioningFailed",
+		},
+		"the claim was provisioned": {events: []*corev1.Event{failed}, volume: "pv"},
+		"a resize fails":            {events: []*corev1.Event{resize}, volume: "pv", want: "VolumeResizeFailed"},
+		"a later resize began after the warning": {
+			events: []*corev1.Event{resize},
+			volume: "pv",
+			resize: noon.Add(time.Hour),
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

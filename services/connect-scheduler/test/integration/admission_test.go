@@ -44,7 +44,8 @@ var refusedTemplates = []struct{ name, spec, message string }{
 
 // allowedTemplates are specs that the policy allows.
 var allowedTemplates = map[string]string{
-	"allowed volume types": `template: {pod: {volumes: [{name: a, secret: {secretName: a}}, {name: b, configMap: {name: b}},
+	"allowed volume types": `template: {pod: {volumes: [{name: a, secret: {secretName: a}}, ` +
+		`{name: b, configMap: {name: b}},
       {name: c, emptyDir: {}}, {name: d, persistentVolumeClaim: {claimName: d}}, {name: e, csi: {driver: e}},
       {name: f, image: {reference: "f:1"}}]}}`,
 	"runAsNonRoot false": `template: {pod: {securityContext: {runAsNonRoot: false, fsGroup: 1001}}}`,

@@ -218,7 +218,8 @@ func TestLabelsReachObjectsAndPodsWithoutARestart(t *testing.T) {
 		for _, kind := range []string{"pods", "statefulsets", "configmaps", "poddisruptionbudgets"} {
 			const all = "io.confluent.csid.connect.connector=test"
 			every := env.Kubectl("get", kind, "-l", all, "-o", "name")
-			if labeled := env.Kubectl("get", kind, "-l", all+",helm.sh/chart=connect-1.2.3,!team", "-o", "name"); labeled != every {
+			labeled := env.Kubectl("get", kind, "-l", all+",helm.sh/chart=connect-1.2.3,!team", "-o", "name")
+			if labeled != every {
 				return fmt.Errorf("labeled: %s; all: %s", labeled, every)
 			}
 		}

@@ -151,11 +151,14 @@ func TestProvisioningFailureIsReported(t *testing.T) {
 	env := testenv.New(t)
 	env.ApplyWorkerConfig()
 	env.Apply(strimziStorage)
-	c := env.WaitConnectCondition(strimziConnect, "StorageReady", metav1.ConditionFalse, connectv1.ReasonStorageClassNotFound)
+	c := env.WaitConnectCondition(
+		strimziConnect, "StorageReady", metav1.ConditionFalse, connectv1.ReasonStorageClassNotFound,
+	)
 	require.Contains(t, c.Message, `StorageClass "rook-cephfs" of claim data-odf-connect-cluster-connect not found`)
 	env.Eventually(func(context.Context) error {
 		c := meta.FindStatusCondition(env.Connect(strimziConnect).Status.Conditions, "StorageReady")
-		if command := "&& kubectl delete pvc " + strimziClaim + " -n " + env.Namespace; !strings.Contains(c.Message, command) {
+		command := "&& kubectl delete pvc " + strimziClaim + " -n " + env.Namespace
+		if !strings.Contains(c.Message, command) {
 			return fmt.Errorf("no command that deletes the claim, which holds no data: %s", c.Message)
 		}
 		return nil

@@ -80,7 +80,9 @@ func resource(group, name string) schema.GroupVersionResource {
 func dropHistory(o *unstructured.Unstructured) {
 	switch o.GetKind() {
 	case "StatefulSet":
-		for _, field := range []string{"currentRevision", "updateRevision", "collisionCount", "currentReplicas", "updatedReplicas"} {
+		for _, field := range []string{
+			"currentRevision", "updateRevision", "collisionCount", "currentReplicas", "updatedReplicas",
+		} {
 			unstructured.RemoveNestedField(o.Object, "status", field)
 		}
 	case "Pod":

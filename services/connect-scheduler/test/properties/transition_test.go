@@ -65,7 +65,8 @@ func TestConnectFieldsCanBeChangedAndReverted(t *testing.T) {
 	connect, connectors, _ := strings.Cut(testenv.Example("shared-volume.yaml"), "\n---\n")
 	changed := plan(testenv.Example("worker-config.yaml") + "\n---\n" + connectors + "\n---\n" + connect)
 	changed.Done = func(o *unstructured.Unstructured) error {
-		if observed, _, _ := unstructured.NestedInt64(o.Object, "status", "observedGeneration"); observed != o.GetGeneration() {
+		observed, _, _ := unstructured.NestedInt64(o.Object, "status", "observedGeneration")
+		if observed != o.GetGeneration() {
 			return fmt.Errorf("observedGeneration is %d, generation is %d", observed, o.GetGeneration())
 		}
 		return nil
@@ -100,7 +101,8 @@ func plan(base string) transition.Plan {
 		Subject: subject(),
 		Base:    base,
 		Done: func(o *unstructured.Unstructured) error {
-			if observed, _, _ := unstructured.NestedInt64(o.Object, "status", "observedGeneration"); observed != o.GetGeneration() {
+			observed, _, _ := unstructured.NestedInt64(o.Object, "status", "observedGeneration")
+			if observed != o.GetGeneration() {
 				return fmt.Errorf("observedGeneration is %d, generation is %d", observed, o.GetGeneration())
 			}
 			if state, _, _ := unstructured.NestedString(o.Object, "status", "state"); state == "Pending" {

@@ -21,8 +21,9 @@ const Name = "drain-cleaner"
 // strimziStartCommand is the command of Strimzi's Drain Cleaner pods. Their manifests pass it as the first argument.
 const strimziStartCommand = "/opt/strimzi/bin/drain_cleaner_run.sh"
 
-const long = `drain-cleaner is an admission webhook for pods/eviction. It denies the eviction of a Kafka pod while it would
-take a partition below min.insync.replicas, the KRaft quorum below a majority, or a second task of a connector down. kubectl drain prints the reason, retries every 5 s and completes in one command.
+const long = `drain-cleaner is an admission webhook for pods/eviction. It denies the eviction of a Kafka pod while it
+would take a partition below min.insync.replicas, the KRaft quorum below a majority, or a second task of a connector
+down. kubectl drain prints the reason, retries every 5 s and completes in one command.
 
 Pods with Strimzi's labels are handed to Strimzi's operator. The environment variables of Strimzi's Drain Cleaner have
 the same meaning here. A KafkaDrainPolicy that selects a pod takes precedence over them.`

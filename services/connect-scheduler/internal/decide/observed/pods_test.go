@@ -12,7 +12,9 @@ import (
 
 func TestPodIndexHasAllDigits(t *testing.T) {
 	t.Parallel()
-	for name, want := range map[string]int{"test-tasks-0": 0, "test-tasks-10": 10, "test-tasks-110": 110, "a-1-tasks-7": 7} {
+	for name, want := range map[string]int{
+		"test-tasks-0": 0, "test-tasks-10": 10, "test-tasks-110": 110, "a-1-tasks-7": 7,
+	} {
 		index, ok := observed.PodIndex(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name}})
 		require.True(t, ok, name)
 		require.Equal(t, want, index, name)

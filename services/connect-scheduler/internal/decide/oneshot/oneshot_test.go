@@ -64,7 +64,8 @@ func TestRejectedConfigIsReportedByFieldAndRunningPodsAreUnchanged(t *testing.T)
 	require.Equal(t, connectv1.ReasonConfigRejected, valid.Reason)
 	require.Equal(
 		t,
-		"spec.connectorConfig.kafka.topic: must not be empty, must be a name; spec.connectorConfig.quickstart: no such quickstart (running pods are unchanged)",
+		"spec.connectorConfig.kafka.topic: must not be empty, must be a name; spec.connectorConfig.quickstart: no such "+
+			"quickstart (running pods are unchanged)",
 		valid.Message,
 	)
 	require.Equal(t, "3/3", s.State.Connector.Status.TaskSummary)
@@ -175,7 +176,8 @@ func TestFailedFencePreventsTheStartOfNewTasks(t *testing.T) {
 func TestOffsetsOperations(t *testing.T) {
 	t.Parallel()
 	listed := &corev1.ContainerStateTerminated{
-		Message: `{"reason":"Completed","message":"done","result":{"offsets":[{"partition":{"filename":"/a"},"offset":{"position":42}}]}}`,
+		Message: `{"reason":"Completed","message":"done","result":{"offsets":[{"partition":{"filename":"/a"},` +
+			`"offset":{"position":42}}]}}`,
 	}
 	for name, test := range map[string]struct {
 		operation string
@@ -187,35 +189,65 @@ func TestOffsetsOperations(t *testing.T) {
 	}{
 		"are listed at any time": {
 			operation: contract.OffsetsList, says: listed, args: []string{"offsets", "list"},
-			want: connectv1.OffsetsStatus{Operation: "list", State: connectv1.OffsetsDone, Message: "done", Offsets: []connectv1.PartitionOffset{{Partition: `{"filename":"/a"}`, Offset: `{"position":42}`}}},
+			want: connectv1.OffsetsStatus{
+				Operation: "list",
+				State:     connectv1.OffsetsDone,
+				Message:   "done",
+				Offsets:   []connectv1.PartitionOffset{{Partition: `{"filename":"/a"}`, Offset: `{"position":42}`}},
+			},
 		},
 		"too many for a status are said to be": {
-			operation: contract.OffsetsList, says: &corev1.ContainerStateTerminated{Message: `{"reason":"Completed","message":"done"}`}, args: []string{"offsets", "list"},
-			want: connectv1.OffsetsStatus{Operation: "list", State: connectv1.OffsetsDone, Message: "the offsets do not fit into the status; run connect-runner offsets list to read them"},
+			operation: contract.OffsetsList,
+			says:      &corev1.ContainerStateTerminated{Message: `{"reason":"Completed","message":"done"}`},
+			args:      []string{"offsets", "list"},
+			want: connectv1.OffsetsStatus{
+				Operation: "list",
+				State:     connectv1.OffsetsDone,
+				Message:   "the offsets do not fit into the status; run connect-runner offsets list to read them",
+			},
 		},
 		"are not reset while the connector runs": {
 			operation: contract.OffsetsReset,
-			want:      connectv1.OffsetsStatus{Operation: "reset", State: connectv1.OffsetsRefused, Message: "reset requires a stopped connector; set spec.state to stopped and request reset again"},
+			want: connectv1.OffsetsStatus{
+				Operation: "reset",
+				State:     connectv1.OffsetsRefused,
+				Message:   "reset requires a stopped connector; set spec.state to stopped and request reset again",
+			},
 		},
 		"are reset once it is stopped": {
 			operation: contract.OffsetsReset, state: connectv1.StateStopped, args: []string{"offsets", "reset"},
 			want: connectv1.OffsetsStatus{Operation: "reset", State: connectv1.OffsetsDone, Message: "done"},
 		},
 		"are altered from a ConfigMap": {
-			operation: contract.OffsetsAlter, state: connectv1.StateStopped, alter: "new-offsets", args: []string{"offsets", "alter", "--offsets", "/etc/weir/candidate/offsets.json"},
-			want: connectv1.OffsetsStatus{Operation: "alter", State: connectv1.OffsetsDone, Message: "done"},
+			operation: contract.OffsetsAlter,
+			state:     connectv1.StateStopped,
+			alter:     "new-offsets",
+			args:      []string{"offsets", "alter", "--offsets", "/etc/weir/candidate/offsets.json"},
+			want:      connectv1.OffsetsStatus{Operation: "alter", State: connectv1.OffsetsDone, Message: "done"},
 		},
 		"are not altered to nothing": {
 			operation: contract.OffsetsAlter, state: connectv1.StateStopped,
-			want: connectv1.OffsetsStatus{Operation: "alter", State: connectv1.OffsetsRefused, Message: "spec.alterOffsets.fromConfigMap.name is empty; set the name of the ConfigMap whose key offsets.json holds the new offsets"},
+			want: connectv1.OffsetsStatus{
+				Operation: "alter",
+				State:     connectv1.OffsetsRefused,
+				Message: "spec.alterOffsets.fromConfigMap.name is empty; set the name of the ConfigMap whose key offsets.json " +
+					"holds the new offsets",
+			},
 		},
 		"that could not be changed say why": {
-			operation: contract.OffsetsReset, state: connectv1.StateStopped, says: refused(contract.ReasonConfigInvalid, `{}`), args: []string{"offsets", "reset"},
-			want: connectv1.OffsetsStatus{Operation: "reset", State: connectv1.OffsetsFailed, Message: "ConfigInvalid: no"},
+			operation: contract.OffsetsReset,
+			state:     connectv1.StateStopped,
+			says:      refused(contract.ReasonConfigInvalid, `{}`),
+			args:      []string{"offsets", "reset"},
+			want:      connectv1.OffsetsStatus{Operation: "reset", State: connectv1.OffsetsFailed, Message: "ConfigInvalid: no"},
 		},
 		"know no other operation": {
 			operation: "forget",
-			want:      connectv1.OffsetsStatus{Operation: "forget", State: connectv1.OffsetsRefused, Message: `annotation strimzi.io/connector-offsets: "forget" must be list, alter or reset`},
+			want: connectv1.OffsetsStatus{
+				Operation: "forget",
+				State:     connectv1.OffsetsRefused,
+				Message:   `annotation strimzi.io/connector-offsets: "forget" must be list, alter or reset`,
+			},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

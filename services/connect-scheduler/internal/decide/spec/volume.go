@@ -107,7 +107,8 @@ func (v *Volume) Unusable(claim *corev1.PersistentVolumeClaim, class observed.Cl
 			v.ExistingClaim, v.Owner.Namespace)}
 	case class == observed.ClassMissing && (claim == nil || claim.Spec.VolumeName == ""):
 		return &Finding{connectv1.ReasonStorageClassNotFound, fmt.Sprintf(
-			"StorageClass %q of claim %s not found, and no PersistentVolume of this class is available; create the StorageClass%s",
+			"StorageClass %q of claim %s not found, and no PersistentVolume of this class is available; "+
+				"create the StorageClass%s",
 			v.ClaimClass(claim), v.ClaimName(), v.changeClass(claim))}
 	}
 	return nil

@@ -36,26 +36,44 @@ func TestPodState(t *testing.T) {
 		state     connectv1.PodState
 		lastError string
 	}{
-		"runs when it is ready":             {change: func(p *corev1.Pod) { *p = *decidetest.ReadyPod("test-tasks", 0, "task") }, state: connectv1.PodRunning},
-		"starts until it is ready":          {container: corev1.ContainerStatus{State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}, state: connectv1.PodStarting},
+		"runs when it is ready": {
+			change: func(p *corev1.Pod) { *p = *decidetest.ReadyPod("test-tasks", 0, "task") },
+			state:  connectv1.PodRunning,
+		},
+		"starts until it is ready": {
+			container: corev1.ContainerStatus{State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}},
+			state:     connectv1.PodStarting,
+		},
 		"is pending while nothing is known": {state: connectv1.PodPending},
 		"is stopping once it is deleted": {
-			change: func(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: decidetest.Noon} }, state: connectv1.PodStopping,
+			change: func(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: decidetest.Noon} },
+			state:  connectv1.PodStopping,
 		},
 		"has failed in its own words": {
-			container: corev1.ContainerStatus{State: waiting("CrashLoopBackOff", "back-off"), LastTerminationState: ended(1, "Error", `{"reason":"TaskFailed","message":"table orders does not exist"}`)},
-			state:     connectv1.PodFailed, lastError: "TaskFailed: table orders does not exist",
+			container: corev1.ContainerStatus{
+				State:                waiting("CrashLoopBackOff", "back-off"),
+				LastTerminationState: ended(1, "Error", `{"reason":"TaskFailed","message":"table orders does not exist"}`),
+			},
+			state: connectv1.PodFailed, lastError: "TaskFailed: table orders does not exist",
 		},
 		"has failed without a word": {
-			container: corev1.ContainerStatus{State: ended(3, "Error", "")}, state: connectv1.PodFailed, lastError: "Error: exit code 3",
+			container: corev1.ContainerStatus{State: ended(3, "Error", "")},
+			state:     connectv1.PodFailed,
+			lastError: "Error: exit code 3",
 		},
 		"was killed for its memory": {
-			container: corev1.ContainerStatus{State: waiting("CrashLoopBackOff", "back-off"), LastTerminationState: ended(137, "OOMKilled", "")},
-			state:     connectv1.PodFailed, lastError: "OOMKilled: exit code 137",
+			container: corev1.ContainerStatus{
+				State:                waiting("CrashLoopBackOff", "back-off"),
+				LastTerminationState: ended(137, "OOMKilled", ""),
+			},
+			state: connectv1.PodFailed, lastError: "OOMKilled: exit code 137",
 		},
 		"keeps the last error while it starts again": {
-			container: corev1.ContainerStatus{State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}, LastTerminationState: ended(1, "Error", `{"reason":"KafkaUnreachable","message":"no broker answered"}`)},
-			state:     connectv1.PodStarting, lastError: "KafkaUnreachable: no broker answered",
+			container: corev1.ContainerStatus{
+				State:                corev1.ContainerState{Running: &corev1.ContainerStateRunning{}},
+				LastTerminationState: ended(1, "Error", `{"reason":"KafkaUnreachable","message":"no broker answered"}`),
+			},
+			state: connectv1.PodStarting, lastError: "KafkaUnreachable: no broker answered",
 		},
 		"cannot pull its image": {
 			container: corev1.ContainerStatus{State: waiting("ImagePullBackOff", `Back-off pulling image "nowhere/x:1"`)},
@@ -63,26 +81,43 @@ func TestPodState(t *testing.T) {
 		},
 		"finds no node": {
 			change: func(p *corev1.Pod) {
-				p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable", Message: "0/3 nodes are available: 3 Insufficient memory."}}
+				p.Status.Conditions = []corev1.PodCondition{{
+					Type:    corev1.PodScheduled,
+					Status:  corev1.ConditionFalse,
+					Reason:  "Unschedulable",
+					Message: "0/3 nodes are available: 3 Insufficient memory.",
+				}}
 			},
 			state: connectv1.PodPending, lastError: "Unschedulable: 0/3 nodes are available: 3 Insufficient memory.",
 		},
 		"has a node, whatever was said of one before it": {
 			change: func(p *corev1.Pod) {
 				*p = *decidetest.ReadyPod("test-tasks", 0, "task")
-				p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "SchedulerError", Message: "pods \"test-tasks-0\" not found"})
+				p.Status.Conditions = append(
+					p.Status.Conditions,
+					corev1.PodCondition{
+						Type:    corev1.PodScheduled,
+						Status:  corev1.ConditionFalse,
+						Reason:  "SchedulerError",
+						Message: "pods \"test-tasks-0\" not found",
+					},
+				)
 			},
 			state: connectv1.PodRunning,
 		},
 		"was evicted": {
 			change: func(p *corev1.Pod) {
-				p.Status.Phase, p.Status.Reason, p.Status.Message = corev1.PodFailed, "Evicted", "The node was low on resource: memory."
+				p.Status.Phase, p.Status.Reason = corev1.PodFailed, "Evicted"
+				p.Status.Message = "The node was low on resource: memory."
 			},
 			state: connectv1.PodFailed, lastError: "Evicted: The node was low on resource: memory.",
 		},
 		"says it on one line, and not too long": {
-			container: corev1.ContainerStatus{State: ended(1, "Error", `{"reason":"TaskFailed","message":"a\n\tb `+strings.Repeat("x", 5000)+`"}`)},
-			state:     connectv1.PodFailed, lastError: "TaskFailed: a b " + strings.Repeat("x", 1024-3-len("TaskFailed: a b ")) + "...",
+			container: corev1.ContainerStatus{
+				State: ended(1, "Error", `{"reason":"TaskFailed","message":"a\n\tb `+strings.Repeat("x", 5000)+`"}`),
+			},
+			state:     connectv1.PodFailed,
+			lastError: "TaskFailed: a b " + strings.Repeat("x", 1024-3-len("TaskFailed: a b ")) + "...",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -115,17 +150,48 @@ func TestStatesOfAConnector(t *testing.T) {
 		message  string
 		degraded string
 	}{
-		"is running when all is":       {change: func(*decidetest.Env) {}, state: connectv1.PhaseRunning, ready: connectv1.ReasonAllRunning, message: "3/3 tasks are ready", degraded: connectv1.ReasonNoFailures},
-		"is degraded by a failed task": {change: func(s *decidetest.Env) { decidetest.Fail(task(s, 1), broken, 4) }, state: connectv1.PhaseDegraded, ready: connectv1.ReasonTasksFailed, message: "task 1 failed: TaskFailed: table orders does not exist", degraded: connectv1.ReasonTasksFailed},
-		"has failed when all tasks have": {change: func(s *decidetest.Env) {
-			for id := range 3 {
-				decidetest.Fail(task(s, id), broken, 4)
-			}
-		}, state: connectv1.PhaseFailed, ready: connectv1.ReasonTasksFailed, message: "tasks 0, 1, 2 failed: TaskFailed: table orders does not exist", degraded: connectv1.ReasonTasksFailed},
-		"is degraded by a failed connector whose tasks go on": {change: func(s *decidetest.Env) {
-			decidetest.Fail(observed.PodsByIndex(s.State.Pods, contract.TypeConnector)[0], `{"reason":"ConnectorFailed","message":"no such host"}`, 2)
-		}, state: connectv1.PhaseDegraded, ready: connectv1.ReasonConnectorFailed, message: "the connector failed: ConnectorFailed: no such host", degraded: connectv1.ReasonConnectorFailed},
-		"is pending while a task is missing": {change: func(s *decidetest.Env) { s.Remove("test-tasks-2") }, state: connectv1.PhasePending, ready: connectv1.ReasonStarting, message: "2/3 tasks are ready", degraded: connectv1.ReasonNoFailures},
+		"is running when all is": {
+			change:   func(*decidetest.Env) {},
+			state:    connectv1.PhaseRunning,
+			ready:    connectv1.ReasonAllRunning,
+			message:  "3/3 tasks are ready",
+			degraded: connectv1.ReasonNoFailures,
+		},
+		"is degraded by a failed task": {
+			change:   func(s *decidetest.Env) { decidetest.Fail(task(s, 1), broken, 4) },
+			state:    connectv1.PhaseDegraded,
+			ready:    connectv1.ReasonTasksFailed,
+			message:  "task 1 failed: TaskFailed: table orders does not exist",
+			degraded: connectv1.ReasonTasksFailed,
+		},
+		"has failed when all tasks have": {
+			change: func(s *decidetest.Env) {
+				for id := range 3 {
+					decidetest.Fail(task(s, id), broken, 4)
+				}
+			},
+			state:    connectv1.PhaseFailed,
+			ready:    connectv1.ReasonTasksFailed,
+			message:  "tasks 0, 1, 2 failed: TaskFailed: table orders does not exist",
+			degraded: connectv1.ReasonTasksFailed,
+		},
+		"is degraded by a failed connector whose tasks go on": {
+			change: func(s *decidetest.Env) {
+				connector := observed.PodsByIndex(s.State.Pods, contract.TypeConnector)[0]
+				decidetest.Fail(connector, `{"reason":"ConnectorFailed","message":"no such host"}`, 2)
+			},
+			state:    connectv1.PhaseDegraded,
+			ready:    connectv1.ReasonConnectorFailed,
+			message:  "the connector failed: ConnectorFailed: no such host",
+			degraded: connectv1.ReasonConnectorFailed,
+		},
+		"is pending while a task is missing": {
+			change:   func(s *decidetest.Env) { s.Remove("test-tasks-2") },
+			state:    connectv1.PhasePending,
+			ready:    connectv1.ReasonStarting,
+			message:  "2/3 tasks are ready",
+			degraded: connectv1.ReasonNoFailures,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -17,9 +17,9 @@ import (
 func TestClaimThatIsNotBound(t *testing.T) {
 	t.Parallel()
 	const (
-		notFound = `StorageClass "rook-cephfs" of claim data-odf-connect-cluster-connect not found, and no PersistentVolume ` +
-			"of this class is available; create the StorageClass, or run `kubectl patch kafkaconnect odf-connect-cluster " +
-			`-n kafka-connect-poc --type=json -p '[{"op":"remove","path":"/spec/storage"}]'`
+		notFound = `StorageClass "rook-cephfs" of claim data-odf-connect-cluster-connect not found, and no ` +
+			"PersistentVolume of this class is available; create the StorageClass, or run `kubectl patch kafkaconnect " +
+			`odf-connect-cluster -n kafka-connect-poc --type=json -p '[{"op":"remove","path":"/spec/storage"}]'`
 		again  = "` and add spec.storage again with another class"
 		remove = " && kubectl delete pvc data-odf-connect-cluster-connect -n kafka-connect-poc"
 	)

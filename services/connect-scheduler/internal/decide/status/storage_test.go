@@ -44,14 +44,18 @@ func TestTheClaimOfAKafkaConnect(t *testing.T) {
 			claim:  func(*corev1.PersistentVolumeClaim) *corev1.PersistentVolumeClaim { return nil },
 			writes: 1, reason: connectv1.ReasonClaimPending, message: "creating claim data-odf-connect-cluster-connect",
 		},
-		"is left alone once it is bound": {reason: connectv1.ReasonBound, message: "claim data-odf-connect-cluster-connect is bound to pvc-1"},
+		"is left alone once it is bound": {
+			reason:  connectv1.ReasonBound,
+			message: "claim data-odf-connect-cluster-connect is bound to pvc-1",
+		},
 		"tells its provisioner's trouble": {
 			claim: func(c *corev1.PersistentVolumeClaim) *corev1.PersistentVolumeClaim {
 				c.Status.Phase = corev1.ClaimPending
 				return c
 			},
 			trouble: `storageclass.storage.k8s.io "rook-cephfs" not found`,
-			reason:  connectv1.ReasonProvisioningFailed, message: `claim data-odf-connect-cluster-connect: storageclass.storage.k8s.io "rook-cephfs" not found`,
+			reason:  connectv1.ReasonProvisioningFailed,
+			message: `claim data-odf-connect-cluster-connect: storageclass.storage.k8s.io "rook-cephfs" not found`,
 		},
 		"grows": {
 			spec:   func(s *connectv1.StorageSpec) { s.Size = "3Gi" },
@@ -66,35 +70,40 @@ func TestTheClaimOfAKafkaConnect(t *testing.T) {
 			reason: connectv1.ReasonClaimResizing, message: "expanding claim data-odf-connect-cluster-connect from 1Gi to 3Gi",
 		},
 		"does not shrink": {
-			spec:    func(s *connectv1.StorageSpec) { s.Size = "512Mi" },
-			reason:  connectv1.ReasonClaimDiffers,
-			message: "claim data-odf-connect-cluster-connect is unchanged: storage.size is 512Mi and the claim has 1Gi; a volume cannot shrink",
+			spec:   func(s *connectv1.StorageSpec) { s.Size = "512Mi" },
+			reason: connectv1.ReasonClaimDiffers,
+			message: "claim data-odf-connect-cluster-connect is unchanged: storage.size is 512Mi and the claim has 1Gi; a " +
+				"volume cannot shrink",
 		},
 		"keeps its class": {
-			spec:    func(s *connectv1.StorageSpec) { s.Class = "fast" },
-			reason:  connectv1.ReasonClaimDiffers,
-			message: `claim data-odf-connect-cluster-connect is unchanged: storage.class is "fast" and the claim has "rook-cephfs"; the class of a claim is immutable`,
+			spec:   func(s *connectv1.StorageSpec) { s.Class = "fast" },
+			reason: connectv1.ReasonClaimDiffers,
+			message: `claim data-odf-connect-cluster-connect is unchanged: storage.class is "fast" and the claim has ` +
+				`"rook-cephfs"; the class of a claim is immutable`,
 		},
 		"keeps its access mode": {
-			spec:    func(s *connectv1.StorageSpec) { s.AccessMode = corev1.ReadOnlyMany },
-			reason:  connectv1.ReasonClaimDiffers,
-			message: "claim data-odf-connect-cluster-connect is unchanged: storage.accessMode is ReadOnlyMany and the claim has ReadWriteMany; the access mode of a claim is immutable",
+			spec:   func(s *connectv1.StorageSpec) { s.AccessMode = corev1.ReadOnlyMany },
+			reason: connectv1.ReasonClaimDiffers,
+			message: "claim data-odf-connect-cluster-connect is unchanged: storage.accessMode is ReadOnlyMany and the claim " +
+				"has ReadWriteMany; the access mode of a claim is immutable",
 		},
 		"is not taken over from another owner": {
 			claim: func(c *corev1.PersistentVolumeClaim) *corev1.PersistentVolumeClaim {
 				c.Labels = map[string]string{"app": "theirs"}
 				return c
 			},
-			reason:  connectv1.ReasonClaimConflict,
-			message: "PersistentVolumeClaim data-odf-connect-cluster-connect exists and is not managed for KafkaConnect odf-connect-cluster; rename or delete it, or set storage.existingClaim",
+			reason: connectv1.ReasonClaimConflict,
+			message: "PersistentVolumeClaim data-odf-connect-cluster-connect exists and is not managed for KafkaConnect " +
+				"odf-connect-cluster; rename or delete it, or set storage.existingClaim",
 		},
 		"is not taken from a KafkaConnector of the same name": {
 			claim: func(c *corev1.PersistentVolumeClaim) *corev1.PersistentVolumeClaim {
 				c.Labels[spec.LabelClaimKind] = "KafkaConnector"
 				return c
 			},
-			reason:  connectv1.ReasonClaimConflict,
-			message: "PersistentVolumeClaim data-odf-connect-cluster-connect exists and is not managed for KafkaConnect odf-connect-cluster; rename or delete it, or set storage.existingClaim",
+			reason: connectv1.ReasonClaimConflict,
+			message: "PersistentVolumeClaim data-odf-connect-cluster-connect exists and is not managed for KafkaConnect " +
+				"odf-connect-cluster; rename or delete it, or set storage.existingClaim",
 		},
 		"that exists already is used as it is": {
 			spec: func(s *connectv1.StorageSpec) { *s = connectv1.StorageSpec{ExistingClaim: "theirs"} },
@@ -123,7 +132,13 @@ func TestTheClaimOfAKafkaConnect(t *testing.T) {
 		},
 		"of a deleted owner is waited for": {
 			claim: func(c *corev1.PersistentVolumeClaim) *corev1.PersistentVolumeClaim {
-				c.OwnerReferences = []metav1.OwnerReference{{APIVersion: "io.confluent.csid/v1", Kind: "KafkaConnect", Name: "odf-connect-cluster", UID: "deleted", Controller: ptr.To(true)}}
+				c.OwnerReferences = []metav1.OwnerReference{{
+					APIVersion: "io.confluent.csid/v1",
+					Kind:       "KafkaConnect",
+					Name:       "odf-connect-cluster",
+					UID:        "deleted",
+					Controller: ptr.To(true),
+				}}
 				c.DeletionTimestamp = &metav1.Time{Time: decidetest.Noon}
 				return c
 			},

@@ -20,14 +20,16 @@ func TestInvalidTaskConfigsDoNotChangeRunningTasks(t *testing.T) {
 		message string
 	}{
 		"none yet": {
-			change:  func(f *observed.Secret) { delete(f.Annotations, contract.AnnotationTaskCount) },
-			reason:  connectv1.ReasonTaskConfigsLost,
-			message: "Secret test-tasks was deleted; waiting for the connector to publish its task configs again; running tasks are unchanged",
+			change: func(f *observed.Secret) { delete(f.Annotations, contract.AnnotationTaskCount) },
+			reason: connectv1.ReasonTaskConfigsLost,
+			message: "Secret test-tasks was deleted; waiting for the connector to publish its task configs again; running " +
+				"tasks are unchanged",
 		},
 		"those of a previous configuration": {
-			change:  func(f *observed.Secret) { f.Annotations[contract.AnnotationGeneration] = "previous" },
-			reason:  connectv1.ReasonTaskConfigsOutdated,
-			message: "waiting for the connector to publish task configs for its current configuration; running tasks keep their previous task configs",
+			change: func(f *observed.Secret) { f.Annotations[contract.AnnotationGeneration] = "previous" },
+			reason: connectv1.ReasonTaskConfigsOutdated,
+			message: "waiting for the connector to publish task configs for its current configuration; running tasks keep " +
+				"their previous task configs",
 		},
 		"a count that is no number": {
 			change:  func(f *observed.Secret) { f.Annotations[contract.AnnotationTaskCount] = "-2" },
@@ -40,9 +42,10 @@ func TestInvalidTaskConfigsDoNotChangeRunningTasks(t *testing.T) {
 			message: "Secret test-tasks: key task-1.json is missing, but 3 task configs are published",
 		},
 		"a config that another client has changed": {
-			change:  func(f *observed.Secret) { f.Keys["task-1.json"] = observed.SecretValue{Hash: "changed"} },
-			reason:  connectv1.ReasonTaskConfigsInconsistent,
-			message: "Secret test-tasks: the task configs do not match annotation weir.dev/task-configs-hash; another client changed the Secret",
+			change: func(f *observed.Secret) { f.Keys["task-1.json"] = observed.SecretValue{Hash: "changed"} },
+			reason: connectv1.ReasonTaskConfigsInconsistent,
+			message: "Secret test-tasks: the task configs do not match annotation weir.dev/task-configs-hash; another " +
+				"client changed the Secret",
 		},
 		"no JSON": {
 			change: func(f *observed.Secret) {
