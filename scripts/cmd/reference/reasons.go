@@ -56,7 +56,7 @@ func reasonsPage(root string, _ []string) (string, error) {
 // packageDirs returns the directories below dir that contain Go files.
 func packageDirs(dir string) ([]string, error) {
 	var dirs []string
-	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
 		if err == nil && filepath.Ext(path) == ".go" {
 			dirs = append(dirs, filepath.Dir(path))
 		}

@@ -90,5 +90,5 @@ func (p *Plan) Events() []event.Event {
 
 // Empty reports whether the plan writes nothing except perhaps the status.
 func (p *Plan) Empty() bool {
-	return p.Writes.Len()+p.OneShots.Len()+len(p.Metadata)+len(p.Mark)+len(p.Done)+len(p.Restarts) == 0
+	return p.Len()+p.OneShots.Len()+len(p.Metadata)+len(p.Mark)+len(p.Done)+len(p.Restarts) == 0
 }

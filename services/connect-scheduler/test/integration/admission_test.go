@@ -130,6 +130,7 @@ func TestConnectSchedulerRejectsTemplatesThatReachTheNodeWithoutThePolicy(t *tes
 	t.Parallel()
 	env := testenv.NewIsolated(t, testenv.Options{})
 	env.Kubectl("delete", "-k", testenv.Deploy("connect-scheduler", "admission"))
+	env.ApplyWorkerConfig()
 	manifest := testenv.ManifestWith("test", hostPath)
 	env.Eventually(func(ctx context.Context) error {
 		_, err := env.ControlPlane.ApplyYAML(ctx, env.Namespace, manifest)

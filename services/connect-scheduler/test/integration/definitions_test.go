@@ -31,7 +31,7 @@ func TestServiceIsReadySoonAfterMissingDefinitionsAppear(t *testing.T) {
 		testkit.Eventually(t, testenv.Timeout, func(ctx context.Context) error {
 			client := cp.Dynamic().Resource(connectv1.SchemeGroupVersion.WithResource(resource))
 			if _, err := client.List(ctx, metav1.ListOptions{}); !apierrors.IsNotFound(err) {
-				return fmt.Errorf("the API server still serves %s: %v", resource, err)
+				return fmt.Errorf("the API server still serves %s: %s", resource, fmt.Sprint(err))
 			}
 			return nil
 		})
@@ -50,7 +50,7 @@ func TestServiceIsReadySoonAfterMissingDefinitionsAppear(t *testing.T) {
 			want := fmt.Sprintf("cache of %s.io.confluent.csid is not synced: the API server does not serve "+
 				"io.confluent.csid/v1 %s; install its CustomResourceDefinition", resource, resource)
 			if err := ready(ctx, address); err == nil || !strings.Contains(err.Error(), want) {
-				return fmt.Errorf("/readyz returns %v, expected %q", err, want)
+				return fmt.Errorf("/readyz returns %s, expected %q", fmt.Sprint(err), want)
 			}
 			return nil
 		})

@@ -46,7 +46,7 @@ func TestNodeUpgradeWithStrimzisManifests(t *testing.T) {
 				}
 				err := env.Evict(ctx, ns, "my-cluster-kafka-0", "", metav1.DryRunAll)
 				if !apierrors.IsTooManyRequests(err) {
-					return fmt.Errorf("the eviction is not denied: %v", err)
+					return fmt.Errorf("the eviction is not denied: %s", fmt.Sprint(err))
 				}
 				return nil
 			})

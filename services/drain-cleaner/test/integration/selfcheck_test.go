@@ -41,7 +41,7 @@ func TestSelfCheckDrainsBrokersWithoutAnOperator(t *testing.T) {
 	testkit.Eventually(t, testenv.Timeout, func(ctx context.Context) error {
 		err := env.Evict(ctx, ns, "kafka-0", "", metav1.DryRunAll)
 		if err == nil || !strings.Contains(err.Error(), "AtMinISR") {
-			return fmt.Errorf("not denied because of the in-sync replicas: %v", err)
+			return fmt.Errorf("not denied because of the in-sync replicas: %s", fmt.Sprint(err))
 		}
 		return nil
 	})

@@ -55,7 +55,3 @@ func configMapVolume(name, configMap string) *corev1ac.VolumeApplyConfiguration 
 func secretVolume(name, secret string) *corev1ac.VolumeApplyConfiguration {
 	return corev1ac.Volume().WithName(name).WithSecret(corev1ac.SecretVolumeSource().WithSecretName(secret))
 }
-
-func emptyDir(name string) *corev1ac.VolumeApplyConfiguration {
-	return corev1ac.Volume().WithName(name).WithEmptyDir(corev1ac.EmptyDirVolumeSource())
-}

@@ -15,13 +15,13 @@ import (
 type Ownership int
 
 const (
-	// Absent: the object does not exist.
+	// Absent means that the object does not exist.
 	Absent Ownership = iota
-	// Owned: the owner controls the object, or the object is orphaned and can be adopted.
+	// Owned means that the owner controls the object, or the object is orphaned and can be adopted.
 	Owned
-	// OwnedByDeleted: a deleted owner of the same name controls the object. The garbage collector deletes it.
+	// OwnedByDeleted means that a deleted owner of the same name controls the object. The garbage collector deletes it.
 	OwnedByDeleted
-	// Foreign: connect-scheduler does not manage the object and must not change it.
+	// Foreign means that connect-scheduler does not manage the object and must not change it.
 	Foreign
 )
 

@@ -55,12 +55,12 @@ type Settings struct {
 type ClassState int
 
 const (
-	// ClassUnknown: the claim uses the default class, or connect-scheduler may not read StorageClasses and
+	// ClassUnknown means that the claim uses the default class, or connect-scheduler may not read StorageClasses and
 	// PersistentVolumes.
 	ClassUnknown ClassState = iota
-	// ClassFound: the StorageClass exists, or a PersistentVolume that the claim can use has its name as class.
+	// ClassFound means that the StorageClass exists, or a PersistentVolume that the claim can use has its name as class.
 	ClassFound
-	// ClassMissing: neither exists.
+	// ClassMissing means that neither exists.
 	ClassMissing
 )
 
