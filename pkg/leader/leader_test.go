@@ -3,6 +3,7 @@ package leader_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -55,10 +56,12 @@ func TestNextLeaderStartsAfterTheWorkOfTheFirstHasDrained(t *testing.T) {
 func TestLostLeaseEndsTheWork(t *testing.T) {
 	t.Parallel()
 	client := fake.NewClientset()
+	var unavailable atomic.Bool
+	client.PrependReactor("update", "leases", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return unavailable.Load(), nil, errors.New("unavailable")
+	})
 	err := leader.Run(context.Background(), options(client, "only"), func(ctx context.Context) error {
-		client.PrependReactor("update", "leases", func(clienttesting.Action) (bool, runtime.Object, error) {
-			return true, nil, errors.New("unavailable")
-		})
+		unavailable.Store(true)
 		<-ctx.Done()
 		return nil
 	})
