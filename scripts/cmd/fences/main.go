@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -14,24 +13,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/weir-dev/weir/scripts/internal/check"
 )
 
-func main() {
-	root := flag.String("root", "..", "directory of the repository")
-	flag.Parse()
-
-	findings, err := run(*root)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "fences:", err)
-		os.Exit(1)
-	}
-	for _, finding := range findings {
-		fmt.Fprintln(os.Stderr, finding)
-	}
-	if len(findings) > 0 {
-		os.Exit(1)
-	}
-}
+func main() { os.Exit(check.Main("fences", run)) }
 
 func run(root string) ([]string, error) {
 	modules, err := filepath.Glob(filepath.Join(root, "*", "go.mod"))

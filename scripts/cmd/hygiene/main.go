@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,6 +13,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/weir-dev/weir/scripts/internal/check"
 )
 
 const (
@@ -58,22 +59,7 @@ var mistakes = []mistake{
 	{"a conflict marker", regexp.MustCompile(`^(<{7}|>{7}) `), "resolve the conflict", nil},
 }
 
-func main() {
-	root := flag.String("root", "..", "directory of the repository")
-	flag.Parse()
-
-	findings, err := run(*root)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "hygiene:", err)
-		os.Exit(1)
-	}
-	for _, finding := range findings {
-		fmt.Fprintln(os.Stderr, finding)
-	}
-	if len(findings) > 0 {
-		os.Exit(1)
-	}
-}
+func main() { os.Exit(check.Main("hygiene", run)) }
 
 func run(root string) ([]string, error) {
 	reasons, err := readReasons(filepath.Join(root, longFiles))

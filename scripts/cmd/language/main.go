@@ -5,7 +5,6 @@ package main
 import (
 	"bytes"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,6 +12,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/weir-dev/weir/scripts/internal/check"
 )
 
 // skipped matches files that this command does not check: its own list and tests, text of others (licenses, checksums),
@@ -22,22 +23,7 @@ var skipped = regexp.MustCompile(
 		`^generated/.*\.go$|(^|/)testdata/fuzz/`,
 )
 
-func main() {
-	root := flag.String("root", "..", "directory of the repository")
-	flag.Parse()
-
-	findings, err := run(*root)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "language:", err)
-		os.Exit(1)
-	}
-	for _, finding := range findings {
-		fmt.Fprintln(os.Stderr, finding)
-	}
-	if len(findings) > 0 {
-		os.Exit(1)
-	}
-}
+func main() { os.Exit(check.Main("language", run)) }
 
 func run(root string) ([]string, error) {
 	list := exec.Command("git", "ls-files", "-co", "--exclude-standard", "-z")

@@ -2,7 +2,6 @@
 package main
 
 import (
-	"flag"
 	"fmt"
 	"go/parser"
 	"go/token"
@@ -10,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/weir-dev/weir/scripts/internal/check"
 )
 
 const prefix = "github.com/weir-dev/weir/"
@@ -63,22 +64,7 @@ var forbidden = map[string]string{
 	"utils":   "name the subject, or use pkg/",
 }
 
-func main() {
-	root := flag.String("root", "..", "directory of the repository")
-	flag.Parse()
-
-	findings, err := run(*root)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "layout:", err)
-		os.Exit(1)
-	}
-	for _, finding := range findings {
-		fmt.Fprintln(os.Stderr, finding)
-	}
-	if len(findings) > 0 {
-		os.Exit(1)
-	}
-}
+func main() { os.Exit(check.Main("layout", run)) }
 
 func run(root string) ([]string, error) {
 	modules, err := filepath.Glob(filepath.Join(root, "services", "*", "go.mod"))
