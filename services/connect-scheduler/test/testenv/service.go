@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	"k8s.io/client-go/rest"
@@ -21,10 +20,10 @@ import (
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/fakerunner"
 )
 
-// Deploy returns the path of a file or directory below deploy/.
+// Deploy returns the path of a file or directory below deploy/, as seen from the directory of a test package. A path
+// from runtime.Caller would not exist in a build with -trimpath.
 func Deploy(elements ...string) string {
-	_, file, _, _ := runtime.Caller(0)
-	return filepath.Join(append([]string{filepath.Dir(file), "..", "..", "..", "..", "deploy"}, elements...)...)
+	return filepath.Join(append([]string{"..", "..", "..", "..", "deploy"}, elements...)...)
 }
 
 // Example returns the content of a file in deploy/examples/connect-scheduler, without the namespace that it names.
