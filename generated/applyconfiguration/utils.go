@@ -7,9 +7,13 @@ package applyconfiguration
 import (
 	v1 "github.com/weir-dev/weir/apis/connect/v1"
 	v1alpha1 "github.com/weir-dev/weir/apis/drain/v1alpha1"
+	kadaluv1alpha1 "github.com/weir-dev/weir/apis/kadalu/v1alpha1"
+	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
 	connectv1 "github.com/weir-dev/weir/generated/applyconfiguration/connect/v1"
 	drainv1alpha1 "github.com/weir-dev/weir/generated/applyconfiguration/drain/v1alpha1"
 	internal "github.com/weir-dev/weir/generated/applyconfiguration/internal"
+	applyconfigurationkadaluv1alpha1 "github.com/weir-dev/weir/generated/applyconfiguration/kadalu/v1alpha1"
+	applyconfigurationstoragev1alpha1 "github.com/weir-dev/weir/generated/applyconfiguration/storage/v1alpha1"
 	runtime "k8s.io/apimachinery/pkg/runtime"
 	schema "k8s.io/apimachinery/pkg/runtime/schema"
 	managedfields "k8s.io/apimachinery/pkg/util/managedfields"
@@ -78,6 +82,70 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &connectv1.WorkloadSpecApplyConfiguration{}
 	case v1.SchemeGroupVersion.WithKind("WorkloadTemplate"):
 		return &connectv1.WorkloadTemplateApplyConfiguration{}
+
+		// Group=kadalu-operator.storage, Version=v1alpha1
+	case kadaluv1alpha1.SchemeGroupVersion.WithKind("GlusterDetails"):
+		return &applyconfigurationkadaluv1alpha1.GlusterDetailsApplyConfiguration{}
+	case kadaluv1alpha1.SchemeGroupVersion.WithKind("GlusterVolumeInfo"):
+		return &applyconfigurationkadaluv1alpha1.GlusterVolumeInfoApplyConfiguration{}
+	case kadaluv1alpha1.SchemeGroupVersion.WithKind("KadaluStorage"):
+		return &applyconfigurationkadaluv1alpha1.KadaluStorageApplyConfiguration{}
+	case kadaluv1alpha1.SchemeGroupVersion.WithKind("KadaluStorageSpec"):
+		return &applyconfigurationkadaluv1alpha1.KadaluStorageSpecApplyConfiguration{}
+	case kadaluv1alpha1.SchemeGroupVersion.WithKind("KadaluStorageStatus"):
+		return &applyconfigurationkadaluv1alpha1.KadaluStorageStatusApplyConfiguration{}
+
+		// Group=storage.weir.dev, Version=v1alpha1
+	case storagev1alpha1.SchemeGroupVersion.WithKind("BrickStatus"):
+		return &applyconfigurationstoragev1alpha1.BrickStatusApplyConfiguration{}
+	case storagev1alpha1.SchemeGroupVersion.WithKind("DirectoryMarker"):
+		return &applyconfigurationstoragev1alpha1.DirectoryMarkerApplyConfiguration{}
+	case storagev1alpha1.SchemeGroupVersion.WithKind("DirectoryOwner"):
+		return &applyconfigurationstoragev1alpha1.DirectoryOwnerApplyConfiguration{}
+	case storagev1alpha1.SchemeGroupVersion.WithKind("DirectorySpec"):
+		return &applyconfigurationstoragev1alpha1.DirectorySpecApplyConfiguration{}
+	case storagev1alpha1.SchemeGroupVersion.WithKind("DirectoryStatus"):
+		return &applyconfigurationstoragev1alpha1.DirectoryStatusApplyConfiguration{}
+	case storagev1alpha1.SchemeGroupVersion.WithKind("FileSystemStatus"):
+		return &applyconfigurationstoragev1alpha1.FileSystemStatusApplyConfiguration{}
+	case storagev1alpha1.SchemeGroupVersion.WithKind("GlusterVolume"):
+		return &applyconfigurationstoragev1alpha1.GlusterVolumeApplyConfiguration{}
+	case storagev1alpha1.SchemeGroupVersion.WithKind("GlusterVolumeSpec"):
+		return &applyconfigurationstoragev1alpha1.GlusterVolumeSpecApplyConfiguration{}
+	case storagev1alpha1.SchemeGroupVersion.WithKind("GlusterVolumeStatus"):
+		return &applyconfigurationstoragev1alpha1.GlusterVolumeStatusApplyConfiguration{}
+	case storagev1alpha1.SchemeGroupVersion.WithKind("KafkaLocalVolumeSet"):
+		return &applyconfigurationstoragev1alpha1.KafkaLocalVolumeSetApplyConfiguration{}
+	case storagev1alpha1.SchemeGroupVersion.WithKind("KafkaLocalVolumeSetSpec"):
+		return &applyconfigurationstoragev1alpha1.KafkaLocalVolumeSetSpecApplyConfiguration{}
+	case storagev1alpha1.SchemeGroupVersion.WithKind("KafkaLocalVolumeSetStatus"):
+		return &applyconfigurationstoragev1alpha1.KafkaLocalVolumeSetStatusApplyConfiguration{}
+	case storagev1alpha1.SchemeGroupVersion.WithKind("LocalVolumeNode"):
+		return &applyconfigurationstoragev1alpha1.LocalVolumeNodeApplyConfiguration{}
+	case storagev1alpha1.SchemeGroupVersion.WithKind("LocalVolumeNodeSpec"):
+		return &applyconfigurationstoragev1alpha1.LocalVolumeNodeSpecApplyConfiguration{}
+	case storagev1alpha1.SchemeGroupVersion.WithKind("LocalVolumeNodeStatus"):
+		return &applyconfigurationstoragev1alpha1.LocalVolumeNodeStatusApplyConfiguration{}
+	case storagev1alpha1.SchemeGroupVersion.WithKind("LocalVolumeStatus"):
+		return &applyconfigurationstoragev1alpha1.LocalVolumeStatusApplyConfiguration{}
+	case storagev1alpha1.SchemeGroupVersion.WithKind("NodeChoice"):
+		return &applyconfigurationstoragev1alpha1.NodeChoiceApplyConfiguration{}
+	case storagev1alpha1.SchemeGroupVersion.WithKind("NodeLossPolicy"):
+		return &applyconfigurationstoragev1alpha1.NodeLossPolicyApplyConfiguration{}
+	case storagev1alpha1.SchemeGroupVersion.WithKind("PreviousLocation"):
+		return &applyconfigurationstoragev1alpha1.PreviousLocationApplyConfiguration{}
+	case storagev1alpha1.SchemeGroupVersion.WithKind("VolumeTemplate"):
+		return &applyconfigurationstoragev1alpha1.VolumeTemplateApplyConfiguration{}
+	case storagev1alpha1.SchemeGroupVersion.WithKind("VolumeWipe"):
+		return &applyconfigurationstoragev1alpha1.VolumeWipeApplyConfiguration{}
+	case storagev1alpha1.SchemeGroupVersion.WithKind("VolumeWipeSpec"):
+		return &applyconfigurationstoragev1alpha1.VolumeWipeSpecApplyConfiguration{}
+	case storagev1alpha1.SchemeGroupVersion.WithKind("VolumeWipeStatus"):
+		return &applyconfigurationstoragev1alpha1.VolumeWipeStatusApplyConfiguration{}
+	case storagev1alpha1.SchemeGroupVersion.WithKind("WipeSpec"):
+		return &applyconfigurationstoragev1alpha1.WipeSpecApplyConfiguration{}
+	case storagev1alpha1.SchemeGroupVersion.WithKind("WipeStatus"):
+		return &applyconfigurationstoragev1alpha1.WipeStatusApplyConfiguration{}
 
 	}
 	return nil

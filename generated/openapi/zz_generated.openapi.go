@@ -14,37 +14,72 @@ import (
 
 func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenAPIDefinition {
 	return map[string]common.OpenAPIDefinition{
-		"github.com/weir-dev/weir/apis/connect/v1.AlterOffsets":               schema_weir_apis_connect_v1_AlterOffsets(ref),
-		"github.com/weir-dev/weir/apis/connect/v1.ConnectorStatus":            schema_weir_apis_connect_v1_ConnectorStatus(ref),
-		"github.com/weir-dev/weir/apis/connect/v1.ContainerTemplate":          schema_weir_apis_connect_v1_ContainerTemplate(ref),
-		"github.com/weir-dev/weir/apis/connect/v1.KafkaConnect":               schema_weir_apis_connect_v1_KafkaConnect(ref),
-		"github.com/weir-dev/weir/apis/connect/v1.KafkaConnectList":           schema_weir_apis_connect_v1_KafkaConnectList(ref),
-		"github.com/weir-dev/weir/apis/connect/v1.KafkaConnectSpec":           schema_weir_apis_connect_v1_KafkaConnectSpec(ref),
-		"github.com/weir-dev/weir/apis/connect/v1.KafkaConnectStatus":         schema_weir_apis_connect_v1_KafkaConnectStatus(ref),
-		"github.com/weir-dev/weir/apis/connect/v1.KafkaConnector":             schema_weir_apis_connect_v1_KafkaConnector(ref),
-		"github.com/weir-dev/weir/apis/connect/v1.KafkaConnectorList":         schema_weir_apis_connect_v1_KafkaConnectorList(ref),
-		"github.com/weir-dev/weir/apis/connect/v1.KafkaConnectorSpec":         schema_weir_apis_connect_v1_KafkaConnectorSpec(ref),
-		"github.com/weir-dev/weir/apis/connect/v1.KafkaConnectorStatus":       schema_weir_apis_connect_v1_KafkaConnectorStatus(ref),
-		"github.com/weir-dev/weir/apis/connect/v1.LoggingConfig":              schema_weir_apis_connect_v1_LoggingConfig(ref),
-		"github.com/weir-dev/weir/apis/connect/v1.OffsetsStatus":              schema_weir_apis_connect_v1_OffsetsStatus(ref),
-		"github.com/weir-dev/weir/apis/connect/v1.PartitionOffset":            schema_weir_apis_connect_v1_PartitionOffset(ref),
-		"github.com/weir-dev/weir/apis/connect/v1.Plugin":                     schema_weir_apis_connect_v1_Plugin(ref),
-		"github.com/weir-dev/weir/apis/connect/v1.PodTemplate":                schema_weir_apis_connect_v1_PodTemplate(ref),
-		"github.com/weir-dev/weir/apis/connect/v1.StorageSpec":                schema_weir_apis_connect_v1_StorageSpec(ref),
-		"github.com/weir-dev/weir/apis/connect/v1.TaskStatus":                 schema_weir_apis_connect_v1_TaskStatus(ref),
-		"github.com/weir-dev/weir/apis/connect/v1.TemplateMetadata":           schema_weir_apis_connect_v1_TemplateMetadata(ref),
-		"github.com/weir-dev/weir/apis/connect/v1.TemplateSpec":               schema_weir_apis_connect_v1_TemplateSpec(ref),
-		"github.com/weir-dev/weir/apis/connect/v1.WorkloadSpec":               schema_weir_apis_connect_v1_WorkloadSpec(ref),
-		"github.com/weir-dev/weir/apis/connect/v1.WorkloadTemplate":           schema_weir_apis_connect_v1_WorkloadTemplate(ref),
-		"github.com/weir-dev/weir/apis/drain/v1alpha1.BrokerID":               schema_weir_apis_drain_v1alpha1_BrokerID(ref),
-		"github.com/weir-dev/weir/apis/drain/v1alpha1.Drain":                  schema_weir_apis_drain_v1alpha1_Drain(ref),
-		"github.com/weir-dev/weir/apis/drain/v1alpha1.KafkaDrainPolicy":       schema_weir_apis_drain_v1alpha1_KafkaDrainPolicy(ref),
-		"github.com/weir-dev/weir/apis/drain/v1alpha1.KafkaDrainPolicyList":   schema_weir_apis_drain_v1alpha1_KafkaDrainPolicyList(ref),
-		"github.com/weir-dev/weir/apis/drain/v1alpha1.KafkaDrainPolicySpec":   schema_weir_apis_drain_v1alpha1_KafkaDrainPolicySpec(ref),
-		"github.com/weir-dev/weir/apis/drain/v1alpha1.KafkaDrainPolicyStatus": schema_weir_apis_drain_v1alpha1_KafkaDrainPolicyStatus(ref),
-		"github.com/weir-dev/weir/apis/drain/v1alpha1.SASL":                   schema_weir_apis_drain_v1alpha1_SASL(ref),
-		"github.com/weir-dev/weir/apis/drain/v1alpha1.SecretKey":              schema_weir_apis_drain_v1alpha1_SecretKey(ref),
-		"github.com/weir-dev/weir/apis/drain/v1alpha1.TLS":                    schema_weir_apis_drain_v1alpha1_TLS(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.AlterOffsets":                    schema_weir_apis_connect_v1_AlterOffsets(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.ConnectorStatus":                 schema_weir_apis_connect_v1_ConnectorStatus(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.ContainerTemplate":               schema_weir_apis_connect_v1_ContainerTemplate(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.KafkaConnect":                    schema_weir_apis_connect_v1_KafkaConnect(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.KafkaConnectList":                schema_weir_apis_connect_v1_KafkaConnectList(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.KafkaConnectSpec":                schema_weir_apis_connect_v1_KafkaConnectSpec(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.KafkaConnectStatus":              schema_weir_apis_connect_v1_KafkaConnectStatus(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.KafkaConnector":                  schema_weir_apis_connect_v1_KafkaConnector(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.KafkaConnectorList":              schema_weir_apis_connect_v1_KafkaConnectorList(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.KafkaConnectorSpec":              schema_weir_apis_connect_v1_KafkaConnectorSpec(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.KafkaConnectorStatus":            schema_weir_apis_connect_v1_KafkaConnectorStatus(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.LoggingConfig":                   schema_weir_apis_connect_v1_LoggingConfig(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.OffsetsStatus":                   schema_weir_apis_connect_v1_OffsetsStatus(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.PartitionOffset":                 schema_weir_apis_connect_v1_PartitionOffset(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.Plugin":                          schema_weir_apis_connect_v1_Plugin(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.PodTemplate":                     schema_weir_apis_connect_v1_PodTemplate(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.StorageSpec":                     schema_weir_apis_connect_v1_StorageSpec(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.TaskStatus":                      schema_weir_apis_connect_v1_TaskStatus(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.TemplateMetadata":                schema_weir_apis_connect_v1_TemplateMetadata(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.TemplateSpec":                    schema_weir_apis_connect_v1_TemplateSpec(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.WorkloadSpec":                    schema_weir_apis_connect_v1_WorkloadSpec(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.WorkloadTemplate":                schema_weir_apis_connect_v1_WorkloadTemplate(ref),
+		"github.com/weir-dev/weir/apis/drain/v1alpha1.BrokerID":                    schema_weir_apis_drain_v1alpha1_BrokerID(ref),
+		"github.com/weir-dev/weir/apis/drain/v1alpha1.Drain":                       schema_weir_apis_drain_v1alpha1_Drain(ref),
+		"github.com/weir-dev/weir/apis/drain/v1alpha1.KafkaDrainPolicy":            schema_weir_apis_drain_v1alpha1_KafkaDrainPolicy(ref),
+		"github.com/weir-dev/weir/apis/drain/v1alpha1.KafkaDrainPolicyList":        schema_weir_apis_drain_v1alpha1_KafkaDrainPolicyList(ref),
+		"github.com/weir-dev/weir/apis/drain/v1alpha1.KafkaDrainPolicySpec":        schema_weir_apis_drain_v1alpha1_KafkaDrainPolicySpec(ref),
+		"github.com/weir-dev/weir/apis/drain/v1alpha1.KafkaDrainPolicyStatus":      schema_weir_apis_drain_v1alpha1_KafkaDrainPolicyStatus(ref),
+		"github.com/weir-dev/weir/apis/drain/v1alpha1.SASL":                        schema_weir_apis_drain_v1alpha1_SASL(ref),
+		"github.com/weir-dev/weir/apis/drain/v1alpha1.SecretKey":                   schema_weir_apis_drain_v1alpha1_SecretKey(ref),
+		"github.com/weir-dev/weir/apis/drain/v1alpha1.TLS":                         schema_weir_apis_drain_v1alpha1_TLS(ref),
+		"github.com/weir-dev/weir/apis/kadalu/v1alpha1.GlusterDetails":             schema_weir_apis_kadalu_v1alpha1_GlusterDetails(ref),
+		"github.com/weir-dev/weir/apis/kadalu/v1alpha1.GlusterVolumeInfo":          schema_weir_apis_kadalu_v1alpha1_GlusterVolumeInfo(ref),
+		"github.com/weir-dev/weir/apis/kadalu/v1alpha1.KadaluStorage":              schema_weir_apis_kadalu_v1alpha1_KadaluStorage(ref),
+		"github.com/weir-dev/weir/apis/kadalu/v1alpha1.KadaluStorageList":          schema_weir_apis_kadalu_v1alpha1_KadaluStorageList(ref),
+		"github.com/weir-dev/weir/apis/kadalu/v1alpha1.KadaluStorageSpec":          schema_weir_apis_kadalu_v1alpha1_KadaluStorageSpec(ref),
+		"github.com/weir-dev/weir/apis/kadalu/v1alpha1.KadaluStorageStatus":        schema_weir_apis_kadalu_v1alpha1_KadaluStorageStatus(ref),
+		"github.com/weir-dev/weir/apis/storage/v1alpha1.BrickStatus":               schema_weir_apis_storage_v1alpha1_BrickStatus(ref),
+		"github.com/weir-dev/weir/apis/storage/v1alpha1.DirectoryMarker":           schema_weir_apis_storage_v1alpha1_DirectoryMarker(ref),
+		"github.com/weir-dev/weir/apis/storage/v1alpha1.DirectoryOwner":            schema_weir_apis_storage_v1alpha1_DirectoryOwner(ref),
+		"github.com/weir-dev/weir/apis/storage/v1alpha1.DirectorySpec":             schema_weir_apis_storage_v1alpha1_DirectorySpec(ref),
+		"github.com/weir-dev/weir/apis/storage/v1alpha1.DirectoryStatus":           schema_weir_apis_storage_v1alpha1_DirectoryStatus(ref),
+		"github.com/weir-dev/weir/apis/storage/v1alpha1.FileSystemStatus":          schema_weir_apis_storage_v1alpha1_FileSystemStatus(ref),
+		"github.com/weir-dev/weir/apis/storage/v1alpha1.GlusterVolume":             schema_weir_apis_storage_v1alpha1_GlusterVolume(ref),
+		"github.com/weir-dev/weir/apis/storage/v1alpha1.GlusterVolumeList":         schema_weir_apis_storage_v1alpha1_GlusterVolumeList(ref),
+		"github.com/weir-dev/weir/apis/storage/v1alpha1.GlusterVolumeSpec":         schema_weir_apis_storage_v1alpha1_GlusterVolumeSpec(ref),
+		"github.com/weir-dev/weir/apis/storage/v1alpha1.GlusterVolumeStatus":       schema_weir_apis_storage_v1alpha1_GlusterVolumeStatus(ref),
+		"github.com/weir-dev/weir/apis/storage/v1alpha1.KafkaLocalVolumeSet":       schema_weir_apis_storage_v1alpha1_KafkaLocalVolumeSet(ref),
+		"github.com/weir-dev/weir/apis/storage/v1alpha1.KafkaLocalVolumeSetList":   schema_weir_apis_storage_v1alpha1_KafkaLocalVolumeSetList(ref),
+		"github.com/weir-dev/weir/apis/storage/v1alpha1.KafkaLocalVolumeSetSpec":   schema_weir_apis_storage_v1alpha1_KafkaLocalVolumeSetSpec(ref),
+		"github.com/weir-dev/weir/apis/storage/v1alpha1.KafkaLocalVolumeSetStatus": schema_weir_apis_storage_v1alpha1_KafkaLocalVolumeSetStatus(ref),
+		"github.com/weir-dev/weir/apis/storage/v1alpha1.LocalVolumeNode":           schema_weir_apis_storage_v1alpha1_LocalVolumeNode(ref),
+		"github.com/weir-dev/weir/apis/storage/v1alpha1.LocalVolumeNodeList":       schema_weir_apis_storage_v1alpha1_LocalVolumeNodeList(ref),
+		"github.com/weir-dev/weir/apis/storage/v1alpha1.LocalVolumeNodeSpec":       schema_weir_apis_storage_v1alpha1_LocalVolumeNodeSpec(ref),
+		"github.com/weir-dev/weir/apis/storage/v1alpha1.LocalVolumeNodeStatus":     schema_weir_apis_storage_v1alpha1_LocalVolumeNodeStatus(ref),
+		"github.com/weir-dev/weir/apis/storage/v1alpha1.LocalVolumeStatus":         schema_weir_apis_storage_v1alpha1_LocalVolumeStatus(ref),
+		"github.com/weir-dev/weir/apis/storage/v1alpha1.NodeChoice":                schema_weir_apis_storage_v1alpha1_NodeChoice(ref),
+		"github.com/weir-dev/weir/apis/storage/v1alpha1.NodeLossPolicy":            schema_weir_apis_storage_v1alpha1_NodeLossPolicy(ref),
+		"github.com/weir-dev/weir/apis/storage/v1alpha1.PreviousLocation":          schema_weir_apis_storage_v1alpha1_PreviousLocation(ref),
+		"github.com/weir-dev/weir/apis/storage/v1alpha1.VolumeTemplate":            schema_weir_apis_storage_v1alpha1_VolumeTemplate(ref),
+		"github.com/weir-dev/weir/apis/storage/v1alpha1.VolumeWipe":                schema_weir_apis_storage_v1alpha1_VolumeWipe(ref),
+		"github.com/weir-dev/weir/apis/storage/v1alpha1.VolumeWipeList":            schema_weir_apis_storage_v1alpha1_VolumeWipeList(ref),
+		"github.com/weir-dev/weir/apis/storage/v1alpha1.VolumeWipeSpec":            schema_weir_apis_storage_v1alpha1_VolumeWipeSpec(ref),
+		"github.com/weir-dev/weir/apis/storage/v1alpha1.VolumeWipeStatus":          schema_weir_apis_storage_v1alpha1_VolumeWipeStatus(ref),
+		"github.com/weir-dev/weir/apis/storage/v1alpha1.WipeSpec":                  schema_weir_apis_storage_v1alpha1_WipeSpec(ref),
+		"github.com/weir-dev/weir/apis/storage/v1alpha1.WipeStatus":                schema_weir_apis_storage_v1alpha1_WipeStatus(ref),
 	}
 }
 
@@ -2037,5 +2072,2361 @@ func schema_weir_apis_drain_v1alpha1_TLS(ref common.ReferenceCallback) common.Op
 		},
 		Dependencies: []string{
 			"github.com/weir-dev/weir/apis/drain/v1alpha1.SecretKey"},
+	}
+}
+
+func schema_weir_apis_kadalu_v1alpha1_GlusterDetails(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "GlusterDetails is a GlusterFS volume and the hosts that serve its volfile.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"gluster_node": {
+						SchemaProps: spec.SchemaProps{
+							Description: "gluster_node is the host that serves the volfile.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"gluster_nodes": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "gluster_nodes are more hosts that serve the volfile, used when gluster_node does not answer.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: "",
+										Type:    []string{"string"},
+										Format:  "",
+									},
+								},
+							},
+						},
+					},
+					"gluster_hosts": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "gluster_hosts is kadalu's later spelling of gluster_nodes.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: "",
+										Type:    []string{"string"},
+										Format:  "",
+									},
+								},
+							},
+						},
+					},
+					"gluster_port": {
+						SchemaProps: spec.SchemaProps{
+							Description: "gluster_port is the port of glusterd.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"gluster_volname": {
+						SchemaProps: spec.SchemaProps{
+							Description: "gluster_volname is the name of the GlusterFS volume.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"gluster_options": {
+						SchemaProps: spec.SchemaProps{
+							Description: "gluster_options are options of the FUSE client, separated by commas, for example log-level=DEBUG.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"Gluster_options": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Gluster_options is another spelling of gluster_options.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"gluster_volname"},
+			},
+		},
+	}
+}
+
+func schema_weir_apis_kadalu_v1alpha1_GlusterVolumeInfo(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "GlusterVolumeInfo is the observed GlusterFS volume.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"id": {
+						SchemaProps: spec.SchemaProps{
+							Description: "id is the UUID of the volume.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"type": {
+						SchemaProps: spec.SchemaProps{
+							Description: "type of the volume, for example Replicate or Disperse.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"version": {
+						SchemaProps: spec.SchemaProps{
+							Description: "version is the operating version of the cluster, for example 100000 for GlusterFS 10.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"bricks": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "bricks are the bricks as host:path.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: "",
+										Type:    []string{"string"},
+										Format:  "",
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
+	}
+}
+
+func schema_weir_apis_kadalu_v1alpha1_KadaluStorage(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "KadaluStorage describes a GlusterFS volume of an external cluster. gluster-bridge creates the StorageClass kadalu.external.<name> for it and provisions persistent volumes on it.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Default: map[string]interface{}{},
+							Ref:     ref("k8s.io/apimachinery/pkg/apis/meta/v1.ObjectMeta"),
+						},
+					},
+					"spec": {
+						SchemaProps: spec.SchemaProps{
+							Description: "spec describes the storage.",
+							Default:     map[string]interface{}{},
+							Ref:         ref("github.com/weir-dev/weir/apis/kadalu/v1alpha1.KadaluStorageSpec"),
+						},
+					},
+					"status": {
+						SchemaProps: spec.SchemaProps{
+							Description: "status is the observed state, written only by gluster-bridge.",
+							Default:     map[string]interface{}{},
+							Ref:         ref("github.com/weir-dev/weir/apis/kadalu/v1alpha1.KadaluStorageStatus"),
+						},
+					},
+				},
+				Required: []string{"spec"},
+			},
+		},
+		Dependencies: []string{
+			"github.com/weir-dev/weir/apis/kadalu/v1alpha1.KadaluStorageSpec", "github.com/weir-dev/weir/apis/kadalu/v1alpha1.KadaluStorageStatus", "k8s.io/apimachinery/pkg/apis/meta/v1.ObjectMeta"},
+	}
+}
+
+func schema_weir_apis_kadalu_v1alpha1_KadaluStorageList(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "KadaluStorageList is a list of KadaluStorages.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Default: map[string]interface{}{},
+							Ref:     ref("k8s.io/apimachinery/pkg/apis/meta/v1.ListMeta"),
+						},
+					},
+					"items": {
+						SchemaProps: spec.SchemaProps{
+							Type: []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: map[string]interface{}{},
+										Ref:     ref("github.com/weir-dev/weir/apis/kadalu/v1alpha1.KadaluStorage"),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"items"},
+			},
+		},
+		Dependencies: []string{
+			"github.com/weir-dev/weir/apis/kadalu/v1alpha1.KadaluStorage", "k8s.io/apimachinery/pkg/apis/meta/v1.ListMeta"},
+	}
+}
+
+func schema_weir_apis_kadalu_v1alpha1_KadaluStorageSpec(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "KadaluStorageSpec describes a GlusterFS volume and the layout of persistent volumes on it.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"type": {
+						SchemaProps: spec.SchemaProps{
+							Description: "type of the storage. gluster-bridge handles External. Other types belong to kadalu's operator.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"details": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "details of the GlusterFS volume: exactly one entry.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: map[string]interface{}{},
+										Ref:     ref("github.com/weir-dev/weir/apis/kadalu/v1alpha1.GlusterDetails"),
+									},
+								},
+							},
+						},
+					},
+					"kadalu-format": {
+						SchemaProps: spec.SchemaProps{
+							Description: "kadalu-format: true (default) means that each persistent volume is a directory. false means that the whole GlusterFS volume is one persistent volume.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"kadalu_format": {
+						SchemaProps: spec.SchemaProps{
+							Description: "kadalu_format is kadalu's later spelling of kadalu-format: native or non-native.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"single_pv_per_pool": {
+						SchemaProps: spec.SchemaProps{
+							Description: "single_pv_per_pool: true means the same as kadalu-format: false.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"pvReclaimPolicy": {
+						SchemaProps: spec.SchemaProps{
+							Description: "pvReclaimPolicy is what happens to the data of a deleted persistent volume. delete: it is deleted. archive: its directory is renamed to archived-<name>. retain: it stays.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"quota": {
+						SchemaProps: spec.SchemaProps{
+							Description: "quota is the way sizes are enforced. Managed: a volume is ready when quotad reports the limit of every online brick in its GlusterVolume. External: a volume is ready when statfs shows the limit that a standalone quotad sets. Unmanaged: sizes are not enforced. Default: Unmanaged until a quotad reports for the volume, then Managed.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"type", "details"},
+			},
+		},
+		Dependencies: []string{
+			"github.com/weir-dev/weir/apis/kadalu/v1alpha1.GlusterDetails"},
+	}
+}
+
+func schema_weir_apis_kadalu_v1alpha1_KadaluStorageStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "KadaluStorageStatus is the observed state of a storage.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"observedGeneration": {
+						SchemaProps: spec.SchemaProps{
+							Description: "observedGeneration is the generation of the spec that this status reflects.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"conditions": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"type",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "conditions: Ready, Reachable, Compatible and QuotaEnforced.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: map[string]interface{}{},
+										Ref:     ref("k8s.io/apimachinery/pkg/apis/meta/v1.Condition"),
+									},
+								},
+							},
+						},
+					},
+					"storageClass": {
+						SchemaProps: spec.SchemaProps{
+							Description: "storageClass is the name of the StorageClass of this storage.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"volume": {
+						SchemaProps: spec.SchemaProps{
+							Description: "volume is the observed GlusterFS volume.",
+							Ref:         ref("github.com/weir-dev/weir/apis/kadalu/v1alpha1.GlusterVolumeInfo"),
+						},
+					},
+					"persistentVolumes": {
+						SchemaProps: spec.SchemaProps{
+							Description: "persistentVolumes is the number of persistent volumes on the storage.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"capacityBytes": {
+						SchemaProps: spec.SchemaProps{
+							Description: "capacityBytes is the size of the GlusterFS volume.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"provisionedBytes": {
+						SchemaProps: spec.SchemaProps{
+							Description: "provisionedBytes is the sum of the sizes of all persistent volumes.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"free": {
+						SchemaProps: spec.SchemaProps{
+							Description: "free is the space that is not provisioned, for example 512Gi.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"quotaMode": {
+						SchemaProps: spec.SchemaProps{
+							Description: "quotaMode is the quota mode in effect.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			"github.com/weir-dev/weir/apis/kadalu/v1alpha1.GlusterVolumeInfo", "k8s.io/apimachinery/pkg/apis/meta/v1.Condition"},
+	}
+}
+
+func schema_weir_apis_storage_v1alpha1_BrickStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "BrickStatus is the limit of the directory on one brick.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"node": {
+						SchemaProps: spec.SchemaProps{
+							Description: "node is the UUID of the Gluster node, from glusterd.info.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"brick": {
+						SchemaProps: spec.SchemaProps{
+							Description: "brick is the brick's path on the node.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"host": {
+						SchemaProps: spec.SchemaProps{
+							Description: "host is the host name of the brick, as in the brick list of the volume.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"state": {
+						SchemaProps: spec.SchemaProps{
+							Description: "state of the limit.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"message": {
+						SchemaProps: spec.SchemaProps{
+							Description: "message explains the state, and what to do.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"limitBytes": {
+						SchemaProps: spec.SchemaProps{
+							Description: "limitBytes is the enforced limit on this brick: the capacity divided by the number of data bricks of a disperse subvolume. It is 0 on arbiter bricks, which have no data.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"usedBytes": {
+						SchemaProps: spec.SchemaProps{
+							Description: "usedBytes is the space that the directory used when the entry was last written.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"observedGeneration": {
+						SchemaProps: spec.SchemaProps{
+							Description: "observedGeneration is the generation of the spec that this entry reflects.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+				},
+				Required: []string{"node", "brick", "state"},
+			},
+		},
+	}
+}
+
+func schema_weir_apis_storage_v1alpha1_DirectoryMarker(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "DirectoryMarker is the content of the marker file .volume-id, which tells whose data a directory has.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"id": {
+						SchemaProps: spec.SchemaProps{
+							Description: "id of the volume: <namespace>/<claim>.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"setName": {
+						SchemaProps: spec.SchemaProps{
+							Description: "setName is the name of the KafkaLocalVolumeSet.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"setUID": {
+						SchemaProps: spec.SchemaProps{
+							Description: "setUID is the uid of the KafkaLocalVolumeSet.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"ordinal": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ordinal of the replica.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"machineID": {
+						SchemaProps: spec.SchemaProps{
+							Description: "machineID of the node that created the directory.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"fileSystem": {
+						SchemaProps: spec.SchemaProps{
+							Description: "fileSystem is the UUID of the file system that the directory was created on.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"created": {
+						SchemaProps: spec.SchemaProps{
+							Description: "created is the time at which the marker was written.",
+							Ref:         ref("k8s.io/apimachinery/pkg/apis/meta/v1.Time"),
+						},
+					},
+				},
+				Required: []string{"id"},
+			},
+		},
+		Dependencies: []string{
+			"k8s.io/apimachinery/pkg/apis/meta/v1.Time"},
+	}
+}
+
+func schema_weir_apis_storage_v1alpha1_DirectoryOwner(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "DirectoryOwner is the owner and the mode of a new directory.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"uid": {
+						SchemaProps: spec.SchemaProps{
+							Description: "uid of the owner. Default 0.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"fsGroup": {
+						SchemaProps: spec.SchemaProps{
+							Description: "fsGroup is the group of the directory. Default 0.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"mode": {
+						SchemaProps: spec.SchemaProps{
+							Description: "mode of the directory in octal.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+			},
+		},
+	}
+}
+
+func schema_weir_apis_storage_v1alpha1_DirectorySpec(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "DirectorySpec is the directory of one volume.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"id": {
+						SchemaProps: spec.SchemaProps{
+							Description: "id of the volume: <namespace>/<claim>. It is written to the marker file of the directory.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"basePath": {
+						SchemaProps: spec.SchemaProps{
+							Description: "basePath is the directory that contains path.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"path": {
+						SchemaProps: spec.SchemaProps{
+							Description: "path is relative to basePath.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"setName": {
+						SchemaProps: spec.SchemaProps{
+							Description: "setName is the name of the KafkaLocalVolumeSet; its namespace is part of id.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"setUID": {
+						SchemaProps: spec.SchemaProps{
+							Description: "setUID is the uid of the KafkaLocalVolumeSet.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"ordinal": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ordinal of the replica.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"adopt": {
+						SchemaProps: spec.SchemaProps{
+							Description: "adopt allows the agent to use a directory without a marker that is not empty.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"create": {
+						SchemaProps: spec.SchemaProps{
+							Description: "create allows the agent to create the directory. It is false once the directory has existed: a directory that is missing then is reported, and not replaced by an empty one.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"machineID": {
+						SchemaProps: spec.SchemaProps{
+							Description: "machineID is the machine that has the directory, if known. Another machine with the same node name does not use it.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"fileSystem": {
+						SchemaProps: spec.SchemaProps{
+							Description: "fileSystem is the UUID of the file system that has the directory, if known.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"bytes": {
+						SchemaProps: spec.SchemaProps{
+							Description: "bytes is the size of the volume.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"quota": {
+						SchemaProps: spec.SchemaProps{
+							Description: "quota is the way the size is enforced.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"uid": {
+						SchemaProps: spec.SchemaProps{
+							Description: "uid is the owner of a new directory.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"gid": {
+						SchemaProps: spec.SchemaProps{
+							Description: "gid is the group of a new directory.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"mode": {
+						SchemaProps: spec.SchemaProps{
+							Description: "mode of a new directory, in octal.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"id", "basePath", "path", "setName", "setUID", "ordinal"},
+			},
+		},
+	}
+}
+
+func schema_weir_apis_storage_v1alpha1_DirectoryStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "DirectoryStatus is the observed directory of one volume.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"id": {
+						SchemaProps: spec.SchemaProps{
+							Description: "id as in spec.directories.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"state": {
+						SchemaProps: spec.SchemaProps{
+							Description: "state of the directory.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"message": {
+						SchemaProps: spec.SchemaProps{
+							Description: "message explains the state, and what to do.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"marker": {
+						SchemaProps: spec.SchemaProps{
+							Description: "marker is the content of the marker file, if there is one.",
+							Ref:         ref("github.com/weir-dev/weir/apis/storage/v1alpha1.DirectoryMarker"),
+						},
+					},
+					"fileSystem": {
+						SchemaProps: spec.SchemaProps{
+							Description: "fileSystem is the UUID of the file system that has the directory.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"limitBytes": {
+						SchemaProps: spec.SchemaProps{
+							Description: "limitBytes is the enforced quota. It is absent without quota.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"usedBytes": {
+						SchemaProps: spec.SchemaProps{
+							Description: "usedBytes is the space that the directory uses. Only with quota.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+				},
+				Required: []string{"id", "state"},
+			},
+		},
+		Dependencies: []string{
+			"github.com/weir-dev/weir/apis/storage/v1alpha1.DirectoryMarker"},
+	}
+}
+
+func schema_weir_apis_storage_v1alpha1_FileSystemStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "FileSystemStatus is the file system of one base path.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"basePath": {
+						SchemaProps: spec.SchemaProps{
+							Description: "basePath as in spec.basePaths.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"state": {
+						SchemaProps: spec.SchemaProps{
+							Description: "state of the base path.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"message": {
+						SchemaProps: spec.SchemaProps{
+							Description: "message explains the state, and what to do.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"type": {
+						SchemaProps: spec.SchemaProps{
+							Description: "type of the file system, for example xfs.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"id": {
+						SchemaProps: spec.SchemaProps{
+							Description: "id is the UUID of the file system, or its fsid if it has no UUID.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"mountPoint": {
+						SchemaProps: spec.SchemaProps{
+							Description: "mountPoint is true if basePath is a mount point.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"quota": {
+						SchemaProps: spec.SchemaProps{
+							Description: "quota is true if the file system enforces project quota.",
+							Type:        []string{"boolean"},
+							Format:      "",
+						},
+					},
+					"capacityBytes": {
+						SchemaProps: spec.SchemaProps{
+							Description: "capacityBytes is the size of the file system.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"availableBytes": {
+						SchemaProps: spec.SchemaProps{
+							Description: "availableBytes is the free space. It is updated when it changes by more than one percent of the capacity.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+				},
+				Required: []string{"basePath", "state"},
+			},
+		},
+	}
+}
+
+func schema_weir_apis_storage_v1alpha1_GlusterVolume(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "GlusterVolume is the size of one persistent volume: a directory on a GlusterFS volume. gluster-bridge writes spec. Each quotad limits the directory on the bricks of its node and writes the entries of these bricks in status.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Default: map[string]interface{}{},
+							Ref:     ref("k8s.io/apimachinery/pkg/apis/meta/v1.ObjectMeta"),
+						},
+					},
+					"spec": {
+						SchemaProps: spec.SchemaProps{
+							Description: "spec is the desired size, written only by gluster-bridge.",
+							Default:     map[string]interface{}{},
+							Ref:         ref("github.com/weir-dev/weir/apis/storage/v1alpha1.GlusterVolumeSpec"),
+						},
+					},
+					"status": {
+						SchemaProps: spec.SchemaProps{
+							Description: "status is what each quotad and gluster-bridge observe.",
+							Default:     map[string]interface{}{},
+							Ref:         ref("github.com/weir-dev/weir/apis/storage/v1alpha1.GlusterVolumeStatus"),
+						},
+					},
+				},
+				Required: []string{"spec"},
+			},
+		},
+		Dependencies: []string{
+			"github.com/weir-dev/weir/apis/storage/v1alpha1.GlusterVolumeSpec", "github.com/weir-dev/weir/apis/storage/v1alpha1.GlusterVolumeStatus", "k8s.io/apimachinery/pkg/apis/meta/v1.ObjectMeta"},
+	}
+}
+
+func schema_weir_apis_storage_v1alpha1_GlusterVolumeList(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "GlusterVolumeList is a list of GlusterVolumes.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Default: map[string]interface{}{},
+							Ref:     ref("k8s.io/apimachinery/pkg/apis/meta/v1.ListMeta"),
+						},
+					},
+					"items": {
+						SchemaProps: spec.SchemaProps{
+							Type: []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: map[string]interface{}{},
+										Ref:     ref("github.com/weir-dev/weir/apis/storage/v1alpha1.GlusterVolume"),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"items"},
+			},
+		},
+		Dependencies: []string{
+			"github.com/weir-dev/weir/apis/storage/v1alpha1.GlusterVolume", "k8s.io/apimachinery/pkg/apis/meta/v1.ListMeta"},
+	}
+}
+
+func schema_weir_apis_storage_v1alpha1_GlusterVolumeSpec(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "GlusterVolumeSpec is the desired size of a directory.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"storage": {
+						SchemaProps: spec.SchemaProps{
+							Description: "storage is the KadaluStorage, as <namespace>/<name>. Immutable.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"volume": {
+						SchemaProps: spec.SchemaProps{
+							Description: "volume is the name of the GlusterFS volume. Immutable.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"volumeID": {
+						SchemaProps: spec.SchemaProps{
+							Description: "volumeID is the UUID of the GlusterFS volume, if known. Two clusters may have volumes of one name.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"path": {
+						SchemaProps: spec.SchemaProps{
+							Description: "path of the directory, relative to the root of the GlusterFS volume. Immutable.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"capacityBytes": {
+						SchemaProps: spec.SchemaProps{
+							Description: "capacityBytes is the size of the directory in the whole volume. The limit of a brick follows from it and from the type of the volume.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"projectID": {
+						SchemaProps: spec.SchemaProps{
+							Description: "projectID is the XFS project id on all bricks. Immutable.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+				},
+				Required: []string{"storage", "volume", "path", "capacityBytes", "projectID"},
+			},
+		},
+	}
+}
+
+func schema_weir_apis_storage_v1alpha1_GlusterVolumeStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "GlusterVolumeStatus is what each quotad and gluster-bridge observe.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"conditions": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"type",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "conditions: Enforced, written by gluster-bridge.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: map[string]interface{}{},
+										Ref:     ref("k8s.io/apimachinery/pkg/apis/meta/v1.Condition"),
+									},
+								},
+							},
+						},
+					},
+					"bricks": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"node",
+									"brick",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "bricks has one entry per brick, written by the quotad of the brick's node.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: map[string]interface{}{},
+										Ref:     ref("github.com/weir-dev/weir/apis/storage/v1alpha1.BrickStatus"),
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			"github.com/weir-dev/weir/apis/storage/v1alpha1.BrickStatus", "k8s.io/apimachinery/pkg/apis/meta/v1.Condition"},
+	}
+}
+
+func schema_weir_apis_storage_v1alpha1_KafkaLocalVolumeSet(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "KafkaLocalVolumeSet describes the local persistent volumes of the replicas of one or more StatefulSets. volume-provisioner places each replica on a node, creates its directories and one PersistentVolume per claim, and binds a claim that is created again to the same directory.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Default: map[string]interface{}{},
+							Ref:     ref("k8s.io/apimachinery/pkg/apis/meta/v1.ObjectMeta"),
+						},
+					},
+					"spec": {
+						SchemaProps: spec.SchemaProps{
+							Description: "spec is the desired set of volumes.",
+							Default:     map[string]interface{}{},
+							Ref:         ref("github.com/weir-dev/weir/apis/storage/v1alpha1.KafkaLocalVolumeSetSpec"),
+						},
+					},
+					"status": {
+						SchemaProps: spec.SchemaProps{
+							Description: "status is the observed state, written only by volume-provisioner.",
+							Default:     map[string]interface{}{},
+							Ref:         ref("github.com/weir-dev/weir/apis/storage/v1alpha1.KafkaLocalVolumeSetStatus"),
+						},
+					},
+				},
+				Required: []string{"spec"},
+			},
+		},
+		Dependencies: []string{
+			"github.com/weir-dev/weir/apis/storage/v1alpha1.KafkaLocalVolumeSetSpec", "github.com/weir-dev/weir/apis/storage/v1alpha1.KafkaLocalVolumeSetStatus", "k8s.io/apimachinery/pkg/apis/meta/v1.ObjectMeta"},
+	}
+}
+
+func schema_weir_apis_storage_v1alpha1_KafkaLocalVolumeSetList(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "KafkaLocalVolumeSetList is a list of KafkaLocalVolumeSets.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Default: map[string]interface{}{},
+							Ref:     ref("k8s.io/apimachinery/pkg/apis/meta/v1.ListMeta"),
+						},
+					},
+					"items": {
+						SchemaProps: spec.SchemaProps{
+							Type: []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: map[string]interface{}{},
+										Ref:     ref("github.com/weir-dev/weir/apis/storage/v1alpha1.KafkaLocalVolumeSet"),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"items"},
+			},
+		},
+		Dependencies: []string{
+			"github.com/weir-dev/weir/apis/storage/v1alpha1.KafkaLocalVolumeSet", "k8s.io/apimachinery/pkg/apis/meta/v1.ListMeta"},
+	}
+}
+
+func schema_weir_apis_storage_v1alpha1_KafkaLocalVolumeSetSpec(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "KafkaLocalVolumeSetSpec is the desired set of volumes.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"replicas": {
+						SchemaProps: spec.SchemaProps{
+							Description: "replicas is the number of replicas. Replica i has the volumes of all templates with ordinal i; they are on one node. With fewer replicas than before, the PersistentVolumes and directories of the higher ordinals are kept.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"templates": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"name",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "templates describe the volumes of each replica: one per volumeClaimTemplate of the StatefulSets.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: map[string]interface{}{},
+										Ref:     ref("github.com/weir-dev/weir/apis/storage/v1alpha1.VolumeTemplate"),
+									},
+								},
+							},
+						},
+					},
+					"nodes": {
+						SchemaProps: spec.SchemaProps{
+							Description: "nodes selects the nodes for the replicas. Default: all nodes that run the agent.",
+							Ref:         ref("github.com/weir-dev/weir/apis/storage/v1alpha1.NodeChoice"),
+						},
+					},
+					"nodeAffinityKey": {
+						SchemaProps: spec.SchemaProps{
+							Description: "nodeAffinityKey is the node label that the PersistentVolumes use in their node affinity. Its value must be unique per node. Immutable.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"spreadTopologyKey": {
+						SchemaProps: spec.SchemaProps{
+							Description: "spreadTopologyKey is the node label whose values the replicas are spread over, for example topology.kubernetes.io/zone. Replicas that are placed do not move when it changes.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"basePath": {
+						SchemaProps: spec.SchemaProps{
+							Description: "basePath is the directory on each node that contains the directories of the volumes. It must exist, must be one of the paths that the administrator allows with --allowed-base-paths, and must not be a symbolic link. Immutable.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"pathPattern": {
+						SchemaProps: spec.SchemaProps{
+							Description: "pathPattern is the directory of a volume below basePath. {claim} and {namespace} are replaced. It must contain {claim}. Immutable.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"storageClassName": {
+						SchemaProps: spec.SchemaProps{
+							Description: "storageClassName is the class of the PersistentVolumes. The claims must have the same class. Immutable.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"mountOptions": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "mountOptions of the PersistentVolumes. The kubelet passes them to mount.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: "",
+										Type:    []string{"string"},
+										Format:  "",
+									},
+								},
+							},
+						},
+					},
+					"owner": {
+						SchemaProps: spec.SchemaProps{
+							Description: "owner of a new directory. Directories that exist keep their owner and mode.",
+							Ref:         ref("github.com/weir-dev/weir/apis/storage/v1alpha1.DirectoryOwner"),
+						},
+					},
+					"quota": {
+						SchemaProps: spec.SchemaProps{
+							Description: "quota limits the size of each directory. None: sizes are reserved but not enforced. XFS: project quota; basePath must be on XFS that is mounted with prjquota, and the agent needs the overlay with CAP_SYS_ADMIN.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"reservedPercent": {
+						SchemaProps: spec.SchemaProps{
+							Description: "reservedPercent is the part of each file system that is not given to volumes.",
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"reusePolicy": {
+						SchemaProps: spec.SchemaProps{
+							Description: "reusePolicy is what happens with a PersistentVolume whose claim was deleted. Automatic: a new claim of the same name binds to it. Manual: it binds after the user sets the annotation storage.weir.dev/allow-reuse on the PersistentVolume to the uid of the deleted claim. Never: it stays Released.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"adoptExisting": {
+						SchemaProps: spec.SchemaProps{
+							Description: "adoptExisting decides about directories that exist before the set. IfMarkerMatches: only a directory with the marker of the same volume is used. Unmarked: a directory without a marker is used too, and gets one; for directories made by hand.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"scaleDownPolicy": {
+						SchemaProps: spec.SchemaProps{
+							Description: "scaleDownPolicy is what happens with the volumes of ordinals that are not part of the set any more. Retain is the only policy: they are kept, and used again after a scale-up.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"nodeLoss": {
+						SchemaProps: spec.SchemaProps{
+							Description: "nodeLoss decides what happens when the Node of a replica no longer exists.",
+							Ref:         ref("github.com/weir-dev/weir/apis/storage/v1alpha1.NodeLossPolicy"),
+						},
+					},
+				},
+				Required: []string{"replicas", "templates", "basePath"},
+			},
+		},
+		Dependencies: []string{
+			"github.com/weir-dev/weir/apis/storage/v1alpha1.DirectoryOwner", "github.com/weir-dev/weir/apis/storage/v1alpha1.NodeChoice", "github.com/weir-dev/weir/apis/storage/v1alpha1.NodeLossPolicy", "github.com/weir-dev/weir/apis/storage/v1alpha1.VolumeTemplate"},
+	}
+}
+
+func schema_weir_apis_storage_v1alpha1_KafkaLocalVolumeSetStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "KafkaLocalVolumeSetStatus is the observed state of a set.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"observedGeneration": {
+						SchemaProps: spec.SchemaProps{
+							Description: "observedGeneration is the generation of the spec that this status reflects.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"conditions": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"type",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "conditions: Ready, PlacementComplete, DirectoriesReady, CapacityOK, NodeLost, Conflict and ClaimMismatch.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: map[string]interface{}{},
+										Ref:     ref("k8s.io/apimachinery/pkg/apis/meta/v1.Condition"),
+									},
+								},
+							},
+						},
+					},
+					"replicas": {
+						SchemaProps: spec.SchemaProps{
+							Description: "replicas is the number of replicas whose volumes are all ready.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"ready": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ready is the number of volumes that are ready and the number of all volumes, for example 9/9.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"bound": {
+						SchemaProps: spec.SchemaProps{
+							Description: "bound is the number of volumes whose claim is bound.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"rebinds": {
+						SchemaProps: spec.SchemaProps{
+							Description: "rebinds is the number of times that a released volume was made available for its claim again.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"volumes": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"claim",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "volumes lists all volumes, also those of removed replicas.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: map[string]interface{}{},
+										Ref:     ref("github.com/weir-dev/weir/apis/storage/v1alpha1.LocalVolumeStatus"),
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			"github.com/weir-dev/weir/apis/storage/v1alpha1.LocalVolumeStatus", "k8s.io/apimachinery/pkg/apis/meta/v1.Condition"},
+	}
+}
+
+func schema_weir_apis_storage_v1alpha1_LocalVolumeNode(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "LocalVolumeNode is the interface between volume-provisioner's controller and its agent on one node, and has the node's name. The controller writes spec, the agent writes status. Users only read it.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Default: map[string]interface{}{},
+							Ref:     ref("k8s.io/apimachinery/pkg/apis/meta/v1.ObjectMeta"),
+						},
+					},
+					"spec": {
+						SchemaProps: spec.SchemaProps{
+							Description: "spec is the work of the agent, written only by volume-provisioner's controller.",
+							Default:     map[string]interface{}{},
+							Ref:         ref("github.com/weir-dev/weir/apis/storage/v1alpha1.LocalVolumeNodeSpec"),
+						},
+					},
+					"status": {
+						SchemaProps: spec.SchemaProps{
+							Description: "status is what the agent observes, written only by the agent of this node.",
+							Default:     map[string]interface{}{},
+							Ref:         ref("github.com/weir-dev/weir/apis/storage/v1alpha1.LocalVolumeNodeStatus"),
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			"github.com/weir-dev/weir/apis/storage/v1alpha1.LocalVolumeNodeSpec", "github.com/weir-dev/weir/apis/storage/v1alpha1.LocalVolumeNodeStatus", "k8s.io/apimachinery/pkg/apis/meta/v1.ObjectMeta"},
+	}
+}
+
+func schema_weir_apis_storage_v1alpha1_LocalVolumeNodeList(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "LocalVolumeNodeList is a list of LocalVolumeNodes.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Default: map[string]interface{}{},
+							Ref:     ref("k8s.io/apimachinery/pkg/apis/meta/v1.ListMeta"),
+						},
+					},
+					"items": {
+						SchemaProps: spec.SchemaProps{
+							Type: []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: map[string]interface{}{},
+										Ref:     ref("github.com/weir-dev/weir/apis/storage/v1alpha1.LocalVolumeNode"),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"items"},
+			},
+		},
+		Dependencies: []string{
+			"github.com/weir-dev/weir/apis/storage/v1alpha1.LocalVolumeNode", "k8s.io/apimachinery/pkg/apis/meta/v1.ListMeta"},
+	}
+}
+
+func schema_weir_apis_storage_v1alpha1_LocalVolumeNodeSpec(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "LocalVolumeNodeSpec is the work of the agent.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"basePaths": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "set",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "basePaths are the directories whose file systems the agent reports.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: "",
+										Type:    []string{"string"},
+										Format:  "",
+									},
+								},
+							},
+						},
+					},
+					"directories": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"id",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "directories are the directories of volumes. The agent creates and checks them, and never deletes them.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: map[string]interface{}{},
+										Ref:     ref("github.com/weir-dev/weir/apis/storage/v1alpha1.DirectorySpec"),
+									},
+								},
+							},
+						},
+					},
+					"wipes": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"id",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "wipes are the directories to delete, each requested by a VolumeWipe.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: map[string]interface{}{},
+										Ref:     ref("github.com/weir-dev/weir/apis/storage/v1alpha1.WipeSpec"),
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			"github.com/weir-dev/weir/apis/storage/v1alpha1.DirectorySpec", "github.com/weir-dev/weir/apis/storage/v1alpha1.WipeSpec"},
+	}
+}
+
+func schema_weir_apis_storage_v1alpha1_LocalVolumeNodeStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "LocalVolumeNodeStatus is what the agent observes.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"observedGeneration": {
+						SchemaProps: spec.SchemaProps{
+							Description: "observedGeneration is the generation of the spec that this status reflects.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"conditions": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"type",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "conditions: Ready.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: map[string]interface{}{},
+										Ref:     ref("k8s.io/apimachinery/pkg/apis/meta/v1.Condition"),
+									},
+								},
+							},
+						},
+					},
+					"nodeUID": {
+						SchemaProps: spec.SchemaProps{
+							Description: "nodeUID is the uid of the Node object that the agent runs on.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"machineID": {
+						SchemaProps: spec.SchemaProps{
+							Description: "machineID of the node, from /etc/machine-id. Nodes that were cloned may have the same one; the UUIDs of their file systems differ.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"allowedBasePaths": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "allowedBasePaths are the base paths that the agent's --allowed-base-paths lists.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: "",
+										Type:    []string{"string"},
+										Format:  "",
+									},
+								},
+							},
+						},
+					},
+					"ready": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ready is the number of directories that are ready and the number of all directories, for example 3/3.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"available": {
+						SchemaProps: spec.SchemaProps{
+							Description: "available is the sum of the free space of all file systems, for example 512Gi.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"fileSystems": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"basePath",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "fileSystems are the file systems of the base paths.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: map[string]interface{}{},
+										Ref:     ref("github.com/weir-dev/weir/apis/storage/v1alpha1.FileSystemStatus"),
+									},
+								},
+							},
+						},
+					},
+					"directories": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"id",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "directories are the observed directories.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: map[string]interface{}{},
+										Ref:     ref("github.com/weir-dev/weir/apis/storage/v1alpha1.DirectoryStatus"),
+									},
+								},
+							},
+						},
+					},
+					"wipes": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"id",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "wipes are the observed deletions.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: map[string]interface{}{},
+										Ref:     ref("github.com/weir-dev/weir/apis/storage/v1alpha1.WipeStatus"),
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			"github.com/weir-dev/weir/apis/storage/v1alpha1.DirectoryStatus", "github.com/weir-dev/weir/apis/storage/v1alpha1.FileSystemStatus", "github.com/weir-dev/weir/apis/storage/v1alpha1.WipeStatus", "k8s.io/apimachinery/pkg/apis/meta/v1.Condition"},
+	}
+}
+
+func schema_weir_apis_storage_v1alpha1_LocalVolumeStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "LocalVolumeStatus is the observed state of one volume.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"claim": {
+						SchemaProps: spec.SchemaProps{
+							Description: "claim is the name of the PersistentVolumeClaim.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"ordinal": {
+						SchemaProps: spec.SchemaProps{
+							Description: "ordinal of the replica.",
+							Default:     0,
+							Type:        []string{"integer"},
+							Format:      "int32",
+						},
+					},
+					"template": {
+						SchemaProps: spec.SchemaProps{
+							Description: "template is the name of the template.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"pv": {
+						SchemaProps: spec.SchemaProps{
+							Description: "pv is the name of the PersistentVolume: the claim's name, or <namespace>-<claim> if another PersistentVolume has that name.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"node": {
+						SchemaProps: spec.SchemaProps{
+							Description: "node is the name of the node that has the directory. It is recorded before the directory is created and changes only if the node is renamed or replaced.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"nodeUID": {
+						SchemaProps: spec.SchemaProps{
+							Description: "nodeUID is the uid of the Node object.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"path": {
+						SchemaProps: spec.SchemaProps{
+							Description: "path is the directory on the node.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"bytes": {
+						SchemaProps: spec.SchemaProps{
+							Description: "bytes is the size that the volume reserves.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"phase": {
+						SchemaProps: spec.SchemaProps{
+							Description: "phase of the volume.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"message": {
+						SchemaProps: spec.SchemaProps{
+							Description: "message explains the phase, and what to do.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"marker": {
+						SchemaProps: spec.SchemaProps{
+							Description: "marker is the id in the marker file of the directory. It is empty until the agent has created the directory.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"previous": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "previous records the directories that the volume had on lost nodes.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: map[string]interface{}{},
+										Ref:     ref("github.com/weir-dev/weir/apis/storage/v1alpha1.PreviousLocation"),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"claim", "ordinal", "template"},
+			},
+		},
+		Dependencies: []string{
+			"github.com/weir-dev/weir/apis/storage/v1alpha1.PreviousLocation"},
+	}
+}
+
+func schema_weir_apis_storage_v1alpha1_NodeChoice(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "NodeChoice selects nodes. Exactly one field is set.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"selector": {
+						SchemaProps: spec.SchemaProps{
+							Description: "selector selects nodes by label. Replicas are spread over them.",
+							Ref:         ref("k8s.io/apimachinery/pkg/apis/meta/v1.LabelSelector"),
+						},
+					},
+					"list": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "set",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "list has the names of the nodes. Replicas are spread over them.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: "",
+										Type:    []string{"string"},
+										Format:  "",
+									},
+								},
+							},
+						},
+					},
+					"perReplica": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "perReplica has the name of the node of each replica, by ordinal. A node may appear several times.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: "",
+										Type:    []string{"string"},
+										Format:  "",
+									},
+								},
+							},
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			"k8s.io/apimachinery/pkg/apis/meta/v1.LabelSelector"},
+	}
+}
+
+func schema_weir_apis_storage_v1alpha1_NodeLossPolicy(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "NodeLossPolicy decides what happens when the Node of a replica no longer exists.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"policy": {
+						SchemaProps: spec.SchemaProps{
+							Description: "policy is Wait (the volumes stay on the node) or Replace (after the time in after, the replica gets empty volumes on another node; one replica at a time, and only while the volumes of all other replicas are ready and in use).",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"after": {
+						SchemaProps: spec.SchemaProps{
+							Description: "after is the time that the Node must have been gone, for example 30m. At least 5m.",
+							Ref:         ref("k8s.io/apimachinery/pkg/apis/meta/v1.Duration"),
+						},
+					},
+				},
+				Required: []string{"policy"},
+			},
+		},
+		Dependencies: []string{
+			"k8s.io/apimachinery/pkg/apis/meta/v1.Duration"},
+	}
+}
+
+func schema_weir_apis_storage_v1alpha1_PreviousLocation(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "PreviousLocation is a directory that a volume had on a lost node.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"node": {
+						SchemaProps: spec.SchemaProps{
+							Description: "node is the name of the lost node.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"path": {
+						SchemaProps: spec.SchemaProps{
+							Description: "path is the directory on the lost node.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"replaced": {
+						SchemaProps: spec.SchemaProps{
+							Description: "replaced is the time at which the volume moved.",
+							Ref:         ref("k8s.io/apimachinery/pkg/apis/meta/v1.Time"),
+						},
+					},
+				},
+				Required: []string{"node", "path", "replaced"},
+			},
+		},
+		Dependencies: []string{
+			"k8s.io/apimachinery/pkg/apis/meta/v1.Time"},
+	}
+}
+
+func schema_weir_apis_storage_v1alpha1_VolumeTemplate(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "VolumeTemplate describes one volume of each replica.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"name": {
+						SchemaProps: spec.SchemaProps{
+							Description: "name of the template, unique in the set.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"claimNamePattern": {
+						SchemaProps: spec.SchemaProps{
+							Description: "claimNamePattern is the name of the PersistentVolumeClaim. {ordinal} is replaced, for example datadir-0-cp-helm-charts-cp-kafka-{ordinal}: the name of the volumeClaimTemplate, of the StatefulSet, and the ordinal. Immutable.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"size": {
+						SchemaProps: spec.SchemaProps{
+							Description: "size of the volume. It may grow. A larger size is applied to the PersistentVolumes, and to claims of a class with allowVolumeExpansion that ask for it.",
+							Ref:         ref("k8s.io/apimachinery/pkg/api/resource.Quantity"),
+						},
+					},
+					"accessModes": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "set",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "accessModes of the PersistentVolumes.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: "",
+										Type:    []string{"string"},
+										Format:  "",
+									},
+								},
+							},
+						},
+					},
+					"volumeMode": {
+						SchemaProps: spec.SchemaProps{
+							Description: "volumeMode of the PersistentVolumes. Directories are always Filesystem.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"name", "claimNamePattern", "size"},
+			},
+		},
+		Dependencies: []string{
+			"k8s.io/apimachinery/pkg/api/resource.Quantity"},
+	}
+}
+
+func schema_weir_apis_storage_v1alpha1_VolumeWipe(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "VolumeWipe requests the deletion of the data of one volume of a KafkaLocalVolumeSet in the same namespace. The data is deleted only while no claim is bound to the volume and no pod uses it. The directory is renamed first, and removed after the time in keepFor. A VolumeWipe cannot be changed.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Default: map[string]interface{}{},
+							Ref:     ref("k8s.io/apimachinery/pkg/apis/meta/v1.ObjectMeta"),
+						},
+					},
+					"spec": {
+						SchemaProps: spec.SchemaProps{
+							Description: "spec names the data to delete.",
+							Default:     map[string]interface{}{},
+							Ref:         ref("github.com/weir-dev/weir/apis/storage/v1alpha1.VolumeWipeSpec"),
+						},
+					},
+					"status": {
+						SchemaProps: spec.SchemaProps{
+							Description: "status is the observed state, written only by volume-provisioner.",
+							Default:     map[string]interface{}{},
+							Ref:         ref("github.com/weir-dev/weir/apis/storage/v1alpha1.VolumeWipeStatus"),
+						},
+					},
+				},
+				Required: []string{"spec"},
+			},
+		},
+		Dependencies: []string{
+			"github.com/weir-dev/weir/apis/storage/v1alpha1.VolumeWipeSpec", "github.com/weir-dev/weir/apis/storage/v1alpha1.VolumeWipeStatus", "k8s.io/apimachinery/pkg/apis/meta/v1.ObjectMeta"},
+	}
+}
+
+func schema_weir_apis_storage_v1alpha1_VolumeWipeList(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "VolumeWipeList is a list of VolumeWipes.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"kind": {
+						SchemaProps: spec.SchemaProps{
+							Description: "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"apiVersion": {
+						SchemaProps: spec.SchemaProps{
+							Description: "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"metadata": {
+						SchemaProps: spec.SchemaProps{
+							Default: map[string]interface{}{},
+							Ref:     ref("k8s.io/apimachinery/pkg/apis/meta/v1.ListMeta"),
+						},
+					},
+					"items": {
+						SchemaProps: spec.SchemaProps{
+							Type: []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: map[string]interface{}{},
+										Ref:     ref("github.com/weir-dev/weir/apis/storage/v1alpha1.VolumeWipe"),
+									},
+								},
+							},
+						},
+					},
+				},
+				Required: []string{"items"},
+			},
+		},
+		Dependencies: []string{
+			"github.com/weir-dev/weir/apis/storage/v1alpha1.VolumeWipe", "k8s.io/apimachinery/pkg/apis/meta/v1.ListMeta"},
+	}
+}
+
+func schema_weir_apis_storage_v1alpha1_VolumeWipeSpec(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "VolumeWipeSpec names the data to delete. All fields must match the volume, so that a mistake deletes nothing.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"pv": {
+						SchemaProps: spec.SchemaProps{
+							Description: "pv is the name of the PersistentVolume.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"pvUID": {
+						SchemaProps: spec.SchemaProps{
+							Description: "pvUID is the uid of the PersistentVolume.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"path": {
+						SchemaProps: spec.SchemaProps{
+							Description: "path is the directory, as in spec.local.path of the PersistentVolume.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"keepFor": {
+						SchemaProps: spec.SchemaProps{
+							Description: "keepFor is the time for which the renamed directory can still be recovered.",
+							Ref:         ref("k8s.io/apimachinery/pkg/apis/meta/v1.Duration"),
+						},
+					},
+				},
+				Required: []string{"pv", "pvUID", "path"},
+			},
+		},
+		Dependencies: []string{
+			"k8s.io/apimachinery/pkg/apis/meta/v1.Duration"},
+	}
+}
+
+func schema_weir_apis_storage_v1alpha1_VolumeWipeStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "VolumeWipeStatus is the observed state of a VolumeWipe.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"state": {
+						SchemaProps: spec.SchemaProps{
+							Description: "state of the deletion.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"message": {
+						SchemaProps: spec.SchemaProps{
+							Description: "message explains the state, and what to do.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"node": {
+						SchemaProps: spec.SchemaProps{
+							Description: "node that has the directory.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"freedBytes": {
+						SchemaProps: spec.SchemaProps{
+							Description: "freedBytes is the space that was freed.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+					"completionTime": {
+						SchemaProps: spec.SchemaProps{
+							Description: "completionTime is the time at which the data was deleted.",
+							Ref:         ref("k8s.io/apimachinery/pkg/apis/meta/v1.Time"),
+						},
+					},
+				},
+			},
+		},
+		Dependencies: []string{
+			"k8s.io/apimachinery/pkg/apis/meta/v1.Time"},
+	}
+}
+
+func schema_weir_apis_storage_v1alpha1_WipeSpec(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "WipeSpec is the deletion of one directory.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"id": {
+						SchemaProps: spec.SchemaProps{
+							Description: "id is the uid of the VolumeWipe.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"basePath": {
+						SchemaProps: spec.SchemaProps{
+							Description: "basePath is the directory that contains path.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"path": {
+						SchemaProps: spec.SchemaProps{
+							Description: "path is relative to basePath.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"marker": {
+						SchemaProps: spec.SchemaProps{
+							Description: "marker is the id that the marker file of the directory must have.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"id", "basePath", "path", "marker"},
+			},
+		},
+	}
+}
+
+func schema_weir_apis_storage_v1alpha1_WipeStatus(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "WipeStatus is the observed deletion of one directory.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"id": {
+						SchemaProps: spec.SchemaProps{
+							Description: "id as in spec.wipes.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"state": {
+						SchemaProps: spec.SchemaProps{
+							Description: "state of the deletion.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"message": {
+						SchemaProps: spec.SchemaProps{
+							Description: "message explains the state, and what to do.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"freedBytes": {
+						SchemaProps: spec.SchemaProps{
+							Description: "freedBytes is the space that was freed.",
+							Type:        []string{"integer"},
+							Format:      "int64",
+						},
+					},
+				},
+				Required: []string{"id", "state"},
+			},
+		},
 	}
 }

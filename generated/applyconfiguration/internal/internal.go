@@ -714,6 +714,811 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: serverName
       type:
         scalar: string
+- name: com.github.weir-dev.weir.apis.kadalu.v1alpha1.GlusterDetails
+  map:
+    fields:
+    - name: Gluster_options
+      type:
+        scalar: string
+    - name: gluster_hosts
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: gluster_node
+      type:
+        scalar: string
+    - name: gluster_nodes
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: gluster_options
+      type:
+        scalar: string
+    - name: gluster_port
+      type:
+        scalar: numeric
+    - name: gluster_volname
+      type:
+        scalar: string
+      default: ""
+- name: com.github.weir-dev.weir.apis.kadalu.v1alpha1.GlusterVolumeInfo
+  map:
+    fields:
+    - name: bricks
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: id
+      type:
+        scalar: string
+    - name: type
+      type:
+        scalar: string
+    - name: version
+      type:
+        scalar: string
+- name: com.github.weir-dev.weir.apis.kadalu.v1alpha1.KadaluStorage
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+      default: {}
+    - name: spec
+      type:
+        namedType: com.github.weir-dev.weir.apis.kadalu.v1alpha1.KadaluStorageSpec
+      default: {}
+    - name: status
+      type:
+        namedType: com.github.weir-dev.weir.apis.kadalu.v1alpha1.KadaluStorageStatus
+      default: {}
+- name: com.github.weir-dev.weir.apis.kadalu.v1alpha1.KadaluStorageSpec
+  map:
+    fields:
+    - name: details
+      type:
+        list:
+          elementType:
+            namedType: com.github.weir-dev.weir.apis.kadalu.v1alpha1.GlusterDetails
+          elementRelationship: atomic
+    - name: kadalu-format
+      type:
+        scalar: boolean
+    - name: kadalu_format
+      type:
+        scalar: string
+    - name: pvReclaimPolicy
+      type:
+        scalar: string
+    - name: quota
+      type:
+        scalar: string
+    - name: single_pv_per_pool
+      type:
+        scalar: boolean
+    - name: type
+      type:
+        scalar: string
+      default: ""
+- name: com.github.weir-dev.weir.apis.kadalu.v1alpha1.KadaluStorageStatus
+  map:
+    fields:
+    - name: capacityBytes
+      type:
+        scalar: numeric
+    - name: conditions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
+          elementRelationship: associative
+          keys:
+          - type
+    - name: free
+      type:
+        scalar: string
+    - name: observedGeneration
+      type:
+        scalar: numeric
+    - name: persistentVolumes
+      type:
+        scalar: numeric
+      default: 0
+    - name: provisionedBytes
+      type:
+        scalar: numeric
+    - name: quotaMode
+      type:
+        scalar: string
+    - name: storageClass
+      type:
+        scalar: string
+    - name: volume
+      type:
+        namedType: com.github.weir-dev.weir.apis.kadalu.v1alpha1.GlusterVolumeInfo
+- name: com.github.weir-dev.weir.apis.storage.v1alpha1.BrickStatus
+  map:
+    fields:
+    - name: brick
+      type:
+        scalar: string
+      default: ""
+    - name: host
+      type:
+        scalar: string
+    - name: limitBytes
+      type:
+        scalar: numeric
+      default: 0
+    - name: message
+      type:
+        scalar: string
+    - name: node
+      type:
+        scalar: string
+      default: ""
+    - name: observedGeneration
+      type:
+        scalar: numeric
+    - name: state
+      type:
+        scalar: string
+      default: ""
+    - name: usedBytes
+      type:
+        scalar: numeric
+- name: com.github.weir-dev.weir.apis.storage.v1alpha1.DirectoryMarker
+  map:
+    fields:
+    - name: created
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: fileSystem
+      type:
+        scalar: string
+    - name: id
+      type:
+        scalar: string
+      default: ""
+    - name: machineID
+      type:
+        scalar: string
+    - name: ordinal
+      type:
+        scalar: numeric
+      default: 0
+    - name: setName
+      type:
+        scalar: string
+    - name: setUID
+      type:
+        scalar: string
+- name: com.github.weir-dev.weir.apis.storage.v1alpha1.DirectoryOwner
+  map:
+    fields:
+    - name: fsGroup
+      type:
+        scalar: numeric
+    - name: mode
+      type:
+        scalar: string
+    - name: uid
+      type:
+        scalar: numeric
+- name: com.github.weir-dev.weir.apis.storage.v1alpha1.DirectorySpec
+  map:
+    fields:
+    - name: adopt
+      type:
+        scalar: boolean
+    - name: basePath
+      type:
+        scalar: string
+      default: ""
+    - name: bytes
+      type:
+        scalar: numeric
+    - name: create
+      type:
+        scalar: boolean
+    - name: fileSystem
+      type:
+        scalar: string
+    - name: gid
+      type:
+        scalar: numeric
+    - name: id
+      type:
+        scalar: string
+      default: ""
+    - name: machineID
+      type:
+        scalar: string
+    - name: mode
+      type:
+        scalar: string
+    - name: ordinal
+      type:
+        scalar: numeric
+      default: 0
+    - name: path
+      type:
+        scalar: string
+      default: ""
+    - name: quota
+      type:
+        scalar: string
+    - name: setName
+      type:
+        scalar: string
+      default: ""
+    - name: setUID
+      type:
+        scalar: string
+      default: ""
+    - name: uid
+      type:
+        scalar: numeric
+- name: com.github.weir-dev.weir.apis.storage.v1alpha1.DirectoryStatus
+  map:
+    fields:
+    - name: fileSystem
+      type:
+        scalar: string
+    - name: id
+      type:
+        scalar: string
+      default: ""
+    - name: limitBytes
+      type:
+        scalar: numeric
+    - name: marker
+      type:
+        namedType: com.github.weir-dev.weir.apis.storage.v1alpha1.DirectoryMarker
+    - name: message
+      type:
+        scalar: string
+    - name: state
+      type:
+        scalar: string
+      default: ""
+    - name: usedBytes
+      type:
+        scalar: numeric
+- name: com.github.weir-dev.weir.apis.storage.v1alpha1.FileSystemStatus
+  map:
+    fields:
+    - name: availableBytes
+      type:
+        scalar: numeric
+    - name: basePath
+      type:
+        scalar: string
+      default: ""
+    - name: capacityBytes
+      type:
+        scalar: numeric
+    - name: id
+      type:
+        scalar: string
+    - name: message
+      type:
+        scalar: string
+    - name: mountPoint
+      type:
+        scalar: boolean
+    - name: quota
+      type:
+        scalar: boolean
+    - name: state
+      type:
+        scalar: string
+      default: ""
+    - name: type
+      type:
+        scalar: string
+- name: com.github.weir-dev.weir.apis.storage.v1alpha1.GlusterVolume
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+      default: {}
+    - name: spec
+      type:
+        namedType: com.github.weir-dev.weir.apis.storage.v1alpha1.GlusterVolumeSpec
+      default: {}
+    - name: status
+      type:
+        namedType: com.github.weir-dev.weir.apis.storage.v1alpha1.GlusterVolumeStatus
+      default: {}
+- name: com.github.weir-dev.weir.apis.storage.v1alpha1.GlusterVolumeSpec
+  map:
+    fields:
+    - name: capacityBytes
+      type:
+        scalar: numeric
+      default: 0
+    - name: path
+      type:
+        scalar: string
+      default: ""
+    - name: projectID
+      type:
+        scalar: numeric
+      default: 0
+    - name: storage
+      type:
+        scalar: string
+      default: ""
+    - name: volume
+      type:
+        scalar: string
+      default: ""
+    - name: volumeID
+      type:
+        scalar: string
+- name: com.github.weir-dev.weir.apis.storage.v1alpha1.GlusterVolumeStatus
+  map:
+    fields:
+    - name: bricks
+      type:
+        list:
+          elementType:
+            namedType: com.github.weir-dev.weir.apis.storage.v1alpha1.BrickStatus
+          elementRelationship: associative
+          keys:
+          - node
+          - brick
+    - name: conditions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
+          elementRelationship: associative
+          keys:
+          - type
+- name: com.github.weir-dev.weir.apis.storage.v1alpha1.KafkaLocalVolumeSet
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+      default: {}
+    - name: spec
+      type:
+        namedType: com.github.weir-dev.weir.apis.storage.v1alpha1.KafkaLocalVolumeSetSpec
+      default: {}
+    - name: status
+      type:
+        namedType: com.github.weir-dev.weir.apis.storage.v1alpha1.KafkaLocalVolumeSetStatus
+      default: {}
+- name: com.github.weir-dev.weir.apis.storage.v1alpha1.KafkaLocalVolumeSetSpec
+  map:
+    fields:
+    - name: adoptExisting
+      type:
+        scalar: string
+    - name: basePath
+      type:
+        scalar: string
+      default: ""
+    - name: mountOptions
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: nodeAffinityKey
+      type:
+        scalar: string
+    - name: nodeLoss
+      type:
+        namedType: com.github.weir-dev.weir.apis.storage.v1alpha1.NodeLossPolicy
+    - name: nodes
+      type:
+        namedType: com.github.weir-dev.weir.apis.storage.v1alpha1.NodeChoice
+    - name: owner
+      type:
+        namedType: com.github.weir-dev.weir.apis.storage.v1alpha1.DirectoryOwner
+    - name: pathPattern
+      type:
+        scalar: string
+    - name: quota
+      type:
+        scalar: string
+    - name: replicas
+      type:
+        scalar: numeric
+      default: 0
+    - name: reservedPercent
+      type:
+        scalar: numeric
+    - name: reusePolicy
+      type:
+        scalar: string
+    - name: scaleDownPolicy
+      type:
+        scalar: string
+    - name: spreadTopologyKey
+      type:
+        scalar: string
+    - name: storageClassName
+      type:
+        scalar: string
+    - name: templates
+      type:
+        list:
+          elementType:
+            namedType: com.github.weir-dev.weir.apis.storage.v1alpha1.VolumeTemplate
+          elementRelationship: associative
+          keys:
+          - name
+- name: com.github.weir-dev.weir.apis.storage.v1alpha1.KafkaLocalVolumeSetStatus
+  map:
+    fields:
+    - name: bound
+      type:
+        scalar: numeric
+      default: 0
+    - name: conditions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
+          elementRelationship: associative
+          keys:
+          - type
+    - name: observedGeneration
+      type:
+        scalar: numeric
+    - name: ready
+      type:
+        scalar: string
+    - name: rebinds
+      type:
+        scalar: numeric
+    - name: replicas
+      type:
+        scalar: numeric
+      default: 0
+    - name: volumes
+      type:
+        list:
+          elementType:
+            namedType: com.github.weir-dev.weir.apis.storage.v1alpha1.LocalVolumeStatus
+          elementRelationship: associative
+          keys:
+          - claim
+- name: com.github.weir-dev.weir.apis.storage.v1alpha1.LocalVolumeNode
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+      default: {}
+    - name: spec
+      type:
+        namedType: com.github.weir-dev.weir.apis.storage.v1alpha1.LocalVolumeNodeSpec
+      default: {}
+    - name: status
+      type:
+        namedType: com.github.weir-dev.weir.apis.storage.v1alpha1.LocalVolumeNodeStatus
+      default: {}
+- name: com.github.weir-dev.weir.apis.storage.v1alpha1.LocalVolumeNodeSpec
+  map:
+    fields:
+    - name: basePaths
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: directories
+      type:
+        list:
+          elementType:
+            namedType: com.github.weir-dev.weir.apis.storage.v1alpha1.DirectorySpec
+          elementRelationship: associative
+          keys:
+          - id
+    - name: wipes
+      type:
+        list:
+          elementType:
+            namedType: com.github.weir-dev.weir.apis.storage.v1alpha1.WipeSpec
+          elementRelationship: associative
+          keys:
+          - id
+- name: com.github.weir-dev.weir.apis.storage.v1alpha1.LocalVolumeNodeStatus
+  map:
+    fields:
+    - name: allowedBasePaths
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: available
+      type:
+        scalar: string
+    - name: conditions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
+          elementRelationship: associative
+          keys:
+          - type
+    - name: directories
+      type:
+        list:
+          elementType:
+            namedType: com.github.weir-dev.weir.apis.storage.v1alpha1.DirectoryStatus
+          elementRelationship: associative
+          keys:
+          - id
+    - name: fileSystems
+      type:
+        list:
+          elementType:
+            namedType: com.github.weir-dev.weir.apis.storage.v1alpha1.FileSystemStatus
+          elementRelationship: associative
+          keys:
+          - basePath
+    - name: machineID
+      type:
+        scalar: string
+    - name: nodeUID
+      type:
+        scalar: string
+    - name: observedGeneration
+      type:
+        scalar: numeric
+    - name: ready
+      type:
+        scalar: string
+    - name: wipes
+      type:
+        list:
+          elementType:
+            namedType: com.github.weir-dev.weir.apis.storage.v1alpha1.WipeStatus
+          elementRelationship: associative
+          keys:
+          - id
+- name: com.github.weir-dev.weir.apis.storage.v1alpha1.LocalVolumeStatus
+  map:
+    fields:
+    - name: bytes
+      type:
+        scalar: numeric
+    - name: claim
+      type:
+        scalar: string
+      default: ""
+    - name: marker
+      type:
+        scalar: string
+    - name: message
+      type:
+        scalar: string
+    - name: node
+      type:
+        scalar: string
+    - name: nodeUID
+      type:
+        scalar: string
+    - name: ordinal
+      type:
+        scalar: numeric
+      default: 0
+    - name: path
+      type:
+        scalar: string
+    - name: phase
+      type:
+        scalar: string
+    - name: previous
+      type:
+        list:
+          elementType:
+            namedType: com.github.weir-dev.weir.apis.storage.v1alpha1.PreviousLocation
+          elementRelationship: atomic
+    - name: pv
+      type:
+        scalar: string
+    - name: template
+      type:
+        scalar: string
+      default: ""
+- name: com.github.weir-dev.weir.apis.storage.v1alpha1.NodeChoice
+  map:
+    fields:
+    - name: list
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: perReplica
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: selector
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector
+- name: com.github.weir-dev.weir.apis.storage.v1alpha1.NodeLossPolicy
+  map:
+    fields:
+    - name: after
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+    - name: policy
+      type:
+        scalar: string
+      default: ""
+- name: com.github.weir-dev.weir.apis.storage.v1alpha1.PreviousLocation
+  map:
+    fields:
+    - name: node
+      type:
+        scalar: string
+      default: ""
+    - name: path
+      type:
+        scalar: string
+      default: ""
+    - name: replaced
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+- name: com.github.weir-dev.weir.apis.storage.v1alpha1.VolumeTemplate
+  map:
+    fields:
+    - name: accessModes
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
+    - name: claimNamePattern
+      type:
+        scalar: string
+      default: ""
+    - name: name
+      type:
+        scalar: string
+      default: ""
+    - name: size
+      type:
+        namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
+    - name: volumeMode
+      type:
+        scalar: string
+- name: com.github.weir-dev.weir.apis.storage.v1alpha1.VolumeWipe
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+      default: {}
+    - name: spec
+      type:
+        namedType: com.github.weir-dev.weir.apis.storage.v1alpha1.VolumeWipeSpec
+      default: {}
+    - name: status
+      type:
+        namedType: com.github.weir-dev.weir.apis.storage.v1alpha1.VolumeWipeStatus
+      default: {}
+- name: com.github.weir-dev.weir.apis.storage.v1alpha1.VolumeWipeSpec
+  map:
+    fields:
+    - name: keepFor
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
+    - name: path
+      type:
+        scalar: string
+      default: ""
+    - name: pv
+      type:
+        scalar: string
+      default: ""
+    - name: pvUID
+      type:
+        scalar: string
+      default: ""
+- name: com.github.weir-dev.weir.apis.storage.v1alpha1.VolumeWipeStatus
+  map:
+    fields:
+    - name: completionTime
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: freedBytes
+      type:
+        scalar: numeric
+    - name: message
+      type:
+        scalar: string
+    - name: node
+      type:
+        scalar: string
+    - name: state
+      type:
+        scalar: string
+- name: com.github.weir-dev.weir.apis.storage.v1alpha1.WipeSpec
+  map:
+    fields:
+    - name: basePath
+      type:
+        scalar: string
+      default: ""
+    - name: id
+      type:
+        scalar: string
+      default: ""
+    - name: marker
+      type:
+        scalar: string
+      default: ""
+    - name: path
+      type:
+        scalar: string
+      default: ""
+- name: com.github.weir-dev.weir.apis.storage.v1alpha1.WipeStatus
+  map:
+    fields:
+    - name: freedBytes
+      type:
+        scalar: numeric
+    - name: id
+      type:
+        scalar: string
+      default: ""
+    - name: message
+      type:
+        scalar: string
+    - name: state
+      type:
+        scalar: string
+      default: ""
 - name: io.k8s.api.core.v1.AWSElasticBlockStoreVolumeSource
   map:
     fields:

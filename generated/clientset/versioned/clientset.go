@@ -10,6 +10,8 @@ import (
 
 	iov1 "github.com/weir-dev/weir/generated/clientset/versioned/typed/connect/v1"
 	drainv1alpha1 "github.com/weir-dev/weir/generated/clientset/versioned/typed/drain/v1alpha1"
+	kadaluv1alpha1 "github.com/weir-dev/weir/generated/clientset/versioned/typed/kadalu/v1alpha1"
+	storagev1alpha1 "github.com/weir-dev/weir/generated/clientset/versioned/typed/storage/v1alpha1"
 	discovery "k8s.io/client-go/discovery"
 	rest "k8s.io/client-go/rest"
 	flowcontrol "k8s.io/client-go/util/flowcontrol"
@@ -19,13 +21,17 @@ type Interface interface {
 	Discovery() discovery.DiscoveryInterface
 	IoV1() iov1.IoV1Interface
 	DrainV1alpha1() drainv1alpha1.DrainV1alpha1Interface
+	KadaluV1alpha1() kadaluv1alpha1.KadaluV1alpha1Interface
+	StorageV1alpha1() storagev1alpha1.StorageV1alpha1Interface
 }
 
 // Clientset contains the clients for groups.
 type Clientset struct {
 	*discovery.DiscoveryClient
-	ioV1          *iov1.IoV1Client
-	drainV1alpha1 *drainv1alpha1.DrainV1alpha1Client
+	ioV1            *iov1.IoV1Client
+	drainV1alpha1   *drainv1alpha1.DrainV1alpha1Client
+	kadaluV1alpha1  *kadaluv1alpha1.KadaluV1alpha1Client
+	storageV1alpha1 *storagev1alpha1.StorageV1alpha1Client
 }
 
 // IoV1 retrieves the IoV1Client
@@ -36,6 +42,16 @@ func (c *Clientset) IoV1() iov1.IoV1Interface {
 // DrainV1alpha1 retrieves the DrainV1alpha1Client
 func (c *Clientset) DrainV1alpha1() drainv1alpha1.DrainV1alpha1Interface {
 	return c.drainV1alpha1
+}
+
+// KadaluV1alpha1 retrieves the KadaluV1alpha1Client
+func (c *Clientset) KadaluV1alpha1() kadaluv1alpha1.KadaluV1alpha1Interface {
+	return c.kadaluV1alpha1
+}
+
+// StorageV1alpha1 retrieves the StorageV1alpha1Client
+func (c *Clientset) StorageV1alpha1() storagev1alpha1.StorageV1alpha1Interface {
+	return c.storageV1alpha1
 }
 
 // Discovery retrieves the DiscoveryClient
@@ -90,6 +106,14 @@ func NewForConfigAndClient(c *rest.Config, httpClient *http.Client) (*Clientset,
 	if err != nil {
 		return nil, err
 	}
+	cs.kadaluV1alpha1, err = kadaluv1alpha1.NewForConfigAndClient(&configShallowCopy, httpClient)
+	if err != nil {
+		return nil, err
+	}
+	cs.storageV1alpha1, err = storagev1alpha1.NewForConfigAndClient(&configShallowCopy, httpClient)
+	if err != nil {
+		return nil, err
+	}
 
 	cs.DiscoveryClient, err = discovery.NewDiscoveryClientForConfigAndClient(&configShallowCopy, httpClient)
 	if err != nil {
@@ -113,6 +137,8 @@ func New(c rest.Interface) *Clientset {
 	var cs Clientset
 	cs.ioV1 = iov1.New(c)
 	cs.drainV1alpha1 = drainv1alpha1.New(c)
+	cs.kadaluV1alpha1 = kadaluv1alpha1.New(c)
+	cs.storageV1alpha1 = storagev1alpha1.New(c)
 
 	cs.DiscoveryClient = discovery.NewDiscoveryClient(c)
 	return &cs

@@ -14,6 +14,8 @@ import (
 	connect "github.com/weir-dev/weir/generated/informers/externalversions/connect"
 	drain "github.com/weir-dev/weir/generated/informers/externalversions/drain"
 	internalinterfaces "github.com/weir-dev/weir/generated/informers/externalversions/internalinterfaces"
+	kadalu "github.com/weir-dev/weir/generated/informers/externalversions/kadalu"
+	storage "github.com/weir-dev/weir/generated/informers/externalversions/storage"
 	v1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	runtime "k8s.io/apimachinery/pkg/runtime"
 	schema "k8s.io/apimachinery/pkg/runtime/schema"
@@ -314,6 +316,8 @@ type SharedInformerFactory interface {
 
 	Io() connect.Interface
 	Drain() drain.Interface
+	Kadalu() kadalu.Interface
+	Storage() storage.Interface
 }
 
 func (f *sharedInformerFactory) Io() connect.Interface {
@@ -322,4 +326,12 @@ func (f *sharedInformerFactory) Io() connect.Interface {
 
 func (f *sharedInformerFactory) Drain() drain.Interface {
 	return drain.New(f, f.namespace, f.tweakListOptions)
+}
+
+func (f *sharedInformerFactory) Kadalu() kadalu.Interface {
+	return kadalu.New(f, f.namespace, f.tweakListOptions)
+}
+
+func (f *sharedInformerFactory) Storage() storage.Interface {
+	return storage.New(f, f.namespace, f.tweakListOptions)
 }

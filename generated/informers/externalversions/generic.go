@@ -9,6 +9,8 @@ import (
 
 	v1 "github.com/weir-dev/weir/apis/connect/v1"
 	v1alpha1 "github.com/weir-dev/weir/apis/drain/v1alpha1"
+	kadaluv1alpha1 "github.com/weir-dev/weir/apis/kadalu/v1alpha1"
+	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
 	schema "k8s.io/apimachinery/pkg/runtime/schema"
 	cache "k8s.io/client-go/tools/cache"
 )
@@ -48,6 +50,20 @@ func (f *sharedInformerFactory) ForResource(resource schema.GroupVersionResource
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Io().V1().KafkaConnects().Informer()}, nil
 	case v1.SchemeGroupVersion.WithResource("kafkaconnectors"):
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Io().V1().KafkaConnectors().Informer()}, nil
+
+		// Group=kadalu-operator.storage, Version=v1alpha1
+	case kadaluv1alpha1.SchemeGroupVersion.WithResource("kadalustorages"):
+		return &genericInformer{resource: resource.GroupResource(), informer: f.Kadalu().V1alpha1().KadaluStorages().Informer()}, nil
+
+		// Group=storage.weir.dev, Version=v1alpha1
+	case storagev1alpha1.SchemeGroupVersion.WithResource("glustervolumes"):
+		return &genericInformer{resource: resource.GroupResource(), informer: f.Storage().V1alpha1().GlusterVolumes().Informer()}, nil
+	case storagev1alpha1.SchemeGroupVersion.WithResource("kafkalocalvolumesets"):
+		return &genericInformer{resource: resource.GroupResource(), informer: f.Storage().V1alpha1().KafkaLocalVolumeSets().Informer()}, nil
+	case storagev1alpha1.SchemeGroupVersion.WithResource("localvolumenodes"):
+		return &genericInformer{resource: resource.GroupResource(), informer: f.Storage().V1alpha1().LocalVolumeNodes().Informer()}, nil
+	case storagev1alpha1.SchemeGroupVersion.WithResource("volumewipes"):
+		return &genericInformer{resource: resource.GroupResource(), informer: f.Storage().V1alpha1().VolumeWipes().Informer()}, nil
 
 	}
 

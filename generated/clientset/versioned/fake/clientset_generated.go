@@ -11,6 +11,10 @@ import (
 	fakeiov1 "github.com/weir-dev/weir/generated/clientset/versioned/typed/connect/v1/fake"
 	drainv1alpha1 "github.com/weir-dev/weir/generated/clientset/versioned/typed/drain/v1alpha1"
 	fakedrainv1alpha1 "github.com/weir-dev/weir/generated/clientset/versioned/typed/drain/v1alpha1/fake"
+	kadaluv1alpha1 "github.com/weir-dev/weir/generated/clientset/versioned/typed/kadalu/v1alpha1"
+	fakekadaluv1alpha1 "github.com/weir-dev/weir/generated/clientset/versioned/typed/kadalu/v1alpha1/fake"
+	storagev1alpha1 "github.com/weir-dev/weir/generated/clientset/versioned/typed/storage/v1alpha1"
+	fakestoragev1alpha1 "github.com/weir-dev/weir/generated/clientset/versioned/typed/storage/v1alpha1/fake"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
@@ -132,4 +136,14 @@ func (c *Clientset) IoV1() iov1.IoV1Interface {
 // DrainV1alpha1 retrieves the DrainV1alpha1Client
 func (c *Clientset) DrainV1alpha1() drainv1alpha1.DrainV1alpha1Interface {
 	return &fakedrainv1alpha1.FakeDrainV1alpha1{Fake: &c.Fake}
+}
+
+// KadaluV1alpha1 retrieves the KadaluV1alpha1Client
+func (c *Clientset) KadaluV1alpha1() kadaluv1alpha1.KadaluV1alpha1Interface {
+	return &fakekadaluv1alpha1.FakeKadaluV1alpha1{Fake: &c.Fake}
+}
+
+// StorageV1alpha1 retrieves the StorageV1alpha1Client
+func (c *Clientset) StorageV1alpha1() storagev1alpha1.StorageV1alpha1Interface {
+	return &fakestoragev1alpha1.FakeStorageV1alpha1{Fake: &c.Fake}
 }

@@ -7,6 +7,8 @@ package fake
 import (
 	iov1 "github.com/weir-dev/weir/apis/connect/v1"
 	drainv1alpha1 "github.com/weir-dev/weir/apis/drain/v1alpha1"
+	kadaluv1alpha1 "github.com/weir-dev/weir/apis/kadalu/v1alpha1"
+	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
 	v1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	runtime "k8s.io/apimachinery/pkg/runtime"
 	schema "k8s.io/apimachinery/pkg/runtime/schema"
@@ -20,6 +22,8 @@ var codecs = serializer.NewCodecFactory(scheme)
 var localSchemeBuilder = runtime.SchemeBuilder{
 	iov1.AddToScheme,
 	drainv1alpha1.AddToScheme,
+	kadaluv1alpha1.AddToScheme,
+	storagev1alpha1.AddToScheme,
 }
 
 // AddToScheme adds all types of this clientset into the given scheme. This allows composition
