@@ -93,7 +93,7 @@ func (r *remover) unlink(d *Dir, name string) error {
 	return d.wrap("remove", name, err)
 }
 
-// raise moves a deep directory to the top, where it is removed later. The names of former calls may exist.
+// raise moves a deep directory to the top, where it is removed later. The names of earlier calls may exist.
 func (r *remover) raise(d *Dir, name string) error {
 	err := d.Control(func(from int) error {
 		return r.top.Control(func(to int) error {
