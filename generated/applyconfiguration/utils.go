@@ -108,6 +108,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &applyconfigurationstoragev1alpha1.DirectoryStatusApplyConfiguration{}
 	case storagev1alpha1.SchemeGroupVersion.WithKind("FileSystemStatus"):
 		return &applyconfigurationstoragev1alpha1.FileSystemStatusApplyConfiguration{}
+	case storagev1alpha1.SchemeGroupVersion.WithKind("FoundDirectory"):
+		return &applyconfigurationstoragev1alpha1.FoundDirectoryApplyConfiguration{}
 	case storagev1alpha1.SchemeGroupVersion.WithKind("GlusterVolume"):
 		return &applyconfigurationstoragev1alpha1.GlusterVolumeApplyConfiguration{}
 	case storagev1alpha1.SchemeGroupVersion.WithKind("GlusterVolumeSpec"):

@@ -57,6 +57,7 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		"github.com/weir-dev/weir/apis/storage/v1alpha1.DirectorySpec":             schema_weir_apis_storage_v1alpha1_DirectorySpec(ref),
 		"github.com/weir-dev/weir/apis/storage/v1alpha1.DirectoryStatus":           schema_weir_apis_storage_v1alpha1_DirectoryStatus(ref),
 		"github.com/weir-dev/weir/apis/storage/v1alpha1.FileSystemStatus":          schema_weir_apis_storage_v1alpha1_FileSystemStatus(ref),
+		"github.com/weir-dev/weir/apis/storage/v1alpha1.FoundDirectory":            schema_weir_apis_storage_v1alpha1_FoundDirectory(ref),
 		"github.com/weir-dev/weir/apis/storage/v1alpha1.GlusterVolume":             schema_weir_apis_storage_v1alpha1_GlusterVolume(ref),
 		"github.com/weir-dev/weir/apis/storage/v1alpha1.GlusterVolumeList":         schema_weir_apis_storage_v1alpha1_GlusterVolumeList(ref),
 		"github.com/weir-dev/weir/apis/storage/v1alpha1.GlusterVolumeSpec":         schema_weir_apis_storage_v1alpha1_GlusterVolumeSpec(ref),
@@ -2567,7 +2568,7 @@ func schema_weir_apis_storage_v1alpha1_DirectoryMarker(ref common.ReferenceCallb
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "DirectoryMarker is the content of the marker file .volume-id, which tells whose data a directory has.",
+				Description: "DirectoryMarker is the content of the marker file .volume-id, which tells whose data a directory has. A marker matches a volume if id and setName are equal: a set that is created again has another uid and gets its own directories back.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"id": {
@@ -2930,6 +2931,52 @@ func schema_weir_apis_storage_v1alpha1_FileSystemStatus(ref common.ReferenceCall
 				Required: []string{"basePath", "state"},
 			},
 		},
+	}
+}
+
+func schema_weir_apis_storage_v1alpha1_FoundDirectory(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "FoundDirectory is a directory with a marker that no entry of spec.directories names.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"basePath": {
+						SchemaProps: spec.SchemaProps{
+							Description: "basePath is the base path that contains the directory.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"path": {
+						SchemaProps: spec.SchemaProps{
+							Description: "path is relative to basePath.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"marker": {
+						SchemaProps: spec.SchemaProps{
+							Description: "marker is the content of the marker file.",
+							Default:     map[string]interface{}{},
+							Ref:         ref("github.com/weir-dev/weir/apis/storage/v1alpha1.DirectoryMarker"),
+						},
+					},
+					"fileSystem": {
+						SchemaProps: spec.SchemaProps{
+							Description: "fileSystem is the UUID of the file system that has the directory.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+				},
+				Required: []string{"basePath", "path", "marker"},
+			},
+		},
+		Dependencies: []string{
+			"github.com/weir-dev/weir/apis/storage/v1alpha1.DirectoryMarker"},
 	}
 }
 
@@ -3507,7 +3554,7 @@ func schema_weir_apis_storage_v1alpha1_LocalVolumeNode(ref common.ReferenceCallb
 	return common.OpenAPIDefinition{
 		Schema: spec.Schema{
 			SchemaProps: spec.SchemaProps{
-				Description: "LocalVolumeNode is the interface between volume-provisioner's controller and its agent on one node, and has the node's name. The controller writes spec, the agent writes status. Users only read it.",
+				Description: "LocalVolumeNode is the interface between volume-provisioner's controller and its agent on one node, and has the node's name. The agent creates it and writes status, the controller writes spec. Users only read it. It is kept when the Node is deleted, because it records which directories the node has.",
 				Type:        []string{"object"},
 				Properties: map[string]spec.Schema{
 					"kind": {
@@ -3808,6 +3855,25 @@ func schema_weir_apis_storage_v1alpha1_LocalVolumeNodeStatus(ref common.Referenc
 							},
 						},
 					},
+					"found": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-type": "atomic",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "found are the directories with a marker that spec.directories does not list, up to three levels below a base path. The controller recovers placements from them after the objects of the cluster were lost, or after a node was renamed.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: map[string]interface{}{},
+										Ref:     ref("github.com/weir-dev/weir/apis/storage/v1alpha1.FoundDirectory"),
+									},
+								},
+							},
+						},
+					},
 					"wipes": {
 						VendorExtensible: spec.VendorExtensible{
 							Extensions: spec.Extensions{
@@ -3834,7 +3900,7 @@ func schema_weir_apis_storage_v1alpha1_LocalVolumeNodeStatus(ref common.Referenc
 			},
 		},
 		Dependencies: []string{
-			"github.com/weir-dev/weir/apis/storage/v1alpha1.DirectoryStatus", "github.com/weir-dev/weir/apis/storage/v1alpha1.FileSystemStatus", "github.com/weir-dev/weir/apis/storage/v1alpha1.WipeStatus", "k8s.io/apimachinery/pkg/apis/meta/v1.Condition"},
+			"github.com/weir-dev/weir/apis/storage/v1alpha1.DirectoryStatus", "github.com/weir-dev/weir/apis/storage/v1alpha1.FileSystemStatus", "github.com/weir-dev/weir/apis/storage/v1alpha1.FoundDirectory", "github.com/weir-dev/weir/apis/storage/v1alpha1.WipeStatus", "k8s.io/apimachinery/pkg/apis/meta/v1.Condition"},
 	}
 }
 
@@ -4380,10 +4446,18 @@ func schema_weir_apis_storage_v1alpha1_WipeSpec(ref common.ReferenceCallback) co
 							Format:      "",
 						},
 					},
+					"keepFor": {
+						SchemaProps: spec.SchemaProps{
+							Description: "keepFor is the time for which the renamed directory is kept.",
+							Ref:         ref("k8s.io/apimachinery/pkg/apis/meta/v1.Duration"),
+						},
+					},
 				},
 				Required: []string{"id", "basePath", "path", "marker"},
 			},
 		},
+		Dependencies: []string{
+			"k8s.io/apimachinery/pkg/apis/meta/v1.Duration"},
 	}
 }
 

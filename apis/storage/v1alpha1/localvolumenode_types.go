@@ -6,7 +6,8 @@ import (
 )
 
 // LocalVolumeNode is the interface between volume-provisioner's controller and its agent on one node, and has the node's
-// name. The controller writes spec, the agent writes status. Users only read it.
+// name. The agent creates it and writes status, the controller writes spec. Users only read it. It is kept when the Node is
+// deleted, because it records which directories the node has.
 //
 // +genclient
 // +genclient:nonNamespaced
@@ -106,6 +107,9 @@ type WipeSpec struct {
 	Path string `json:"path"`
 	// marker is the id that the marker file of the directory must have.
 	Marker string `json:"marker"`
+	// keepFor is the time for which the renamed directory is kept.
+	// +optional
+	KeepFor metav1.Duration `json:"keepFor,omitempty,omitzero"`
 }
 
 // LocalVolumeNodeStatus is what the agent observes.
@@ -147,6 +151,11 @@ type LocalVolumeNodeStatus struct {
 	// +listType=map
 	// +listMapKey=id
 	Directories []DirectoryStatus `json:"directories,omitempty"`
+	// found are the directories with a marker that spec.directories does not list, up to three levels below a base path. The
+	// controller recovers placements from them after the objects of the cluster were lost, or after a node was renamed.
+	// +optional
+	// +listType=atomic
+	Found []FoundDirectory `json:"found,omitempty"`
 	// wipes are the observed deletions.
 	// +optional
 	// +listType=map
@@ -229,7 +238,21 @@ type DirectoryStatus struct {
 	UsedBytes int64 `json:"usedBytes,omitempty"`
 }
 
-// DirectoryMarker is the content of the marker file .volume-id, which tells whose data a directory has.
+// FoundDirectory is a directory with a marker that no entry of spec.directories names.
+type FoundDirectory struct {
+	// basePath is the base path that contains the directory.
+	BasePath string `json:"basePath"`
+	// path is relative to basePath.
+	Path string `json:"path"`
+	// marker is the content of the marker file.
+	Marker DirectoryMarker `json:"marker"`
+	// fileSystem is the UUID of the file system that has the directory.
+	// +optional
+	FileSystem string `json:"fileSystem,omitempty"`
+}
+
+// DirectoryMarker is the content of the marker file .volume-id, which tells whose data a directory has. A marker matches a
+// volume if id and setName are equal: a set that is created again has another uid and gets its own directories back.
 type DirectoryMarker struct {
 	// id of the volume: <namespace>/<claim>.
 	ID string `json:"id"`

@@ -85,6 +85,9 @@ const (
 	WipePending WipeState = "Pending"
 	// WipeRefused: the spec does not match a volume of a set in this namespace. Nothing is deleted.
 	WipeRefused WipeState = "Refused"
+	// WipeAccepted: the spec matches. The PersistentVolume is deleted first, so that no claim binds to it, and then the
+	// agent deletes the directory.
+	WipeAccepted WipeState = "Accepted"
 	// WipeMoved: the directory is renamed and can still be recovered.
 	WipeMoved WipeState = "Moved"
 	// WipeDone: the data is deleted.

@@ -1029,6 +1029,24 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: type
       type:
         scalar: string
+- name: com.github.weir-dev.weir.apis.storage.v1alpha1.FoundDirectory
+  map:
+    fields:
+    - name: basePath
+      type:
+        scalar: string
+      default: ""
+    - name: fileSystem
+      type:
+        scalar: string
+    - name: marker
+      type:
+        namedType: com.github.weir-dev.weir.apis.storage.v1alpha1.DirectoryMarker
+      default: {}
+    - name: path
+      type:
+        scalar: string
+      default: ""
 - name: com.github.weir-dev.weir.apis.storage.v1alpha1.GlusterVolume
   map:
     fields:
@@ -1296,6 +1314,12 @@ var schemaYAML = typed.YAMLObject(`types:
           elementRelationship: associative
           keys:
           - basePath
+    - name: found
+      type:
+        list:
+          elementType:
+            namedType: com.github.weir-dev.weir.apis.storage.v1alpha1.FoundDirectory
+          elementRelationship: atomic
     - name: machineID
       type:
         scalar: string
@@ -1494,6 +1518,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: string
       default: ""
+    - name: keepFor
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Duration
     - name: marker
       type:
         scalar: string

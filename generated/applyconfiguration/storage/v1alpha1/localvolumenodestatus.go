@@ -33,6 +33,9 @@ type LocalVolumeNodeStatusApplyConfiguration struct {
 	FileSystems []FileSystemStatusApplyConfiguration `json:"fileSystems,omitempty"`
 	// directories are the observed directories.
 	Directories []DirectoryStatusApplyConfiguration `json:"directories,omitempty"`
+	// found are the directories with a marker that spec.directories does not list, up to three levels below a base path. The
+	// controller recovers placements from them after the objects of the cluster were lost, or after a node was renamed.
+	Found []FoundDirectoryApplyConfiguration `json:"found,omitempty"`
 	// wipes are the observed deletions.
 	Wipes []WipeStatusApplyConfiguration `json:"wipes,omitempty"`
 }
@@ -128,6 +131,19 @@ func (b *LocalVolumeNodeStatusApplyConfiguration) WithDirectories(values ...*Dir
 			panic("nil value passed to WithDirectories")
 		}
 		b.Directories = append(b.Directories, *values[i])
+	}
+	return b
+}
+
+// WithFound adds the given value to the Found field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Found field.
+func (b *LocalVolumeNodeStatusApplyConfiguration) WithFound(values ...*FoundDirectoryApplyConfiguration) *LocalVolumeNodeStatusApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithFound")
+		}
+		b.Found = append(b.Found, *values[i])
 	}
 	return b
 }

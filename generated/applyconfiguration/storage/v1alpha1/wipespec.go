@@ -5,6 +5,7 @@
 package v1alpha1
 
 import (
+	v1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	types "k8s.io/apimachinery/pkg/types"
 )
 
@@ -21,6 +22,8 @@ type WipeSpecApplyConfiguration struct {
 	Path *string `json:"path,omitempty"`
 	// marker is the id that the marker file of the directory must have.
 	Marker *string `json:"marker,omitempty"`
+	// keepFor is the time for which the renamed directory is kept.
+	KeepFor *v1.Duration `json:"keepFor,omitempty"`
 }
 
 // WipeSpecApplyConfiguration constructs a declarative configuration of the WipeSpec type for use with
@@ -58,5 +61,13 @@ func (b *WipeSpecApplyConfiguration) WithPath(value string) *WipeSpecApplyConfig
 // If called multiple times, the Marker field is set to the value of the last call.
 func (b *WipeSpecApplyConfiguration) WithMarker(value string) *WipeSpecApplyConfiguration {
 	b.Marker = &value
+	return b
+}
+
+// WithKeepFor sets the KeepFor field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the KeepFor field is set to the value of the last call.
+func (b *WipeSpecApplyConfiguration) WithKeepFor(value v1.Duration) *WipeSpecApplyConfiguration {
+	b.KeepFor = &value
 	return b
 }

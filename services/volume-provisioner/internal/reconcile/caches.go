@@ -1,0 +1,123 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+
+	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
+	"github.com/weir-dev/weir/generated/clientset/versioned"
+	"github.com/weir-dev/weir/generated/informers/externalversions"
+	"github.com/weir-dev/weir/pkg/cacheutil"
+	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/spec"
+)
+
+// Indexes of the caches. Their values are namespace/name.
+const (
+	byClaim = "claim" // PersistentVolumes by the claim in their claimRef, pods by their claims
+	byNode  = "node"  // sets by the nodes that they have volumes on
+)
+
+// caches holds the shared informers and their indexes.
+type caches struct {
+	objects informers.SharedInformerFactory
+	weir    externalversions.SharedInformerFactory
+	// starter starts the informers of weir, whose CustomResourceDefinitions can be missing.
+	starter  *cacheutil.Starter
+	settings spec.Settings
+
+	sets, agents, wipes, nodes, volumes, claims, pods, classes cache.SharedIndexInformer
+}
+
+func newCaches(kube kubernetes.Interface, weir versioned.Interface, log *slog.Logger) (*caches, error) {
+	c := &caches{
+		objects: informers.NewSharedInformerFactoryWithOptions(kube, 0, informers.WithTransform(trim)),
+		weir: externalversions.NewSharedInformerFactoryWithOptions(weir, 0,
+			externalversions.WithTransform(cacheutil.Transform(cacheutil.KeepManager(spec.Manager)))),
+		starter: cacheutil.NewStarter(kube.Discovery().RESTClient(), log),
+	}
+	core, storage := c.objects.Core().V1(), c.weir.Storage().V1alpha1()
+	c.nodes, c.volumes = core.Nodes().Informer(), core.PersistentVolumes().Informer()
+	c.claims, c.pods = core.PersistentVolumeClaims().Informer(), core.Pods().Informer()
+	c.classes = c.objects.Storage().V1().StorageClasses().Informer()
+	c.sets, c.agents = storage.KafkaLocalVolumeSets().Informer(), storage.LocalVolumeNodes().Informer()
+	c.wipes = storage.VolumeWipes().Informer()
+	for resource, informer := range map[string]cache.SharedIndexInformer{
+		"kafkalocalvolumesets": c.sets, "localvolumenodes": c.agents, "volumewipes": c.wipes,
+	} {
+		c.starter.Add(storagev1alpha1.SchemeGroupVersion.WithResource(resource), "", informer)
+	}
+	return c, errors.Join(
+		cacheutil.AddIndexers(c.volumes, "PersistentVolumes", cache.Indexers{byClaim: volumesByClaim}),
+		cacheutil.AddIndexers(c.pods, "pods", cache.Indexers{byClaim: cacheutil.IndexMany(claimsOfPod)}),
+		cacheutil.AddIndexers(c.sets, "KafkaLocalVolumeSets", cache.Indexers{byNode: setsByNode}),
+	)
+}
+
+// run runs the informers until ctx ends.
+func (c *caches) run(ctx context.Context) error {
+	c.objects.Start(ctx.Done())
+	err := c.starter.Run(ctx)
+	c.objects.Shutdown()
+	return err
+}
+
+// volumesByClaim indexes PersistentVolumes by their claimRef, which names an object of a namespace that is not their own.
+func volumesByClaim(object any) ([]string, error) {
+	pv, ok := object.(*corev1.PersistentVolume)
+	if !ok || pv.Spec.ClaimRef == nil {
+		return nil, nil
+	}
+	return []string{spec.ID(pv.Spec.ClaimRef.Namespace, pv.Spec.ClaimRef.Name)}, nil
+}
+
+// setsByNode indexes sets by the names of the nodes that they have volumes on.
+func setsByNode(object any) ([]string, error) {
+	set, ok := object.(*storagev1alpha1.KafkaLocalVolumeSet)
+	if !ok {
+		return nil, nil
+	}
+	var names []string
+	seen := map[string]bool{"": true}
+	for _, v := range set.Status.Volumes {
+		if !seen[v.Node] {
+			seen[v.Node] = true
+			names = append(names, v.Node)
+		}
+	}
+	return names, nil
+}
+
+func claimsOfPod(pod *corev1.Pod) []string {
+	var claims []string
+	for _, v := range pod.Spec.Volumes {
+		if v.PersistentVolumeClaim != nil {
+			claims = append(claims, v.PersistentVolumeClaim.ClaimName)
+		}
+	}
+	return claims
+}
+
+// trim removes what no decision reads. Of pods only the claims and the node are needed.
+func trim(object any) (any, error) {
+	return cacheutil.Transform(cacheutil.DropManagedFields, cacheutil.ForType(func(pod *corev1.Pod) {
+		kept := corev1.PodSpec{NodeName: pod.Spec.NodeName}
+		for _, v := range pod.Spec.Volumes {
+			if v.PersistentVolumeClaim != nil {
+				kept.Volumes = append(kept.Volumes, corev1.Volume{VolumeSource: corev1.VolumeSource{
+					PersistentVolumeClaim: v.PersistentVolumeClaim,
+				}})
+			}
+		}
+		pod.Spec, pod.Labels, pod.Annotations = kept, nil, nil
+		pod.Status = corev1.PodStatus{Phase: pod.Status.Phase}
+	}), cacheutil.ForType(func(node *corev1.Node) {
+		node.Annotations = nil
+		node.Status = corev1.NodeStatus{Conditions: node.Status.Conditions}
+	}))(object)
+}
