@@ -36,7 +36,8 @@ const (
 // in the Secret.
 type Issuer struct {
 	Client kubernetes.Interface
-	// FieldManager is the field manager of its writes.
+	// FieldManager is the field manager of its writes, and the manager of the Secret in the label
+	// app.kubernetes.io/managed-by.
 	FieldManager string
 	// Namespace and Secret name the certificate Secret.
 	Namespace, Secret string
@@ -158,10 +159,17 @@ func read(s *corev1.Secret) Certificates {
 	return c
 }
 
-// write fails with a conflict if another client has written the Secret since it was read.
+// write fails if another client manages the Secret, for example cert-manager, and with a conflict if another client has
+// written the Secret since it was read.
 func (i *Issuer) write(ctx context.Context, from *corev1.Secret, c Certificates) error {
+	if from.ResourceVersion != "" {
+		if err := apply.CheckManaged("Secret", from, i.FieldManager); err != nil {
+			return err
+		}
+	}
 	want := coreac.Secret(i.Secret, i.Namespace).
 		WithLabels(i.Labels).
+		WithLabels(map[string]string{apply.LabelManagedBy: i.FieldManager}).
 		WithType(corev1.SecretTypeTLS).
 		WithData(map[string][]byte{
 			keyCA: c.CA, keyCAKey: c.CAKey, keyTrusted: c.TrustBundle,

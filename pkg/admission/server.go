@@ -32,6 +32,10 @@ type Server struct {
 // shutdownTimeout is longer than the deadline of a review.
 const shutdownTimeout = 15 * time.Second
 
+// maxStreams is the number of requests of one connection that are accepted at the same time. A client with more opens
+// further connections, and a TLS handshake costs more than a request.
+const maxStreams = 5000
+
 // Run serves until ctx ends and ShutdownDelay has passed. It completes running requests.
 func (s *Server) Run(ctx context.Context) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Address)
@@ -50,6 +54,7 @@ func (s *Server) Run(ctx context.Context) error {
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
 	}
 	stopped := make(chan error, 1)

@@ -57,26 +57,21 @@ func (a *answers) wrongCount() (n int) {
 
 // stream sends reviews at a steady rate and does not wait for answers: the latency of a review includes the time that
 // it waits for a connection.
-func (l load) stream(ctx context.Context, s *subject, dir string, rate int, duration time.Duration) (*answers, error) {
-	return l.send(ctx, s, dir, int(float64(rate)*duration.Seconds()), func(i int) time.Duration {
+func (l load) stream(ctx context.Context, s *subject, rate int, duration time.Duration) (*answers, error) {
+	return l.send(ctx, s, int(float64(rate)*duration.Seconds()), func(i int) time.Duration {
 		return time.Duration(i) * time.Second / time.Duration(rate)
 	})
 }
 
 // burst sends n reviews at once.
-func (l load) burst(ctx context.Context, s *subject, dir string, n int) (*answers, error) {
-	return l.send(ctx, s, dir, n, func(int) time.Duration { return 0 })
+func (l load) burst(ctx context.Context, s *subject, n int) (*answers, error) {
+	return l.send(ctx, s, n, func(int) time.Duration { return 0 })
 }
 
 // send sends n reviews at the given times after the start, and waits for the answers.
 func (l load) send(
-	ctx context.Context, s *subject, dir string, n int, at func(i int) time.Duration,
+	ctx context.Context, s *subject, n int, at func(i int) time.Duration,
 ) (*answers, error) {
-	client, err := newClient(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer client.CloseIdleConnections()
 	a := &answers{}
 	var all sync.WaitGroup
 	started := time.Now()
@@ -86,7 +81,7 @@ func (l load) send(
 			break
 		}
 		all.Go(func() {
-			wrong := review(ctx, client, s.url, l.reviews[i%len(l.reviews)], l.allowed)
+			wrong := review(ctx, s.client, s.url, l.reviews[i%len(l.reviews)], l.allowed)
 			a.add(time.Since(due), wrong)
 		})
 	}

@@ -34,6 +34,7 @@ type options struct {
 	rounds               int
 	policies, namespaces int
 	idle                 time.Duration
+	only                 string
 }
 
 func main() {
@@ -46,6 +47,7 @@ func main() {
 	flag.IntVar(&o.policies, "policies", 1000, "number of KafkaDrainPolicies with one pod each; 0 skips this part")
 	flag.IntVar(&o.namespaces, "namespaces", 10, "number of namespaces that the policies are spread over")
 	flag.DurationVar(&o.idle, "idle", 30*time.Second, "duration of the idle measurement")
+	flag.StringVar(&o.only, "only", "", "run only the review scenarios whose name contains this, such as \"at once\"")
 	limit := flag.Duration("timeout", time.Hour, "time limit of the benchmark")
 	bare := flag.String(
 		"bare",

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/weir-dev/weir/pkg/testkit/bench"
@@ -29,16 +31,17 @@ func measureReviews(ctx context.Context, o options, f *fixture) error {
 	protected := func(s *subject) load { return load{reviews: f.protected, allowed: !s.protects} }
 	unprotected := func(*subject) load { return load{reviews: f.unprotected, allowed: true} }
 	stream := func(ctx context.Context, l load, s *subject) (*answers, error) {
-		return l.stream(ctx, s, f.dir, o.rate, o.duration)
+		return l.stream(ctx, s, o.rate, o.duration)
 	}
 	burst := func(ctx context.Context, l load, s *subject) (*answers, error) {
-		return l.burst(ctx, s, f.dir, o.burst)
+		return l.burst(ctx, s, o.burst)
 	}
 	scenarios := []scenario{
 		{fmt.Sprintf("protected pod, %d/s", o.rate), protected, stream},
 		{fmt.Sprintf("unprotected pods, %d/s", o.rate), unprotected, stream},
 		{fmt.Sprintf("unprotected pods, %d at once", o.burst), unprotected, burst},
 	}
+	scenarios = slices.DeleteFunc(scenarios, func(s scenario) bool { return !strings.Contains(s.name, o.only) })
 	results := map[string]*result{}
 	startups := map[string]bench.Values{}
 	var order []string
@@ -79,8 +82,13 @@ func measureReviews(ctx context.Context, o options, f *fixture) error {
 
 func (r *result) measure(ctx context.Context, f *fixture, sc scenario, s *subject) error {
 	l := sc.load(s)
+	var err error
+	if s.client, err = newClient(f.dir); err != nil {
+		return err
+	}
+	defer s.client.CloseIdleConnections()
 	// The first reviews open connections and fill caches.
-	if _, err := l.stream(ctx, s, f.dir, 100, time.Second); err != nil {
+	if _, err := l.stream(ctx, s, 100, time.Second); err != nil {
 		return err
 	}
 	a, err := sc.send(ctx, l, s)

@@ -28,6 +28,8 @@ type subject struct {
 	// protects is true if the subject denies evictions of protected pods.
 	protects bool
 	command  *exec.Cmd
+	// client keeps its connections, as the API server does.
+	client *http.Client
 	// startup is the time until it is ready.
 	startup time.Duration
 }

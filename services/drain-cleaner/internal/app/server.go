@@ -21,8 +21,9 @@ const maxReviewBytes = 1 << 20
 func (s *service) server(w *webhook.Webhook, metrics *webhook.Metrics) (app.Runnable, error) {
 	mux := http.NewServeMux()
 	mux.Handle(webhook.Path, admission.Handler(admission.Options{
-		Review: w.Review, Fallback: w.Fallback, MaxBodyBytes: maxReviewBytes, Deadline: s.config.ReviewDeadline,
-		Log: s.env.Log, OnReject: metrics.Refused,
+		Immediate: w.Immediate, Review: w.Review, Fallback: w.Fallback, MaxBodyBytes: maxReviewBytes,
+		Deadline: s.config.ReviewDeadline,
+		Log:      s.env.Log, OnReject: metrics.Refused,
 	}))
 	server := &admission.Server{
 		Address: s.config.WebhookAddress, Handler: mux, CertStore: &s.certs, ShutdownDelay: s.config.ShutdownDelay,
@@ -65,10 +66,8 @@ func (s *service) certificates() (load app.Runnable, issue []app.Runnable) {
 		Client: s.env.Client, FieldManager: Name, Namespace: c.SecretNamespace, Secret: c.SecretName,
 		WebhookConfiguration: c.WebhookConfiguration, DNSNames: c.CertificateNames(),
 		Lifetimes: c.Lifetimes, Interval: c.IssueEvery,
-		Labels: map[string]string{
-			contract.LabelPartOf: contract.PartOf, contract.LabelName: Name, contract.LabelManagedBy: Name,
-		},
-		Now: s.env.Now, Log: s.env.Log,
+		Labels: map[string]string{contract.LabelPartOf: contract.PartOf, contract.LabelName: Name},
+		Now:    s.env.Now, Log: s.env.Log,
 	}
 	return secret.Run, []app.Runnable{issuer.Run}
 }

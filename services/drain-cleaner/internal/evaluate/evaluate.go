@@ -78,6 +78,17 @@ type evaluation struct {
 	claimKey string
 }
 
+// EvictImmediately answers a request without I/O, or returns false. This is possible in namespaces without Kafka.
+func (e *Evaluator) EvictImmediately(request decide.Request) (Verdict, bool) {
+	s := decide.State{Settings: e.Settings, Request: request}
+	d := decide.Evict(s, e.Now())
+	if d.Need == decide.NeedNamespace {
+		s.WithoutKafka = e.Sources.WithoutKafka(request.Namespace)
+		d = decide.Evict(s, e.Now())
+	}
+	return Verdict{Decision: d, State: s}, d.Need == decide.NeedNothing
+}
+
 // Evict answers a request. Reads end when ctx ends.
 func (e *Evaluator) Evict(ctx context.Context, request decide.Request) Verdict {
 	v := &evaluation{Evaluator: e, state: decide.State{Settings: e.Settings, Request: request}}

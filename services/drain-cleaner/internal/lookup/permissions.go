@@ -34,6 +34,7 @@ func ReadPermissions(ctx context.Context, client kubernetes.Interface, namespace
 			Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &attributes},
 		}
 		reviews := client.AuthorizationV1().SelfSubjectAccessReviews()
+		// Not through pkg/apply: a SelfSubjectAccessReview is a query and is not stored.
 		answer, err := reviews.Create(ctx, review, metav1.CreateOptions{})
 		if err != nil {
 			return p, fmt.Errorf("check the permission to %s %s: %w", attributes.Verb, attributes.Resource, err)

@@ -31,6 +31,8 @@ const Path = "/drainer"
 
 // Evaluator answers whether a pod may be evicted.
 type Evaluator interface {
+	// EvictImmediately answers without I/O, or returns false.
+	EvictImmediately(r decide.Request) (evaluate.Verdict, bool)
 	Evict(ctx context.Context, r decide.Request) evaluate.Verdict
 }
 
@@ -58,6 +60,17 @@ func New(
 		evaluator: e, annotations: q, events: recorder, metrics: m, now: now, log: log,
 		recorded: recordedEvents{at: map[eventKey]time.Time{}},
 	}
+}
+
+// Immediate answers a request that needs no I/O, or returns false.
+func (w *Webhook) Immediate(r admission.Request) (admission.Response, bool) {
+	start := w.now()
+	verdict, ok := w.evaluator.EvictImmediately(Parse(r))
+	if !ok {
+		return admission.Response{}, false
+	}
+	w.metrics.reviewed(verdict.Decision, w.now().Sub(start))
+	return respond(verdict.Decision), true
 }
 
 // Review answers one request.

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -70,4 +72,36 @@ func TestNoEvictionIsMissedWhileCertificatesAndReplicasChange(t *testing.T) {
 	assert.Greater(t, s.denied.Load(), int32(100))
 	assert.GreaterOrEqual(t, len(bundles), 3)
 	assert.Equal(t, pod.UID, env.Pod(t, ns, "my-cluster-kafka-0").UID)
+}
+
+func TestCertificateSecretOfAnotherClientIsNotOverwritten(t *testing.T) {
+	t.Parallel()
+	env := testenv.Install(t)
+	issuer := &admission.Issuer{
+		Client: env.Client(), FieldManager: draincleaner.Name, Namespace: env.Namespace(t), Secret: "tls",
+		DNSNames: []string{"localhost"}, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+	}
+	secrets := env.Client().CoreV1().Secrets(issuer.Namespace)
+	foreign := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: "tls"}, Type: corev1.SecretTypeTLS,
+		Data: map[string][]byte{"tls.crt": []byte("certificate"), "tls.key": []byte("key")},
+	}
+	_, err := secrets.Create(t.Context(), foreign, metav1.CreateOptions{FieldManager: "cert-manager"})
+	require.NoError(t, err)
+
+	err = issuer.Sync(t.Context())
+	require.EqualError(t, err, `Secret "tls" exists and is not managed by drain-cleaner (owner: cert-manager); `+
+		`rename or delete it`)
+	after, err := secrets.Get(t.Context(), "tls", metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.Equal(t, foreign.Data, after.Data)
+
+	require.NoError(t, secrets.Delete(t.Context(), "tls", metav1.DeleteOptions{}))
+	require.NoError(t, issuer.Sync(t.Context()))
+	own, err := secrets.Get(t.Context(), "tls", metav1.GetOptions{})
+	require.NoError(t, err)
+	own.Data["tls.crt"] = []byte("invalid")
+	_, err = secrets.Update(t.Context(), own, metav1.UpdateOptions{})
+	require.NoError(t, err)
+	require.NoError(t, issuer.Sync(t.Context()), "its own Secret is repaired")
 }

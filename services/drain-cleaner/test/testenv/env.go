@@ -14,10 +14,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/transport"
 
 	"github.com/weir-dev/weir/generated/clientset/versioned"
 	"github.com/weir-dev/weir/pkg/app"
@@ -48,6 +50,8 @@ type Env struct {
 
 	account *rest.Config
 	kubectl string
+	// args are the arguments of the base's container.
+	args []string
 }
 
 var installed struct {
@@ -136,7 +140,17 @@ func (e *Env) applyBase(ctx context.Context) error {
 	var desired []*unstructured.Unstructured
 	for _, o := range objects {
 		switch o.GetKind() {
-		case "Deployment", "PodDisruptionBudget", "Service":
+		case "PodDisruptionBudget", "Service":
+			continue
+		case "Deployment":
+			containers, _, err := unstructured.NestedSlice(o.Object, "spec", "template", "spec", "containers")
+			if err != nil {
+				return err
+			}
+			e.args, _, err = unstructured.NestedStringSlice(containers[0].(map[string]any), "args")
+			if err != nil {
+				return err
+			}
 			continue
 		case "ValidatingWebhookConfiguration":
 			if err := CallBalancer(o, e.Balancer, nil); err != nil {
@@ -182,6 +196,14 @@ func CallBalancer(configuration *unstructured.Unstructured, b *Balancer, caBundl
 	return unstructured.SetNestedSlice(configuration.Object, webhooks, "webhooks")
 }
 
+// WithTransport returns the environment with another transport of the replicas that it starts.
+func (e *Env) WithTransport(wrap transport.WrapperFunc) *Env {
+	c := *e
+	c.account = rest.CopyConfig(e.account)
+	c.account.Wrap(wrap)
+	return &c
+}
+
 // StartReplica starts a replica and adds it to the balancer. Stop removes it and waits for its end.
 func (e *Env) StartReplica(
 	ctx context.Context, name string, change ...func(*draincleaner.Config),
@@ -199,16 +221,33 @@ func (e *Env) StartReplica(
 	}, nil
 }
 
-// StartProcess starts a replica and returns the address that it serves reviews on. End stops it and waits for its end.
-func (e *Env) StartProcess(
-	ctx context.Context, name string, change ...func(*draincleaner.Config),
-) (address string, end func() error, err error) {
+// config returns the configuration of a replica: the flags of the base, and an address, a certificate and durations
+// that fit a test.
+func (e *Env) config() (draincleaner.Config, error) {
 	c := draincleaner.FromEnv(func(string) string { return "" })
+	flags := pflag.NewFlagSet("base", pflag.ContinueOnError)
+	// The flags of pkg/app are set by StartProcess.
+	flags.ParseErrorsAllowlist.UnknownFlags = true
+	c.AddFlags(flags)
+	if err := flags.Parse(e.args); err != nil {
+		return c, err
+	}
 	// The certificate has to be valid for localhost, by which the API server calls the balancer.
 	c.WebhookAddress, c.ServiceName, c.SecretName = "127.0.0.1:0", "localhost", "drain-cleaner-tls"
 	c.ShutdownDelay = 200 * time.Millisecond
 	c.Patience = decide.Patience{Lapse: 20 * time.Second, Settle: time.Second, ReplacementTimeout: time.Minute}
 	c.ProbeEvery = 300 * time.Millisecond
+	return c, nil
+}
+
+// StartProcess starts a replica and returns the address that it serves reviews on. End stops it and waits for its end.
+func (e *Env) StartProcess(
+	ctx context.Context, name string, change ...func(*draincleaner.Config),
+) (address string, end func() error, err error) {
+	c, err := e.config()
+	if err != nil {
+		return "", nil, err
+	}
 	for _, f := range change {
 		f(&c)
 	}
