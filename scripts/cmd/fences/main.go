@@ -1,5 +1,6 @@
-// Command fences fails if a package imports a package that the architecture forbids. The rules are in rules.go, and in
-// layers.go for the packages of one service.
+// Command fences fails if a package imports a package that the architecture forbids, if decide reads the clock, and if
+// a package writes to the API without pkg/apply. The rules are in rules.go, and in layers.go for the packages of one
+// service.
 package main
 
 import (
@@ -41,6 +42,11 @@ func run(root string) ([]string, error) {
 			return nil, err
 		}
 		findings = append(findings, impure...)
+		writes, err := graph.writes()
+		if err != nil {
+			return nil, err
+		}
+		findings = append(findings, writes...)
 	}
 	long, err := longMains(root)
 	if err != nil {

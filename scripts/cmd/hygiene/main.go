@@ -7,8 +7,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -66,43 +66,17 @@ func run(root string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	names, err := tracked(root)
-	if err != nil {
-		return nil, err
-	}
 	var findings []string
-	for _, name := range names {
-		info, err := os.Lstat(filepath.Join(root, name))
-		if errors.Is(err, os.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		data, err := os.ReadFile(filepath.Join(root, name))
-		if err != nil {
-			return nil, err
-		}
+	missing := maps.Clone(reasons)
+	err = check.Files(root, func(name string, data []byte) {
+		delete(missing, name)
 		findings = append(findings, inspect(name, data, reasons)...)
-	}
-	for name := range reasons {
-		if !slices.Contains(names, name) {
-			findings = append(findings, fmt.Sprintf("%s: lists %s, which does not exist", longFiles, name))
-		}
+	})
+	for name := range missing {
+		findings = append(findings, fmt.Sprintf("%s: lists %s, which does not exist", longFiles, name))
 	}
 	slices.Sort(findings)
-	return findings, nil
-}
-
-// tracked returns the tracked files, and the untracked ones that are not ignored.
-func tracked(root string) ([]string, error) {
-	list := exec.Command("git", "ls-files", "-co", "--exclude-standard", "-z")
-	list.Dir = root
-	output, err := list.Output()
-	if err != nil {
-		return nil, fmt.Errorf("list files: %w", err)
-	}
-	return strings.Split(strings.TrimSuffix(string(output), "\x00"), "\x00"), nil
+	return findings, err
 }
 
 // inspect returns the findings for one file.
@@ -110,7 +84,7 @@ func inspect(name string, data []byte, reasons map[string]string) []string {
 	if len(data) > maxBytes {
 		return []string{fmt.Sprintf("%s: %d bytes; build it or download it instead", name, len(data))}
 	}
-	if bytes.IndexByte(data, 0) >= 0 || generatedFile.Match(data) {
+	if !check.IsText(data) || generatedFile.Match(data) {
 		return nil
 	}
 	var findings []string

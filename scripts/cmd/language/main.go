@@ -3,12 +3,8 @@
 package main
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -26,35 +22,18 @@ var skipped = regexp.MustCompile(
 func main() { os.Exit(check.Main("language", run)) }
 
 func run(root string) ([]string, error) {
-	list := exec.Command("git", "ls-files", "-co", "--exclude-standard", "-z")
-	list.Dir = root
-	output, err := list.Output()
-	if err != nil {
-		return nil, fmt.Errorf("list files: %w", err)
-	}
 	checker := newChecker(terms)
 	var findings []string
-	for name := range strings.SplitSeq(strings.TrimSuffix(string(output), "\x00"), "\x00") {
+	err := check.Files(root, func(name string, data []byte) {
 		if skipped.MatchString(name) {
-			continue
-		}
-		info, err := os.Lstat(filepath.Join(root, name))
-		if errors.Is(err, os.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
-			continue
-		}
-		if err != nil {
-			return nil, err
+			return
 		}
 		for _, t := range checker.find(name) {
 			findings = append(findings, fmt.Sprintf("%s: file name contains %q; use: %s", name, t.words, t.use))
 		}
-		data, err := os.ReadFile(filepath.Join(root, name))
-		if err != nil {
-			return nil, err
-		}
 		findings = append(findings, checker.inspect(name, data)...)
-	}
-	return findings, nil
+	})
+	return findings, err
 }
 
 // checker holds the terms with their compiled patterns.
@@ -76,7 +55,7 @@ func newChecker(terms []term) checker {
 
 // inspect returns one finding for each term and line.
 func (c checker) inspect(name string, data []byte) []string {
-	if bytes.IndexByte(data, 0) >= 0 {
+	if !check.IsText(data) {
 		return nil
 	}
 	var findings []string

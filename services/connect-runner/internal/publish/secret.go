@@ -3,7 +3,6 @@ package publish
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"strconv"
@@ -15,6 +14,7 @@ import (
 	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
 
 	"github.com/weir-dev/weir/apis/contract"
+	"github.com/weir-dev/weir/pkg/apply"
 )
 
 // FieldManager is the field manager of all writes.
@@ -60,7 +60,7 @@ func (s Secret) Publish(ctx context.Context, set Set) (bool, error) {
 		WithResourceVersion(current.ResourceVersion).
 		WithAnnotations(set.annotations()).
 		WithData(set.Tasks.Data())
-	applied, err := s.Client.Apply(ctx, want, metav1.ApplyOptions{FieldManager: FieldManager, Force: true})
+	applied, err := apply.Object(ctx, s.Client, FieldManager, want)
 	if err != nil {
 		return false, fmt.Errorf("apply Secret %s: %w", name, err)
 	}
@@ -81,20 +81,7 @@ func (s Secret) removeLeftovers(ctx context.Context, secret *corev1.Secret, set 
 	if len(leftovers) == 0 {
 		return nil
 	}
-	patch, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"resourceVersion": secret.ResourceVersion},
-		"data":     leftovers,
-	})
-	if err != nil {
-		return fmt.Errorf("remove leftover task configs: %w", err)
-	}
-	_, err = s.Client.Patch(
-		ctx,
-		secret.Name,
-		types.MergePatchType,
-		patch,
-		metav1.PatchOptions{FieldManager: FieldManager},
-	)
+	_, err := apply.MergePatch(ctx, s.Client, FieldManager, secret, apply.SameVersion, map[string]any{"data": leftovers})
 	if err != nil {
 		return fmt.Errorf("remove leftover task configs from Secret %s: %w", secret.Name, err)
 	}
