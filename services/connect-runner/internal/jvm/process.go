@@ -100,6 +100,7 @@ func Start(c Command, settings Settings) (*Process, error) {
 	if archive := filepath.Join(lib, "runner.jsa"); exists(archive) {
 		args = append(args, "-Xshare:auto", "-XX:SharedArchiveFile="+archive)
 	}
+	args = append(args, options(c.Java, filepath.Join(lib, "jvm.options"))...)
 	args = append(args, c.Args...)
 	jars, err := filepath.Glob(filepath.Join(lib, "*.jar"))
 	if err != nil || len(jars) == 0 {
