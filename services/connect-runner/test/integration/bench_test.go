@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,11 +14,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/weir-dev/weir/pkg/testkit/bench"
 	"github.com/weir-dev/weir/pkg/testkit/kafka"
 	"github.com/weir-dev/weir/pkg/testkit/process"
 )
 
-func bench(t *testing.T) {
+func benchmark(t *testing.T) {
 	t.Helper()
 	if os.Getenv("WEIR_BENCH") == "" {
 		t.Skip("this is a benchmark; run make bench SERVICE=connect-runner")
@@ -42,17 +42,15 @@ func rate(t *testing.T, b *kafka.Cluster, topic string, records int64) float64 {
 }
 
 func TestBenchThroughputAgainstConnectStandalone(t *testing.T) {
-	bench(t)
+	benchmark(t)
 	b := sharedKafka(t)
 	connector := func(topic string) map[string]string {
 		return map[string]string{
 			"connector.class": sequence, "topic": topic, "count": strconv.Itoa(benchRecords), "batch": "2000", "tasks.max": "1",
 		}
 	}
-	rates := map[string][]float64{}
-	// On a shared machine CPU time is more precise than elapsed time.
-	processor := map[string]time.Duration{}
-	for round := range 3 {
+	var rates, baseline, processor, baselineProcessor bench.Values
+	weir := func(round int) error {
 		topic := b.CreateTopic(t, fmt.Sprintf("bench-weir-%d", round), 1)
 		d := deploy(t, topic, connector(topic))
 		d.runner.JVMOptions = []string{benchHeap}
@@ -60,26 +58,31 @@ func TestBenchThroughputAgainstConnectStandalone(t *testing.T) {
 		c.ready()
 		require.Zero(t, c.term())
 		p := d.startTask(0)
-		rates["weir"] = append(rates["weir"], rate(t, b, topic, benchRecords))
+		rates = append(rates, rate(t, b, topic, benchRecords))
 		require.Zero(t, p.term())
-		processor["weir"] += p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()
-
-		topic = b.CreateTopic(t, fmt.Sprintf("bench-standalone-%d", round), 1)
-		d = deploy(t, topic, connector(topic))
-		cmd, stop := d.standalone()
-		rates["standalone"] = append(rates["standalone"], rate(t, b, topic, benchRecords))
+		processor = append(processor, processorSeconds(p.cmd))
+		return nil
+	}
+	standalone := func(round int) error {
+		topic := b.CreateTopic(t, fmt.Sprintf("bench-standalone-%d", round), 1)
+		cmd, stop := deploy(t, topic, connector(topic)).standalone()
+		baseline = append(baseline, rate(t, b, topic, benchRecords))
 		stop()
-		processor["standalone"] += cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+		baselineProcessor = append(baselineProcessor, processorSeconds(cmd))
+		return nil
 	}
-	for _, r := range rates {
-		slices.Sort(r)
-	}
-	weir, standalone := rates["weir"][1], rates["standalone"][1]
-	t.Logf("records/s of each round: %.0f; connect-standalone: %.0f", rates["weir"], rates["standalone"])
-	results.add("records/s of one source task", "", "%.0f", weir)
-	results.add("records/s of the same task under connect-standalone", "", "%.0f", standalone)
-	results.add("ratio", ">= 0.95", "%.2f", weir/standalone)
-	results.add("CPU time, starts included", "", "%s to %s", round(processor["weir"]), round(processor["standalone"]))
+	require.NoError(t, bench.Rounds(bench.MinRounds, weir, standalone))
+	results.add("records/s of one source task", "", "%s", rates.Summary("%.0f"))
+	results.add("records/s of the same task under connect-standalone", "", "%s", baseline.Summary("%.0f"))
+	results.add("ratio", ">= 0.95", "%s", bench.Ratios(rates, baseline).Summary("%.2f"))
+	results.add("CPU seconds, starts included", "", "%s", processor.Summary("%.1f"))
+	results.add("CPU seconds under connect-standalone", "", "%s", baselineProcessor.Summary("%.1f"))
+}
+
+// processorSeconds returns the CPU time of a process that has ended. On a shared machine it is more precise than elapsed
+// time.
+func processorSeconds(cmd *exec.Cmd) float64 {
+	return (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
 }
 
 // standalone runs the connector under Kafka's own connect-standalone.
@@ -122,7 +125,7 @@ func (d *deployment) standalone() (cmd *exec.Cmd, stop func()) {
 }
 
 func TestBenchStartMemoryAndRecovery(t *testing.T) {
-	bench(t)
+	benchmark(t)
 	b := sharedKafka(t)
 	topic := b.CreateTopic(t, "bench-start", 1)
 	d := deploy(
@@ -133,13 +136,13 @@ func TestBenchStartMemoryAndRecovery(t *testing.T) {
 	c := d.startConnector()
 	c.ready()
 	require.Zero(t, c.term())
-	var starts, recoveries []time.Duration
+	var starts, recoveries bench.Values
 	var p *pod
 	for range 10 {
 		before := b.Count(t, topic)
 		p = d.startTask(0)
 		eventually(t, time.Minute, "the first record", func() bool { return b.Count(t, topic) > before })
-		starts = append(starts, time.Since(p.started))
+		starts = append(starts, time.Since(p.started).Seconds())
 		before = b.Count(t, topic)
 		eventually(t, time.Minute, "records flow", func() bool { return b.Count(t, topic) > before+500 })
 		p.kill()
@@ -147,25 +150,12 @@ func TestBenchStartMemoryAndRecovery(t *testing.T) {
 		before = b.Count(t, topic)
 		p = d.startTask(0)
 		eventually(t, time.Minute, "records flow again", func() bool { return b.Count(t, topic) > before })
-		recoveries = append(recoveries, time.Since(killed))
+		recoveries = append(recoveries, time.Since(killed).Seconds())
 		p.kill()
 	}
-	slices.Sort(starts)
-	slices.Sort(recoveries)
-	results.add(
-		"process start to first record, median and worst of 10",
-		"",
-		"%s, %s",
-		round(starts[5]),
-		round(starts[9]),
-	)
-	results.add(
-		"kill -9 to records flowing again, restarted at once",
-		"p95 <= 15s",
-		"%s, %s",
-		round(recoveries[5]),
-		round(recoveries[9]),
-	)
+	results.add("seconds from process start to the first record", "", "%s", starts.Summary("%.2f"))
+	results.add("seconds from kill -9 to records flowing again, restarted at once", "p95 <= 15", "p95 %.2f; %s",
+		recoveries.Percentile(95), recoveries.Summary("%.2f"))
 
 	memoryOfAnIdleTask(t, topic, "bench-idle", "idle task pod of 448 MiB")
 	memoryOfAnIdleTask(t, topic, "bench-idle-default", "idle task pod, without the options of the image",
@@ -193,8 +183,6 @@ func memoryOfAnIdleTask(t *testing.T, topic, name, title string, options ...stri
 		memory(t, jvm, "Rss:"), memory(t, jvm, "Private_"), memory(t, runner, "Rss:"), memory(t, runner, "Private_"))
 	p.kill()
 }
-
-func round(d time.Duration) time.Duration { return d.Round(10 * time.Millisecond) }
 
 // memory returns the sum in MiB of the entries of a process's smaps_rollup whose names begin with prefix.
 func memory(t *testing.T, pid, prefix string) int {

@@ -1,0 +1,22 @@
+package main
+
+import (
+	"slices"
+	"testing"
+)
+
+func TestReasonsThatTheGuideDoesNotContainAreFound(t *testing.T) {
+	t.Parallel()
+	const reference = "### Reasons of the condition Ready\n\n| value | meaning |\n| --- | --- |\n" +
+		"| `Starting` | Pods start. |\n| `Failed` | A pod failed. |\n" +
+		"### Reasons of events that are not reasons of conditions\n\n| `Scaled` | The number changed. |\n" +
+		"### Reasons for which an eviction is allowed\n\n| `Safe` | No partition is affected. |\n" +
+		"### Values of PodState\n\n| `Absent` | The pod does not exist. |\n"
+	found := unexplained(reference, "| `Starting` | wait |\nFailed\n")
+	want := []string{
+		"docs/troubleshooting.md: reason Failed is missing (Reasons of the condition Ready: A pod failed.)",
+	}
+	if !slices.Equal(found, want) {
+		t.Errorf("found %q, want %q", found, want)
+	}
+}
