@@ -35,7 +35,10 @@ type Volume struct {
 func (v Volume) ID() string { return ID(v.Namespace, v.Claim) }
 
 // Directory is the absolute path on the node.
-func (v Volume) Directory() string { return path.Join(v.BasePath, v.Path) }
+func (v Volume) Directory() string { return Join(v.BasePath, v.Path) }
+
+// Join returns the absolute path of a directory below a base path.
+func Join(basePath, relative string) string { return path.Join(basePath, relative) }
 
 // Bytes is the size.
 func (v Volume) Bytes() int64 { return v.Template.Size.Value() }

@@ -1,0 +1,481 @@
+package decide_test
+
+import (
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
+	"github.com/weir-dev/weir/pkg/testkit"
+	"github.com/weir-dev/weir/services/volume-provisioner/internal/decidetest"
+)
+
+const small = `
+metadata: {name: s}
+spec:
+  replicas: 3
+  basePath: /mnt/data
+  templates: [{name: data, claimNamePattern: "data-{ordinal}", size: 10Gi}]
+`
+
+func condition(set *storagev1alpha1.KafkaLocalVolumeSet, kind string) metav1.Condition {
+	if c := meta.FindStatusCondition(set.Status.Conditions, kind); c != nil {
+		return *c
+	}
+	return metav1.Condition{}
+}
+
+func volume(set *storagev1alpha1.KafkaLocalVolumeSet, claim string) storagev1alpha1.LocalVolumeStatus {
+	for _, v := range set.Status.Volumes {
+		if v.Claim == claim {
+			return v
+		}
+	}
+	return storagev1alpha1.LocalVolumeStatus{}
+}
+
+// documented returns the nine PersistentVolumes that users of the Confluent chart write by hand.
+func documented(t *testing.T) map[string]corev1.PersistentVolume {
+	t.Helper()
+	file, err := os.ReadFile("testdata/confluent-volumes.yaml")
+	require.NoError(t, err)
+	found := map[string]corev1.PersistentVolume{}
+	for _, document := range strings.Split(string(file), "\n---\n") {
+		var pv corev1.PersistentVolume
+		require.NoError(t, yaml.UnmarshalStrict([]byte(document), &pv))
+		found[pv.Name] = pv
+	}
+	require.Len(t, found, 9)
+	return found
+}
+
+func TestTheConfluentChartGetsTheNineVolumesThatUsersWriteByHand(t *testing.T) {
+	t.Parallel()
+	w := decidetest.New("pc")
+	w.AddSet(t, decidetest.Confluent)
+	w.Settle(t)
+	var golden []any
+	want := documented(t)
+	for _, name := range slices.Sorted(maps.Keys(w.PVs)) {
+		pv := w.PVs[name].DeepCopy()
+		pv.UID, pv.Status = "", corev1.PersistentVolumeStatus{}
+		golden = append(golden, pv.DeepCopy())
+		pv.Labels, pv.Annotations = nil, nil
+		require.Equal(t, want[name], *pv)
+		delete(want, name)
+	}
+	require.Empty(t, want, "these PersistentVolumes were not created")
+	testkit.Golden(t, "testdata/golden/confluent.yaml", golden...)
+}
+
+func TestPlacementIsRecordedBeforeAnythingIsCreated(t *testing.T) {
+	t.Parallel()
+	w := decidetest.New("a", "b", "c")
+	set := w.AddSet(t, small)
+	for range 20 {
+		w.Step(t)
+		for name, disk := range w.Disks {
+			for _, marker := range disk {
+				v := volume(set, strings.TrimPrefix(marker.ID, "default/"))
+				require.Equal(t, name, "machine-"+v.Node, "the directory is on the node in the status")
+			}
+		}
+		for name := range w.PVs {
+			require.NotEmpty(t, volume(set, name).Marker, "the directory is ready before its PersistentVolume exists")
+		}
+	}
+	require.Len(t, w.PVs, 3)
+	require.Equal(t, metav1.ConditionTrue, condition(set, "Ready").Status)
+}
+
+func TestReplicasAreSpreadOverNodesAndFitOnOneNode(t *testing.T) {
+	t.Parallel()
+	for nodes, want := range map[string][]string{"a b c": {"a", "b", "c"}, "a": {"a", "a", "a"}, "a b": {"a", "b", "a"}} {
+		w := decidetest.New(strings.Fields(nodes)...)
+		set := w.AddSet(t, small)
+		w.Settle(t)
+		for i, node := range want {
+			require.Equal(t, node, set.Status.Volumes[i].Node, nodes)
+		}
+	}
+}
+
+func TestUnusableNodesGetNoReplica(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(*corev1.Node){
+		"is cordoned":                         func(n *corev1.Node) { n.Spec.Unschedulable = true },
+		"has the taint dedicated":             func(n *corev1.Node) { n.Spec.Taints = []corev1.Taint{{Key: "dedicated", Effect: "NoSchedule"}} },
+		"has no label kubernetes.io/hostname": func(n *corev1.Node) { n.Labels = nil },
+	} {
+		w := decidetest.New("a")
+		spoil(w.Nodes["a"])
+		set := w.AddSet(t, small)
+		w.Settle(t)
+		c := condition(set, "PlacementComplete")
+		require.Equal(t, "NoNodeFits", c.Reason)
+		require.Contains(t, c.Message, name)
+		require.Empty(t, w.PVs)
+	}
+}
+
+func TestFileSystemsAreNotOvercommitted(t *testing.T) {
+	t.Parallel()
+	w := decidetest.New("a")
+	first := w.AddSet(t, strings.NewReplacer("10Gi", "40Gi", "replicas: 3", "replicas: 2").Replace(small))
+	second := w.AddSet(t, strings.NewReplacer("10Gi", "20Gi", "{name: s}", "{name: t}", "data-", "other-",
+		"replicas: 3", "replicas: 1").Replace(small))
+	w.Settle(t)
+	require.Equal(t, "2/2", first.Status.Ready)
+	require.Equal(t, "0/1", second.Status.Ready, "80Gi of 90Gi are reserved")
+	require.Equal(t, "InsufficientCapacity", condition(second, "CapacityOK").Reason)
+	require.Contains(t, condition(second, "CapacityOK").Message, "needs 20Gi")
+	delete(w.Sets, "default/s")
+	w.Settle(t)
+	require.Equal(t, "0/1", second.Status.Ready, "the directories of a deleted set still take space")
+}
+
+func TestDeletedClaimsBindToTheirOwnVolumesAgain(t *testing.T) {
+	t.Parallel()
+	w := decidetest.New("a", "b", "c")
+	set := w.AddSet(t, small)
+	w.Settle(t)
+	claim := w.Claim("default", "data-1", "10Gi")
+	w.Settle(t)
+	require.Equal(t, storagev1alpha1.PhaseBound, volume(set, "data-1").Phase)
+	w.DeleteClaim("default", "data-1")
+	w.Settle(t)
+	require.Equal(t, storagev1alpha1.PhaseAvailable, volume(set, "data-1").Phase)
+	require.Empty(t, w.PVs["data-1"].Spec.ClaimRef.UID)
+	again := w.Claim("default", "data-1", "10Gi")
+	require.NotEqual(t, claim.UID, again.UID)
+	w.Settle(t)
+	require.Equal(t, storagev1alpha1.PhaseBound, volume(set, "data-1").Phase)
+	require.Equal(t, int64(1), set.Status.Rebinds)
+}
+
+func TestReleasedVolumesWaitForPodsAndPolicies(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, replace, with, message string
+		pods                         []*corev1.Pod
+	}{
+		{name: "a running pod", message: "pod p still uses the volume", pods: []*corev1.Pod{{
+			ObjectMeta: metav1.ObjectMeta{Name: "p"}, Spec: corev1.PodSpec{NodeName: "a"},
+			Status: corev1.PodStatus{Phase: corev1.PodRunning},
+		}}},
+		{name: "policy Never", replace: "basePath", with: "reusePolicy: Never\n  basePath", message: "reusePolicy is Never"},
+		{name: "policy Manual", replace: "basePath", with: "reusePolicy: Manual\n  basePath", message: "allow-reuse=uid-"},
+	} {
+		w := decidetest.New("a")
+		set := w.AddSet(t, strings.Replace(small, test.replace, test.with, 1))
+		w.Settle(t)
+		uid := w.Claim("default", "data-0", "10Gi").UID
+		w.Settle(t)
+		w.DeleteClaim("default", "data-0")
+		w.Pods["default/data-0"] = test.pods
+		w.Claim("default", "data-0", "10Gi").CreationTimestamp = metav1.NewTime(decidetest.Now.Add(1))
+		w.Settle(t)
+		require.Equal(t, storagev1alpha1.PhaseReleased, volume(set, "data-0").Phase, test.name)
+		require.Contains(t, volume(set, "data-0").Message, test.message)
+		delete(w.Pods, "default/data-0")
+		metav1.SetMetaDataAnnotation(&w.PVs["data-0"].ObjectMeta, storagev1alpha1.AnnotationAllowReuse, string(uid))
+		w.Settle(t)
+		bound := volume(set, "data-0").Phase == storagev1alpha1.PhaseBound
+		require.Equal(t, test.name != "policy Never", bound, test.name)
+	}
+}
+
+func TestLostStatusIsRecoveredAndNothingIsPlacedAgain(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]func(*decidetest.World){
+		"the status":                func(*decidetest.World) {},
+		"the PersistentVolumes too": func(w *decidetest.World) { clear(w.PVs) },
+		"all objects": func(w *decidetest.World) {
+			clear(w.PVs)
+			for node := range w.Agents {
+				w.AddNode(node, "machine-"+node)
+			}
+		},
+	} {
+		w := decidetest.New("a", "b", "c")
+		before := w.AddSet(t, small)
+		w.Settle(t)
+		disks := map[string][]string{}
+		for disk, directories := range w.Disks {
+			disks[disk] = slices.Sorted(maps.Keys(directories))
+		}
+		lose(w)
+		// Other nodes look better now.
+		w.AddNode("0", "machine-0")
+		after := w.AddSet(t, small)
+		require.NotEqual(t, before.UID, after.UID)
+		w.Settle(t)
+		require.Equal(t, "3/3", after.Status.Ready, "%s: %+v", name, after.Status)
+		for i, v := range before.Status.Volumes {
+			require.Equal(t, v.Node, after.Status.Volumes[i].Node, name)
+		}
+		for disk, directories := range disks {
+			require.Equal(t, directories, slices.Sorted(maps.Keys(w.Disks[disk])), name)
+		}
+	}
+}
+
+func TestMissingDirectoryIsReportedAndNotReplacedByAnEmptyOne(t *testing.T) {
+	t.Parallel()
+	w := decidetest.New("a")
+	set := w.AddSet(t, small)
+	w.Settle(t)
+	delete(w.Disks["machine-a"], "/mnt/data/data-1")
+	w.Settle(t)
+	require.Equal(t, storagev1alpha1.PhaseFailed, volume(set, "data-1").Phase)
+	require.Equal(t, "DirectoryFailed", condition(set, "DirectoriesReady").Reason)
+	require.NotContains(t, w.Disks["machine-a"], "/mnt/data/data-1")
+}
+
+func TestDirectoriesOfOthersAreConflicts(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		marker storagev1alpha1.DirectoryMarker
+		want   string
+	}{
+		"no marker":            {storagev1alpha1.DirectoryMarker{}, "set spec.adoptExisting to Unmarked"},
+		"marker of other set":  {storagev1alpha1.DirectoryMarker{ID: "default/data-0", SetName: "x"}, "Conflict"},
+		"marker of other data": {storagev1alpha1.DirectoryMarker{ID: "default/data-9", SetName: "s"}, "Conflict"},
+	} {
+		w := decidetest.New("a")
+		w.Disks["machine-a"]["/mnt/data/data-0"] = test.marker
+		set := w.AddSet(t, small)
+		w.Settle(t)
+		require.Equal(t, storagev1alpha1.PhaseConflict, volume(set, "data-0").Phase, name)
+		require.Contains(t, condition(set, "Conflict").Message, test.want)
+		require.NotContains(t, w.PVs, "data-0")
+		require.Equal(t, test.marker, w.Disks["machine-a"]["/mnt/data/data-0"])
+		require.Equal(t, "2/3", set.Status.Ready)
+	}
+}
+
+func TestHandMadeVolumesAreAdoptedOnlyOnRequestAndIfTheyMatch(t *testing.T) {
+	t.Parallel()
+	adopt := strings.Replace(decidetest.Confluent, "basePath", "adoptExisting: Unmarked\n  basePath", 1)
+	for _, test := range []struct {
+		name, set, message string
+		change             func(*corev1.PersistentVolume)
+	}{
+		{name: "matching", set: adopt},
+		{name: "without the request", set: decidetest.Confluent, message: "set spec.adoptExisting to Unmarked"},
+		{
+			name: "other size", set: adopt, message: "has capacity 6Gi, expected 5Gi",
+			change: func(pv *corev1.PersistentVolume) { pv.Spec.Capacity["storage"] = resource.MustParse("6Gi") },
+		},
+		{
+			name: "other path", set: adopt, message: "has spec.local.path /mnt/x, expected /mnt/data/datadir-0",
+			change: func(pv *corev1.PersistentVolume) { pv.Spec.Local.Path = "/mnt/x" },
+		},
+	} {
+		w := decidetest.New("pc")
+		for name, pv := range documented(t) {
+			if test.change != nil {
+				test.change(&pv)
+			}
+			pv.Status.Phase = corev1.VolumeAvailable
+			w.PVs[name] = &pv
+			w.Disks["machine-pc"]["/mnt/data/"+name] = storagev1alpha1.DirectoryMarker{}
+		}
+		set := w.AddSet(t, test.set)
+		w.Settle(t)
+		require.Len(t, w.PVs, 9)
+		if test.message == "" {
+			require.Equal(t, "9/9", set.Status.Ready, "%+v", set.Status.Conditions)
+			require.Equal(t, "volume-provisioner", w.PVs["datadir-0-cp-helm-charts-cp-kafka-0"].Labels["app.kubernetes.io/managed-by"])
+			continue
+		}
+		require.Equal(t, "0/9", set.Status.Ready, test.name)
+		require.Contains(t, volume(set, "datadir-0-cp-helm-charts-cp-kafka-0").Message, test.message, test.name)
+	}
+}
+
+func TestSetsThatWantOneClaimOrPathConflictAndTheFirstKeepsIt(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ name, second, reason, message string }{
+		{"claim", strings.Replace(small, "{name: s}", "{name: t}", 1), "ClaimInUse", "KafkaLocalVolumeSet s has too"},
+		{"path", strings.Replace(small, "{name: s}", "{name: t, namespace: other}", 1), "PathInUse",
+			"use spec.pathPattern {namespace}/{claim}"},
+		{"nested path", strings.NewReplacer("{name: s}", "{name: t, namespace: other}", "/mnt/data", "/mnt/data/data-1").
+			Replace(small), "PathInUse", "collides with /mnt/data/data-1"},
+	} {
+		w := decidetest.New("a")
+		first := w.AddSet(t, small)
+		second := w.AddSet(t, test.second)
+		w.Settle(t)
+		require.Equal(t, "3/3", first.Status.Ready)
+		require.Equal(t, "0/3", second.Status.Ready)
+		require.Equal(t, test.reason, condition(second, "Conflict").Reason, test.name)
+		require.Contains(t, condition(second, "Conflict").Message, test.message)
+	}
+}
+
+func TestInvalidSpecsNameTheFieldAndChangeNothing(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ old, new, message string }{
+		{"/mnt/data", "/etc/data", "spec.basePath /etc/data is not in --allowed-base-paths (/mnt/data)"},
+		{"10Gi", "0", "spec.templates[data].size 0 must be greater than 0"},
+		{"10Gi", "5Gi", "spec.templates[data].size 5Gi is smaller than the size 10Gi of claim data-0"},
+		{"replicas: 3", "replicas: 3\n  nodes: {perReplica: [a]}", "spec.nodes.perReplica has 1 nodes for spec.replicas 3"},
+	} {
+		w := decidetest.New("a")
+		set := w.AddSet(t, small)
+		w.Settle(t)
+		before := w.PVs["data-0"].DeepCopy()
+		changed := decidetest.New().AddSet(t, strings.Replace(small, test.old, test.new, 1))
+		set.Spec = changed.Spec
+		w.Settle(t)
+		require.Equal(t, metav1.ConditionFalse, condition(set, "Ready").Status)
+		require.Contains(t, condition(set, "Ready").Message, test.message)
+		require.Equal(t, before, w.PVs["data-0"])
+	}
+}
+
+func TestSelectorsWithoutNodesAreReported(t *testing.T) {
+	t.Parallel()
+	w := decidetest.New("a")
+	set := w.AddSet(t, strings.Replace(small, "basePath", "nodes: {selector: {matchLabels: {disk: ssd}}}\n  basePath", 1))
+	w.Settle(t)
+	require.Equal(t, "NoNodeMatches", condition(set, "PlacementComplete").Reason)
+	require.Contains(t, condition(set, "PlacementComplete").Message, "spec.nodes.selector disk=ssd selects no node")
+}
+
+func TestVolumesGrowAndClaimsFollow(t *testing.T) {
+	t.Parallel()
+	w := decidetest.New("a")
+	set := w.AddSet(t, small)
+	w.Claim("default", "data-0", "10Gi")
+	w.Settle(t)
+	set.Spec.Templates[0].Size = resource.MustParse("20Gi")
+	claim := w.Claims["default/data-0"]
+	claim.Spec.Resources.Requests[corev1.ResourceStorage] = resource.MustParse("20Gi")
+	w.Settle(t)
+	grown := w.PVs["data-0"].Spec.Capacity["storage"]
+	require.Equal(t, "20Gi", grown.String())
+	has := w.Claims["default/data-0"].Status.Capacity["storage"]
+	require.Equal(t, "20Gi", has.String())
+	set.Spec.Templates[0].Size = resource.MustParse("50Gi")
+	w.Settle(t)
+	require.Equal(t, "InsufficientCapacity", condition(set, "CapacityOK").Reason)
+	require.Contains(t, condition(set, "CapacityOK").Message, "cannot grow to 50Gi (spec.templates[data].size)")
+}
+
+func TestEditedVolumesAreRestored(t *testing.T) {
+	t.Parallel()
+	w := decidetest.New("a")
+	w.AddSet(t, small)
+	w.Settle(t)
+	want := w.PVs["data-0"].DeepCopy()
+	edited := want.DeepCopy()
+	edited.Spec.PersistentVolumeReclaimPolicy = corev1.PersistentVolumeReclaimDelete
+	edited.Spec.StorageClassName, edited.Labels = "fast", nil
+	edited.Labels = map[string]string{"app.kubernetes.io/managed-by": "volume-provisioner", "mine": "kept"}
+	edited.Spec.ClaimRef = &corev1.ObjectReference{Namespace: "x", Name: "y"}
+	w.PVs["data-0"] = edited
+	w.Settle(t)
+	want.Labels["mine"] = "kept"
+	require.Equal(t, want, w.PVs["data-0"])
+}
+
+func TestClaimsThatDoNotFitAreReported(t *testing.T) {
+	t.Parallel()
+	for reason, change := range map[string]func(*corev1.PersistentVolumeClaim){
+		"SizeTooLarge": func(c *corev1.PersistentVolumeClaim) {
+			c.Spec.Resources.Requests["storage"] = resource.MustParse("11Gi")
+		},
+		"ClassDiffers":      func(c *corev1.PersistentVolumeClaim) { c.Spec.StorageClassName = new("fast") },
+		"AccessModesDiffer": func(c *corev1.PersistentVolumeClaim) { c.Spec.AccessModes[0] = corev1.ReadWriteMany },
+		"BoundElsewhere":    func(c *corev1.PersistentVolumeClaim) { c.Spec.VolumeName = "pv-x" },
+	} {
+		w := decidetest.New("a")
+		set := w.AddSet(t, small)
+		change(w.Claim("default", "data-2", "10Gi"))
+		w.Settle(t)
+		require.Equal(t, reason, condition(set, "ClaimMismatch").Reason)
+		require.Contains(t, condition(set, "ClaimMismatch").Message, "data-2")
+	}
+}
+
+func TestTakenNamesGetTheNamespaceAsPrefix(t *testing.T) {
+	t.Parallel()
+	w := decidetest.New("a")
+	w.PVs["data-0"] = &corev1.PersistentVolume{
+		ObjectMeta: metav1.ObjectMeta{Name: "data-0"},
+		Spec:       corev1.PersistentVolumeSpec{ClaimRef: &corev1.ObjectReference{Namespace: "x", Name: "data-0"}},
+	}
+	set := w.AddSet(t, small)
+	w.Settle(t)
+	require.Equal(t, "3/3", set.Status.Ready)
+	require.Equal(t, "default-data-0", volume(set, "data-0").PV)
+}
+
+func TestScaleDownKeepsVolumesAndScaleUpUsesThemAgain(t *testing.T) {
+	t.Parallel()
+	w := decidetest.New("a", "b", "c")
+	set := w.AddSet(t, small)
+	w.Settle(t)
+	before := volume(set, "data-2")
+	set.Spec.Replicas = 1
+	w.Settle(t)
+	require.Equal(t, "1/1", set.Status.Ready)
+	require.Equal(t, storagev1alpha1.PhaseRetained, volume(set, "data-2").Phase)
+	require.Len(t, w.PVs, 3)
+	set.Spec.Replicas = 3
+	w.Settle(t)
+	require.Equal(t, before, volume(set, "data-2"))
+}
+
+func TestRenamedNodeKeepsItsVolumes(t *testing.T) {
+	t.Parallel()
+	w := decidetest.New("a", "b", "c")
+	set := w.AddSet(t, small)
+	w.Settle(t)
+	node := volume(set, "data-1").Node
+	delete(w.Nodes, node)
+	w.Settle(t)
+	require.Equal(t, storagev1alpha1.PhaseLost, volume(set, "data-1").Phase)
+	require.Equal(t, "NodeDeleted", condition(set, "NodeLost").Reason)
+	w.AddNode("renamed", "machine-"+node)
+	w.Settle(t)
+	require.Equal(t, "renamed", volume(set, "data-1").Node)
+	require.Equal(t, storagev1alpha1.PhaseAvailable, volume(set, "data-1").Phase)
+	require.Equal(t, []string{"renamed"},
+		w.PVs["data-1"].Spec.NodeAffinity.Required.NodeSelectorTerms[0].MatchExpressions[0].Values)
+}
+
+func TestWipeDeletesOnlyUnboundDataThatItNamesExactly(t *testing.T) {
+	t.Parallel()
+	w := decidetest.New("a")
+	set := w.AddSet(t, small)
+	w.Settle(t)
+	old := w.PVs["data-0"].UID
+	w.AddWipe("data-0", "wrong", "/mnt/data/data-0")
+	w.AddWipe("data-0", old, "/mnt/data/data-1")
+	bound := w.AddWipe("data-1", w.PVs["data-1"].UID, "/mnt/data/data-1")
+	w.Claim("default", "data-1", "10Gi")
+	w.Settle(t)
+	w.SettleWipes(t)
+	require.Equal(t, storagev1alpha1.WipeRefused, w.Wipes[0].Status.State)
+	require.Equal(t, storagev1alpha1.WipeRefused, w.Wipes[1].Status.State)
+	require.Equal(t, storagev1alpha1.WipePending, bound.Status.State)
+	require.Len(t, w.Disks["machine-a"], 3)
+	require.Equal(t, old, w.PVs["data-0"].UID)
+	done := w.AddWipe("data-0", old, "/mnt/data/data-0")
+	w.SettleWipes(t)
+	require.Equal(t, storagev1alpha1.WipeDone, done.Status.State)
+	require.NotEqual(t, old, w.PVs["data-0"].UID, "the PersistentVolume is created again with an empty directory")
+	require.Equal(t, "3/3", set.Status.Ready)
+}
