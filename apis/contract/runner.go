@@ -49,10 +49,20 @@ const (
 	// EnvGracePeriod is the pod's terminationGracePeriodSeconds, a decimal number. connect-runner derives its timeouts
 	// from it, and assumes 60 if it is missing.
 	EnvGracePeriod = "TERMINATION_GRACE_PERIOD_SECONDS"
+	// EnvOffsetsTopic is the topic of source offsets if worker.properties does not set offset.storage.topic. If it is
+	// missing, the topic is DefaultOffsetsTopic.
+	EnvOffsetsTopic = "OFFSETS_TOPIC"
 	// EnvTaskFormat is TaskFormatCompact if the tasks' pods mount TaskCommonFile; connect-runner may then publish the
 	// compact format. If it is missing, connect-runner publishes the plain format. Set in the connector's pod only.
 	EnvTaskFormat = "TASK_CONFIG_FORMAT"
 )
+
+// DefaultOffsetsTopic is the topic of source offsets if neither worker.properties nor EnvOffsetsTopic sets one.
+const DefaultOffsetsTopic = "connect-offsets"
+
+// OffsetsTopic returns the default topic of source offsets of the connectors in a namespace. Offsets are stored under
+// the name of the connector, so connectors of the same name in two namespaces must not share a topic.
+func OffsetsTopic(namespace string) string { return "connect-" + namespace + "-offsets" }
 
 // Files in the container that runs connect-runner. Writer: connect-scheduler.
 const (

@@ -896,6 +896,13 @@ func schema_weir_apis_connect_v1_KafkaConnectorStatus(ref common.ReferenceCallba
 							Ref:         ref("github.com/weir-dev/weir/apis/connect/v1.OffsetsStatus"),
 						},
 					},
+					"defaultOffsetsTopic": {
+						SchemaProps: spec.SchemaProps{
+							Description: "defaultOffsetsTopic is the Kafka topic in which a source stores its offsets if worker.properties does not set offset.storage.topic: connect-<namespace>-offsets, or connect-offsets for connectors that an older version of connect-scheduler has started. It never changes.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
 					"selector": {
 						SchemaProps: spec.SchemaProps{
 							Description: "selector is the label selector of the task pods. Autoscalers read it through the scale subresource.",

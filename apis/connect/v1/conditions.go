@@ -46,6 +46,9 @@ const (
 	ReasonNameConflict = "NameConflict"
 	// ReasonWaitingForDeletion: an object of a deleted connector with the same name still exists.
 	ReasonWaitingForDeletion = "WaitingForDeletion"
+	// ReasonOffsetsConflict: another connector of the same name stores its offsets in the same topic of the same Kafka
+	// cluster. The newer connector does not start.
+	ReasonOffsetsConflict = "OffsetsConflict"
 	// ReasonValidating: the connector plugin is validating the new connectorConfig. The status is Unknown.
 	ReasonValidating = "Validating"
 	// ReasonConfigRejected: the connector plugin rejected the new connectorConfig.

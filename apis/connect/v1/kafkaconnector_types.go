@@ -204,6 +204,12 @@ type KafkaConnectorStatus struct {
 	// +optional
 	Offsets *OffsetsStatus `json:"offsets,omitempty"`
 
+	// defaultOffsetsTopic is the Kafka topic in which a source stores its offsets if worker.properties does not set
+	// offset.storage.topic: connect-<namespace>-offsets, or connect-offsets for connectors that an older version of
+	// connect-scheduler has started. It never changes.
+	// +optional
+	DefaultOffsetsTopic string `json:"defaultOffsetsTopic,omitempty"`
+
 	// selector is the label selector of the task pods. Autoscalers read it through the scale subresource.
 	// +optional
 	Selector string `json:"selector,omitempty"`

@@ -264,6 +264,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: connector
       type:
         namedType: com.github.weir-dev.weir.apis.connect.v1.ConnectorStatus
+    - name: defaultOffsetsTopic
+      type:
+        scalar: string
     - name: observedGeneration
       type:
         scalar: numeric

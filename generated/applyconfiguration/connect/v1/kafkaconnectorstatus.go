@@ -35,6 +35,10 @@ type KafkaConnectorStatusApplyConfiguration struct {
 	Restarts *int32 `json:"restarts,omitempty"`
 	// offsets is the result of the last operation that the annotation strimzi.io/connector-offsets requested.
 	Offsets *OffsetsStatusApplyConfiguration `json:"offsets,omitempty"`
+	// defaultOffsetsTopic is the Kafka topic in which a source stores its offsets if worker.properties does not set
+	// offset.storage.topic: connect-<namespace>-offsets, or connect-offsets for connectors that an older version of
+	// connect-scheduler has started. It never changes.
+	DefaultOffsetsTopic *string `json:"defaultOffsetsTopic,omitempty"`
 	// selector is the label selector of the task pods. Autoscalers read it through the scale subresource.
 	Selector *string `json:"selector,omitempty"`
 }
@@ -132,6 +136,14 @@ func (b *KafkaConnectorStatusApplyConfiguration) WithRestarts(value int32) *Kafk
 // If called multiple times, the Offsets field is set to the value of the last call.
 func (b *KafkaConnectorStatusApplyConfiguration) WithOffsets(value *OffsetsStatusApplyConfiguration) *KafkaConnectorStatusApplyConfiguration {
 	b.Offsets = value
+	return b
+}
+
+// WithDefaultOffsetsTopic sets the DefaultOffsetsTopic field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the DefaultOffsetsTopic field is set to the value of the last call.
+func (b *KafkaConnectorStatusApplyConfiguration) WithDefaultOffsetsTopic(value string) *KafkaConnectorStatusApplyConfiguration {
+	b.DefaultOffsetsTopic = &value
 	return b
 }
 

@@ -2,9 +2,11 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
 	"strconv"
 	"time"
 
@@ -82,6 +84,8 @@ type Config struct {
 	StaticMembership bool
 	// SinkGroup is SinkGroupNamespaced or SinkGroupConnect.
 	SinkGroup string
+	// OffsetsTopic is the default of offset.storage.topic. Default: OFFSETS_TOPIC, else connect-offsets.
+	OffsetsTopic string
 
 	// OffsetsAction is list, alter, reset, fence or ActionRemoveMembers.
 	OffsetsAction string
@@ -105,6 +109,9 @@ const (
 	// SinkGroupConnect is connect-<name>, as in Kafka Connect.
 	SinkGroupConnect = "connect"
 )
+
+// topicName matches the names of Kafka topics.
+var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
 
 // New returns the defaults of a mode. env looks up an environment variable.
 func New(mode string, env func(string) string) *Config {
@@ -144,6 +151,7 @@ func New(mode string, env func(string) string) *Config {
 		ReconfigureDelay: 500 * time.Millisecond,
 		StaticMembership: true,
 		SinkGroup:        SinkGroupNamespaced,
+		OffsetsTopic:     cmp.Or(env(contract.EnvOffsetsTopic), contract.DefaultOffsetsTopic),
 	}
 }
 
@@ -155,6 +163,10 @@ func (c *Config) Validate() error {
 	}
 	if c.SinkGroup != SinkGroupNamespaced && c.SinkGroup != SinkGroupConnect {
 		errs = append(errs, fmt.Errorf("--sink-group=%q: must be namespaced or connect", c.SinkGroup))
+	}
+	if !topicName.MatchString(c.OffsetsTopic) {
+		errs = append(errs, fmt.Errorf("--offsets-topic=%q (%s): must be a topic: letters, digits, '.', '_' and '-'",
+			c.OffsetsTopic, contract.EnvOffsetsTopic))
 	}
 	if u, err := url.Parse(c.HubURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		errs = append(errs, fmt.Errorf("--hub-url=%q: must be an http or https URL", c.HubURL))

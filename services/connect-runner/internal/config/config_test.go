@@ -74,9 +74,9 @@ func TestAllInvalidFlagsAreReportedTogether(t *testing.T) {
 		{
 			"unknown values",
 			ModeValidate,
-			[]string{"--name=x", "--sink-group=mine"},
+			[]string{"--name=x", "--sink-group=mine", "--offsets-topic=a b"},
 			"",
-			[]string{`--sink-group="mine": must be namespaced or connect`},
+			[]string{`--sink-group="mine": must be namespaced or connect`, `--offsets-topic="a b" (OFFSETS_TOPIC): must be`},
 		},
 		{"limits that are not positive", ModeTask, []string{
 			"--name=x",

@@ -32,6 +32,9 @@ func (c *Config) AddFlags(f *pflag.FlagSet) {
 		"maximum age of the JVM's last heartbeat before /healthz fails")
 	f.StringVar(&c.SinkGroup, "sink-group", c.SinkGroup,
 		"consumer group of sinks: namespaced (connect-<namespace>-<name>) or connect (connect-<name>)")
+	f.StringVar(&c.OffsetsTopic, "offsets-topic", c.OffsetsTopic,
+		"topic of source offsets if worker.properties does not set offset.storage.topic (env "+
+			contract.EnvOffsetsTopic+")")
 	c.Log.AddFlags(f)
 	switch c.Mode {
 	case ModeTask:

@@ -30,6 +30,7 @@ type Settings struct {
 	Task               *contract.TaskConfig `json:"task,omitempty"`
 	PluginPath         []string             `json:"pluginPath"`
 	SinkGroup          string               `json:"sinkGroup"`
+	OffsetsTopic       string               `json:"offsetsTopic"`
 	StaticMembership   bool                 `json:"staticMembership"`
 	OffsetsAction      string               `json:"offsetsAction"`
 	OffsetsFile        string               `json:"offsetsFile"`

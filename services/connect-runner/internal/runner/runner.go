@@ -263,6 +263,7 @@ func (r *Runner) readConfigs(ctx context.Context) (jvm.Settings, error) {
 		Zone:               c.Zone,
 		WorkerConfigFile:   c.WorkerConfig,
 		SinkGroup:          c.SinkGroup,
+		OffsetsTopic:       c.OffsetsTopic,
 		StaticMembership:   c.StaticMembership,
 		OffsetsAction:      c.OffsetsAction,
 		OffsetsFile:        c.OffsetsFile,

@@ -69,9 +69,13 @@ func TestOffsetsOfASourceAreListedAlteredAndReset(t *testing.T) {
 	b := sharedKafka(t)
 	topic := b.CreateTopic(t, "source-offsets", 1)
 	d := deploy(t, "source-offsets", map[string]string{"connector.class": sequence, "topic": topic, "count": "50"})
+	// connect-scheduler sets the topic for pods whose worker.properties name none.
+	delete(d.worker, "offset.storage.topic")
+	d.env = []string{contract.EnvOffsetsTopic + "=connect-e2e-offsets"}
 	tasks := d.startTasks(1)
 	eventually(t, time.Minute, "all is written", func() bool { return b.Count(t, topic) == 50 })
 	require.Zero(t, tasks[0].term())
+	require.Positive(t, b.Count(t, "connect-e2e-offsets"), "the offsets are in the topic of the environment")
 
 	var list contract.OffsetsResult
 	code, _ := d.request(&list, "offsets", "list")

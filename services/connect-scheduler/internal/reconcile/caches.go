@@ -29,6 +29,7 @@ const (
 	byWorker    = "worker"    // KafkaConnectors and KafkaConnects by their worker Secret
 	byClaim     = "claim"     // KafkaConnectors and KafkaConnects by the claim of their volume; events by their claim
 	byConnector = "connector" // pods by their KafkaConnector
+	byName      = "name"      // KafkaConnectors by their name; without a namespace
 	byClass     = "class"     // KafkaConnectors, KafkaConnects and PersistentVolumes by StorageClass; without a namespace
 )
 
@@ -81,6 +82,7 @@ func newCaches(
 	c.starter.Add(connectv1.SchemeGroupVersion.WithResource("kafkaconnects"), namespace, connects.Informer())
 	return c, errors.Join(
 		cacheutil.AddIndexers(connectors.Informer(), "KafkaConnectors", cache.Indexers{
+			byName:    indexByName,
 			byConnect: cacheutil.Index(func(c *connectv1.KafkaConnector) string { return nameOf(c.Spec.ConnectRef) }),
 			byWorker: cacheutil.Index(
 				func(c *connectv1.KafkaConnector) string { return nameOf(c.Spec.WorkerConfigSecret) },

@@ -11,6 +11,7 @@ import (
 	"github.com/weir-dev/weir/pkg/cacheutil"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
 )
 
 // problemPrefix precedes the description of an invalid value. No hash begins with it.
@@ -25,7 +26,7 @@ func trimSecret(object any) (any, error) {
 	if !ok || secret.StringData != nil {
 		return object, nil
 	}
-	secret.StringData = map[string]string{}
+	secret.StringData = workerSettings(secret.Data[spec.WorkerKey])
 	_, holdsTaskConfigs := secret.Annotations[contract.AnnotationTaskCount]
 	taskConfigs := contract.NewTaskConfigReader(secret.Data[contract.TaskCommonKey])
 	values := make(map[string][]byte, len(secret.Data))
@@ -38,6 +39,28 @@ func trimSecret(object any) (any, error) {
 	secret.Data = values
 	trimMetadata(secret)
 	return secret, nil
+}
+
+// Keys of the StringData of a transformed Secret.
+const (
+	keyOffsetsTopic = "offset.storage.topic"
+	keyServers      = "bootstrap.servers"
+)
+
+// workerSettings returns the settings of worker.properties that the cache keeps. The map is never nil.
+func workerSettings(properties []byte) map[string]string {
+	kept := map[string]string{}
+	if properties == nil {
+		return kept
+	}
+	worker := spec.ReadWorker(properties)
+	if worker.OffsetsTopic != "" {
+		kept[keyOffsetsTopic] = worker.OffsetsTopic
+	}
+	if len(worker.Servers) > 0 {
+		kept[keyServers] = strings.Join(worker.Servers, ",")
+	}
+	return kept
 }
 
 // describeTaskConfig returns the hash of a task config, or problemPrefix and the description of the problem. It never
@@ -60,6 +83,10 @@ func describe(secret *corev1.Secret) *observed.Secret {
 	}
 	described := &observed.Secret{
 		Annotations: secret.Annotations, Keys: make(map[string]observed.SecretValue, len(secret.Data)),
+		Worker: observed.WorkerSettings{OffsetsTopic: secret.StringData[keyOffsetsTopic]},
+	}
+	if servers := secret.StringData[keyServers]; servers != "" {
+		described.Worker.Servers = strings.Split(servers, ",")
 	}
 	for key, value := range secret.Data {
 		if problem, found := strings.CutPrefix(string(value), problemPrefix); found {

@@ -22,10 +22,14 @@ func (c *caches) watchForConnectors(queue *controller.Controller) error {
 		controller.Watch(
 			queue,
 			c.connects.Io().V1().KafkaConnectors().Informer(),
-			controller.Self[*connectv1.KafkaConnector],
+			func(connector *connectv1.KafkaConnector) []controller.Key {
+				return c.withRefused(controller.Self(connector))
+			},
 			controller.StatusOnly,
 		),
-		controller.Watch(queue, c.connects.Io().V1().KafkaConnects().Informer(), c.referrers, controller.StatusOnly),
+		controller.Watch(queue, c.connects.Io().V1().KafkaConnects().Informer(),
+			func(connect *connectv1.KafkaConnect) []controller.Key { return c.withRefused(c.referrers(connect)) },
+			controller.StatusOnly),
 		controller.Watch(
 			queue,
 			c.pods.Core().V1().Pods().Informer(),
@@ -51,7 +55,7 @@ func (c *caches) watchForConnectors(queue *controller.Controller) error {
 		controller.Watch(queue, core.Secrets().Informer(), func(secret *corev1.Secret) []controller.Key {
 			return append(
 				ownersByName[*corev1.Secret](c)(secret),
-				c.usersOf(byWorker, secret.Namespace, secret.Name)...)
+				c.withRefused(c.usersOf(byWorker, secret.Namespace, secret.Name))...)
 		}),
 		controller.Watch(
 			queue,

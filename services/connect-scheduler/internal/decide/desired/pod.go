@@ -143,6 +143,10 @@ func environment(s observed.State, e spec.Effective, r role) []*corev1ac.EnvVarA
 		fromField(contract.EnvZone, fmt.Sprintf("metadata.labels['%s']", corev1.LabelTopologyZone)),
 		corev1ac.EnvVar().WithName(contract.EnvGracePeriod).WithValue(strconv.FormatInt(gracePeriod(r), 10)),
 	}
+	// Without the variable, pods that an older version has created keep their template and their topic.
+	if topic := s.DefaultOffsetsTopic(); topic != contract.DefaultOffsetsTopic {
+		env = append(env, corev1ac.EnvVar().WithName(contract.EnvOffsetsTopic).WithValue(topic))
+	}
 	if r.podType == contract.TypeConnector {
 		env = append(env,
 			corev1ac.EnvVar().WithName(contract.EnvTaskID).WithValue(contract.TypeConnector),

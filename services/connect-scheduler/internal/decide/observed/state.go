@@ -29,6 +29,9 @@ type State struct {
 	Objects Objects
 	// Pods are the pods of the connector and its tasks, and one-shot pods.
 	Pods []*corev1.Pod
+	// Namesakes are the connectors of the same name in other namespaces. They are read only until the connector has
+	// started.
+	Namesakes []Namesake
 	// Claim is the claim of the shared volume.
 	Claim *corev1.PersistentVolumeClaim
 	// ClaimWarning is the message of the newest warning event about the claim. It is empty if the cause no longer exists.
@@ -119,6 +122,25 @@ type Secret struct {
 	Annotations map[string]string
 	// Keys describes the value of each key.
 	Keys map[string]SecretValue
+	// Worker are the settings of its key worker.properties.
+	Worker WorkerSettings
+}
+
+// WorkerSettings are the settings of worker.properties on which decisions depend.
+type WorkerSettings struct {
+	// OffsetsTopic is offset.storage.topic. It is empty if the property is not set.
+	OffsetsTopic string
+	// Servers are the bootstrap.servers.
+	Servers []string
+}
+
+// Namesake is a connector of the same name in another namespace.
+type Namesake struct {
+	Connector *connectv1.KafkaConnector
+	// Set is the StatefulSet of its connector's pod.
+	Set *appsv1.StatefulSet
+	// Worker describes its worker Secret.
+	Worker *Secret
 }
 
 // SecretValue describes a value of a Secret.

@@ -25,6 +25,7 @@ const (
 var reservedEnv = []string{
 	contract.EnvConnector, contract.EnvNamespace, contract.EnvPod, contract.EnvNode, contract.EnvZone,
 	contract.EnvTaskID, contract.EnvConfigGeneration, contract.EnvTaskHashes, contract.EnvGracePeriod,
+	contract.EnvOffsetsTopic,
 }
 
 // reservedPaths are the directories at which Weir mounts its volumes.
@@ -53,6 +54,7 @@ var checks = []func(observed.State, Effective) *Finding{
 	mountPathsAreFree,
 	objectNamesAreFree,
 	deletedObjectsAreGone,
+	offsetsAreItsOwn,
 	claimNameIsFree,
 	claimIsUsable,
 }
@@ -223,6 +225,28 @@ func deletedObjectsAreGone(s observed.State, _ Effective) *Finding {
 				"waiting for the deletion of %s %s, which belongs to a deleted connector of the same name",
 				object.Kind, object.GetName())}
 		}
+	}
+	return nil
+}
+
+// offsetsAreItsOwn refuses to start a connector that would read and overwrite the offsets of another connector of the
+// same name. It never applies to a connector that has started. The message does not tell the other namespace, which the
+// user may not see.
+func offsetsAreItsOwn(s observed.State, e Effective) *Finding {
+	if s.HasStarted() || isSink(e.ConnectorConfig) {
+		return nil
+	}
+	own := storeOf(s.Connector.Namespace, s.DefaultOffsetsTopic(), s.Worker, e.ConnectorConfig)
+	for _, n := range s.Namesakes {
+		other := n.Connector.Spec.ConnectorConfig
+		if isSink(other) || !isBefore(n, s.Connector) ||
+			!own.overlaps(storeOf(n.Connector.Namespace, n.DefaultOffsetsTopic(), n.Worker, other)) {
+			continue
+		}
+		return &Finding{connectv1.ReasonOffsetsConflict, fmt.Sprintf(
+			"another connector named %q stores its offsets in a topic that this connector would use (%s), in the same Kafka "+
+				"cluster; set another offset.storage.topic in worker.properties of Secret %s, or rename the connector",
+			s.Connector.Name, strings.Join(own.topics, ", "), e.WorkerSecret)}
 	}
 	return nil
 }

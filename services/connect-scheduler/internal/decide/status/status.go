@@ -41,6 +41,8 @@ func Of(s observed.State, e spec.Effective, in Input) connectv1.KafkaConnectorSt
 		TasksDesired:       int32(desiredTasks), //nolint:gosec // at most 1000: tasks.max is bounded
 		Selector:           labels.SelectorFromSet(desired.Selector(s.Connector.Name, contract.TypeTask)).String(),
 		Offsets:            in.Offsets,
+
+		DefaultOffsetsTopic: s.DefaultOffsetsTopic(),
 	}
 	status.Restarts = status.Connector.Restarts
 	for _, t := range status.Tasks {

@@ -20,6 +20,7 @@ import java.util.Map;
  * @param pluginPath          directories with plugins, in addition to the worker's plugin.path
  * @param sinkGroup           "namespaced" for connect-namespace-name, "connect" for connect-name
  * @param staticMembership    whether a sink's task is a static member of its consumer group
+ * @param offsetsTopic        default of offset.storage.topic
  * @param offsetsAction       list, alter, reset, fence or removeMembers; in mode offsets only
  * @param offsetsFile         path of the offsets to write, in the form of Connect's REST API; for alter only
  * @param fenceTasks          number of tasks whose producers are fenced; for exactly-once sources in mode offsets
@@ -42,6 +43,7 @@ record Settings(
         List<String> pluginPath,
         String sinkGroup,
         boolean staticMembership,
+        String offsetsTopic,
         String offsetsAction,
         String offsetsFile,
         int fenceTasks,

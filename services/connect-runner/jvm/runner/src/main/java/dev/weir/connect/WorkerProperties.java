@@ -58,7 +58,7 @@ final class WorkerProperties {
         String group = "connect" + (settings.namespace().isEmpty() ? "" : "-" + settings.namespace());
         // Connect requires these names, although there is no group of workers and no topic for configurations or status.
         properties.putIfAbsent(DistributedConfig.GROUP_ID_CONFIG, group);
-        properties.putIfAbsent(DistributedConfig.OFFSET_STORAGE_TOPIC_CONFIG, "connect-offsets");
+        properties.putIfAbsent(DistributedConfig.OFFSET_STORAGE_TOPIC_CONFIG, settings.offsetsTopic());
         properties.putIfAbsent(DistributedConfig.CONFIG_TOPIC_CONFIG, "unused");
         properties.putIfAbsent(DistributedConfig.STATUS_STORAGE_TOPIC_CONFIG, "unused");
         String stopTimeout = Long.toString(settings.stopTimeoutMs());

@@ -25,7 +25,7 @@ class WorkerPropertiesTest {
             "value.converter", "org.apache.kafka.connect.storage.StringConverter");
 
     private static Settings settings(String mode, String namespace, String zone, String group, boolean isStatic, String file) {
-        return new Settings(mode, "orders", namespace, 3, zone, file, Map.of(), null, List.of(), group, isStatic, "", "",
+        return new Settings(mode, "orders", namespace, 3, zone, file, Map.of(), null, List.of(), group, isStatic, "connect-ns-offsets", "", "",
                 0, 0, 0, 290_000, 0, null);
     }
 
@@ -40,9 +40,16 @@ class WorkerPropertiesTest {
     void addsDefaults() {
         DistributedConfig config = new DistributedConfig(of(Map.of(), settings("task", "ns", "", "namespaced", true, "")).asMap());
         assertEquals("connect-ns", config.groupId());
-        assertEquals("connect-offsets", config.offsetsTopic());
+        assertEquals("connect-ns-offsets", config.offsetsTopic());
         assertEquals(290_000L, config.getLong("task.shutdown.graceful.timeout.ms"));
         assertEquals(290_000L, config.getLong("offset.flush.timeout.ms"));
+    }
+
+    @Test
+    @DisplayName("offset.storage.topic of worker.properties has precedence over the default topic")
+    void keepsTheOffsetsTopic() {
+        assertEquals("mine", of(Map.of("offset.storage.topic", "mine"), settings("task", "ns", "", "namespaced", true, ""))
+                .asMap().get("offset.storage.topic"));
     }
 
     @Test
