@@ -35,6 +35,8 @@ const (
 	OneShotValidate = "validate"
 	// OneShotFence fences the producers of the previous tasks of an exactly-once source.
 	OneShotFence = "fence"
+	// OneShotMembers removes the static members of tasks that a scale-down has deleted from the consumer group of a sink.
+	OneShotMembers = "members"
 	// OneShotOffsets lists, alters or resets the connector's offsets.
 	OneShotOffsets = "offsets"
 )

@@ -20,6 +20,15 @@ const (
 	// AnnotationExactlyOnce on the Secret is "true" for an exactly-once source. Before its tasks may run with other
 	// configs, all previous tasks must be deleted and fenced.
 	AnnotationExactlyOnce = "weir.dev/exactly-once"
+	// AnnotationConnectorType on the Secret is ConnectorTypeSink or ConnectorTypeSource. An image of connect-runner that
+	// does not set it has no command `members remove`.
+	AnnotationConnectorType = "weir.dev/connector-type"
+)
+
+// Values of AnnotationConnectorType.
+const (
+	ConnectorTypeSink   = "sink"
+	ConnectorTypeSource = "source"
 )
 
 // AnnotationTaskHashes on a task's pod lists the hash of every task's config, by id, separated by commas. A task

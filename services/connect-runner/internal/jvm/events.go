@@ -24,6 +24,8 @@ type Event struct {
 	RequestedAt int64 `json:"requestedAt,omitempty"`
 	// ExactlyOnce is true for an exactly-once source.
 	ExactlyOnce bool `json:"exactlyOnce,omitempty"`
+	// Sink is true for a sink.
+	Sink bool `json:"sink,omitempty"`
 
 	// Clean is true if the connector or task was closed without error.
 	Clean bool `json:"clean,omitempty"`

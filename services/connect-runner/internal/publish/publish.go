@@ -38,6 +38,8 @@ type Set struct {
 	Hash string
 	// ExactlyOnce is true for an exactly-once source.
 	ExactlyOnce bool
+	// Sink is true for a sink.
+	Sink bool
 }
 
 // NewSet encodes task configs. Small sets use the plain format, which every version of connect-runner reads. Sets of
@@ -71,6 +73,10 @@ func (s Set) annotations() map[string]string {
 		contract.AnnotationGeneration:      s.Generation,
 		contract.AnnotationTaskCount:       strconv.Itoa(len(s.Tasks.Files)),
 		contract.AnnotationTaskConfigsHash: s.Hash,
+		contract.AnnotationConnectorType:   contract.ConnectorTypeSource,
+	}
+	if s.Sink {
+		annotations[contract.AnnotationConnectorType] = contract.ConnectorTypeSink
 	}
 	if s.ExactlyOnce {
 		annotations[contract.AnnotationExactlyOnce] = "true"

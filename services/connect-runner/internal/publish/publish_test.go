@@ -85,9 +85,12 @@ func TestDirectoryContainsTheDataOfTheSecret(t *testing.T) {
 	require.Equal(t, []string{AnnotationsFile, "task-0.json"}, names)
 }
 
-func TestExactlyOnceSourceSetsTheAnnotation(t *testing.T) {
+func TestTypeOfTheConnectorIsAnAnnotation(t *testing.T) {
 	plain, exact := set(t, "1", "a"), set(t, "1", "a")
 	exact.ExactlyOnce = true
+	sink := Set{Sink: true}
+	require.Equal(t, "sink", sink.annotations()[contract.AnnotationConnectorType])
+	require.Equal(t, "source", exact.annotations()[contract.AnnotationConnectorType])
 	require.NotContains(t, plain.annotations(), contract.AnnotationExactlyOnce)
 	require.Equal(t, "true", exact.annotations()[contract.AnnotationExactlyOnce])
 }

@@ -121,7 +121,7 @@ func (p *publishing) changes(event jvm.Event) bool {
 func (p *publishing) publish(ctx context.Context, event jvm.Event) bool {
 	r := p.runner
 	set, err := publish.NewSet(r.Config.Generation, event.Configs, r.Config.CompactTaskConfigs)
-	set.ExactlyOnce = event.ExactlyOnce
+	set.ExactlyOnce, set.Sink = event.ExactlyOnce, event.Sink
 	if err == nil {
 		attempt, cancel := context.WithTimeout(ctx, publishTimeout)
 		defer cancel()

@@ -83,6 +83,8 @@ type objects func(observed.State, spec.Effective, taskset.Set) (desired.Writes, 
 func (p *Plan) sync(s observed.State, e spec.Effective, tasks taskset.Set, want objects) (taskset.Set, error) {
 	writes, tasks := oneshot.Fence(s, e, tasks)
 	p.OneShots.Include(writes)
+	writes, tasks = oneshot.Members(s, e, tasks)
+	p.OneShots.Include(writes)
 	var sets desired.Sets
 	var err error
 	if p.Writes, sets, err = want(s, e, tasks); err != nil {

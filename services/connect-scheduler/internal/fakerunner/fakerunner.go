@@ -45,6 +45,8 @@ const (
 	keyValidationFails = "fake.validation.fails"
 	// keyExactlyOnce makes the connector an exactly-once source.
 	keyExactlyOnce = "fake.exactly.once"
+	// keySink makes the connector a sink.
+	keySink = "fake.sink"
 )
 
 // Options of a fake runner.
@@ -191,6 +193,10 @@ func publication(
 		contract.AnnotationGeneration:      generation,
 		contract.AnnotationTaskCount:       strconv.Itoa(count),
 		contract.AnnotationTaskConfigsHash: contract.TaskConfigsHash(hashes),
+	}
+	annotations[contract.AnnotationConnectorType] = contract.ConnectorTypeSource
+	if config[keySink] != "" {
+		annotations[contract.AnnotationConnectorType] = contract.ConnectorTypeSink
 	}
 	if config[keyExactlyOnce] != "" {
 		annotations[contract.AnnotationExactlyOnce] = "true"

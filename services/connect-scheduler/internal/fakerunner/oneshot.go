@@ -14,7 +14,9 @@ import (
 )
 
 // oneShots are the operations that connect-scheduler runs in one-shot pods.
-var oneShots = []string{contract.OneShotValidate, contract.OneShotFence, contract.OneShotOffsets}
+var oneShots = []string{
+	contract.OneShotValidate, contract.OneShotFence, contract.OneShotMembers, contract.OneShotOffsets,
+}
 
 // exitConfigInvalid is connect-runner's exit code for a configuration that the plugin rejects.
 const exitConfigInvalid = 10

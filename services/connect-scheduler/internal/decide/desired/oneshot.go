@@ -24,7 +24,7 @@ const InputDir = "/etc/weir/candidate"
 
 // OneShot describes a pod that runs one operation of connect-runner and ends.
 type OneShot struct {
-	// Operation is contract.OneShotValidate, contract.OneShotFence or contract.OneShotOffsets.
+	// Operation is one of the values of contract.LabelOneShot.
 	Operation string
 	// Request identifies the request. A pod with another request is obsolete.
 	Request string

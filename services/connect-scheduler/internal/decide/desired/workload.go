@@ -29,6 +29,9 @@ const (
 	AnnotationAccepted = "weir.dev/accepted-config"
 	// annotationAcceptedTasksMax on the connector's StatefulSet is the tasks.max of this configuration.
 	annotationAcceptedTasksMax = "weir.dev/accepted-tasks-max"
+	// annotationPreviousTasks on the tasks' StatefulSet of a sink is the number of tasks before a scale-down, until the
+	// static members of the deleted tasks are removed from the consumer group.
+	annotationPreviousTasks = "weir.dev/previous-tasks"
 	// LabelClaim on a pod identifies the claim that it mounts, see ClaimLabel.
 	LabelClaim = "weir.dev/claim"
 )
@@ -71,7 +74,33 @@ func taskSet(s observed.State, e spec.Effective, set taskset.Set) *appsv1ac.Stat
 	r := taskRole(s, e)
 	template := podTemplate(s, e, r)
 	template.Annotations[contract.AnnotationTaskHashes] = strings.Join(set.Hashes, ",")
-	return statefulSet(s, r, template, observed.HeadlessName(s.Connector.Name), set.Replicas(e))
+	return recordPreviousTasks(
+		s, set, statefulSet(s, r, template, observed.HeadlessName(s.Connector.Name), set.Replicas(e)))
+}
+
+// PreviousTasks returns the recorded number of tasks before the last scale-down of a sink. It is 0 if no static member
+// has to be removed.
+func PreviousTasks(s observed.State) int {
+	if s.Ownership(s.Objects.TaskSet) != observed.Owned {
+		return 0
+	}
+	previous, err := strconv.Atoi(s.Objects.TaskSet.Annotations[annotationPreviousTasks])
+	if err != nil {
+		return 0
+	}
+	return previous
+}
+
+// recordPreviousTasks records the number of tasks together with a scale-down, so that the number is never lost.
+func recordPreviousTasks(
+	s observed.State, set taskset.Set, tasks *appsv1ac.StatefulSetApplyConfiguration,
+) *appsv1ac.StatefulSetApplyConfiguration {
+	previous := max(PreviousTasks(s), len(taskset.Running(s)))
+	delete(tasks.Annotations, annotationPreviousTasks)
+	if taskset.IsSink(s) && !set.MembersRemoved && previous > len(set.Hashes) {
+		tasks.WithAnnotations(map[string]string{annotationPreviousTasks: strconv.Itoa(previous)})
+	}
+	return tasks
 }
 
 func statefulSet(

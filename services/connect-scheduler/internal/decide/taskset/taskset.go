@@ -27,6 +27,11 @@ type Set struct {
 	// Lost is true if the Secret of running tasks was deleted and the connector has not published their configs again.
 	// A task pod that starts meanwhile finds no config, so no task is started or restarted.
 	Lost bool
+	// MembersRemoved is true if the static members of the tasks that the last scale-down deleted are removed.
+	MembersRemoved bool
+	// limit is the maximum number of replicas if isLimited is true.
+	limit     int
+	isLimited bool
 	// replicas is the current number of replicas. It is set if Lost is true.
 	replicas int
 }
@@ -46,8 +51,21 @@ func (t Set) Replicas(e spec.Effective) int {
 		return 0
 	case t.Lost:
 		return min(t.Desired(e), t.replicas)
+	case t.isLimited:
+		return min(t.Desired(e), t.limit)
 	}
 	return t.Desired(e)
+}
+
+// Limit returns the set with a maximum number of replicas.
+func (t Set) Limit(replicas int) Set {
+	t.limit, t.isLimited = replicas, true
+	return t
+}
+
+// IsSink reports whether the connector has published that it is a sink.
+func IsSink(s observed.State) bool {
+	return s.TaskConfigs != nil && s.TaskConfigs.Annotations[contract.AnnotationConnectorType] == contract.ConnectorTypeSink
 }
 
 // Freeze returns the set of the running tasks, with the reason why the published set cannot be used.

@@ -143,7 +143,8 @@ final class ConnectorRun implements PodHerder.Events {
             configs.add(Map.of("connector", connector, "task", task));
         }
         boolean exactlyOnce = !pod.isSink() && pod.herder().worker().config().exactlyOnceSourceEnabled();
-        channel.send("taskConfigs", Map.of("configs", configs, "requestedAt", requestedAt, "exactlyOnce", exactlyOnce));
+        channel.send("taskConfigs", Map.of("configs", configs, "requestedAt", requestedAt, "exactlyOnce", exactlyOnce,
+                "sink", pod.isSink()));
         published = tasks;
         log.info("Publishing task configs for {} tasks", tasks.size());
     }

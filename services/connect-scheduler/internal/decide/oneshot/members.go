@@ -1,0 +1,57 @@
+package oneshot
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/weir-dev/weir/apis/contract"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/desired"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/taskset"
+)
+
+// maxMemberAttempts is the number of attempts to remove members. Later attempts are useless: the session of a member
+// that has stopped expires.
+const maxMemberAttempts = 3
+
+// Members removes the static members of the tasks that a scale-down has deleted from the consumer group of a sink.
+// Otherwise their partitions would have no consumer until the sessions expire. It waits until the pods of these tasks
+// are gone. While the members are removed, none of these tasks starts again, so the set can have a limit.
+func Members(s observed.State, e spec.Effective, set taskset.Set) (Writes, taskset.Set) {
+	var w Writes
+	remaining, previous := len(taskset.Running(s)), desired.PreviousTasks(s)
+	pod := s.OneShotPod(contract.OneShotMembers)
+	if pod != nil && resultOf(pod) == nil {
+		// A canceled pod can remove members until it has stopped.
+		kept, _, _ := strings.Cut(pod.Annotations[desired.AnnotationRequest], "-")
+		if limit, err := strconv.Atoi(kept); err == nil && limit < len(set.Hashes) {
+			set = set.Limit(limit)
+		}
+	}
+	if previous <= remaining || remaining != len(set.Hashes) {
+		w.cancel(s, contract.OneShotMembers)
+		return w, set
+	}
+	for id := range observed.PodsByIndex(s.Pods, contract.TypeTask) {
+		if id >= remaining {
+			return w, set
+		}
+	}
+	request := fmt.Sprintf("%d-%d", remaining, previous)
+	if pod != nil && pod.Annotations[desired.AnnotationRequest] == request && attemptOf(pod) >= maxMemberAttempts &&
+		resultOf(pod) != nil {
+		set.MembersRemoved = true
+		return w, set
+	}
+	result, _ := w.run(s, e, desired.OneShot{
+		Operation: contract.OneShotMembers, Request: request,
+		Args: []string{
+			"members", "remove",
+			"--remaining-tasks", strconv.Itoa(remaining), "--previous-tasks", strconv.Itoa(previous),
+		},
+	})
+	set.MembersRemoved = result != nil
+	return w, set
+}
