@@ -202,6 +202,18 @@ func (s *Env) Remove(name string) {
 	s.State.Pods = kept
 }
 
+// Pod returns a pod by its name.
+func (s *Env) Pod(name string) *corev1.Pod {
+	s.Helper()
+	for _, pod := range s.State.Pods {
+		if pod.Name == name {
+			return pod
+		}
+	}
+	s.Fatalf("pod %s not found", name)
+	return nil
+}
+
 // RunPods plays the StatefulSet controller and the kubelets: it creates missing pods as ready and deletes surplus pods.
 func (s *Env) RunPods() {
 	s.scale(contract.TypeConnector)

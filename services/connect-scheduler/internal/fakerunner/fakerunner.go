@@ -49,6 +49,9 @@ const (
 	keySink = "fake.sink"
 )
 
+// maxPlainBytes is the size up to which connect-runner publishes the plain format.
+const maxPlainBytes = 512 << 10
+
 // Options of a fake runner.
 type Options struct {
 	// Namespace is the only namespace to watch. Default: all namespaces.
@@ -137,7 +140,10 @@ func (r *runner) Reconcile(ctx context.Context, key controller.Key) (controller.
 			return controller.Result{}, err
 		}
 	}
-	desired := publication(secret, generation, config)
+	desired, err := publication(secret, generation, config, envValue(pod, contract.EnvTaskFormat))
+	if err != nil {
+		return controller.Result{}, err
+	}
 	apply := metav1.ApplyOptions{FieldManager: manager, Force: true}
 	if _, err := client.CoreV1().Secrets(key.Namespace).Apply(ctx, desired, apply); err != nil {
 		return controller.Result{}, fmt.Errorf("publish task configs of %s: %w", key, err)
@@ -175,19 +181,28 @@ func (r *runner) asPod(ctx context.Context, pod *corev1.Pod) (kubernetes.Interfa
 
 // publication returns the Secret with the task configs, as connect-runner writes it.
 func publication(
-	secret *corev1.Secret, generation string, config map[string]string,
-) *corev1ac.SecretApplyConfiguration {
+	secret *corev1.Secret, generation string, config map[string]string, format string,
+) (*corev1ac.SecretApplyConfiguration, error) {
 	count, err := strconv.Atoi(config[keyTasks])
 	if err != nil {
 		count, _ = strconv.Atoi(config["tasks.max"])
 	}
-	data, hashes := map[string][]byte{}, make([]string, count)
-	for id := range count {
-		file := []byte(config[keyRaw])
-		if len(file) == 0 {
-			file, _ = json.Marshal(taskConfig(config, id)) // maps of strings always marshal
+	configs := make([]contract.TaskConfig, count)
+	for id := range configs {
+		configs[id] = taskConfig(config, id)
+	}
+	encoded, err := contract.EncodeTaskConfigs(configs)
+	if format == contract.TaskFormatCompact && encoded.Size() > maxPlainBytes {
+		encoded, err = contract.EncodeCompactTaskConfigs(configs)
+	}
+	if err != nil {
+		return nil, err
+	}
+	data, hashes := encoded.Data(), encoded.Hashes
+	if raw := []byte(config[keyRaw]); len(raw) > 0 {
+		for id := range count {
+			data[contract.TaskConfigKey(id)], hashes[id] = raw, contract.TaskConfigHash(raw)
 		}
-		data[contract.TaskConfigKey(id)], hashes[id] = file, contract.TaskConfigHash(file)
 	}
 	annotations := map[string]string{
 		contract.AnnotationGeneration:      generation,
@@ -201,7 +216,7 @@ func publication(
 	if config[keyExactlyOnce] != "" {
 		annotations[contract.AnnotationExactlyOnce] = "true"
 	}
-	return corev1ac.Secret(secret.Name, secret.Namespace).WithAnnotations(annotations).WithData(data)
+	return corev1ac.Secret(secret.Name, secret.Namespace).WithAnnotations(annotations).WithData(data), nil
 }
 
 func taskConfig(config map[string]string, id int) contract.TaskConfig {

@@ -33,18 +33,15 @@ func Accepted(s observed.State, e spec.Effective) (spec.Effective, bool) {
 	if s.Ownership(set) != observed.Owned {
 		return e, false
 	}
-	for _, container := range set.Spec.Template.Spec.Containers {
-		for _, v := range container.Env {
-			if container.Name == contract.TypeConnector && v.Name == contract.EnvConfigGeneration {
-				tasksMax, err := strconv.Atoi(set.Annotations[annotationAcceptedTasksMax])
-				if err != nil {
-					tasksMax = maxTasks
-				}
-				return e.WithGeneration(v.Value, tasksMax), true
-			}
-		}
+	generation := observed.EnvOf(set, contract.TypeConnector, contract.EnvConfigGeneration)
+	if generation == "" {
+		return e, false
 	}
-	return e, false
+	tasksMax, err := strconv.Atoi(set.Annotations[annotationAcceptedTasksMax])
+	if err != nil {
+		tasksMax = maxTasks
+	}
+	return e.WithGeneration(generation, tasksMax), true
 }
 
 // CanFollow reports whether the pods of the accepted spec can start while finding holds back a new spec. They cannot if

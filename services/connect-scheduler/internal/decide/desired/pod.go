@@ -18,14 +18,15 @@ import (
 )
 
 const (
-	volumeRunner    = spec.VolumePrefix + "runner"
-	volumeWorker    = spec.VolumePrefix + "worker"
-	volumeTask      = spec.VolumePrefix + "task"
-	volumeTmp       = spec.VolumePrefix + "tmp"
-	volumePlugins   = spec.VolumePrefix + "plugins"
-	volumeStorage   = spec.VolumePrefix + "storage"
-	volumeCandidate = spec.VolumePrefix + "candidate"
-	volumePlugin    = spec.VolumePrefix + "plugin-"
+	volumeRunner     = spec.VolumePrefix + "runner"
+	volumeWorker     = spec.VolumePrefix + "worker"
+	volumeTask       = spec.VolumePrefix + "task"
+	volumeTaskCommon = spec.VolumePrefix + "task-common"
+	volumeTmp        = spec.VolumePrefix + "tmp"
+	volumePlugins    = spec.VolumePrefix + "plugins"
+	volumeStorage    = spec.VolumePrefix + "storage"
+	volumeCandidate  = spec.VolumePrefix + "candidate"
+	volumePlugin     = spec.VolumePrefix + "plugin-"
 
 	// defaultGracePeriod is the default of terminationGracePeriodSeconds.
 	defaultGracePeriod = 60
@@ -151,6 +152,9 @@ func environment(s observed.State, e spec.Effective, r role) []*corev1ac.EnvVarA
 		env = append(env,
 			corev1ac.EnvVar().WithName(contract.EnvTaskID).WithValue(contract.TypeConnector),
 			corev1ac.EnvVar().WithName(contract.EnvConfigGeneration).WithValue(e.Generation()))
+		if r.compact {
+			env = append(env, corev1ac.EnvVar().WithName(contract.EnvTaskFormat).WithValue(contract.TaskFormatCompact))
+		}
 	} else {
 		env = append(env,
 			fromField(contract.EnvTaskID, fmt.Sprintf("metadata.labels['%s']", labelPodIndex)),
@@ -191,6 +195,13 @@ func volumes(s observed.State, e spec.Effective, r role) []*corev1ac.VolumeApply
 				WithSecret(corev1ac.SecretVolumeSource().WithSecretName(observed.TasksName(s.Connector.Name))),
 		)
 	}
+	if r.podType == contract.TypeTask && r.compact {
+		found = append(found, corev1ac.Volume().WithName(volumeTaskCommon).WithSecret(corev1ac.SecretVolumeSource().
+			WithSecretName(observed.TasksName(s.Connector.Name)).
+			// The Secret has the key only in the compact format.
+			WithOptional(true).
+			WithItems(corev1ac.KeyToPath().WithKey(contract.TaskCommonKey).WithPath(contract.TaskCommonKey))))
+	}
 	for _, p := range e.Plugins {
 		if p.Image != "" {
 			found = append(
@@ -228,6 +239,10 @@ func mounts(e spec.Effective, r role) []*corev1ac.VolumeMountApplyConfiguration 
 		found = append(found, corev1ac.VolumeMount().WithName(volumeTask).WithMountPath(contract.TaskConfigFile).
 			WithSubPathExpr(strings.Replace(contract.TaskConfigKey(0), "0", "$("+contract.EnvTaskID+")", 1)).
 			WithReadOnly(true))
+	}
+	if r.podType == contract.TypeTask && r.compact {
+		found = append(found, corev1ac.VolumeMount().WithName(volumeTaskCommon).
+			WithMountPath(path.Dir(contract.TaskCommonFile)).WithReadOnly(true))
 	}
 	for _, p := range e.Plugins {
 		if p.Image != "" {

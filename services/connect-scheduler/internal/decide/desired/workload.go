@@ -42,19 +42,28 @@ type role struct {
 	object   string // name of the StatefulSet and the ConfigMap
 	workload connectv1.WorkloadSpec
 	template connectv1.WorkloadTemplate
+	// compact is the result of isCompact.
+	compact bool
 }
 
 func connectorRole(s observed.State, e spec.Effective) role {
-	return role{contract.TypeConnector, observed.ConnectorName(s.Connector.Name), e.Connector, e.ConnectorTemplate}
+	return role{
+		podType: contract.TypeConnector, object: observed.ConnectorName(s.Connector.Name),
+		workload: e.Connector, template: e.ConnectorTemplate,
+	}
 }
 
 func taskRole(s observed.State, e spec.Effective) role {
-	return role{contract.TypeTask, observed.TasksName(s.Connector.Name), e.Task, e.TaskTemplate}
+	return role{
+		podType: contract.TypeTask, object: observed.TasksName(s.Connector.Name),
+		workload: e.Task, template: e.TaskTemplate,
+	}
 }
 
 // connectorSet returns the StatefulSet of the connector's pod.
 func connectorSet(s observed.State, e spec.Effective) *appsv1ac.StatefulSetApplyConfiguration {
 	r := connectorRole(s, e)
+	r.compact = isCompact(s, e)
 	return statefulSet(s, r, podTemplate(s, e, r), r.object, int(connectorReplicas(e))).
 		WithAnnotations(map[string]string{
 			AnnotationAccepted: e.CandidateKey(), annotationAcceptedTasksMax: strconv.Itoa(e.TasksMax),
@@ -72,6 +81,7 @@ func connectorReplicas(e spec.Effective) int32 {
 // The pod finds its own hash by its index.
 func taskSet(s observed.State, e spec.Effective, set taskset.Set) *appsv1ac.StatefulSetApplyConfiguration {
 	r := taskRole(s, e)
+	r.compact = isCompact(s, e)
 	template := podTemplate(s, e, r)
 	template.Annotations[contract.AnnotationTaskHashes] = strings.Join(set.Hashes, ",")
 	return recordPreviousTasks(

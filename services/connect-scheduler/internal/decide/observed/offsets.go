@@ -27,7 +27,7 @@ func defaultOffsetsTopic(c *connectv1.KafkaConnector, set *appsv1.StatefulSet) s
 		return topic
 	}
 	if ConnectorOwner(c).Ownership(set) == Owned {
-		if topic := envOf(set, contract.TypeConnector, contract.EnvOffsetsTopic); topic != "" {
+		if topic := EnvOf(set, contract.TypeConnector, contract.EnvOffsetsTopic); topic != "" {
 			return topic
 		}
 		return contract.DefaultOffsetsTopic
@@ -39,8 +39,8 @@ func defaultOffsetsTopic(c *connectv1.KafkaConnector, set *appsv1.StatefulSet) s
 	return contract.OffsetsTopic(c.Namespace)
 }
 
-// envOf returns the value of an environment variable in the pod template of a StatefulSet.
-func envOf(set *appsv1.StatefulSet, container, name string) string {
+// EnvOf returns the value of an environment variable in the pod template of a StatefulSet.
+func EnvOf(set *appsv1.StatefulSet, container, name string) string {
 	for _, c := range set.Spec.Template.Spec.Containers {
 		for _, v := range c.Env {
 			if c.Name == container && v.Name == name {

@@ -25,13 +25,13 @@ const (
 var reservedEnv = []string{
 	contract.EnvConnector, contract.EnvNamespace, contract.EnvPod, contract.EnvNode, contract.EnvZone,
 	contract.EnvTaskID, contract.EnvConfigGeneration, contract.EnvTaskHashes, contract.EnvGracePeriod,
-	contract.EnvOffsetsTopic,
+	contract.EnvOffsetsTopic, contract.EnvTaskFormat,
 }
 
 // reservedPaths are the directories at which Weir mounts its volumes.
 var reservedPaths = []string{
 	path.Dir(contract.RunnerConfigFile), path.Dir(contract.WorkerConfigFile), path.Dir(contract.TaskConfigFile),
-	contract.PluginDir, contract.PluginImageDir, TmpDir,
+	path.Dir(contract.TaskCommonFile), contract.PluginDir, contract.PluginImageDir, TmpDir,
 }
 
 // Finding describes why a spec or an object that it references is not valid.

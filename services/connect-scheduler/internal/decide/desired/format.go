@@ -1,0 +1,51 @@
+package desired
+
+import (
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+
+	"github.com/weir-dev/weir/apis/contract"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
+)
+
+// isCompact reports whether the tasks' pods mount the common part of the task configs, so that the connector may publish
+// the compact format.
+//
+// Only images of the same version read and write the same formats, so both images have to be equal. Pods that an older
+// version of connect-scheduler has created do not mount the common part. They keep the plain format until their template
+// changes for another reason, or until the task configs are too large for it, so that an upgrade restarts no pod.
+func isCompact(s observed.State, e spec.Effective) bool {
+	connector, tasks := s.Objects.ConnectorSet, s.Objects.TaskSet
+	switch {
+	case e.Connector.Image != e.Task.Image:
+		return false
+	case s.Ownership(connector) != observed.Owned, hasTooLargeTaskConfigs(s):
+		return true
+	case s.Ownership(tasks) == observed.Owned:
+		return mountsCommonPart(tasks) || !matches(tasks, podTemplate(s, e, taskRole(s, e)))
+	}
+	return observed.EnvOf(connector, contract.TypeConnector, contract.EnvTaskFormat) != "" ||
+		!matches(connector, podTemplate(s, e, connectorRole(s, e)))
+}
+
+// hasTooLargeTaskConfigs reports whether the connector cannot publish its task configs in the plain format.
+func hasTooLargeTaskConfigs(s observed.State) bool {
+	pod := observed.PodsByIndex(s.Pods, contract.TypeConnector)[0]
+	return pod != nil && strings.HasPrefix(observed.LastError(pod), contract.ReasonTaskConfigsTooLarge+": ")
+}
+
+func mountsCommonPart(tasks *appsv1.StatefulSet) bool {
+	return slices.ContainsFunc(tasks.Spec.Template.Spec.Volumes, func(v corev1.Volume) bool {
+		return v.Name == volumeTaskCommon
+	})
+}
+
+// matches reports whether a StatefulSet has a pod template.
+func matches(live *appsv1.StatefulSet, template *corev1ac.PodTemplateSpecApplyConfiguration) bool {
+	return MatchesTemplate(&corev1.Pod{ObjectMeta: live.Spec.Template.ObjectMeta}, template)
+}
