@@ -12,7 +12,9 @@ package kafka
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -30,6 +32,9 @@ type Options struct {
 	Brokers int
 	// Properties are appended to each broker's server.properties.
 	Properties string
+	// Users adds a listener with SASL/PLAIN for these users and their passwords, and an authorizer: a user may do only what
+	// an ACL allows. Clients of the plaintext listener are super users.
+	Users map[string]string
 	// JVMOptions override the brokers' JVM options, for example -Xmx512m (the default is 256m).
 	JVMOptions []string
 }
@@ -40,6 +45,8 @@ type Cluster struct {
 	Nodes []*Node
 	// Ports are the brokers' ports by node id.
 	Ports []int
+	// UserPorts are the ports of the listener for Options.Users, by node id.
+	UserPorts []int
 	// Client and Admin are connected to the cluster.
 	Client *kgo.Client
 	Admin  *kadm.Client
@@ -75,9 +82,18 @@ func New(ctx context.Context, dir string, options Options) (*Cluster, error) {
 		voters[id] = fmt.Sprintf("%d@127.0.0.1:%d", id, controllers[id])
 	}
 	for id := range count {
+		properties := c.properties(id, controllers[id], strings.Join(voters, ","))
+		if len(options.Users) > 0 {
+			users, err := c.userListener(id, controllers[id], options.Users)
+			if err != nil {
+				c.Stop()
+				return nil, err
+			}
+			properties += users
+		}
 		node, err := NewNode(ctx, filepath.Join(dir, "kafka"), NodeConfig{
 			Name:       fmt.Sprintf("broker-%d", id),
-			Properties: c.properties(id, controllers[id], strings.Join(voters, ",")) + options.Properties,
+			Properties: properties + options.Properties,
 			JVMOptions: options.JVMOptions,
 		})
 		if err != nil {
@@ -112,6 +128,28 @@ offsets.topic.replication.factor=%[5]d
 transaction.state.log.replication.factor=%[5]d
 transaction.state.log.min.isr=%[6]d
 `, id, voters, c.Ports[id], controllerPort, c.replicas, max(c.replicas-1, 1))
+}
+
+// userListener returns the properties of the listener for users. They override those of the plaintext listener.
+func (c *Cluster) userListener(id, controllerPort int, users map[string]string) (string, error) {
+	port, err := FreePort()
+	if err != nil {
+		return "", err
+	}
+	c.UserPorts = append(c.UserPorts, port)
+	var entries strings.Builder
+	for _, user := range slices.Sorted(maps.Keys(users)) {
+		fmt.Fprintf(&entries, " user_%s=\"%s\"", user, users[user])
+	}
+	return fmt.Sprintf(`listeners=PLAINTEXT://127.0.0.1:%[1]d,USERS://127.0.0.1:%[2]d,CONTROLLER://127.0.0.1:%[3]d
+advertised.listeners=PLAINTEXT://127.0.0.1:%[1]d,USERS://127.0.0.1:%[2]d
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,USERS:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+listener.name.users.sasl.enabled.mechanisms=PLAIN
+listener.name.users.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required%[4]s;
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
+`, c.Ports[id], port, controllerPort, entries.String()), nil
 }
 
 // connect waits until all brokers are registered.

@@ -53,7 +53,7 @@ background.threads=2
 group.coordinator.threads=1
 `
 
-// logging writes warnings of the broker, and the group coordinator's rebalances, to the log file.
+// logging writes warnings of the broker, the group coordinator's rebalances and the authorizer's decisions to the log file.
 const logging = `status=ERROR
 appender.stdout.type=Console
 appender.stdout.name=stdout
@@ -63,6 +63,8 @@ rootLogger.level=WARN
 rootLogger.appenderRef.stdout.ref=stdout
 logger.group.name=org.apache.kafka.coordinator.group
 logger.group.level=INFO
+logger.authorizer.name=kafka.authorizer.logger
+logger.authorizer.level=DEBUG
 `
 
 // NewNode writes the node's configuration into dir and formats its storage. It does not start the process.
