@@ -37,7 +37,8 @@ func layerOf(name string) int {
 // decideOrder lists, for each service, the sub-packages of internal/decide. A package imports only packages to its
 // right. The package decide itself, if it exists, is the leftmost one.
 var decideOrder = map[string][]string{
-	"connect-scheduler": {"status", "oneshot", "rollout", "desired", "taskset", "spec", "observed"},
+	"connect-scheduler":  {"status", "oneshot", "rollout", "desired", "taskset", "spec", "observed"},
+	"volume-provisioner": {"status", "volumes", "placement", "observed", "spec"},
 }
 
 var layerRules = []rule{

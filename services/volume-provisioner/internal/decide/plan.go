@@ -32,7 +32,7 @@ type Plan struct {
 	Events []event.Event
 }
 
-// Update replaces a PersistentVolume that nobody has written since Live was read.
+// Update replaces a PersistentVolume, unless another client has written it since Live was read.
 type Update struct {
 	Live, Want *corev1.PersistentVolume
 	Event      event.Event

@@ -1,13 +1,172 @@
 package reconcile
 
 import (
+	"context"
+	"errors"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	"k8s.io/client-go/kubernetes"
 
+	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
+	storageac "github.com/weir-dev/weir/generated/applyconfiguration/storage/v1alpha1"
 	"github.com/weir-dev/weir/generated/clientset/versioned"
+	"github.com/weir-dev/weir/pkg/apply"
+	"github.com/weir-dev/weir/pkg/event"
+	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide"
+	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/observed"
+	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/spec"
 )
 
 // actor carries out plans.
 type actor struct {
 	kube kubernetes.Interface
 	weir versioned.Interface
+}
+
+// set carries out a plan. It returns the events of what was done. A write that another client overtook is repeated by the
+// reconcile that the other write causes.
+func (a actor) set(ctx context.Context, s *observed.State, plan decide.Plan) ([]event.Event, error) {
+	if plan.Reserves {
+		return plan.Events, a.setStatus(ctx, s, plan)
+	}
+	var done []event.Event
+	var failed []error
+	pvs := a.kube.CoreV1().PersistentVolumes()
+	swap := func(verb string, current, next *corev1.PersistentVolume, e event.Event) {
+		switch _, err := apply.CompareAndSwap(ctx, pvs, spec.Manager, current, next); {
+		case err == nil:
+			done = append(done, e)
+		case !apply.IsSwapLost(err):
+			failed = append(failed, fmt.Errorf("%s PersistentVolume %s: %w", verb, next.Name, err))
+		}
+	}
+	for _, pv := range plan.Create {
+		swap("create", nil, pv, event.Normal(storagev1alpha1.EventVolumeCreated, "Create",
+			fmt.Sprintf("created PersistentVolume %s on node %s with directory %s", pv.Name,
+				pv.Annotations[storagev1alpha1.AnnotationNode], pv.Spec.Local.Path)))
+	}
+	for _, u := range plan.Update {
+		swap("update", u.Live, u.Want, u.Event)
+	}
+	for _, r := range plan.Release {
+		gone, err := a.claimGone(ctx, r.Live)
+		switch {
+		case err != nil:
+			failed = append(failed, err)
+		case gone:
+			swap("release", r.Live, r.Want, event.Normal(storagev1alpha1.EventVolumeReleased, "Release", fmt.Sprintf(
+				"the claim of PersistentVolume %s was deleted; a new claim %s binds to it", r.Live.Name,
+				r.Live.Spec.ClaimRef.Name)))
+		}
+	}
+	for _, pv := range plan.Delete {
+		if err := apply.IgnoreGone(apply.Delete(ctx, pvs, pv)); err != nil {
+			failed = append(failed, fmt.Errorf("delete PersistentVolume %s: %w", pv.Name, err))
+			continue
+		}
+		done = append(done, event.Normal(storagev1alpha1.EventVolumeMoved, "Delete",
+			fmt.Sprintf("the node of PersistentVolume %s was renamed; it is created again", pv.Name)))
+	}
+	for _, e := range plan.Expand {
+		failed = append(failed, a.expand(ctx, e))
+	}
+	if plan.StatusChanged(s) {
+		if err := a.setStatus(ctx, s, plan); err != nil {
+			failed = append(failed, err)
+		} else {
+			done = append(done, plan.Events...)
+		}
+	}
+	return done, errors.Join(failed...)
+}
+
+// claimGone reports whether the claim that a PersistentVolume was bound to does not exist, according to a live read.
+func (a actor) claimGone(ctx context.Context, pv *corev1.PersistentVolume) (bool, error) {
+	ref := pv.Spec.ClaimRef
+	claim, err := a.kube.CoreV1().PersistentVolumeClaims(ref.Namespace).Get(ctx, ref.Name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return true, nil
+	case err != nil:
+		return false, fmt.Errorf("read claim %s/%s: %w", ref.Namespace, ref.Name, err)
+	}
+	return ref.UID != "" && claim.UID != ref.UID, nil
+}
+
+func (a actor) expand(ctx context.Context, e decide.Expansion) error {
+	want := corev1ac.PersistentVolumeClaim(e.Claim.Name, e.Claim.Namespace).WithUID(e.Claim.UID).
+		WithStatus(corev1ac.PersistentVolumeClaimStatus().
+			WithCapacity(corev1.ResourceList{corev1.ResourceStorage: e.Capacity}))
+	_, err := apply.Status(ctx, a.kube.CoreV1().PersistentVolumeClaims(e.Claim.Namespace), spec.Manager, want)
+	if err := apply.IgnoreGone(err); err != nil {
+		return fmt.Errorf("complete the expansion of claim %s/%s: %w", e.Claim.Namespace, e.Claim.Name, err)
+	}
+	return nil
+}
+
+func (a actor) setStatus(ctx context.Context, s *observed.State, plan decide.Plan) error {
+	status, err := apply.Convert[storageac.KafkaLocalVolumeSetStatusApplyConfiguration](plan.Status)
+	if err != nil {
+		return fmt.Errorf("convert the status: %w", err)
+	}
+	want := storageac.KafkaLocalVolumeSet(s.Set.Name, s.Set.Namespace).WithUID(s.Set.UID).WithStatus(status)
+	_, err = apply.Status(ctx, a.weir.StorageV1alpha1().KafkaLocalVolumeSets(s.Set.Namespace), spec.Manager, want)
+	if err := apply.IgnoreGone(err); err != nil {
+		return fmt.Errorf("apply the status: %w", err)
+	}
+	return nil
+}
+
+// node writes the work of an agent.
+func (a actor) node(
+	ctx context.Context, agent *storagev1alpha1.LocalVolumeNode, work storagev1alpha1.LocalVolumeNodeSpec,
+) error {
+	converted, err := apply.Convert[storageac.LocalVolumeNodeSpecApplyConfiguration](work)
+	if err != nil {
+		return fmt.Errorf("convert the spec: %w", err)
+	}
+	// The uid prevents that an object is created for a node whose agent does not run.
+	want := storageac.LocalVolumeNode(agent.Name).WithUID(agent.UID).WithSpec(converted)
+	_, err = apply.Object(ctx, a.weir.StorageV1alpha1().LocalVolumeNodes(), spec.Manager, want)
+	if err := apply.IgnoreGone(err); err != nil {
+		return fmt.Errorf("apply the spec of LocalVolumeNode %s: %w", agent.Name, err)
+	}
+	return nil
+}
+
+// wipe writes the status of a VolumeWipe, and then deletes the PersistentVolume.
+func (a actor) wipe(ctx context.Context, wipe *storagev1alpha1.VolumeWipe, plan decide.WipePlan, changed bool) error {
+	if changed {
+		status, err := apply.Convert[storageac.VolumeWipeStatusApplyConfiguration](plan.Status)
+		if err != nil {
+			return fmt.Errorf("convert the status: %w", err)
+		}
+		want := storageac.VolumeWipe(wipe.Name, wipe.Namespace).WithUID(wipe.UID).WithStatus(status)
+		_, err = apply.Status(ctx, a.weir.StorageV1alpha1().VolumeWipes(wipe.Namespace), spec.Manager, want)
+		if err := apply.IgnoreGone(err); err != nil {
+			return fmt.Errorf("apply the status: %w", err)
+		}
+	}
+	if plan.Delete == nil {
+		return nil
+	}
+	if err := apply.IgnoreGone(apply.Delete(ctx, a.kube.CoreV1().PersistentVolumes(), plan.Delete)); err != nil {
+		return fmt.Errorf("delete PersistentVolume %s: %w", plan.Delete.Name, err)
+	}
+	return nil
+}
+
+// rebinds counts the releases in a list of events.
+func rebinds(done []event.Event) int {
+	n := 0
+	for _, e := range done {
+		if e.Reason == storagev1alpha1.EventVolumeReleased {
+			n++
+		}
+	}
+	return n
 }

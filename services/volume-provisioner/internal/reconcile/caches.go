@@ -19,7 +19,7 @@ import (
 
 // Indexes of the caches. Their values are namespace/name.
 const (
-	byClaim = "claim" // PersistentVolumes by the claim in their claimRef, pods by their claims
+	byClaim = "claim" // PersistentVolumes by the claim in their claimRef, pods and sets by their claims
 	byNode  = "node"  // sets by the nodes that they have volumes on
 )
 
@@ -55,7 +55,9 @@ func newCaches(kube kubernetes.Interface, weir versioned.Interface, log *slog.Lo
 	return c, errors.Join(
 		cacheutil.AddIndexers(c.volumes, "PersistentVolumes", cache.Indexers{byClaim: volumesByClaim}),
 		cacheutil.AddIndexers(c.pods, "pods", cache.Indexers{byClaim: cacheutil.IndexMany(claimsOfPod)}),
-		cacheutil.AddIndexers(c.sets, "KafkaLocalVolumeSets", cache.Indexers{byNode: setsByNode}),
+		cacheutil.AddIndexers(c.sets, "KafkaLocalVolumeSets", cache.Indexers{
+			byNode: setsByNode, byClaim: cacheutil.IndexMany(claimsOfSet),
+		}),
 	)
 }
 

@@ -2,15 +2,156 @@ package reconcile
 
 import (
 	"cmp"
+	"context"
+	"fmt"
 	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
 	"github.com/weir-dev/weir/pkg/cacheutil"
+	"github.com/weir-dev/weir/pkg/controller"
+	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide"
+	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/observed"
+	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/spec"
+	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/volumes"
 )
 
-// allAgents returns the LocalVolumeNodes, by name.
+// observeSet reads the state of a set from the caches. It returns nil if the set does not exist.
+func (c *caches) observeSet(key controller.Key, now time.Time) *observed.State {
+	set, found := cacheutil.Lookup[*storagev1alpha1.KafkaLocalVolumeSet](c.sets, key.Namespace, key.Name)
+	if !found || set.DeletionTimestamp != nil {
+		return nil
+	}
+	s := &observed.State{Set: set, Others: c.others(set), Agents: byName(c.allAgents()), Now: now}
+	c.observeObjects(s)
+	return s
+}
+
+// observeLive reads the state of a set with sets, agents and PersistentVolumes that are read from the API server. It
+// returns nil if the set does not exist any more.
+func (c *caches) observeLive(ctx context.Context, a actor, key controller.Key, now time.Time) (*observed.State, error) {
+	sets, err := a.weir.StorageV1alpha1().KafkaLocalVolumeSets("").List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("list KafkaLocalVolumeSets: %w", err)
+	}
+	agents, err := a.weir.StorageV1alpha1().LocalVolumeNodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("list LocalVolumeNodes: %w", err)
+	}
+	s := &observed.State{Agents: map[string]*storagev1alpha1.LocalVolumeNode{}, Now: now}
+	for i := range agents.Items {
+		s.Agents[agents.Items[i].Name] = &agents.Items[i]
+	}
+	for i := range sets.Items {
+		if set := &sets.Items[i]; set.Namespace == key.Namespace && set.Name == key.Name {
+			s.Set = set
+		} else {
+			s.Others = append(s.Others, set)
+		}
+	}
+	if s.Set == nil || s.Set.DeletionTimestamp != nil {
+		return nil, nil
+	}
+	c.observeObjects(s)
+	return s, nil
+}
+
+// observeObjects reads nodes, PersistentVolumes, claims and pods of the state's set.
+func (c *caches) observeObjects(s *observed.State) {
+	set := s.Set
+	s.Settings = c.settings
+	s.Nodes = byName(cacheutil.List[*corev1.Node](c.nodes))
+	s.VolumesByName = map[string]*corev1.PersistentVolume{}
+	s.VolumesByClaim = map[string][]*corev1.PersistentVolume{}
+	s.Claims = map[string]*corev1.PersistentVolumeClaim{}
+	s.Pods = map[string][]*corev1.Pod{}
+	for _, v := range spec.Volumes(set) {
+		for _, name := range volumes.Names(v) {
+			if pv, found := cacheutil.Lookup[*corev1.PersistentVolume](c.volumes, "", name); found {
+				s.VolumesByName[name] = pv
+			}
+		}
+		if pvs := cacheutil.ByIndex[*corev1.PersistentVolume](c.volumes, byClaim, v.Namespace, v.Claim); len(pvs) > 0 {
+			slices.SortFunc(pvs, func(a, b *corev1.PersistentVolume) int { return cmp.Compare(a.Name, b.Name) })
+			s.VolumesByClaim[v.Claim] = pvs
+		}
+		if claim, found := cacheutil.Lookup[*corev1.PersistentVolumeClaim](c.claims, v.Namespace, v.Claim); found {
+			s.Claims[v.Claim] = claim
+		}
+		if pods := cacheutil.ByIndex[*corev1.Pod](c.pods, byClaim, v.Namespace, v.Claim); len(pods) > 0 {
+			s.Pods[v.Claim] = pods
+		}
+	}
+	s.Wiping = decide.Wiping(cacheutil.List[*storagev1alpha1.VolumeWipe](c.wipes), s.Agents)
+	class := cmp.Or(set.Spec.StorageClassName, "local-storage")
+	if sc, found := cacheutil.Lookup[*storagev1.StorageClass](c.classes, "", class); found {
+		s.Expandable = sc.AllowVolumeExpansion != nil && *sc.AllowVolumeExpansion
+	}
+}
+
+// others returns all other sets, in a stable order.
+func (c *caches) others(set *storagev1alpha1.KafkaLocalVolumeSet) []*storagev1alpha1.KafkaLocalVolumeSet {
+	return slices.DeleteFunc(c.allSets(), func(other *storagev1alpha1.KafkaLocalVolumeSet) bool {
+		return other.Namespace == set.Namespace && other.Name == set.Name
+	})
+}
+
+func (c *caches) allSets() []*storagev1alpha1.KafkaLocalVolumeSet {
+	sets := cacheutil.List[*storagev1alpha1.KafkaLocalVolumeSet](c.sets)
+	slices.SortFunc(sets, func(a, b *storagev1alpha1.KafkaLocalVolumeSet) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	return sets
+}
+
 func (c *caches) allAgents() []*storagev1alpha1.LocalVolumeNode {
-	agents := cacheutil.List[*storagev1alpha1.LocalVolumeNode](c.agents)
-	slices.SortFunc(agents, func(a, b *storagev1alpha1.LocalVolumeNode) int { return cmp.Compare(a.Name, b.Name) })
-	return agents
+	return cacheutil.List[*storagev1alpha1.LocalVolumeNode](c.agents)
+}
+
+// observeNode reads what the work of an agent depends on. It returns nil if the agent's object does not exist.
+func (c *caches) observeNode(name string) *decide.NodeState {
+	agent, found := cacheutil.Lookup[*storagev1alpha1.LocalVolumeNode](c.agents, "", name)
+	if !found || agent.DeletionTimestamp != nil {
+		return nil
+	}
+	s := &decide.NodeState{
+		Agent: agent, Sets: c.allSets(), Wipes: cacheutil.List[*storagev1alpha1.VolumeWipe](c.wipes), Settings: c.settings,
+		HasVolume: func(namespace, claim string) bool {
+			return len(cacheutil.ByIndex[*corev1.PersistentVolume](c.volumes, byClaim, namespace, claim)) > 0
+		},
+	}
+	s.Node, _ = cacheutil.Lookup[*corev1.Node](c.nodes, "", name)
+	return s
+}
+
+// observeWipe reads the state of a VolumeWipe. It returns nil if the VolumeWipe does not exist.
+func (c *caches) observeWipe(key controller.Key, now time.Time) *decide.WipeState {
+	wipe, found := cacheutil.Lookup[*storagev1alpha1.VolumeWipe](c.wipes, key.Namespace, key.Name)
+	if !found || wipe.DeletionTimestamp != nil {
+		return nil
+	}
+	s := &decide.WipeState{Wipe: wipe, Now: metav1.NewTime(now.Truncate(time.Second))}
+	node := wipe.Status.Node
+	if pv, found := cacheutil.Lookup[*corev1.PersistentVolume](c.volumes, "", wipe.Spec.PV); found {
+		s.Volume = pv
+		node = cmp.Or(node, pv.Annotations[storagev1alpha1.AnnotationNode])
+		if ref := pv.Spec.ClaimRef; ref != nil {
+			s.Claim, _ = cacheutil.Lookup[*corev1.PersistentVolumeClaim](c.claims, ref.Namespace, ref.Name)
+			s.Pods = cacheutil.ByIndex[*corev1.Pod](c.pods, byClaim, ref.Namespace, ref.Name)
+		}
+	}
+	s.Agent, _ = cacheutil.Lookup[*storagev1alpha1.LocalVolumeNode](c.agents, "", node)
+	return s
+}
+
+func byName[T metav1.Object](objects []T) map[string]T {
+	named := make(map[string]T, len(objects))
+	for _, object := range objects {
+		named[object.GetName()] = object
+	}
+	return named
 }

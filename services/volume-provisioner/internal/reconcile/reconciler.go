@@ -4,16 +4,33 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
+	"sync"
+	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/tools/events"
 
 	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
 	"github.com/weir-dev/weir/generated/clientset/versioned"
 	"github.com/weir-dev/weir/pkg/app"
+	"github.com/weir-dev/weir/pkg/controller"
+	"github.com/weir-dev/weir/pkg/event"
 	"github.com/weir-dev/weir/pkg/health"
+	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide"
 	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/spec"
+)
+
+const (
+	// debounce is long compared with a burst of events about the volumes of one set.
+	debounce = 50 * time.Millisecond
+	// nodeWorkers is the number of LocalVolumeNodes that are reconciled in parallel.
+	nodeWorkers = 4
 )
 
 // Scheme returns a scheme with the types of Kubernetes and of apis/storage.
@@ -35,7 +52,7 @@ type Options struct {
 	Settings spec.Settings
 }
 
-// Setup builds the controllers.
+// Setup builds the controllers of KafkaLocalVolumeSets, LocalVolumeNodes and VolumeWipes.
 func Setup(_ context.Context, env app.Env, o Options) (app.Components, error) {
 	weir, err := versioned.NewForConfig(env.RESTConfig)
 	if err != nil {
@@ -46,8 +63,117 @@ func Setup(_ context.Context, env app.Env, o Options) (app.Components, error) {
 		return app.Components{}, err
 	}
 	c.settings = o.Settings
+	act := actor{kube: env.Client, weir: weir}
+	options := controller.Options{Workers: o.Workers, Log: env.Log, Metrics: env.Metrics, Debounce: debounce}
+	released := newRebinds()
+	set := controller.New("kafkalocalvolumeset", &sets{
+		caches: c, act: act, events: env.Events, now: env.Now, rebinds: released,
+	}, options)
+	options.Workers = nodeWorkers
+	node := controller.New("localvolumenode", &nodes{c, act}, options)
+	wipe := controller.New("volumewipe", &wipes{c, act, env.Now}, options)
+	if err := errors.Join(c.watchForSets(set), c.watchForNodes(node), c.watchForWipes(wipe)); err != nil {
+		return app.Components{}, err
+	}
+	for _, collector := range []prometheus.Collector{collector{c}, released} {
+		if err := env.Metrics.Register(collector); err != nil {
+			return app.Components{}, fmt.Errorf("register metrics: %w", err)
+		}
+	}
 	return app.Components{
 		Always:      []app.Runnable{c.run},
-		ReadyChecks: map[string]health.Check{"definitions": c.starter.Synced},
+		LeaderOnly:  []app.Runnable{set.Run, node.Run, wipe.Run},
+		ReadyChecks: map[string]health.Check{"caches": set.Synced, "definitions": c.starter.Synced},
 	}, nil
+}
+
+// sets reconciles KafkaLocalVolumeSets.
+type sets struct {
+	caches  *caches
+	act     actor
+	events  events.EventRecorder
+	now     func() time.Time
+	rebinds prometheus.Counter
+
+	// reserving is held while a volume is placed or a size is reserved, until the status is written. Two sets never reserve
+	// the same bytes.
+	reserving sync.Mutex
+}
+
+func (r *sets) Reconcile(ctx context.Context, key controller.Key) (controller.Result, error) {
+	state := r.caches.observeSet(key, r.now())
+	if state == nil {
+		return controller.Result{}, nil
+	}
+	plan := decide.Set(state)
+	if plan.Reserves {
+		return controller.Result{}, r.reserve(ctx, key)
+	}
+	done, err := r.act.set(ctx, state, plan)
+	r.rebinds.Add(float64(rebinds(done)))
+	for _, e := range done {
+		event.Record(r.events, state.Set, e)
+	}
+	return controller.Result{}, err
+}
+
+// reserve decides again on live objects and writes the status before another set can be decided.
+func (r *sets) reserve(ctx context.Context, key controller.Key) error {
+	r.reserving.Lock()
+	defer r.reserving.Unlock()
+	state, err := r.caches.observeLive(ctx, r.act, key, r.now())
+	if err != nil || state == nil {
+		return err
+	}
+	plan := decide.Set(state)
+	if !plan.Reserves {
+		// The caches are older than the status. Their next event reconciles again.
+		return nil
+	}
+	done, err := r.act.set(ctx, state, plan)
+	for _, e := range done {
+		event.Record(r.events, state.Set, e)
+	}
+	return err
+}
+
+// nodes reconciles LocalVolumeNodes.
+type nodes struct {
+	caches *caches
+	act    actor
+}
+
+func (r *nodes) Reconcile(ctx context.Context, key controller.Key) (controller.Result, error) {
+	state := r.caches.observeNode(key.Name)
+	if state == nil {
+		return controller.Result{}, nil
+	}
+	work := decide.Node(state)
+	if equality.Semantic.DeepEqual(work, state.Agent.Spec) {
+		return controller.Result{}, nil
+	}
+	return controller.Result{}, r.act.node(ctx, state.Agent, work)
+}
+
+// wipes reconciles VolumeWipes.
+type wipes struct {
+	caches *caches
+	act    actor
+	now    func() time.Time
+}
+
+func (r *wipes) Reconcile(ctx context.Context, key controller.Key) (controller.Result, error) {
+	state := r.caches.observeWipe(key, r.now())
+	if state == nil {
+		return controller.Result{}, nil
+	}
+	plan := decide.Wipe(state)
+	changed := !equality.Semantic.DeepEqual(plan.Status, state.Wipe.Status)
+	return controller.Result{}, r.act.wipe(ctx, state.Wipe, plan, changed)
+}
+
+// split returns the namespace and the claim of a volume's id.
+func split(id string) (namespace, claim string) {
+	namespace, claim, _ = strings.Cut(id, "/")
+	return namespace, claim
 }

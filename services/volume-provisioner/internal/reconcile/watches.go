@@ -1,0 +1,193 @@
+package reconcile
+
+import (
+	"errors"
+
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+
+	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
+	"github.com/weir-dev/weir/pkg/cacheutil"
+	"github.com/weir-dev/weir/pkg/controller"
+	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/spec"
+)
+
+func (c *caches) watchForSets(queue *controller.Controller) error {
+	return errors.Join(
+		controller.Watch(queue, c.sets, controller.Self[*storagev1alpha1.KafkaLocalVolumeSet]),
+		controller.Watch(queue, c.sets, c.unsettled, controller.StatusOnly),
+		controller.Watch(queue, c.agents, c.setsOfAgent, workOnly),
+		controller.Watch(queue, c.nodes, func(*corev1.Node) []controller.Key { return c.everySet() }, sameNode),
+		controller.Watch(queue, c.volumes, c.setsOfVolume),
+		controller.Watch(queue, c.claims, func(claim *corev1.PersistentVolumeClaim) []controller.Key {
+			return c.setsWithClaim(claim.Namespace, claim.Name)
+		}),
+		controller.Watch(queue, c.pods, func(pod *corev1.Pod) []controller.Key {
+			var found []controller.Key
+			for _, claim := range claimsOfPod(pod) {
+				found = append(found, c.setsWithClaim(pod.Namespace, claim)...)
+			}
+			return found
+		}),
+		controller.Watch(queue, c.classes, func(*storagev1.StorageClass) []controller.Key { return c.everySet() }),
+		controller.Watch(queue, c.wipes, func(wipe *storagev1alpha1.VolumeWipe) []controller.Key {
+			return c.setsIn(wipe.Namespace)
+		}),
+	)
+}
+
+func (c *caches) watchForNodes(queue *controller.Controller) error {
+	self := func(name string) []controller.Key { return []controller.Key{{Name: name}} }
+	every := func() []controller.Key {
+		var found []controller.Key
+		for _, agent := range c.allAgents() {
+			found = append(found, controller.Key{Name: agent.Name})
+		}
+		return found
+	}
+	return errors.Join(
+		controller.Watch(queue, c.agents, controller.Self[*storagev1alpha1.LocalVolumeNode]),
+		controller.Watch(queue, c.nodes, func(node *corev1.Node) []controller.Key { return self(node.Name) }, sameNode),
+		controller.Watch(queue, c.sets, func(set *storagev1alpha1.KafkaLocalVolumeSet) []controller.Key {
+			var found []controller.Key
+			names, _ := setsByNode(set)
+			for _, name := range names {
+				found = append(found, controller.Key{Name: name})
+			}
+			return found
+		}),
+		controller.Watch(queue, c.sets, func(*storagev1alpha1.KafkaLocalVolumeSet) []controller.Key { return every() },
+			controller.StatusOnly),
+		controller.Watch(queue, c.wipes, func(wipe *storagev1alpha1.VolumeWipe) []controller.Key {
+			return self(wipe.Status.Node)
+		}),
+		controller.Watch(queue, c.volumes, func(pv *corev1.PersistentVolume) []controller.Key {
+			if node := pv.Annotations[storagev1alpha1.AnnotationNode]; node != "" {
+				return self(node)
+			}
+			return nil
+		}, func(_, _ *corev1.PersistentVolume) bool { return true }),
+	)
+}
+
+func (c *caches) watchForWipes(queue *controller.Controller) error {
+	named := func(matches func(*storagev1alpha1.VolumeWipe) bool) []controller.Key {
+		var found []controller.Key
+		for _, wipe := range cacheutil.List[*storagev1alpha1.VolumeWipe](c.wipes) {
+			if matches(wipe) {
+				found = append(found, controller.Key{Namespace: wipe.Namespace, Name: wipe.Name})
+			}
+		}
+		return found
+	}
+	return errors.Join(
+		controller.Watch(queue, c.wipes, controller.Self[*storagev1alpha1.VolumeWipe]),
+		controller.Watch(queue, c.volumes, func(pv *corev1.PersistentVolume) []controller.Key {
+			return named(func(w *storagev1alpha1.VolumeWipe) bool { return w.Spec.PV == pv.Name })
+		}),
+		controller.Watch(queue, c.agents, func(agent *storagev1alpha1.LocalVolumeNode) []controller.Key {
+			return named(func(w *storagev1alpha1.VolumeWipe) bool { return w.Status.Node == agent.Name })
+		}),
+		controller.Watch(queue, c.pods, func(pod *corev1.Pod) []controller.Key {
+			if len(pod.Spec.Volumes) == 0 {
+				return nil
+			}
+			return named(func(w *storagev1alpha1.VolumeWipe) bool { return w.Namespace == pod.Namespace })
+		}),
+		controller.Watch(queue, c.claims, func(claim *corev1.PersistentVolumeClaim) []controller.Key {
+			return named(func(w *storagev1alpha1.VolumeWipe) bool { return w.Namespace == claim.Namespace })
+		}),
+	)
+}
+
+// workOnly reports whether only the spec of a LocalVolumeNode changed, which the controller itself writes.
+func workOnly(was, is *storagev1alpha1.LocalVolumeNode) bool {
+	return was.UID == is.UID && equality.Semantic.DeepEqual(was.Status, is.Status) &&
+		len(was.Spec.Directories) <= len(is.Spec.Directories)
+}
+
+// sameNode ignores heartbeats.
+func sameNode(was, is *corev1.Node) bool {
+	return was.UID == is.UID && equality.Semantic.DeepEqual(was.Labels, is.Labels) &&
+		equality.Semantic.DeepEqual(was.Spec, is.Spec) && was.DeletionTimestamp.Equal(is.DeletionTimestamp)
+}
+
+// setsOfAgent returns the sets that have volumes on a node, and those that wait for a node.
+func (c *caches) setsOfAgent(agent *storagev1alpha1.LocalVolumeNode) []controller.Key {
+	found := keys(cacheutil.ByIndex[*storagev1alpha1.KafkaLocalVolumeSet](c.sets, byNode, "", agent.Name))
+	return append(found, c.unsettled(nil)...)
+}
+
+// unsettled returns the sets whose volumes are not all placed without conflict.
+func (c *caches) unsettled(*storagev1alpha1.KafkaLocalVolumeSet) []controller.Key {
+	var found []controller.Key
+	for _, set := range cacheutil.List[*storagev1alpha1.KafkaLocalVolumeSet](c.sets) {
+		for _, v := range set.Status.Volumes {
+			lost := v.Phase == storagev1alpha1.PhaseLost || v.Phase == storagev1alpha1.PhaseConflict
+			if v.Node == "" || lost || v.Phase == storagev1alpha1.PhaseUnplaced {
+				found = append(found, controller.Key{Namespace: set.Namespace, Name: set.Name})
+				break
+			}
+		}
+		if len(set.Status.Volumes) == 0 {
+			found = append(found, controller.Key{Namespace: set.Namespace, Name: set.Name})
+		}
+	}
+	return found
+}
+
+func (c *caches) everySet() []controller.Key { return keys(c.allSets()) }
+
+func (c *caches) setsIn(namespace string) []controller.Key {
+	var found []controller.Key
+	for _, set := range cacheutil.List[*storagev1alpha1.KafkaLocalVolumeSet](c.sets) {
+		if set.Namespace == namespace {
+			found = append(found, controller.Key{Namespace: set.Namespace, Name: set.Name})
+		}
+	}
+	return found
+}
+
+// setsWithClaim returns the sets that describe a claim.
+func (c *caches) setsWithClaim(namespace, claim string) []controller.Key {
+	return keys(cacheutil.ByIndex[*storagev1alpha1.KafkaLocalVolumeSet](c.sets, byClaim, namespace, claim))
+}
+
+// setsOfVolume returns the sets that describe the claim of a PersistentVolume, or that need its name.
+func (c *caches) setsOfVolume(pv *corev1.PersistentVolume) []controller.Key {
+	var found []controller.Key
+	if ref := pv.Spec.ClaimRef; ref != nil {
+		found = c.setsWithClaim(ref.Namespace, ref.Name)
+	}
+	if namespace, claim := split(pv.Annotations[storagev1alpha1.AnnotationVolume]); claim != "" {
+		found = append(found, c.setsWithClaim(namespace, claim)...)
+	}
+	for _, set := range cacheutil.List[*storagev1alpha1.KafkaLocalVolumeSet](c.sets) {
+		if pv.Spec.ClaimRef == nil || pv.Spec.ClaimRef.Namespace != set.Namespace {
+			for _, v := range set.Status.Volumes {
+				if v.PV == pv.Name {
+					found = append(found, controller.Key{Namespace: set.Namespace, Name: set.Name})
+					break
+				}
+			}
+		}
+	}
+	return found
+}
+
+func claimsOfSet(set *storagev1alpha1.KafkaLocalVolumeSet) []string {
+	var claims []string
+	for _, v := range spec.Volumes(set) {
+		claims = append(claims, v.Claim)
+	}
+	return claims
+}
+
+func keys(sets []*storagev1alpha1.KafkaLocalVolumeSet) []controller.Key {
+	found := make([]controller.Key, len(sets))
+	for i, set := range sets {
+		found[i] = controller.Key{Namespace: set.Namespace, Name: set.Name}
+	}
+	return found
+}
