@@ -37,10 +37,26 @@ func TestConnectorPublishesTheCompactFormatIfItsTasksCanReadIt(t *testing.T) {
 	require.Equal(t, []corev1.KeyToPath{{Key: "common.json.gz", Path: "common.json.gz"}}, secret.Items,
 		"a task does not see the configs of other tasks")
 
-	// A task with another image may not know the format.
+	connector := s.Pod("test-connector-0")
 	s.State.Connector.Spec.Task.Image = "pinned:1"
 	s.Settle()
+	format, _ = formats(s)
+	require.Equal(t, contract.TaskFormatCompact, format)
+	require.Same(t, connector, s.Pod("test-connector-0"), "a change of the task's image does not restart the connector")
+
+	// A task with another image may not know the format.
+	s.State.TaskConfigs.Keys[contract.TaskCommonKey] = observed.SecretValue{Hash: "common"}
+	s.Settle()
 	format, mounted = formats(s)
+	require.Empty(t, format)
+	require.False(t, mounted)
+}
+
+func TestConnectorWithOtherImageThanItsTasksPublishesThePlainFormat(t *testing.T) {
+	t.Parallel()
+	c := decidetest.Connector()
+	c.Spec.Task.Image = "pinned:1"
+	format, mounted := formats(decidetest.Running(t, c, decidetest.Hashes(2)...))
 	require.Empty(t, format)
 	require.False(t, mounted)
 }

@@ -16,14 +16,16 @@ import (
 // isCompact reports whether the tasks' pods mount the common part of the task configs, so that the connector may publish
 // the compact format.
 //
-// Only images of the same version read and write the same formats, so both images have to be equal. Pods that an older
+// Only images of the same version are known to read and write the same formats, so both images have to be equal when
+// the connector is created. A later change of one image does not restart the other pods: the format changes only if the
+// connector has published the compact format, which the new image may not know. Pods that an older
 // version of connect-scheduler has created do not mount the common part. They keep the plain format until their template
 // changes for another reason, or until the task configs are too large for it, so that an upgrade restarts no pod.
 func isCompact(s observed.State, e spec.Effective) bool {
 	connector, tasks := s.Objects.ConnectorSet, s.Objects.TaskSet
 	switch {
 	case e.Connector.Image != e.Task.Image:
-		return false
+		return s.Ownership(tasks) == observed.Owned && mountsCommonPart(tasks) && !publishesCommonPart(s)
 	case s.Ownership(connector) != observed.Owned, hasTooLargeTaskConfigs(s):
 		return true
 	case s.Ownership(tasks) == observed.Owned:
@@ -37,6 +39,15 @@ func isCompact(s observed.State, e spec.Effective) bool {
 func hasTooLargeTaskConfigs(s observed.State) bool {
 	pod := observed.PodsByIndex(s.Pods, contract.TypeConnector)[0]
 	return pod != nil && strings.HasPrefix(observed.LastError(pod), contract.ReasonTaskConfigsTooLarge+": ")
+}
+
+// publishesCommonPart reports whether the published task configs have the compact format.
+func publishesCommonPart(s observed.State) bool {
+	if s.TaskConfigs == nil {
+		return false
+	}
+	_, found := s.TaskConfigs.Keys[contract.TaskCommonKey]
+	return found
 }
 
 func mountsCommonPart(tasks *appsv1.StatefulSet) bool {
