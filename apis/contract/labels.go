@@ -48,7 +48,8 @@ const ManualRollingUpdate = "strimzi.io/manual-rolling-update"
 // Annotations on a KafkaConnector with which users request operations (Strimzi's annotations). connect-scheduler
 // removes them when the operation is done. Writer: users. Reader: connect-scheduler.
 const (
-	// Restart requests a restart of the connector's pod. Its value is "true".
+	// Restart requests a restart of the connector's pod. The value "true" is removed when the restart is done. Any other
+	// value, for example a timestamp, stays and restarts the pod once. "false" and an empty value have no effect.
 	Restart = "strimzi.io/restart"
 	// RestartTask requests a restart of one task. Its value is the id of the task.
 	RestartTask = "strimzi.io/restart-task"

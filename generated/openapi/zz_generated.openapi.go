@@ -903,6 +903,13 @@ func schema_weir_apis_connect_v1_KafkaConnectorStatus(ref common.ReferenceCallba
 							Format:      "",
 						},
 					},
+					"lastRestart": {
+						SchemaProps: spec.SchemaProps{
+							Description: "lastRestart is the last value of the annotation strimzi.io/restart that has restarted the connector's pod, or its hash if it has more than 256 characters. The value true is not recorded.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
 					"selector": {
 						SchemaProps: spec.SchemaProps{
 							Description: "selector is the label selector of the task pods. Autoscalers read it through the scale subresource.",

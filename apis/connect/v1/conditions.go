@@ -86,6 +86,8 @@ const (
 const (
 	// ReasonAllRunning: the connector and all tasks are ready.
 	ReasonAllRunning = "AllRunning"
+	// ReasonNoTasks: the connector is ready and has published no task configs, so no task runs.
+	ReasonNoTasks = "NoTasks"
 	// ReasonStarting: pods are starting or stopping.
 	ReasonStarting = "Starting"
 	// ReasonRolling: pods with an outdated configuration are being replaced.
@@ -102,8 +104,8 @@ const (
 	ReasonPaused = "Paused"
 	// ReasonStopped: spec.state is stopped.
 	ReasonStopped = "Stopped"
-	// ReasonRunning: spec.state is running.
-	ReasonRunning = "Running"
+	// ReasonNotPaused: spec.state is running.
+	ReasonNotPaused = "NotPaused"
 	// ReasonNoConnectors: no KafkaConnector references the KafkaConnect.
 	ReasonNoConnectors = "NoConnectors"
 	// ReasonAvailable: the KafkaConnect can be used.

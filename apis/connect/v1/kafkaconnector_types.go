@@ -210,6 +210,11 @@ type KafkaConnectorStatus struct {
 	// +optional
 	DefaultOffsetsTopic string `json:"defaultOffsetsTopic,omitempty"`
 
+	// lastRestart is the last value of the annotation strimzi.io/restart that has restarted the connector's pod, or its
+	// hash if it has more than 256 characters. The value true is not recorded.
+	// +optional
+	LastRestart string `json:"lastRestart,omitempty"`
+
 	// selector is the label selector of the task pods. Autoscalers read it through the scale subresource.
 	// +optional
 	Selector string `json:"selector,omitempty"`

@@ -12,6 +12,7 @@ type WorkloadSpec struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule=`self.matches("^(([a-zA-Z0-9-]+([.][a-zA-Z0-9-]+)*|[[][0-9a-fA-F:]+[]])(:[0-9]+)?/)?[a-z0-9]+([.]|_|__|-+|[a-z0-9]+)*(/[a-z0-9]+([.]|_|__|-+|[a-z0-9]+)*)*(:[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127})?(@[a-zA-Z][a-zA-Z0-9+._-]*:[0-9a-fA-F]{32,})?$")`,messageExpression=`"image '" + self + "' is not a valid reference; set it in the form registry/name:tag or registry/name@digest, in lower case and without spaces, for example ghcr.io/weir-dev/connect-runner:latest"`
 	Image string `json:"image,omitempty"`
 
 	// requests are the resource requests of each pod, for example memory: 512M.
@@ -68,6 +69,7 @@ type Plugin struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:XValidation:rule=`self.matches("^(([a-zA-Z0-9-]+([.][a-zA-Z0-9-]+)*|[[][0-9a-fA-F:]+[]])(:[0-9]+)?/)?[a-z0-9]+([.]|_|__|-+|[a-z0-9]+)*(/[a-z0-9]+([.]|_|__|-+|[a-z0-9]+)*)*(:[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127})?(@[a-zA-Z][a-zA-Z0-9+._-]*:[0-9a-fA-F]{32,})?$")`,messageExpression=`"image '" + self + "' is not a valid reference; set it in the form registry/name:tag or registry/name@digest, in lower case and without spaces, for example ghcr.io/weir-dev/connect-runner:latest"`
 	Image string `json:"image,omitempty"`
 
 	// url of an archive (zip, tar.gz or jar). Excludes image; requires sha512.

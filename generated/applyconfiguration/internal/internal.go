@@ -267,6 +267,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: defaultOffsetsTopic
       type:
         scalar: string
+    - name: lastRestart
+      type:
+        scalar: string
     - name: observedGeneration
       type:
         scalar: numeric

@@ -39,6 +39,9 @@ type KafkaConnectorStatusApplyConfiguration struct {
 	// offset.storage.topic: connect-<namespace>-offsets, or connect-offsets for connectors that an older version of
 	// connect-scheduler has started. It never changes.
 	DefaultOffsetsTopic *string `json:"defaultOffsetsTopic,omitempty"`
+	// lastRestart is the last value of the annotation strimzi.io/restart that has restarted the connector's pod, or its
+	// hash if it has more than 256 characters. The value true is not recorded.
+	LastRestart *string `json:"lastRestart,omitempty"`
 	// selector is the label selector of the task pods. Autoscalers read it through the scale subresource.
 	Selector *string `json:"selector,omitempty"`
 }
@@ -144,6 +147,14 @@ func (b *KafkaConnectorStatusApplyConfiguration) WithOffsets(value *OffsetsStatu
 // If called multiple times, the DefaultOffsetsTopic field is set to the value of the last call.
 func (b *KafkaConnectorStatusApplyConfiguration) WithDefaultOffsetsTopic(value string) *KafkaConnectorStatusApplyConfiguration {
 	b.DefaultOffsetsTopic = &value
+	return b
+}
+
+// WithLastRestart sets the LastRestart field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the LastRestart field is set to the value of the last call.
+func (b *KafkaConnectorStatusApplyConfiguration) WithLastRestart(value string) *KafkaConnectorStatusApplyConfiguration {
+	b.LastRestart = &value
 	return b
 }
 

@@ -60,8 +60,10 @@ func Connector(s observed.State, e spec.Effective) (Plan, error) {
 		return Plan{}, fmt.Errorf(
 			"compare the objects of KafkaConnector %s/%s: %w", s.Connector.Namespace, s.Connector.Name, err)
 	}
+	requests := rollout.Requested{LastRestart: s.Connector.Status.LastRestart}
 	if finding == nil || follows {
-		plan.Mark, plan.Done = rollout.Requests(s)
+		requests = rollout.Requests(s)
+		plan.Mark, plan.Done = requests.Mark, requests.Done
 	}
 	writes, offsets, done := oneshot.Offsets(s, e)
 	plan.OneShots.Include(writes)
@@ -70,7 +72,7 @@ func Connector(s observed.State, e spec.Effective) (Plan, error) {
 	}
 	plan.wakeAt(plan.OneShots.WakeAt, s.Now)
 	plan.Status = status.Of(s, e, status.Input{
-		Finding: finding, Tasks: tasks, Rollout: plan.rollout, Offsets: offsets,
+		Finding: finding, Tasks: tasks, Rollout: plan.rollout, Offsets: offsets, LastRestart: requests.LastRestart,
 	})
 	return plan, nil
 }

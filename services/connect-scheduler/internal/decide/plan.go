@@ -72,7 +72,9 @@ func (p *Plan) wakeAt(at, now time.Time) {
 
 // StatusChanged reports whether the status has to be written.
 func (p *Plan) StatusChanged() bool {
-	return (!p.creates || len(p.Done) > 0) && !equality.Semantic.DeepEqual(p.previous, p.Status)
+	// A request that is done is not carried out again by the next reconcile.
+	done := len(p.Done) > 0 || p.previous.LastRestart != p.Status.LastRestart
+	return (!p.creates || done) && !equality.Semantic.DeepEqual(p.previous, p.Status)
 }
 
 // Events returns the events to record after the plan has been carried out.

@@ -228,3 +228,31 @@ func TestLabelsReachObjectsAndPodsWithoutARestart(t *testing.T) {
 	env.WaitReady("test", 2)
 	require.Empty(t, env.Restarted(before))
 }
+
+func TestRestartAnnotationKeptInGitRestartsTheConnectorOnce(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t)
+	env.StartConnector("test", 1)
+	before := env.PodUIDs()
+	const at = "2026-05-04T12:00:00Z"
+	env.Annotate("kctr/test", contract.Restart+"="+at)
+	env.WaitRestarted(before, 1)
+	c := env.WaitReady("test", 1)
+	require.Equal(t, at, c.Status.LastRestart)
+	require.Equal(t, at, c.Annotations[contract.Restart])
+	before = env.PodUIDs()
+	env.Kubectl("label", "kctr/test", "synced=again")
+	env.WaitReady("test", 1)
+	require.Empty(t, env.Restarted(before))
+}
+
+func TestConnectorThatRequestsNoTasksSaysSo(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t)
+	env.ApplyWorkerConfig()
+	env.Apply(testenv.Manifest("test", 1, `fake.tasks: "0"`))
+	env.WaitCondition("test", "Ready", metav1.ConditionTrue, connectv1.ReasonNoTasks)
+	env.Kubectl("scale", "kctr/test", "--replicas=4")
+	c := env.WaitCondition("test", "ConfigValid", metav1.ConditionTrue, "Accepted")
+	require.Contains(t, c.Message, "spec.tasksMax 4, which kubectl scale sets, overrides tasks.max 1 of connectorConfig")
+}

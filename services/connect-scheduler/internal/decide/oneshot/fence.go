@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
 	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/desired"
@@ -28,6 +30,10 @@ func Fence(s observed.State, e spec.Effective, set taskset.Set) (Writes, taskset
 }
 
 func (w *Writes) fence(s observed.State, e spec.Effective, set taskset.Set) *spec.Finding {
+	if left := leftovers(s); set.ExactlyOnce && left > 0 {
+		return &spec.Finding{Reason: connectv1.ReasonFencing, Message: fmt.Sprintf(
+			"exactly-once: waiting for %d tasks of a deleted connector of the same name to stop", left)}
+	}
 	previous := taskset.Running(s)
 	if !set.ExactlyOnce || slices.Equal(previous, set.Hashes) || len(previous) == 0 {
 		w.cancel(s, contract.OneShotFence)
@@ -60,4 +66,17 @@ func (w *Writes) fence(s observed.State, e spec.Effective, set taskset.Set) *spe
 		Reason:  connectv1.ReasonFencing,
 		Message: "exactly-once: fencing the producers of the previous tasks" + lastError(pod),
 	}
+}
+
+// leftovers returns the number of task pods that another StatefulSet of the same name has created. It has been deleted,
+// but its pods have not stopped yet.
+func leftovers(s observed.State) int {
+	left := 0
+	for _, pod := range observed.PodsByIndex(s.Pods, contract.TypeTask) {
+		owner := metav1.GetControllerOf(pod)
+		if owner != nil && (s.Objects.TaskSet == nil || owner.UID != s.Objects.TaskSet.UID) {
+			left++
+		}
+	}
+	return left
 }

@@ -3,6 +3,7 @@ package status
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -24,7 +25,7 @@ func conditions(
 	}
 	all := []metav1.Condition{
 		ready(in, status, storageProblem(storage)),
-		configValid(in.Finding),
+		configValid(s, in.Finding),
 		published(in.Tasks, status),
 		degraded(status),
 		paused(s.Connector.Spec.State),
@@ -36,15 +37,25 @@ func conditions(
 	return append(all, storage...)
 }
 
-func configValid(finding *spec.Finding) metav1.Condition {
+func configValid(s observed.State, finding *spec.Finding) metav1.Condition {
 	switch {
 	case finding == nil:
 		return condition.True(connectv1.ConditionConfigValid, connectv1.ReasonAccepted,
-			"the spec and the objects that it references are valid")
+			"the spec and the objects that it references are valid"+overridden(s))
 	case finding.Reason == connectv1.ReasonValidating:
 		return condition.Unknown(connectv1.ConditionConfigValid, finding.Reason, finding.Message)
 	}
 	return condition.False(connectv1.ConditionConfigValid, finding.Reason, finding.Message)
+}
+
+// overridden describes a tasks.max that has no effect, as a suffix of a message.
+func overridden(s observed.State) string {
+	own, tasksMax := s.Connector.Spec.ConnectorConfig["tasks.max"], s.Connector.Spec.TasksMax
+	if own == "" || tasksMax == nil || own == strconv.Itoa(int(*tasksMax)) {
+		return ""
+	}
+	return fmt.Sprintf("; spec.tasksMax %d, which kubectl scale sets, overrides tasks.max %s of connectorConfig; "+
+		"remove one of them", *tasksMax, own)
 }
 
 // published returns the condition of the task set. If the connector reports that its task configs are too large, the
@@ -91,7 +102,7 @@ func paused(state connectv1.ConnectorState) metav1.Condition {
 		return condition.True(connectv1.ConditionPaused, connectv1.ReasonStopped,
 			"spec.state is stopped: neither the connector nor its tasks run")
 	}
-	return condition.False(connectv1.ConditionPaused, connectv1.ReasonRunning, "")
+	return condition.False(connectv1.ConditionPaused, connectv1.ReasonNotPaused, "")
 }
 
 func ready(in Input, status connectv1.KafkaConnectorStatus, storage *metav1.Condition) metav1.Condition {
@@ -124,6 +135,10 @@ func ready(in Input, status connectv1.KafkaConnectorStatus, storage *metav1.Cond
 		return notReady(connectv1.ReasonRolling, "replacing pods that have an outdated configuration")
 	case status.State != connectv1.PhaseRunning:
 		return notReady(connectv1.ReasonStarting, status.TaskSummary+" tasks are ready"+firstError(status))
+	}
+	if status.TasksDesired == 0 {
+		return condition.True(connectv1.ConditionReady, connectv1.ReasonNoTasks,
+			"the connector is ready and has published no task configs, so no task runs")
 	}
 	return condition.True(connectv1.ConditionReady, connectv1.ReasonAllRunning, status.TaskSummary+" tasks are ready")
 }

@@ -27,6 +27,8 @@ type Input struct {
 	Tasks taskset.Set
 	// Rollout is the result of the rollout decision. It is empty while the spec is not valid.
 	Rollout rollout.Plan
+	// LastRestart is the value of status.lastRestart.
+	LastRestart string
 	// Offsets is the result of the last operation on offsets.
 	Offsets *connectv1.OffsetsStatus
 }
@@ -43,6 +45,7 @@ func Of(s observed.State, e spec.Effective, in Input) connectv1.KafkaConnectorSt
 		Offsets:            in.Offsets,
 
 		DefaultOffsetsTopic: s.DefaultOffsetsTopic(),
+		LastRestart:         in.LastRestart,
 	}
 	status.Restarts = status.Connector.Restarts
 	for _, t := range status.Tasks {
