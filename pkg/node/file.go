@@ -103,8 +103,8 @@ func regular(stat unix.Stat_t) error {
 	return ErrNotRegular
 }
 
-// ProbeRead reads the start of a regular file from the device of its file system, not from the page cache. A device that
-// has failed returns EIO. It reads nothing if the file system has no direct I/O.
+// ProbeRead reads the start of a regular file from the device of its file system, not from the page cache. A device
+// that has failed returns EIO. It reads nothing if the file system has no direct I/O.
 func (d *Dir) ProbeRead(name string) error {
 	file, err := d.Open(name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_DIRECT, 0)
 	if errors.Is(err, unix.EINVAL) {

@@ -38,7 +38,9 @@ func TestMountinfoIsParsed(t *testing.T) {
 	}, mounts)
 	require.True(t, mounts[0].ReadOnly())
 	require.True(t, mounts[1].ReadOnly())
-	for _, line := range []string{"x", "a b c d e f - g h i", "1 x c d e f - g h i", "1 2 c d e - g h i", "1 2 c d e f - g h"} {
+	for _, line := range []string{
+		"x", "a b c d e f - g h i", "1 x c d e f - g h i", "1 2 c d e - g h i", "1 2 c d e f - g h",
+	} {
 		_, err := node.ParseMounts(strings.NewReader(line))
 		require.ErrorContains(t, err, "parse mountinfo line", line)
 	}

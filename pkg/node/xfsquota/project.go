@@ -80,8 +80,8 @@ func call(file *os.File, op string, request uintptr, a *attributes) error {
 	return nil
 }
 
-// Assign assigns a directory and everything in it to a project. New entries inherit it. Symbolic links and special files
-// have no data and are left out; a mount point inside fails with EXDEV. It can be repeated.
+// Assign assigns a directory and everything in it to a project. New entries inherit it. Symbolic links and special
+// files have no data and are left out; a mount point inside fails with EXDEV. It can be repeated.
 func Assign(ctx context.Context, dir *node.Dir, project uint32) error {
 	if err := SetProject(dir.File(), Project{ID: project, Inherit: true}); err != nil {
 		return err

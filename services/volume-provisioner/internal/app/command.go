@@ -9,11 +9,12 @@ import (
 
 // Command returns the root command of volume-provisioner.
 func Command() *cobra.Command {
-	controller := Defaults()
+	controller, agent := Defaults(), AgentDefaults()
 	return app.Root("volume-provisioner", "Local persistent volumes for the replicas of Kafka",
 		`volume-provisioner creates a directory and a PersistentVolume for each replica that a KafkaLocalVolumeSet
 describes. A claim that is deleted and created again binds to the same directory. The controller places replicas
 and writes PersistentVolumes. An agent on each node creates the directories.`,
 		app.Command(Spec(&controller)),
+		app.Command(AgentSpec(&agent)),
 	)
 }
