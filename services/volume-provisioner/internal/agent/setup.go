@@ -102,8 +102,9 @@ func nodeUID(client kubernetes.Interface, name string) func(context.Context) (ty
 		if known {
 			return uid, nil
 		}
-		reviews, options := client.AuthenticationV1().SelfSubjectReviews(), metav1.CreateOptions{}
+		options := metav1.CreateOptions{}
 		// Not through pkg/apply: a review is a question to the API server and stores no object.
+		reviews := client.AuthenticationV1().SelfSubjectReviews()
 		review, err := reviews.Create(ctx, &authenticationv1.SelfSubjectReview{}, options)
 		if err != nil {
 			return "", fmt.Errorf("read the node of the agent's token: %w", err)
