@@ -13,8 +13,8 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 
 /**
- * The channel to the Go process, one JSON object per line. Events use a separate pipe, so that the output of a plugin is
- * never read as an event. Commands arrive on standard input.
+ * The channel to the Go process, one JSON object per line. Events use a separate pipe, so that the output of a plugin
+ * is never read as an event. Commands arrive on standard input.
  */
 final class Channel {
     static final ObjectMapper JSON = new ObjectMapper();
@@ -41,7 +41,9 @@ final class Channel {
         return JSON.readValue(line, Settings.class);
     }
 
-    /** Sends an event. A write error is ignored: when the Go process exits, the end of standard input ends this process. */
+    /**
+     * Sends an event. A write error is ignored: when the Go process exits, the end of standard input ends this process.
+     */
     void send(String event, Map<String, ?> fields) {
         Map<String, Object> message = new LinkedHashMap<>();
         message.put("event", event);

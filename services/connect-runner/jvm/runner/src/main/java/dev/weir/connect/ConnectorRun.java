@@ -38,11 +38,13 @@ final class ConnectorRun implements PodHerder.Events {
     private final Redactor redactor;
     private final Outcome outcome;
     private final Debouncer debouncer;
-    private final ScheduledExecutorService thread = Executors.newSingleThreadScheduledExecutor(r -> new Thread(r, "task-configs"));
+    private final ScheduledExecutorService thread =
+            Executors.newSingleThreadScheduledExecutor(r -> new Thread(r, "task-configs"));
     private List<Map<String, String>> published;
     private long retryMs = RETRY_MIN_MS;
 
-    ConnectorRun(Settings settings, Map<String, String> config, Pod pod, Channel channel, Redactor redactor, Outcome outcome) {
+    ConnectorRun(Settings settings, Map<String, String> config, Pod pod, Channel channel, Redactor redactor,
+            Outcome outcome) {
         this.name = settings.name();
         this.config = config;
         this.pod = pod;
@@ -97,7 +99,8 @@ final class ConnectorRun implements PodHerder.Events {
         Worker worker = pod.herder().worker();
         ClusterConfigState state = pod.herder().configs().snapshot();
         Context context = new Context(worker.metrics().connectorPluginMetrics(name));
-        worker.startConnector(name, state.connectorConfig(name), context, pod.herder(), TargetState.STARTED, (error, started) -> {
+        worker.startConnector(name, state.connectorConfig(name), context, pod.herder(), TargetState.STARTED,
+                (error, started) -> {
             if (error != null) {
                 failed(error.getCause() == null ? error : error.getCause());
                 return;
@@ -156,12 +159,15 @@ final class ConnectorRun implements PodHerder.Events {
         ConnectorConfig connectorConfig = pod.isSink()
                 ? new SinkConnectorConfig(pod.herder().plugins(), resolved)
                 : new SourceConnectorConfig(pod.herder().plugins(), resolved, worker.isTopicCreationEnabled());
-        List<Map<String, String>> tasks = AbstractHerder.reverseTransform(name, state, worker.connectorTaskConfigs(name, connectorConfig));
+        List<Map<String, String>> tasks =
+                AbstractHerder.reverseTransform(name, state, worker.connectorTaskConfigs(name, connectorConfig));
         for (Map<String, String> task : tasks) {
             // Connect's tasks refuse null values. A missing key has the same meaning.
             task.values().removeIf(Objects::isNull);
-            // Connect restores a placeholder only under the same key, but connectors also build values from other values.
-            task.replaceAll((key, value) -> value.equals(config.get(key)) ? value : redactor.restorePlaceholders(key, value));
+            // Connect restores a placeholder only under the same key, but connectors also build values from other
+            // values.
+            task.replaceAll((key, value) -> value.equals(config.get(key)) ? value
+                    : redactor.restorePlaceholders(key, value));
         }
         return tasks;
     }

@@ -61,8 +61,10 @@ final class Logging {
                         .setLayout(new RedactingLayout(this, redactor, log.json())).setConfiguration(this).build());
                 if (log.file() != null && !log.file().isEmpty()) {
                     add(this, root, RollingFileAppender.newBuilder().setName("file").withFileName(log.file())
-                            .withFilePattern(log.file() + ".%i").withPolicy(SizeBasedTriggeringPolicy.createPolicy(FILE_SIZE))
-                            .withStrategy(DefaultRolloverStrategy.newBuilder().withMax(FILES_KEPT).withConfig(this).build())
+                            .withFilePattern(log.file() + ".%i")
+                            .withPolicy(SizeBasedTriggeringPolicy.createPolicy(FILE_SIZE))
+                            .withStrategy(DefaultRolloverStrategy.newBuilder().withMax(FILES_KEPT).withConfig(this)
+                            .build())
                             .setLayout(new RedactingLayout(this, redactor, log.json())).setConfiguration(this).build());
                 }
                 NOISY.forEach((name, level) -> addLogger(name, new LoggerConfig(name, level, true)));
@@ -91,7 +93,8 @@ final class Logging {
             Files.createDirectories(path.getParent());
             Files.newOutputStream(path, StandardOpenOption.CREATE, StandardOpenOption.APPEND).close();
         } catch (IOException | InvalidPathException e) {
-            throw new RunnerException(RunnerException.CONFIG_INVALID, "loggingConfig: file " + file + " is not writable", e);
+            throw new RunnerException(RunnerException.CONFIG_INVALID,
+                    "loggingConfig: file " + file + " is not writable", e);
         }
     }
 

@@ -17,8 +17,8 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 
 /**
- * Removes the static members of a sink's tasks that a scale-down has deleted. A static member does not leave its group when
- * it stops, so its partitions would have no consumer until its session expires.
+ * Removes the static members of a sink's tasks that a scale-down has deleted. A static member does not leave its group
+ * when it stops, so its partitions would have no consumer until its session expires.
  */
 final class MemberRemoval {
     private static final long LIMIT_SECONDS = 60;
@@ -46,7 +46,8 @@ final class MemberRemoval {
         } catch (ExecutionException | TimeoutException e) {
             throw new RunnerException(RunnerException.OFFSETS_FAILED, "remove static members from group " + group, e);
         } catch (InterruptedException e) {
-            throw new RunnerException(RunnerException.OFFSETS_FAILED, "remove static members from group " + group + ": interrupted");
+            throw new RunnerException(RunnerException.OFFSETS_FAILED,
+                    "remove static members from group " + group + ": interrupted");
         }
     }
 

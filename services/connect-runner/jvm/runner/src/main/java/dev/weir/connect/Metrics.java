@@ -17,8 +17,8 @@ import javax.management.ObjectName;
 /**
  * Kafka's JMX metrics in the Prometheus text format. The attribute put-batch-avg-time-ms of the bean
  * kafka.connect:type=sink-task-metrics,connector=c,task=0 becomes the metric
- * kafka_connect_sink_task_metrics_put_batch_avg_time_ms{connector="c",task="0"}. An attribute with a string value becomes
- * a label, and the metric has the value 1.
+ * kafka_connect_sink_task_metrics_put_batch_avg_time_ms{connector="c",task="0"}. An attribute with a string value
+ * becomes a label, and the metric has the value 1.
  */
 final class Metrics {
     private static final String[] DOMAINS = {"kafka.connect", "kafka.consumer", "kafka.producer"};
@@ -102,11 +102,13 @@ final class Metrics {
         add(families, "weir_connect_runner_jvm_gc_collections_total", labels, gc[1]);
     }
 
-    private static void add(Map<String, List<String>> families, String metric, Map<String, String> labels, double value) {
+    private static void add(Map<String, List<String>> families, String metric, Map<String, String> labels,
+            double value) {
         StringBuilder sample = new StringBuilder(metric).append('{');
         labels.forEach((key, label) -> sample.append(sample.charAt(sample.length() - 1) == '{' ? "" : ",")
                 .append(key).append("=\"").append(escape(label)).append('"'));
-        families.computeIfAbsent(metric, m -> new ArrayList<>()).add(sample.append("} ").append(number(value)).toString());
+        families.computeIfAbsent(metric, m -> new ArrayList<>())
+                .add(sample.append("} ").append(number(value)).toString());
     }
 
     static String number(double value) {

@@ -60,7 +60,8 @@ final class OffsetsRun {
     private static void fence(Settings settings, Map<String, String> config, PodHerder herder) {
         try {
             Map<String, String> resolved = herder.worker().configTransformer().transform(config);
-            herder.worker().fenceZombies(settings.name(), settings.fenceTasks(), resolved).get(LIMIT_SECONDS, TimeUnit.SECONDS);
+            herder.worker().fenceZombies(settings.name(), settings.fenceTasks(), resolved)
+                    .get(LIMIT_SECONDS, TimeUnit.SECONDS);
         } catch (ExecutionException | TimeoutException e) {
             throw new RunnerException(RunnerException.OFFSETS_FAILED, "fence the producers of the tasks", e);
         } catch (InterruptedException e) {
@@ -72,7 +73,8 @@ final class OffsetsRun {
         try {
             ConnectorOffsets offsets = Channel.JSON.readValue(new File(file), ConnectorOffsets.class);
             if (offsets.offsets() == null) {
-                throw new RunnerException(RunnerException.OFFSETS_FAILED, "read offsets: the field 'offsets' is missing");
+                throw new RunnerException(RunnerException.OFFSETS_FAILED,
+                        "read offsets: the field 'offsets' is missing");
             }
             return offsets;
         } catch (IOException e) {
@@ -86,7 +88,8 @@ final class OffsetsRun {
         } catch (ExecutionException e) {
             throw new RunnerException(RunnerException.OFFSETS_FAILED, act, e.getCause());
         } catch (TimeoutException e) {
-            throw new RunnerException(RunnerException.OFFSETS_FAILED, act + ": no response within " + LIMIT_SECONDS + " s");
+            throw new RunnerException(RunnerException.OFFSETS_FAILED,
+                    act + ": no response within " + LIMIT_SECONDS + " s");
         } catch (InterruptedException e) {
             throw new RunnerException(RunnerException.OFFSETS_FAILED, act + ": interrupted");
         }

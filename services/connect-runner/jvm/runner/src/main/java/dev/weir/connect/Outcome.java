@@ -28,14 +28,17 @@ final class Outcome {
         this.redactor = redactor;
     }
 
-    /** Ends with an error. Later calls are ignored. It may be called on any thread, even on one that close waits for. */
+    /**
+     * Ends with an error. Later calls are ignored. It may be called on any thread, even on one that close waits for.
+     */
     void fail(String reason, Throwable cause, Runnable close) {
         if (!decided.compareAndSet(false, true)) {
             return;
         }
         if (cause instanceof OutOfMemoryError || RunnerException.OUT_OF_MEMORY.equals(reason)) {
             // There is no memory to close anything.
-            channel.send("failed", Map.of("reason", RunnerException.OUT_OF_MEMORY, "message", RunnerException.outOfMemory(cause)));
+            channel.send("failed",
+                    Map.of("reason", RunnerException.OUT_OF_MEMORY, "message", RunnerException.outOfMemory(cause)));
             Runtime.getRuntime().halt(1);
         }
         String message = RunnerException.oneLine(redactor.redact(RunnerException.describe(cause)));
@@ -54,7 +57,8 @@ final class Outcome {
         Throwable failure = run(close, Long.MAX_VALUE);
         if (failure != null) {
             String message = redactor.redact(RunnerException.describe(failure));
-            channel.send("failed", Map.of("reason", RunnerException.reasonOf(failure, defaultReason), "message", message));
+            channel.send("failed",
+                    Map.of("reason", RunnerException.reasonOf(failure, defaultReason), "message", message));
             exit(1);
         }
         channel.send("stopped", Map.of("clean", true));

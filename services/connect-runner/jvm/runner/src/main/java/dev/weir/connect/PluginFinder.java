@@ -25,9 +25,9 @@ import java.util.stream.Stream;
 import java.util.zip.ZipFile;
 
 /**
- * Finds plugins. Connect's default scans every class of every plugin, which takes most of the start time. This class first
- * uses service manifests, which take a fraction of the time. It uses Connect's default if a plugin that the configuration
- * names has no manifest, or if worker.properties sets plugin.discovery.
+ * Finds plugins. Connect's default scans every class of every plugin, which takes most of the start time. This class
+ * first uses service manifests, which take a fraction of the time. It uses Connect's default if a plugin that the
+ * configuration names has no manifest, or if worker.properties sets plugin.discovery.
  */
 final class PluginFinder {
     private static final Logger log = LoggerFactory.getLogger(PluginFinder.class);
@@ -62,14 +62,15 @@ final class PluginFinder {
     }
 
     /**
-     * Returns the first plugin that the configuration names and that has no service manifest in one of its locations; null if
-     * there is none. A location without a manifest may have the newest version.
+     * Returns the first plugin that the configuration names and that has no service manifest in one of its locations;
+     * null if there is none. A location without a manifest may have the newest version.
      */
     private static String withoutManifest(Plugins plugins, Map<String, String> worker, Map<String, String> connector) {
         String name = connector.get(ConnectorConfig.CONNECTOR_CLASS_CONFIG);
         Set<String> classes = new TreeSet<>();
         try {
-            VersionRange version = PluginUtils.connectorVersionRequirement(connector.get(ConnectorConfig.CONNECTOR_VERSION));
+            VersionRange version =
+                    PluginUtils.connectorVersionRequirement(connector.get(ConnectorConfig.CONNECTOR_VERSION));
             classes.add(plugins.newConnector(name, version).getClass().getName());
         } catch (Exception | LinkageError e) {
             return name;
@@ -100,10 +101,12 @@ final class PluginFinder {
         Stream.of(plugins.connectors(), plugins.converters(), plugins.headerConverters(), plugins.transformations(),
                         plugins.predicates(), plugins.connectorClientConfigPolicies())
                 .flatMap(Collection::stream)
-                .forEach(plugin -> found.computeIfAbsent(plugin.className(), c -> new HashSet<>()).add(plugin.location()));
+                .forEach(plugin -> found.computeIfAbsent(plugin.className(), c -> new HashSet<>())
+                .add(plugin.location()));
         for (Path location : PluginUtils.pluginLocations(path, false)) {
             for (String name : classes) {
-                // Classes that are not listed, for example of config providers, come from the class path or have one version.
+                // Classes that are not listed, for example of config providers, come from the class path or have one
+                // version.
                 if (found.containsKey(name) && !found.get(name).contains(urlOf(location)) && contains(location, name)) {
                     return name + " in " + location;
                 }

@@ -35,7 +35,9 @@ import java.util.Set;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 
-/** Kafka Connect's Worker for one connector or task, built as in ConnectDistributed, but without a cluster of workers. */
+/**
+ * Kafka Connect's Worker for one connector or task, built as in ConnectDistributed, but without a cluster of workers.
+ */
 final class Pod {
     private static final Logger log = LoggerFactory.getLogger(Pod.class);
     private static final long ABORT_SECONDS = 30;
@@ -72,12 +74,14 @@ final class Pod {
         WorkerConfig config = workerConfig(properties, broker, redactor);
         Set<String> unknown = properties.unknown(config.values().keySet());
         if (!unknown.isEmpty()) {
-            log.warn("worker.properties has settings that Kafka Connect does not know; they are passed to clients and plugins: {}",
+            log.warn("worker.properties has settings that Kafka Connect does not know; "
+                    + "they are passed to clients and plugins: {}",
                     unknown);
         }
         String clusterId = clusterId(config);
         ConnectorClientConfigOverridePolicy policy = plugins.newPlugin(
-                config.getString(WorkerConfig.CONNECTOR_CLIENT_POLICY_CLASS_CONFIG), config, ConnectorClientConfigOverridePolicy.class);
+                config.getString(WorkerConfig.CONNECTOR_CLIENT_POLICY_CLASS_CONFIG), config,
+                ConnectorClientConfigOverridePolicy.class);
         String workerId = settings.namespace() + "/" + settings.name()
                 + (settings.mode().equals("task") ? "-tasks-" + settings.taskId() : "-connector");
         String clientIdBase = settings.name() + "-";
@@ -110,14 +114,15 @@ final class Pod {
     }
 
     /**
-     * Aborts the open transaction of a killed predecessor. The task's producer would do so too, but only after the worker has
-     * read the offsets topic to its end, which waits until open transactions time out.
+     * Aborts the open transaction of a killed predecessor. The task's producer would do so too, but only after the
+     * worker has read the offsets topic to its end, which waits until open transactions time out.
      */
     void abortTransaction(String transactionalId) {
         try (Admin client = Admin.create(adminProps)) {
             client.fenceProducers(List.of(transactionalId)).all().get(ABORT_SECONDS, TimeUnit.SECONDS);
         } catch (ExecutionException | java.util.concurrent.TimeoutException e) {
-            log.warn("Aborting the last transaction of {} failed; the start may wait until it times out", transactionalId, e);
+            log.warn("Aborting the last transaction of {} failed; the start may wait until it times out",
+                    transactionalId, e);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         }
@@ -141,7 +146,8 @@ final class Pod {
     /** As in Connect's Worker: worker settings, those with the prefix admin., and the connector's overrides. */
     private static Map<String, Object> groupAdminProps(WorkerConfig config, Map<String, String> connector) {
         Map<String, Object> props = new HashMap<>(config.originals());
-        props.keySet().removeIf(key -> key.startsWith("admin.") || key.startsWith("producer.") || key.startsWith("consumer."));
+        props.keySet().removeIf(key -> key.startsWith("admin.") || key.startsWith("producer.")
+                || key.startsWith("consumer."));
         props.putAll(config.originalsWithPrefix("admin."));
         connector.forEach((key, value) -> {
             if (key.startsWith(ConnectorConfig.CONNECTOR_CLIENT_ADMIN_OVERRIDES_PREFIX)) {
@@ -154,10 +160,12 @@ final class Pod {
     private static Connector newConnector(Plugins plugins, Map<String, String> connector) {
         String name = connector.get(ConnectorConfig.CONNECTOR_CLASS_CONFIG);
         if (name == null || name.isBlank()) {
-            throw new RunnerException(RunnerException.CONFIG_INVALID, "connector.class is missing from the connector's configuration");
+            throw new RunnerException(RunnerException.CONFIG_INVALID,
+                    "connector.class is missing from the connector's configuration");
         }
         try {
-            return plugins.newConnector(name, PluginUtils.connectorVersionRequirement(connector.get(ConnectorConfig.CONNECTOR_VERSION)));
+            return plugins.newConnector(name,
+                    PluginUtils.connectorVersionRequirement(connector.get(ConnectorConfig.CONNECTOR_VERSION)));
         } catch (Exception | LinkageError e) {
             // Connect's message lists all known plugins, which is too long for one line.
             String detail = RunnerException.describe(e).replaceFirst(", available connectors are: .*", "");
@@ -169,7 +177,8 @@ final class Pod {
     private static WorkerConfig workerConfig(WorkerProperties properties, boolean broker, Redactor redactor) {
         try {
             // First without logging: Connect could log a resolved placeholder before the redactor knows its value.
-            Map<String, String> resolved = new AbstractConfig(new ConfigDef(), properties.asMap(), false).originalsStrings();
+            Map<String, String> resolved = new AbstractConfig(new ConfigDef(), properties.asMap(), false)
+                    .originalsStrings();
             redactor.learnResolved(properties.asMap(), resolved);
             redactor.learnConfig(resolved);
             DistributedConfig config = new DistributedConfig(resolved);

@@ -30,8 +30,8 @@ import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.TimeUnit;
 
 /**
- * The herder of a pod with one connector or one task. Connect's Worker reports to it. Operations of a cluster of workers
- * are refused: Kubernetes performs them.
+ * The herder of a pod with one connector or one task. Connect's Worker reports to it. Operations of a cluster of
+ * workers are refused: Kubernetes performs them.
  */
 class PodHerder extends AbstractHerder {
     /** Receives the events of the connector or task. */
@@ -60,10 +60,12 @@ class PodHerder extends AbstractHerder {
     private final Set<String> running = ConcurrentHashMap.newKeySet();
 
     PodHerder(Worker worker, String clusterId, ConnectorClientConfigOverridePolicy policy) {
-        this(worker, clusterId, policy, new MemoryStatusBackingStore(), new MemoryConfigBackingStore(worker.configTransformer()));
+        this(worker, clusterId, policy, new MemoryStatusBackingStore(),
+                new MemoryConfigBackingStore(worker.configTransformer()));
     }
 
-    private PodHerder(Worker worker, String clusterId, ConnectorClientConfigOverridePolicy policy, StatusBackingStore status,
+    private PodHerder(Worker worker, String clusterId, ConnectorClientConfigOverridePolicy policy,
+            StatusBackingStore status,
             MemoryConfigBackingStore configs) {
         super(worker, worker.workerId(), clusterId, status, configs, policy, Time.SYSTEM);
         this.configs = configs;
@@ -95,7 +97,8 @@ class PodHerder extends AbstractHerder {
         stopServices();
         // The worker only logs that a connector or task has not stopped in time.
         if (!running.isEmpty()) {
-            throw new ConnectException(running + " did not stop within the graceful shutdown timeout, its stop or last poll "
+            throw new ConnectException(running
+                    + " did not stop within the graceful shutdown timeout, its stop or last poll "
                     + "hangs; uncommitted records are processed again");
         }
     }
@@ -166,7 +169,8 @@ class PodHerder extends AbstractHerder {
     }
 
     @Override
-    protected void modifyConnectorOffsets(String connName, Map<Map<String, ?>, Map<String, ?>> offsets, Callback<Message> cb) {
+    protected void modifyConnectorOffsets(String connName, Map<Map<String, ?>, Map<String, ?>> offsets,
+            Callback<Message> cb) {
         worker.modifyConnectorOffsets(connName, configs.snapshot().connectorConfig(connName), offsets, cb);
     }
 
@@ -197,13 +201,15 @@ class PodHerder extends AbstractHerder {
     }
 
     @Override
-    public void putConnectorConfig(String connName, Map<String, String> config, TargetState targetState, boolean allowReplace,
+    public void putConnectorConfig(String connName, Map<String, String> config, TargetState targetState,
+            boolean allowReplace,
             Callback<Created<ConnectorInfo>> callback) {
         throw refused();
     }
 
     @Override
-    public void patchConnectorConfig(String connName, Map<String, String> patch, Callback<Created<ConnectorInfo>> callback) {
+    public void patchConnectorConfig(String connName, Map<String, String> patch,
+            Callback<Created<ConnectorInfo>> callback) {
         throw refused();
     }
 
@@ -219,7 +225,8 @@ class PodHerder extends AbstractHerder {
     }
 
     @Override
-    public void fenceZombieSourceTasks(String connName, Callback<Void> callback, InternalRequestSignature requestSignature) {
+    public void fenceZombieSourceTasks(String connName, Callback<Void> callback,
+            InternalRequestSignature requestSignature) {
         throw refused();
     }
 

@@ -17,12 +17,13 @@ import java.util.regex.Pattern;
 /**
  * Knows the secrets of this process, redacts them in texts and restores the placeholders of config providers.
  *
- * <p>A value is a secret if its key has the type PASSWORD or a secret name. Secrets are redacted and restored everywhere,
- * also inside other values. Other values of config providers, for example a user name, are redacted only as whole words and
- * restored only as whole values: a user "postgres" must not change the class io.debezium.connector.postgresql.X.
+ * <p>A value is a secret if its key has the type PASSWORD or a secret name. Secrets are redacted and restored
+ * everywhere, also inside other values. Other values of config providers, for example a user name, are redacted only as
+ * whole words and restored only as whole values: a user "postgres" must not change the class
+ * io.debezium.connector.postgresql.X.
  *
- * <p>Values shorter than {@value #MIN_LENGTH} characters are neither redacted nor restored, because they are parts of many
- * words.
+ * <p>Values shorter than {@value #MIN_LENGTH} characters are neither redacted nor restored, because they are parts of
+ * many words.
  */
 final class Redactor {
     static final String HIDDEN = "[hidden]";
@@ -33,7 +34,8 @@ final class Redactor {
     private static final Pattern QUOTED = Pattern.compile(
             "(?i)[\\w.]*(?:password|secret|token|passphrase|key)[\\w.]*\\s*=\\s*(?:\"([^\"]*)\"|'([^']*)'|([^\\s;]+))");
     /** Keys whose values are names of classes, connectors or topics. */
-    private static final Pattern NAME_KEY = Pattern.compile("name|(?:.*\\.)?(?:class|type|converter|topics?|topics\\.regex)");
+    private static final Pattern NAME_KEY =
+            Pattern.compile("name|(?:.*\\.)?(?:class|type|converter|topics?|topics\\.regex)");
     private static final Pattern USER_NAME = Pattern.compile("(?i)user(?:_?name)?\\s*=\\s*[\"']?$");
     private static final String WORD_CHARACTERS = "[\\p{Alnum}_.$/-]";
 
@@ -140,7 +142,8 @@ final class Redactor {
         if (!out.equals(value)) {
             return out;
         }
-        return resolved.stream().filter(r -> r.value.equals(value)).map(Resolved::placeholder).findFirst().orElse(value);
+        return resolved.stream().filter(r -> r.value.equals(value)).map(Resolved::placeholder).findFirst()
+                .orElse(value);
     }
 
     private boolean isSecret(String key) {
@@ -151,7 +154,8 @@ final class Redactor {
     private void learnPlaceholders(String text) {
         Matcher matcher = ConfigTransformer.DEFAULT_PATTERN.matcher(text);
         while (matcher.find()) {
-            if (!USER_NAME.matcher(text.substring(0, matcher.start())).find() && secretPlaceholders.add(matcher.group())) {
+            if (!USER_NAME.matcher(text.substring(0, matcher.start())).find()
+                    && secretPlaceholders.add(matcher.group())) {
                 resolved.stream().filter(r -> r.placeholder.equals(matcher.group())).forEach(r -> learn(r.value));
             }
         }
@@ -178,7 +182,8 @@ final class Redactor {
         Map<String, Pattern> next = new TreeMap<>(Comparator.comparingInt(String::length).reversed()
                 .thenComparing(Comparator.naturalOrder()));
         next.putAll(words);
-        next.put(value, Pattern.compile("(?<!" + WORD_CHARACTERS + ")" + Pattern.quote(value) + "(?!" + WORD_CHARACTERS + ")"));
+        next.put(value, Pattern.compile("(?<!" + WORD_CHARACTERS + ")" + Pattern.quote(value) + "(?!" + WORD_CHARACTERS
+                + ")"));
         words = Collections.unmodifiableMap(next);
     }
 

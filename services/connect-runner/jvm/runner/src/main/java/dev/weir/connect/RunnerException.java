@@ -49,7 +49,10 @@ final class RunnerException extends RuntimeException {
         return defaultReason;
     }
 
-    /** As reasonOf, for a failure during start, when an invalid configuration or an unreachable broker is the likely cause. */
+    /**
+     * As reasonOf, for a failure during start, when an invalid configuration or an unreachable broker is the likely
+     * cause.
+     */
     static String reasonOfStart(Throwable failure, String defaultReason) {
         String reason = reasonOf(failure, "");
         if (!reason.isEmpty()) {
@@ -91,10 +94,12 @@ final class RunnerException extends RuntimeException {
             }
         }
         if (detail.contains("direct buffer memory")) {
-            return "the JVM ran out of direct buffer memory (" + detail + "); raise -XX:MaxDirectMemorySize in jvmOptions, "
+            return "the JVM ran out of direct buffer memory (" + detail
+                    + "); raise -XX:MaxDirectMemorySize in jvmOptions, "
                     + "or the memory limit";
         }
-        return "the JVM ran out of memory" + (detail.isEmpty() ? "" : " (" + detail + ")") + "; raise the memory limit, "
+        return "the JVM ran out of memory" + (detail.isEmpty() ? "" : " (" + detail + ")")
+                + "; raise the memory limit, "
                 + "or -Xmx if jvmOptions sets it";
     }
 

@@ -6,8 +6,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * The settings from the Go process: the first line on standard input, as JSON. No configuration value is part of a command
- * line, which every process can read.
+ * The settings from the Go process: the first line on standard input, as JSON. No configuration value is part of a
+ * command line, which every process can read.
  *
  * @param mode                connector, task, validate or offsets
  * @param name                name of the connector

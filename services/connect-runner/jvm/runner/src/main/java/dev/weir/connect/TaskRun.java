@@ -39,7 +39,8 @@ final class TaskRun implements PodHerder.Events {
         config.task().values().removeIf(Objects::isNull);
         // The state of a cluster with this task only. Reading it resolves placeholders.
         this.state = new ClusterConfigState(ClusterConfigState.NO_OFFSET, null, Map.of(name, 1),
-                Map.of(name, config.connector()), Map.of(name, TargetState.STARTED), Map.of(id, config.task()), Map.of(),
+                Map.of(name, config.connector()), Map.of(name, TargetState.STARTED), Map.of(id, config.task()),
+                Map.of(),
                 Map.of(), Map.of(), Set.of(), Set.of(), pod.herder().worker().configTransformer());
     }
 

@@ -34,12 +34,14 @@ final class ValidateRun {
             return errors(answer.get(LIMIT_SECONDS, TimeUnit.SECONDS), redactor);
         } catch (TimeoutException e) {
             throw new RunnerException(RunnerException.CONFIG_INVALID,
-                    "validate the connector's configuration: the plugin did not respond within " + LIMIT_SECONDS + " s");
+                    "validate the connector's configuration: the plugin did not respond within " + LIMIT_SECONDS
+                    + " s");
         } catch (ExecutionException e) {
             throw new RunnerException(RunnerException.reasonOfStart(e.getCause(), RunnerException.CONFIG_INVALID),
                     "validate the connector's configuration", e.getCause());
         } catch (InterruptedException e) {
-            throw new RunnerException(RunnerException.CONFIG_INVALID, "validate the connector's configuration: interrupted");
+            throw new RunnerException(RunnerException.CONFIG_INVALID,
+                    "validate the connector's configuration: interrupted");
         }
     }
 

@@ -41,15 +41,19 @@ class MetricsTest {
     }
 
     @Test
-    @DisplayName("beans become samples with the labels of the pod and of the bean; strings become labels; text is escaped")
+    @DisplayName("beans become samples with the labels of the pod and of the bean; strings become labels; "
+            + "text is escaped")
     void writesPrometheusText() throws Exception {
         MBeanServer server = MBeanServerFactory.newMBeanServer();
-        server.registerMBean(new Sample(), new ObjectName("kafka.connect:type=sink-task-metrics,connector=\"a,b\",task=1"));
+        server.registerMBean(new Sample(),
+                new ObjectName("kafka.connect:type=sink-task-metrics,connector=\"a,b\",task=1"));
         server.registerMBean(new Sample(), new ObjectName("kafka.connect:type=app-info,id=1"));
         server.registerMBean(new Sample(), new ObjectName("other:type=x"));
         String text = new Metrics(server, Map.of("connector", "c", "task", "0")).text();
-        assertTrue(text.contains("kafka_connect_sink_task_metrics_putbatchavg{connector=\"a,b\",task=\"1\"} 2.5\n"), text);
-        assertTrue(text.contains("kafka_connect_sink_task_metrics_status{connector=\"a,b\",status=\"run\\\"ning\\\\\",task=\"1\"} 1.0\n"), text);
+        assertTrue(text.contains("kafka_connect_sink_task_metrics_putbatchavg{connector=\"a,b\",task=\"1\"} 2.5\n"),
+                text);
+        assertTrue(text.contains("kafka_connect_sink_task_metrics_status"
+                + "{connector=\"a,b\",status=\"run\\\"ning\\\\\",task=\"1\"} 1.0\n"), text);
         assertTrue(text.contains("kafka_connect_sink_task_metrics_nothing{connector=\"a,b\",task=\"1\"} NaN\n"), text);
         assertTrue(text.contains("weir_connect_runner_jvm_heap_used_bytes{connector=\"c\",task=\"0\"}"), text);
         assertEquals(-1, text.indexOf("app_info"));

@@ -34,7 +34,8 @@ class RedactorTest {
     @DisplayName("the password inside a JAAS configuration is also redacted by itself")
     void redactsJaasPasswords() {
         redactor.learnConfig(Map.of("sasl.jaas.config",
-                "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"user\" password=\"correct horse\";"));
+                "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"user\" "
+                        + "password=\"correct horse\";"));
         assertEquals("login with [hidden] failed", redactor.redact("login with correct horse failed"));
     }
 
@@ -60,13 +61,15 @@ class RedactorTest {
         redactor.learnConfig(Map.of("typed", "${file:/f:a}", "db.password", "${file:/f:b}"));
         redactor.learnResolved("s3cret", "${file:/f:a}");
         redactor.learnResolved("s3cret-and-more", "${file:/f:b}");
-        assertEquals("url://${file:/f:b}/${file:/f:a}", redactor.restorePlaceholders("url", "url://s3cret-and-more/s3cret"));
+        assertEquals("url://${file:/f:b}/${file:/f:a}",
+                redactor.restorePlaceholders("url", "url://s3cret-and-more/s3cret"));
         assertEquals("[hidden]@host", redactor.redact("s3cret@host"));
     }
 
     @ParameterizedTest(name = "{0}={1} is published as {2}")
     @CsvSource({
-        "task.class, io.debezium.connector.postgresql.PostgresConnectorTask, io.debezium.connector.postgresql.PostgresConnectorTask",
+        "task.class, io.debezium.connector.postgresql.PostgresConnectorTask, "
+                + "io.debezium.connector.postgresql.PostgresConnectorTask",
         "task.class, postgres, postgres",
         "transforms.a.type, postgres, postgres",
         "topic, postgres, postgres",
@@ -103,7 +106,8 @@ class RedactorTest {
     @Test
     @DisplayName("the user name in a JAAS configuration is not a secret, the password is")
     void jaasUserNameIsNotASecret() {
-        redactor.learnConfig(Map.of("sasl.jaas.config", "Login required username=\"${file:/f:user}\" password=\"${file:/f:pw}\";"));
+        redactor.learnConfig(Map.of("sasl.jaas.config",
+                "Login required username=\"${file:/f:user}\" password=\"${file:/f:pw}\";"));
         redactor.learnResolved("postgres", "${file:/f:user}");
         redactor.learnResolved("hunter2", "${file:/f:pw}");
         assertEquals("postgresql ${file:/f:pw}x", redactor.restorePlaceholders("a", "postgresql hunter2x"));

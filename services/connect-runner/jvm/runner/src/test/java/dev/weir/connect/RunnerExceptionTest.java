@@ -20,8 +20,10 @@ class RunnerExceptionTest {
                 Arguments.of(new ConnectException(new ConfigException("x")), "TaskFailed", "ConfigInvalid"),
                 Arguments.of(new ConnectException("x", new TimeoutException("y")), "TaskFailed", "KafkaUnreachable"),
                 Arguments.of(new ConnectException(new OutOfMemoryError()), "OutOfMemory", "OutOfMemory"),
-                Arguments.of(new ConfigException("x").initCause(new ClassNotFoundException("y")), "PluginInvalid", "PluginInvalid"),
-                Arguments.of(new RuntimeException(new RunnerException("TaskConfigStale", "x")), "TaskConfigStale", "TaskConfigStale"));
+                Arguments.of(new ConfigException("x").initCause(new ClassNotFoundException("y")), "PluginInvalid",
+                "PluginInvalid"),
+                Arguments.of(new RuntimeException(new RunnerException("TaskConfigStale", "x")), "TaskConfigStale",
+                "TaskConfigStale"));
     }
 
     @ParameterizedTest(name = "{0} is {1} while running and {2} during start")
@@ -35,8 +37,10 @@ class RunnerExceptionTest {
     @DisplayName("a description is one line with the messages of all causes")
     void describesOnOneLine() {
         Throwable inner = new IllegalStateException("disk\nis  full");
-        assertEquals("write records: disk is full", RunnerException.describe(new ConnectException("write records", inner)));
-        assertEquals("disk is full", RunnerException.describe(new ConnectException(inner)), "a repeated message is omitted");
+        assertEquals("write records: disk is full",
+                RunnerException.describe(new ConnectException("write records", inner)));
+        assertEquals("disk is full", RunnerException.describe(new ConnectException(inner)),
+                "a repeated message is omitted");
         assertEquals("NullPointerException", RunnerException.describe(new NullPointerException()));
     }
 }

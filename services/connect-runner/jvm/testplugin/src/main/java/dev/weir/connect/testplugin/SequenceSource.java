@@ -18,7 +18,9 @@ import java.util.Map;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 
-/** A source whose tasks write their id and consecutive numbers, starting at the stored offset. Settings inject failures. */
+/**
+ * A source whose tasks write their id and consecutive numbers, starting at the stored offset. Settings inject failures.
+ */
 public class SequenceSource extends SourceConnector {
     static final String TOPIC = "topic";
     static final String COUNT = "count";
@@ -38,13 +40,15 @@ public class SequenceSource extends SourceConnector {
             .define(BATCH, Type.INT, 100, ConfigDef.Range.atLeast(1), Importance.LOW, "records of a poll")
             .define(PAUSE_MS, Type.LONG, 0L, Importance.LOW, "pause after a poll")
             .define(FAIL_AT, Type.LONG, -1L, Importance.LOW, "number at which a task fails")
-            .define(FAIL_WITH, Type.STRING, "exception", Importance.LOW, "exception, memory, direct-memory, exit or exit-3")
+            .define(FAIL_WITH, Type.STRING, "exception", Importance.LOW,
+            "exception, memory, direct-memory, exit or exit-3")
             .define(PASSWORD, Type.PASSWORD, "", Importance.LOW, "a secret")
             .define(PLAIN_SECRET, Type.STRING, "", Importance.LOW, "a secret in a setting that does not look like one")
             .define(PADDING, Type.INT, 0, Importance.LOW, "bytes of padding in each task's config")
             .define(STOP_SECONDS, Type.LONG, 0L, Importance.LOW, "how long a task takes to end its last poll")
             .define(CONTROL, Type.STRING, "", Importance.LOW,
-                    "file with the revisions of the tasks, separated by commas; read again when it changes; 'fail' raises an error");
+                    "file with the revisions of the tasks, separated by commas; read again when it changes; "
+                            + "'fail' raises an error");
 
     private Map<String, String> config;
     private volatile String control = "";

@@ -85,7 +85,8 @@ public class SequenceTask extends SourceTask {
             case "exit" -> Runtime.getRuntime().halt(42);
             case "exit-3" -> Runtime.getRuntime().halt(3);
             default -> throw new ConnectException("the source is gone; its password was "
-                    + config.getPassword(SequenceSource.PASSWORD).value() + config.getString(SequenceSource.PLAIN_SECRET));
+                    + config.getPassword(SequenceSource.PASSWORD).value()
+                    + config.getString(SequenceSource.PLAIN_SECRET));
         }
     }
 
