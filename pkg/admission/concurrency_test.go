@@ -28,7 +28,7 @@ func allowAll(context.Context, admission.Request) admission.Response {
 
 func TestReviewsBeyondTheLimitWaitForTheirTurn(t *testing.T) {
 	t.Parallel()
-	const reviews, limit = 5000, 100
+	const reviews, limit = 1000, 20
 	synctest.Test(t, func(t *testing.T) {
 		var running, most atomic.Int64
 		h := admission.Handler(admission.Options{

@@ -1,5 +1,5 @@
 // Command hygiene fails on text that must not be in the repository: machine-specific paths, registry hosts, open
-// tasks and conflict markers. It also fails on files that are too long or too large.
+// tasks and conflict markers. It also fails on files that are too long or too large, and on long lines of Java.
 package main
 
 import (
@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/weir-dev/weir/scripts/internal/check"
 )
@@ -20,6 +21,8 @@ import (
 const (
 	// maxLines is the maximum length of a source file, unless longFiles lists it.
 	maxLines = 400
+	// maxColumns is the maximum length of a line of Java. The linter checks the lines of Go.
+	maxColumns = 120
 	// maxBytes is the maximum size of a file. It excludes programs and archives.
 	maxBytes = 1 << 20
 	// longFiles lists the exceptions from maxLines: path, colon, reason.
@@ -102,6 +105,10 @@ func inspect(name string, data []byte, reasons map[string]string) []string {
 		)
 	}
 	for i, line := range lines {
+		if columns := utf8.RuneCountInString(line); columns > maxColumns && filepath.Ext(name) == ".java" {
+			findings = append(findings,
+				fmt.Sprintf("%s:%d: %d columns, more than %d; break the line", name, i+1, columns, maxColumns))
+		}
 		for _, m := range mistakes {
 			if m.except != nil && m.except.MatchString(name) {
 				continue

@@ -64,7 +64,7 @@ final class Logging {
                             .withFilePattern(log.file() + ".%i")
                             .withPolicy(SizeBasedTriggeringPolicy.createPolicy(FILE_SIZE))
                             .withStrategy(DefaultRolloverStrategy.newBuilder().withMax(FILES_KEPT).withConfig(this)
-                            .build())
+                                    .build())
                             .setLayout(new RedactingLayout(this, redactor, log.json())).setConfiguration(this).build());
                 }
                 NOISY.forEach((name, level) -> addLogger(name, new LoggerConfig(name, level, true)));

@@ -102,7 +102,7 @@ final class PluginFinder {
                         plugins.predicates(), plugins.connectorClientConfigPolicies())
                 .flatMap(Collection::stream)
                 .forEach(plugin -> found.computeIfAbsent(plugin.className(), c -> new HashSet<>())
-                .add(plugin.location()));
+                        .add(plugin.location()));
         for (Path location : PluginUtils.pluginLocations(path, false)) {
             for (String name : classes) {
                 // Classes that are not listed, for example of config providers, come from the class path or have one

@@ -26,8 +26,9 @@ final class WorkerProperties {
     static final String SINK_GROUP_CONNECT = "connect";
 
     // Prefixes of settings of Connect's workers and of plugins.
-    private static final List<String> PREFIXES = List.of("producer.", "consumer.", "admin.", "key.converter.", "value.converter.",
-            "header.converter.", "config.providers.", "offset.storage.", "config.storage.", "status.storage.", "metrics.context.",
+    private static final List<String> PREFIXES = List.of("producer.", "consumer.", "admin.", "key.converter.",
+            "value.converter.", "header.converter.", "config.providers.", "offset.storage.", "config.storage.",
+            "status.storage.", "metrics.context.",
             "listeners.", "metric.reporters.", "internal.", "weir.");
     // A setting of Connect's standalone mode. Connect would treat it as a setting of the offsets topic.
     private static final String OFFSETS_FILE = "offset.storage.file.filename";
@@ -43,7 +44,8 @@ final class WorkerProperties {
     static WorkerProperties load(Settings settings) {
         Path file = Path.of(settings.workerConfigFile());
         if (!Files.isReadable(file)) {
-            throw new RunnerException(RunnerException.WORKER_CONFIG_INVALID, "read worker configuration: " + file + " is not readable");
+            throw new RunnerException(RunnerException.WORKER_CONFIG_INVALID,
+                    "read worker configuration: " + file + " is not readable");
         }
         try {
             return of(Utils.propsToStringMap(Utils.loadProps(file.toString())), settings);
@@ -56,7 +58,8 @@ final class WorkerProperties {
         Map<String, String> properties = new HashMap<>(given);
         properties.remove(OFFSETS_FILE);
         String group = "connect" + (settings.namespace().isEmpty() ? "" : "-" + settings.namespace());
-        // Connect requires these names, although there is no group of workers and no topic for configurations or status.
+        // Connect requires these names, although there is no group of workers and no topic for configurations or
+        // status.
         properties.putIfAbsent(DistributedConfig.GROUP_ID_CONFIG, group);
         properties.putIfAbsent(DistributedConfig.OFFSET_STORAGE_TOPIC_CONFIG, settings.offsetsTopic());
         properties.putIfAbsent(DistributedConfig.CONFIG_TOPIC_CONFIG, "unused");
@@ -75,13 +78,17 @@ final class WorkerProperties {
         return properties;
     }
 
-    /** Adds the defaults of a sink: consumer group and static membership. worker.properties and the connector override them. */
+    /**
+     * Adds the defaults of a sink: consumer group and static membership. worker.properties and the connector override
+     * them.
+     */
     void forSink() {
         String consumer = "consumer.";
         properties.putIfAbsent(consumer + ConsumerConfig.GROUP_ID_CONFIG, sinkGroup());
         if (settings.mode().equals("task") && settings.staticMembership()) {
             // A value in worker.properties is overridden: tasks with the same id would fence each other.
-            properties.put(consumer + CommonClientConfigs.GROUP_INSTANCE_ID_CONFIG, memberId(settings.name(), settings.taskId()));
+            properties.put(consumer + CommonClientConfigs.GROUP_INSTANCE_ID_CONFIG,
+                    memberId(settings.name(), settings.taskId()));
         }
         if (!settings.zone().isEmpty()) {
             properties.putIfAbsent(consumer + CommonClientConfigs.CLIENT_RACK_CONFIG, settings.zone());
@@ -123,6 +130,7 @@ final class WorkerProperties {
         }
         path.addAll(more);
         // Connect logs a stack trace for each missing directory, and an image may lack some of them.
-        return String.join(",", path.stream().distinct().filter(p -> !p.isEmpty() && Files.isDirectory(Path.of(p))).toList());
+        return String.join(",",
+                path.stream().distinct().filter(p -> !p.isEmpty() && Files.isDirectory(Path.of(p))).toList());
     }
 }
