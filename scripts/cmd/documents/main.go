@@ -34,7 +34,7 @@ var (
 	heading = regexp.MustCompile(`^#+ (.*)$`)
 	row     = regexp.MustCompile("^\\| `([^`]+)` \\| (.*) \\|$")
 	// withoutAction are the groups of reasons that need no explanation: they report success.
-	withoutAction = regexp.MustCompile(`of events that|is allowed$`)
+	withoutAction = regexp.MustCompile(`of (the )?events|is allowed$`)
 )
 
 // unexplained returns a finding for each reason of the reference that the guide does not contain.

@@ -120,6 +120,9 @@ func (d *deployment) standalone() (cmd *exec.Cmd, stop func()) {
 		if cmd.ProcessState == nil {
 			stop()
 		}
+		if output, err := os.ReadFile(log.Name()); err == nil && d.t.Failed() {
+			d.t.Logf("log of connect-standalone:\n%s", output)
+		}
 	})
 	return cmd, stop
 }
