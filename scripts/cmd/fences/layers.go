@@ -38,7 +38,7 @@ func layerOf(name string) int {
 // right. The package decide itself, if it exists, is the leftmost one.
 var decideOrder = map[string][]string{
 	"connect-scheduler":  {"status", "oneshot", "rollout", "desired", "taskset", "spec", "observed"},
-	"volume-provisioner": {"status", "volumes", "placement", "observed", "disk", "spec"},
+	"volume-provisioner": {"adopt", "status", "volumes", "placement", "observed", "disk", "spec"},
 }
 
 var layerRules = []rule{

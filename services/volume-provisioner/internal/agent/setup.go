@@ -102,10 +102,10 @@ func nodeUID(client kubernetes.Interface, name string) func(context.Context) (ty
 		if known {
 			return uid, nil
 		}
-		options := metav1.CreateOptions{}
 		// Not through pkg/apply: a review is a question to the API server and stores no object.
-		reviews := client.AuthenticationV1().SelfSubjectReviews()
-		review, err := reviews.Create(ctx, &authenticationv1.SelfSubjectReview{}, options)
+		options := metav1.CreateOptions{}
+		self := &authenticationv1.SelfSubjectReview{}
+		review, err := client.AuthenticationV1().SelfSubjectReviews().Create(ctx, self, options)
 		if err != nil {
 			return "", fmt.Errorf("read the node of the agent's token: %w", err)
 		}

@@ -16,5 +16,6 @@ describes. A claim that is deleted and created again binds to the same directory
 and writes PersistentVolumes. An agent on each node creates the directories.`,
 		app.Command(Spec(&controller)),
 		app.Command(AgentSpec(&agent)),
+		adoptCommand(),
 	)
 }
