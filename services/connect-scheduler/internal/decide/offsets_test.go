@@ -19,7 +19,7 @@ import (
 func topicOf(set *appsv1.StatefulSet) string {
 	for _, v := range set.Spec.Template.Spec.Containers[0].Env {
 		if v.Name == contract.EnvOffsetsTopic {
-			return v.Value
+			return strings.ReplaceAll(v.Value, "$(POD_NAMESPACE)", "kafka-connect-poc")
 		}
 	}
 	return ""
@@ -37,7 +37,7 @@ func TestNewConnectorStoresItsOffsetsInATopicOfItsNamespace(t *testing.T) {
 	require.Len(t, pods, 1)
 	found := false
 	for _, v := range pods[0].Spec.Containers[0].Env {
-		found = found || *v.Name == contract.EnvOffsetsTopic && *v.Value == topic
+		found = found || *v.Name == contract.EnvOffsetsTopic && *v.Value == "connect-$(POD_NAMESPACE)-offsets"
 	}
 	require.True(t, found, "operations on offsets use the same topic")
 }

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -14,7 +15,7 @@ import (
 func offsetsTopic(pod *corev1.Pod) string {
 	for _, v := range pod.Spec.Containers[0].Env {
 		if v.Name == "OFFSETS_TOPIC" {
-			return v.Value
+			return strings.ReplaceAll(v.Value, "$(POD_NAMESPACE)", pod.Namespace) // as the kubelet does
 		}
 	}
 	return ""

@@ -146,6 +146,10 @@ func environment(s observed.State, e spec.Effective, r role) []*corev1ac.EnvVarA
 	}
 	// Without the variable, pods that an older version has created keep their template and their topic.
 	if topic := s.DefaultOffsetsTopic(); topic != contract.DefaultOffsetsTopic {
+		if topic == contract.OffsetsTopic(s.Connector.Namespace) {
+			// The kubelet expands the reference. Templates and their hashes are the same in all namespaces.
+			topic = contract.OffsetsTopic("$(" + contract.EnvNamespace + ")")
+		}
 		env = append(env, corev1ac.EnvVar().WithName(contract.EnvOffsetsTopic).WithValue(topic))
 	}
 	if r.podType == contract.TypeConnector {

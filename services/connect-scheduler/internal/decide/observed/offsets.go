@@ -1,6 +1,8 @@
 package observed
 
 import (
+	"strings"
+
 	appsv1 "k8s.io/api/apps/v1"
 
 	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
@@ -28,7 +30,7 @@ func defaultOffsetsTopic(c *connectv1.KafkaConnector, set *appsv1.StatefulSet) s
 	}
 	if ConnectorOwner(c).Ownership(set) == Owned {
 		if topic := EnvOf(set, contract.TypeConnector, contract.EnvOffsetsTopic); topic != "" {
-			return topic
+			return strings.ReplaceAll(topic, "$("+contract.EnvNamespace+")", c.Namespace)
 		}
 		return contract.DefaultOffsetsTopic
 	}
