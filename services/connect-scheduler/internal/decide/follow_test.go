@@ -6,11 +6,14 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
 	"github.com/weir-dev/weir/apis/contract"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/desired"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decidetest"
 )
 
@@ -192,4 +195,59 @@ func TestRestartRequestWaitsWhilePodsCannotStart(t *testing.T) {
 			require.Empty(t, s.State.Connector.Annotations)
 		})
 	}
+}
+
+func TestTasksMaxAppliesWhileANewSpecIsHeldBack(t *testing.T) {
+	t.Parallel()
+	for reason := range heldBack {
+		t.Run(reason, func(t *testing.T) {
+			t.Parallel()
+			s := holdBack(t, reason)
+			image := s.State.Objects.ConnectorSet.Spec.Template.Spec.Containers[0].Image
+			for _, tasks := range []int{5, 1} {
+				before := s.Pod("test-connector-0")
+				s.State.Connector.Spec.TasksMax = ptr.To(int32(tasks)) //nolint:gosec // small
+				s.Settle()
+				require.NotSame(t, before, s.Pod("test-connector-0"), "only the connector can create other task configs")
+				accepted := decidetest.Connector()
+				accepted.Spec.TasksMax = s.State.Connector.Spec.TasksMax
+				require.Equal(t, spec.Of(accepted, nil).Generation(),
+					observed.EnvOf(s.State.Objects.ConnectorSet, contract.TypeConnector, contract.EnvConfigGeneration),
+					"the accepted configuration with the new tasks.max")
+				s.State.TaskConfigs = decidetest.Published(accepted, decidetest.Hashes(tasks)...)
+				s.Settle()
+				require.Len(t, observed.PodsByIndex(s.State.Pods, contract.TypeTask), tasks)
+				require.Equal(t, image, s.State.Objects.ConnectorSet.Spec.Template.Spec.Containers[0].Image)
+			}
+			valid := decidetest.Condition(t, s.State.Connector.Status.Conditions, connectv1.ConditionConfigValid)
+			require.Equal(t, reason, valid.Reason)
+		})
+	}
+}
+
+func TestRevertedSpecKeepsTheTasksMaxThatWasSetMeanwhile(t *testing.T) {
+	t.Parallel()
+	s := holdBack(t, connectv1.ReasonConfigRejected)
+	s.State.Connector.Spec.TasksMax = ptr.To[int32](2)
+	s.Settle()
+	accepted := decidetest.Connector()
+	accepted.Spec.TasksMax = s.State.Connector.Spec.TasksMax
+	s.State.TaskConfigs = decidetest.Published(accepted, decidetest.Hashes(2)...)
+	s.Settle()
+	before := s.Pod("test-connector-0")
+	s.State.Connector.Spec.ConnectorConfig = accepted.Spec.ConnectorConfig
+	s.Settle()
+	require.Same(t, before, s.Pod("test-connector-0"), "it runs with this configuration already")
+	require.Equal(t, connectv1.PhaseRunning, s.State.Connector.Status.State)
+}
+
+func TestConfigThatIsNotTheAcceptedOneIsNotScaled(t *testing.T) {
+	t.Parallel()
+	s := holdBack(t, connectv1.ReasonConfigRejected)
+	s.State.Connector.Spec.TasksMax = ptr.To[int32](2)
+	s.State.AcceptedConfig = map[string]string{"connector.class": "another"}
+	plan, err := decide.Connector(s.State, spec.Of(s.State.Connector, nil))
+	require.NoError(t, err)
+	require.Empty(t, plan.Secrets)
+	require.Empty(t, plan.StatefulSets)
 }

@@ -3,6 +3,7 @@ package decidetest
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -20,6 +21,7 @@ import (
 	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/pkg/apply"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/desired"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
 )
@@ -49,7 +51,15 @@ func New(t testing.TB, s observed.State) *Env {
 // Step decides once and carries out the plan.
 func (s *Env) Step() decide.Plan {
 	s.Helper()
-	plan, err := decide.Connector(s.State, spec.Of(s.State.Connector, s.State.Connect))
+	e := spec.Of(s.State.Connector, s.State.Connect)
+	s.State.AcceptedConfig = nil
+	if desired.NeedsAcceptedConfig(s.State, e) {
+		secret, err := s.kube.CoreV1().Secrets(s.State.Connector.Namespace).Get(
+			context.Background(), observed.ConnectorName(s.State.Connector.Name), metav1.GetOptions{})
+		require.NoError(s, err)
+		require.NoError(s, json.Unmarshal(secret.Data["connector.json"], &s.State.AcceptedConfig))
+	}
+	plan, err := decide.Connector(s.State, e)
 	require.NoError(s, err)
 	s.CarryOut(plan)
 	if plan.StatusChanged() {

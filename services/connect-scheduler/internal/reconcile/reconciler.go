@@ -90,6 +90,9 @@ func (r connectors) Reconcile(ctx context.Context, key controller.Key) (controll
 	if err != nil || state == nil {
 		return controller.Result{}, err
 	}
+	if err := r.act.readAcceptedConfig(ctx, state, effective); err != nil {
+		return controller.Result{}, err
+	}
 	plan, err := decide.Connector(*state, effective)
 	if err != nil {
 		return controller.Result{}, err

@@ -144,3 +144,20 @@ func TestRunningConnectorIsFollowedWhileANewConfigIsRejected(t *testing.T) {
 	env.Patch("test", `{"spec":{"connectorConfig":{"fake.invalid":null}}}`)
 	env.WaitReady("test", 3)
 }
+
+func TestScaleAppliesWhileANewConfigIsRejected(t *testing.T) {
+	t.Parallel()
+	env := testenv.New(t)
+	env.StartConnector("test", 3, "password: hunter2")
+	env.Patch("test", `{"spec":{"connectorConfig":{"fake.invalid":"no such table"}}}`)
+	env.WaitCondition("test", "ConfigValid", metav1.ConditionFalse, "ConfigRejected")
+	for _, tasks := range []string{"5", "1"} {
+		env.Kubectl("scale", "kctr/test", "--replicas="+tasks)
+		c := env.WaitTasks("test", tasks+"/"+tasks)
+		require.NoError(t, testenv.HasCondition(c.Status.Conditions, "ConfigValid", metav1.ConditionFalse, "ConfigRejected"))
+		require.NotContains(t, fmt.Sprintf("%+v", c.Status), "hunter2")
+	}
+	require.Contains(t, string(taskSecret(env)["task-0.json"]), "hunter2", "the accepted configuration runs")
+	env.Patch("test", `{"spec":{"connectorConfig":{"fake.invalid":null}}}`)
+	env.WaitReady("test", 1)
+}

@@ -18,7 +18,7 @@ import (
 
 // unused are permissions that no request uses. connect-scheduler needs them to grant them to the connector's pod, and
 // for the admission plugin OwnerReferencesPermissionEnforcement.
-var unused = []string{"get secrets", "update kafkaconnectors/finalizers", "update kafkaconnects/finalizers"}
+var unused = []string{"update kafkaconnectors/finalizers", "update kafkaconnects/finalizers"}
 
 func TestEveryPermissionIsUsedAndNoneIsMissing(t *testing.T) {
 	t.Parallel()
@@ -51,6 +51,8 @@ func TestEveryPermissionIsUsedAndNoneIsMissing(t *testing.T) {
 	kubectl("patch", "kctr", "test", "--type=merge", "-p", `{"spec":{"task":{"image":"runner:2","serviceSpec":null}}}`)
 	waitFor("Running", "3/3")
 	kubectl("annotate", "kctr/test", "strimzi.io/restart=true")
+	kubectl("patch", "kctr", "test", "--type=merge", "-p",
+		`{"spec":{"tasksMax":2,"connectorConfig":{"fake.invalid":"scaled while it is rejected"}}}`)
 	// Events are sent asynchronously. A repeated event is patched.
 	granted := grantedPermissions(t, cp)
 	testkit.Eventually(t, time.Minute, func(context.Context) error {

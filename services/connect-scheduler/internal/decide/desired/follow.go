@@ -21,7 +21,7 @@ import (
 
 // While a new spec is held back, the pods run with the accepted spec, which the API no longer holds. The StatefulSets
 // record it: their pod templates, the configuration generation in the environment of the connector's pod, and
-// annotationAcceptedTasksMax.
+// annotationAcceptedTasksMax. tasks.max itself needs no validation: its changes apply to the accepted configuration.
 
 // maxTasks is the upper bound of tasks.max. It applies if a StatefulSet does not record the accepted tasks.max.
 const maxTasks = 1000
@@ -39,9 +39,44 @@ func Accepted(s observed.State, e spec.Effective) (spec.Effective, bool) {
 	}
 	tasksMax, err := strconv.Atoi(set.Annotations[annotationAcceptedTasksMax])
 	if err != nil {
-		tasksMax = maxTasks
+		return e.WithGeneration(generation, maxTasks), true
+	}
+	if tasksMax != e.TasksMax {
+		config := s.AcceptedConfig
+		if config == nil {
+			config = e.ConnectorConfig
+		}
+		if scaled, ok := e.WithAcceptedConfig(config, set.Annotations[AnnotationAccepted]); ok {
+			return scaled, true
+		}
 	}
 	return e.WithGeneration(generation, tasksMax), true
+}
+
+// NeedsAcceptedConfig reports whether tasks.max differs from the accepted one, and connectorConfig differs too, so that
+// the spec does not tell the accepted configuration.
+func NeedsAcceptedConfig(s observed.State, e spec.Effective) bool {
+	set := s.Objects.ConnectorSet
+	if s.Ownership(set) != observed.Owned {
+		return false
+	}
+	tasksMax, err := strconv.Atoi(set.Annotations[annotationAcceptedTasksMax])
+	return err == nil && tasksMax != e.TasksMax && set.Annotations[AnnotationAccepted] != e.CandidateKey()
+}
+
+// scaleAccepted gives the connector's StatefulSet the generation and the tasks.max of the accepted configuration after a
+// change of tasks.max.
+func scaleAccepted(set *appsv1ac.StatefulSetApplyConfiguration, e spec.Effective) {
+	set.WithAnnotations(map[string]string{annotationAcceptedTasksMax: strconv.Itoa(e.TasksMax)})
+	template := set.Spec.Template
+	for i := range template.Spec.Containers {
+		for j := range template.Spec.Containers[i].Env {
+			if v := &template.Spec.Containers[i].Env[j]; *v.Name == contract.EnvConfigGeneration {
+				v.WithValue(e.Generation())
+			}
+		}
+	}
+	template.Annotations[AnnotationTemplateHash] = templateHash(template)
 }
 
 // CanFollow reports whether the pods of the accepted spec can start while finding holds back a new spec. They cannot if
@@ -75,6 +110,10 @@ func Follow(s observed.State, e spec.Effective, set taskset.Set) (Writes, Sets, 
 		return Writes{}, Sets{}, err
 	}
 	connector.Spec.WithReplicas(connectorReplicas(e))
+	if e.IsConfigKnown() {
+		w.Secrets = append(outdatedSecret(&c, o.ConnectorSecret, want.connectorSecret), w.Secrets...)
+		scaleAccepted(connector, e)
+	}
 	sets := Sets{Connector: connector, Tasks: taskSet(s, e, set)}
 	if o.TaskSet != nil {
 		w.Budgets = outdated(&c, o.Budget, want.budget, policyv1ac.ExtractPodDisruptionBudget)

@@ -32,6 +32,9 @@ type State struct {
 	// Namesakes are the connectors of the same name in other namespaces. They are read only until the connector has
 	// started.
 	Namesakes []Namesake
+	// AcceptedConfig is the connectorConfig with which the connector runs. It is read only if tasks.max changes while
+	// another connectorConfig is held back. It may contain secrets.
+	AcceptedConfig map[string]string
 	// Claim is the claim of the shared volume.
 	Claim *corev1.PersistentVolumeClaim
 	// ClaimWarning is the message of the newest warning event about the claim. It is empty if the cause no longer exists.

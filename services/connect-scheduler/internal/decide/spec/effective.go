@@ -142,10 +142,27 @@ func (e Effective) WithGeneration(generation string, tasksMax int) Effective {
 	return e
 }
 
+// WithAcceptedConfig returns e with the accepted configuration and the tasks.max of e. It reports false if config is not
+// the configuration that key identifies.
+func (e Effective) WithAcceptedConfig(config map[string]string, key string) (Effective, bool) {
+	config = maps.Clone(config)
+	if config == nil || candidateKey(config) != key {
+		return e, false
+	}
+	config["tasks.max"] = strconv.Itoa(e.TasksMax)
+	e.ConnectorConfig, e.accepted = config, ""
+	return e, true
+}
+
+// IsConfigKnown reports whether ConnectorConfig is the configuration that Generation identifies.
+func (e Effective) IsConfigKnown() bool { return e.accepted == "" }
+
 // CandidateKey identifies a configuration that the connector plugin validates. It does not depend on tasks.max, which
 // needs no validation.
-func (e Effective) CandidateKey() string {
-	config := maps.Clone(e.ConnectorConfig)
+func (e Effective) CandidateKey() string { return candidateKey(e.ConnectorConfig) }
+
+func candidateKey(config map[string]string) string {
+	config = maps.Clone(config)
 	delete(config, "tasks.max")
 	return contract.TaskConfigHash(Encode(config))
 }
