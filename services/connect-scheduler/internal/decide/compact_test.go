@@ -52,22 +52,38 @@ func TestConnectorPublishesTheCompactFormatIfItsTasksCanReadIt(t *testing.T) {
 	require.False(t, mounted)
 }
 
-func TestConnectorWithOtherImageThanItsTasksPublishesThePlainFormat(t *testing.T) {
+func TestConnectorPublishesThePlainFormatIfATaskMayNotBeAbleToReadTheCompactOne(t *testing.T) {
 	t.Parallel()
 	c := decidetest.Connector()
 	c.Spec.Task.Image = "pinned:1"
-	format, mounted := formats(decidetest.Running(t, c, decidetest.Hashes(2)...))
-	require.Empty(t, format)
+	s := decidetest.Running(t, c, decidetest.Hashes(2)...)
+	format, _ := formats(s)
+	require.Equal(t, contract.TaskFormatCompact, format, "small task configs have the plain format anyway")
+	s.State.TaskConfigs.Keys[contract.TaskCommonKey] = observed.SecretValue{Hash: "common"}
+	s.Settle()
+	delete(s.State.TaskConfigs.Keys, contract.TaskCommonKey)
+	s.Settle()
+	format, mounted := formats(s)
+	require.Empty(t, format, "also after the connector has published the plain format")
 	require.False(t, mounted)
+	s.State.Connector.Spec.Task.Image = c.Spec.Connector.Image
+	s.Settle()
+	format, mounted = formats(s)
+	require.Equal(t, contract.TaskFormatCompact, format)
+	require.True(t, mounted)
 }
 
 // plain returns a connector whose objects are those of an older version, which did not know the compact format.
 func plain(t *testing.T) *decidetest.Env {
 	c := decidetest.Connector()
 	image := c.Spec.Task.Image
-	// Different images have the same effect on the objects.
+	// A task that may not be able to read the compact format has the same effect on the objects.
 	c.Spec.Connector.Image = "other:1"
 	s := decidetest.Running(t, c, decidetest.Hashes(3)...)
+	s.State.TaskConfigs.Keys[contract.TaskCommonKey] = observed.SecretValue{Hash: "common"}
+	s.Settle()
+	delete(s.State.TaskConfigs.Keys, contract.TaskCommonKey)
+	s.Settle()
 	s.State.Connector.Spec.Connector.Image = image
 	set := s.State.Objects.ConnectorSet.DeepCopy()
 	set.Spec.Template.Spec.Containers[0].Image = image

@@ -16,23 +16,28 @@ import (
 // isCompact reports whether the tasks' pods mount the common part of the task configs, so that the connector may publish
 // the compact format.
 //
-// Only images of the same version are known to read and write the same formats, so both images have to be equal when
-// the connector is created. A later change of one image does not restart the other pods: the format changes only if the
-// connector has published the compact format, which the new image may not know. Pods that an older
-// version of connect-scheduler has created do not mount the common part. They keep the plain format until their template
-// changes for another reason, or until the task configs are too large for it, so that an upgrade restarts no pod.
+// connect-runner publishes the plain format as long as the task configs are small, and images that do not know the compact
+// format ignore the permission. Only a task with another image than the connector could be unable to read what the
+// connector has published. The connector then loses the permission for as long as the images differ.
+//
+// Pods that an older version of connect-scheduler has created do not mount the common part. They keep the plain format
+// until their template changes for another reason, or until the task configs are too large for it, so that an upgrade
+// restarts no pod.
 func isCompact(s observed.State, e spec.Effective) bool {
 	connector, tasks := s.Objects.ConnectorSet, s.Objects.TaskSet
+	if s.Ownership(connector) != observed.Owned {
+		return true
+	}
+	isPermitted := observed.EnvOf(connector, contract.TypeConnector, contract.EnvTaskFormat) != ""
 	switch {
 	case e.Connector.Image != e.Task.Image:
-		return s.Ownership(tasks) == observed.Owned && mountsCommonPart(tasks) && !publishesCommonPart(s)
-	case s.Ownership(connector) != observed.Owned, hasTooLargeTaskConfigs(s):
+		return isPermitted && !publishesCommonPart(s)
+	case hasTooLargeTaskConfigs(s):
 		return true
 	case s.Ownership(tasks) == observed.Owned:
 		return mountsCommonPart(tasks) || !matches(tasks, podTemplate(s, e, taskRole(s, e)))
 	}
-	return observed.EnvOf(connector, contract.TypeConnector, contract.EnvTaskFormat) != "" ||
-		!matches(connector, podTemplate(s, e, connectorRole(s, e)))
+	return isPermitted || !matches(connector, podTemplate(s, e, connectorRole(s, e)))
 }
 
 // hasTooLargeTaskConfigs reports whether the connector cannot publish its task configs in the plain format.
