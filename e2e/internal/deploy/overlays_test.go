@@ -29,7 +29,7 @@ var deploy = filepath.Join("..", "..", "..", "deploy")
 func kustomizations(t *testing.T) []string {
 	t.Helper()
 	var dirs []string
-	for _, pattern := range []string{"connect-scheduler", "drain-cleaner", "overlays/*"} {
+	for _, pattern := range []string{"connect-scheduler", "drain-cleaner", "volume-provisioner", "overlays/*"} {
 		files, err := filepath.Glob(filepath.Join(deploy, pattern, "kustomization.yaml"))
 		require.NoError(t, err)
 		require.NotEmpty(t, files, pattern)

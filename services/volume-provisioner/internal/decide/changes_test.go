@@ -1,7 +1,9 @@
 package decide_test
 
 import (
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
@@ -136,5 +138,47 @@ func TestWipeDeletesOnlyUnboundDataThatItNamesExactly(t *testing.T) {
 	w.SettleWipes(t)
 	require.Equal(t, storagev1alpha1.WipeDone, done.Status.State)
 	require.NotEqual(t, old, w.PVs["data-0"].UID, "the PersistentVolume is created again with an empty directory")
+	require.Equal(t, "3/3", set.Status.Ready)
+}
+
+func TestLostReplicaMovesOnlyIfThePolicyAsksForItAndAllOthersAreBound(t *testing.T) {
+	t.Parallel()
+	w := decidetest.New("a", "b", "c", "d")
+	set := w.AddSet(t, strings.Replace(small, "basePath", "nodeLoss: {policy: Replace, after: 30m}\n  basePath", 1))
+	for _, claim := range []string{"data-0", "data-1", "data-2"} {
+		w.Claim("default", claim, "10Gi")
+	}
+	w.Settle(t)
+	lost := volume(set, "data-1")
+	delete(w.Nodes, lost.Node)
+	w.Settle(t)
+	require.Contains(t, volume(set, "data-1").Message, "has been gone for 30m")
+	w.Later = 31 * time.Minute
+	w.Settle(t)
+	require.Contains(t, volume(set, "data-1").Message, "delete the pod and claim data-1")
+	w.DeleteClaim("default", "data-1")
+	w.DeleteClaim("default", "data-0")
+	set.Spec.ReusePolicy = storagev1alpha1.ReuseNever
+	w.Settle(t)
+	require.Contains(t, volume(set, "data-1").Message, "claim data-0 is not")
+	set.Spec.ReusePolicy = storagev1alpha1.ReuseAutomatic
+	w.Claim("default", "data-0", "10Gi")
+	w.Settle(t)
+	moved := volume(set, "data-1")
+	require.Equal(t, storagev1alpha1.PhaseAvailable, moved.Phase)
+	require.NotContains(t, []string{volume(set, "data-0").Node, volume(set, "data-2").Node, lost.Node}, moved.Node)
+	require.Equal(t, lost.Node, moved.Previous[0].Node)
+	require.Contains(t, w.Disks["machine-"+lost.Node], "/mnt/data/data-1", "the data on the lost node is kept")
+}
+
+func TestClaimWhosePersistentVolumeWasDeletedIsBoundAgain(t *testing.T) {
+	t.Parallel()
+	w := decidetest.New("a")
+	set := w.AddSet(t, small)
+	claim := w.Claim("default", "data-0", "10Gi")
+	w.Settle(t)
+	delete(w.PVs, "data-0")
+	w.Settle(t)
+	require.Equal(t, claim.UID, w.PVs["data-0"].Spec.ClaimRef.UID)
 	require.Equal(t, "3/3", set.Status.Ready)
 }

@@ -32,7 +32,7 @@ func (d *decision) evaluate(v spec.Volume, entry *storagev1alpha1.LocalVolumeSta
 	}
 	node := d.s.Nodes[entry.Node]
 	if node == nil {
-		d.lost(v, entry, pv)
+		d.lost(v, entry)
 		return
 	}
 	entry.NodeUID = node.UID
@@ -42,11 +42,15 @@ func (d *decision) evaluate(v spec.Volume, entry *storagev1alpha1.LocalVolumeSta
 	d.volume(v, entry, pv, node)
 }
 
-func (d *decision) lost(v spec.Volume, entry *storagev1alpha1.LocalVolumeStatus, _ *corev1.PersistentVolume) {
+func (d *decision) lost(v spec.Volume, entry *storagev1alpha1.LocalVolumeStatus) {
 	entry.Phase = storagev1alpha1.PhaseLost
-	entry.Message = fmt.Sprintf("node %s does not exist; its directory %s is not touched: add the node again, or if it was "+
+	message := fmt.Sprintf("node %s does not exist; its directory %s is not touched: add the node again, or if it was "+
 		"renamed, start the agent on it", entry.Node, v.Directory())
-	d.report.Lost(storagev1alpha1.ReasonNodeDeleted, fmt.Sprintf("replica %d: %s", v.Ordinal, entry.Message))
+	if entry.Message != "" {
+		message += "; " + entry.Message
+	}
+	entry.Message = message
+	d.report.Lost(storagev1alpha1.ReasonNodeDeleted, fmt.Sprintf("replica %d: %s", v.Ordinal, message))
 }
 
 // directoryReady reports whether the agent has prepared the directory. Otherwise it sets the phase.
@@ -118,7 +122,12 @@ func (d *decision) volume(
 		}
 		entry.Phase, entry.Message, entry.PV = storagev1alpha1.PhasePreparing, "", name
 		d.report.Pending("PersistentVolume " + name + " is being created")
-		d.plan.Create = append(d.plan.Create, volumes.Build(d.s.Set, v, name, node, entry.Bytes))
+		created := volumes.Build(d.s.Set, v, name, node, entry.Bytes)
+		if claim := d.s.Claims[v.Claim]; claim != nil && claim.Spec.VolumeName == name {
+			// The claim was bound to a PersistentVolume that was deleted. It is bound again only with its uid.
+			created.Spec.ClaimRef.UID = claim.UID
+		}
+		d.plan.Create = append(d.plan.Create, created)
 		return
 	}
 	want := volumes.Build(d.s.Set, v, pv.Name, node, entry.Bytes)

@@ -22,7 +22,8 @@ type NodeState struct {
 	// Wipes are all VolumeWipes.
 	Wipes    []*storagev1alpha1.VolumeWipe
 	Settings spec.Settings
-	// HasVolume reports whether a PersistentVolume exists for the volume with this namespace and claim.
+	// HasVolume reports whether a PersistentVolume on this node, or a PersistentVolume made by hand, exists for the volume
+	// with this namespace and claim.
 	HasVolume func(namespace, claim string) bool
 }
 
@@ -121,4 +122,10 @@ func directory(
 		d.FileSystem = cmp.Or(d.FileSystem, seen.FileSystem)
 	}
 	return d
+}
+
+// OnNode reports whether a PersistentVolume is on a node, as far as its annotation tells.
+func OnNode(pv *corev1.PersistentVolume, node string) bool {
+	recorded := pv.Annotations[storagev1alpha1.AnnotationNode]
+	return recorded == "" || recorded == node
 }

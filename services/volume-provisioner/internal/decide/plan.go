@@ -2,6 +2,8 @@
 package decide
 
 import (
+	"time"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -28,6 +30,8 @@ type Plan struct {
 	Delete []*corev1.PersistentVolume
 	// Expand are claims whose PersistentVolume has the size that they request.
 	Expand []Expansion
+	// RequeueAfter is the time until a decision depends on the time; 0 if none does.
+	RequeueAfter time.Duration
 	// Events describe changes of conditions.
 	Events []event.Event
 }

@@ -44,7 +44,11 @@ func Set(s *observed.State) Plan {
 	}
 	var wanted []spec.Volume
 	seen := map[string]bool{}
-	for _, v := range spec.Volumes(s.Set) {
+	all := spec.Volumes(s.Set)
+	for _, v := range all {
+		if len(all) > spec.MaxVolumes && d.byClaim[v.Claim].Node == "" {
+			continue
+		}
 		if !seen[v.Claim] {
 			seen[v.Claim] = true
 			wanted = append(wanted, v)
@@ -115,6 +119,7 @@ func (d *decision) placeReplica(replica []spec.Volume) {
 		}
 		d.byClaim[v.Claim] = entry
 	}
+	d.replace(replica)
 	if len(unplaced) == 0 {
 		return
 	}

@@ -328,6 +328,7 @@ func TestInvalidSpecsNameTheFieldAndChangeNothing(t *testing.T) {
 	for _, test := range []struct{ old, new, message string }{
 		{"/mnt/data", "/etc/data", "spec.basePath /etc/data is not in --allowed-base-paths (/mnt/data)"},
 		{"10Gi", "0", "spec.templates[data].size 0 must be greater than 0"},
+		{"replicas: 3", "replicas: 2001", "spec.replicas 2001 with 1 templates are 2001 volumes"},
 		{"10Gi", "5Gi", "spec.templates[data].size 5Gi is smaller than the size 10Gi of claim data-0"},
 		{"replicas: 3", "replicas: 3\n  nodes: {perReplica: [a]}", "spec.nodes.perReplica has 1 nodes for spec.replicas 3"},
 	} {

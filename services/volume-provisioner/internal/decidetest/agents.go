@@ -28,7 +28,8 @@ func (w *World) stepAgents() (changed bool) {
 			Agent: agent, Node: w.Nodes[name], Sets: sets, Wipes: w.Wipes, Settings: w.Settings,
 			HasVolume: func(namespace, claim string) bool {
 				for _, pv := range w.PVs {
-					if ref := pv.Spec.ClaimRef; ref != nil && ref.Namespace == namespace && ref.Name == claim {
+					if ref := pv.Spec.ClaimRef; ref != nil && ref.Namespace == namespace && ref.Name == claim &&
+						decide.OnNode(pv, name) {
 						return true
 					}
 				}

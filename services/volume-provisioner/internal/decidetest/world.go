@@ -39,7 +39,9 @@ type World struct {
 
 	Settings   spec.Settings
 	Expandable bool
-	uids       int
+	// Later is the time since Now.
+	Later time.Duration
+	uids  int
 }
 
 // New returns a cluster with nodes of 100Gi.
@@ -117,7 +119,7 @@ func (w *World) Observe(set *storagev1alpha1.KafkaLocalVolumeSet) *observed.Stat
 		Set: set, Nodes: w.Nodes, Agents: w.Agents, VolumesByName: w.PVs,
 		VolumesByClaim: map[string][]*corev1.PersistentVolume{}, Claims: map[string]*corev1.PersistentVolumeClaim{},
 		Pods: map[string][]*corev1.Pod{}, Wiping: decide.Wiping(w.Wipes, w.Agents), Expandable: w.Expandable,
-		Settings: w.Settings, Now: Now,
+		Settings: w.Settings, Now: Now.Add(w.Later),
 	}
 	for _, key := range slices.Sorted(maps.Keys(w.Sets)) {
 		if w.Sets[key] != set {

@@ -121,7 +121,8 @@ func (c *caches) observeNode(name string) *decide.NodeState {
 	s := &decide.NodeState{
 		Agent: agent, Sets: c.allSets(), Wipes: cacheutil.List[*storagev1alpha1.VolumeWipe](c.wipes), Settings: c.settings,
 		HasVolume: func(namespace, claim string) bool {
-			return len(cacheutil.ByIndex[*corev1.PersistentVolume](c.volumes, byClaim, namespace, claim)) > 0
+			return slices.ContainsFunc(cacheutil.ByIndex[*corev1.PersistentVolume](c.volumes, byClaim, namespace, claim),
+				func(pv *corev1.PersistentVolume) bool { return decide.OnNode(pv, name) })
 		},
 	}
 	s.Node, _ = cacheutil.Lookup[*corev1.Node](c.nodes, "", name)

@@ -54,6 +54,10 @@ type Options struct {
 
 // Setup builds the controllers of KafkaLocalVolumeSets, LocalVolumeNodes and VolumeWipes.
 func Setup(_ context.Context, env app.Env, o Options) (app.Components, error) {
+	if env.Namespace != "" {
+		return app.Components{}, fmt.Errorf("--namespace=%s: must be empty; PersistentVolumes and the space of the nodes "+
+			"are shared by all namespaces", env.Namespace)
+	}
 	weir, err := versioned.NewForConfig(env.RESTConfig)
 	if err != nil {
 		return app.Components{}, fmt.Errorf("create the client of %s: %w", storagev1alpha1.GroupName, err)
@@ -114,7 +118,7 @@ func (r *sets) Reconcile(ctx context.Context, key controller.Key) (controller.Re
 	for _, e := range done {
 		event.Record(r.events, state.Set, e)
 	}
-	return controller.Result{}, err
+	return controller.Result{RequeueAfter: plan.RequeueAfter}, err
 }
 
 // reserve decides again on live objects and writes the status before another set can be decided.

@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
 	"github.com/weir-dev/weir/services/volume-provisioner/internal/decidetest"
 	"github.com/weir-dev/weir/services/volume-provisioner/test/testenv"
 )
@@ -174,4 +175,20 @@ func TestRenamedNodeKeepsItsVolumes(t *testing.T) {
 	require.Equal(t, renamed[0], set.Status.Volumes[0].Node)
 	terms := e.PV(e.Namespace + "-0").Spec.NodeAffinity.Required.NodeSelectorTerms
 	require.Equal(t, renamed, terms[0].MatchExpressions[0].Values)
+}
+
+func replace(text, old, replacement string) string { return strings.ReplaceAll(text, old, replacement) }
+
+func waitForWipe(e *testenv.Env, name string, state storagev1alpha1.WipeState) {
+	e.Helper()
+	e.Eventually(func(ctx context.Context) error {
+		wipe, err := e.Weir.StorageV1alpha1().VolumeWipes(e.Namespace).Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		if wipe.Status.State != state {
+			return fmt.Errorf("the VolumeWipe is %s: %s", wipe.Status.State, wipe.Status.Message)
+		}
+		return nil
+	})
 }

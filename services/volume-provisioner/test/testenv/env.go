@@ -73,11 +73,16 @@ func Run(ctx context.Context, account *rest.Config) error {
 	flags, options := volumeprovisioner.Defaults(), app.DefaultOptions()
 	options.MetricsAddress = ""
 	options.QPS, options.Burst = 1000, 2000
-	var logs io.Writer = io.Discard
+	flags.AllowedBasePaths = append(flags.AllowedBasePaths, filepath.Clean(os.TempDir()))
+	return app.Run(ctx, volumeprovisioner.Spec(&flags), options, account, slog.New(slog.NewTextHandler(logs(), nil)))
+}
+
+// logs returns the writer for log lines: standard error if the environment variable WEIR_LOG is set, else nothing.
+func logs() io.Writer {
 	if os.Getenv("WEIR_LOG") != "" {
-		logs = os.Stderr
+		return os.Stderr
 	}
-	return app.Run(ctx, volumeprovisioner.Spec(&flags), options, account, slog.New(slog.NewTextHandler(logs, nil)))
+	return io.Discard
 }
 
 // New returns a new namespace on the control plane that all tests of the package share. One controller serves all of

@@ -19,6 +19,9 @@ type Finding struct {
 	Claim string
 }
 
+// MaxVolumes keeps the status of a set below the size limit of an object.
+const MaxVolumes = 2000
+
 // Findings returns what is wrong with the spec beyond what the CustomResourceDefinition rejects, by severity.
 func Findings(
 	set *storagev1alpha1.KafkaLocalVolumeSet, others []*storagev1alpha1.KafkaLocalVolumeSet, settings Settings,
@@ -48,6 +51,12 @@ func Findings(
 			report("", storagev1alpha1.ReasonInvalidSpec,
 				"spec.templates[%s].size %s must be greater than 0; use for example 5Gi", t.Name, t.Size.String())
 		}
+	}
+	if n := int(s.Replicas) * len(s.Templates); n > MaxVolumes {
+		report("", storagev1alpha1.ReasonInvalidSpec,
+			"spec.replicas %d with %d templates are %d volumes, and a set has at most %d; split it into several sets",
+			s.Replicas, len(s.Templates), n, MaxVolumes)
+		return found
 	}
 	recorded := map[string]int64{}
 	for _, v := range set.Status.Volumes {
