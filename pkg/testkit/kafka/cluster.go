@@ -32,8 +32,8 @@ type Options struct {
 	Brokers int
 	// Properties are appended to each broker's server.properties.
 	Properties string
-	// Users adds a listener with SASL/PLAIN for these users and their passwords, and an authorizer: a user may do only what
-	// an ACL allows. Clients of the plaintext listener are super users.
+	// Users adds a listener with SASL/PLAIN for these users and their passwords, and an authorizer: a user may do only
+	// what an ACL allows. Clients of the plaintext listener are super users.
 	Users map[string]string
 	// JVMOptions override the brokers' JVM options, for example -Xmx512m (the default is 256m).
 	JVMOptions []string

@@ -53,7 +53,8 @@ background.threads=2
 group.coordinator.threads=1
 `
 
-// logging writes warnings of the broker, the group coordinator's rebalances and the authorizer's decisions to the log file.
+// logging writes warnings of the broker, the group coordinator's rebalances and the authorizer's decisions to the log
+// file.
 const logging = `status=ERROR
 appender.stdout.type=Console
 appender.stdout.name=stdout

@@ -41,7 +41,8 @@ func (g graph) writes() ([]string, error) {
 	return found, nil
 }
 
-// isTestLibrary reports whether only tests import a package: those below test/, and those named <name>test or fake<name>.
+// isTestLibrary reports whether only tests import a package: those below test/, and those named <name>test or
+// fake<name>.
 func isTestLibrary(name string) bool {
 	_, inService := cutService(name)
 	base := path.Base(name)

@@ -24,7 +24,8 @@ type acl struct{ operation, resource, name string }
 func (a acl) String() string { return a.operation + " " + a.resource + " " + a.name }
 
 // aclRow is a line of the table "Kafka ACLs" in the README: | used by | resource | name | operations |.
-var aclRow = regexp.MustCompile("(?m)^\\| ([a-z -]+) \\| (topic|group|transactional id) \\| `([^`]+)` \\| ([A-Za-z, ]+) \\|$")
+var aclRow = regexp.MustCompile(
+	"(?m)^\\| ([a-z -]+) \\| (topic|group|transactional id) \\| `([^`]+)` \\| ([A-Za-z, ]+) \\|$")
 
 // documentedACLs returns the rights that the README lists for a mode, with its placeholders replaced.
 func documentedACLs(t *testing.T, mode string, values ...string) []acl {
@@ -68,7 +69,8 @@ func grant(t *testing.T, b *kafka.Cluster, user string, acls []acl) {
 }
 
 var decision = regexp.MustCompile(
-	`Principal = User:(\S+) is (Allowed|Denied) operation = (\S+) from host = \S+ on resource = (\w+):LITERAL:(.+?) for request`)
+	`Principal = User:(\S+) is (Allowed|Denied) operation = (\S+) from host = \S+ ` +
+		`on resource = (\w+):LITERAL:(.+?) for request`)
 
 // resourceNames and operationNames are the README's names for those in the authorizer's log.
 var (
@@ -107,8 +109,8 @@ func withoutImplied(acls []acl) []acl {
 	})
 }
 
-// TestDocumentedACLsAreSufficientAndUsed runs each mode with exactly the ACLs of the README's table. All work must succeed
-// without a denied request, and the broker must have checked every ACL.
+// TestDocumentedACLsAreSufficientAndUsed runs each mode with exactly the ACLs of the README's table. All work must
+// succeed without a denied request, and the broker must have checked every ACL.
 func TestDocumentedACLsAreSufficientAndUsed(t *testing.T) {
 	t.Parallel()
 	requireBuild(t)

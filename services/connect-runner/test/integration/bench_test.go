@@ -79,8 +79,8 @@ func TestBenchThroughputAgainstConnectStandalone(t *testing.T) {
 	results.add("CPU seconds under connect-standalone", "", "%s", baselineProcessor.Summary("%.1f"))
 }
 
-// processorSeconds returns the CPU time of a process that has ended. On a shared machine it is more precise than elapsed
-// time.
+// processorSeconds returns the CPU time of a process that has ended. On a shared machine it is more precise than
+// elapsed time.
 func processorSeconds(cmd *exec.Cmd) float64 {
 	return (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
 }
@@ -102,7 +102,9 @@ func (d *deployment) standalone() (cmd *exec.Cmd, stop func()) {
 		}
 		return out.String()
 	}
-	logging := write(d.t, filepath.Join(d.dir, "log4j2.properties"), "status=ERROR\nrootLogger.level=WARN\n")
+	logging := write(d.t, filepath.Join(d.dir, "log4j2.properties"), "status=ERROR\nrootLogger.level=WARN\n"+
+		"rootLogger.appenderRef.console.ref=console\nappender.console.type=Console\nappender.console.name=console\n"+
+		"appender.console.layout.type=PatternLayout\nappender.console.layout.pattern=%d %p %m (%c)%n\n")
 	log, err := os.Create(filepath.Join(d.dir, "standalone.log"))
 	require.NoError(d.t, err)
 	cmd = exec.Command("java", benchHeap, "-Dlog4j2.configurationFile="+logging, "-cp", filepath.Join(built.lib, "*"),
@@ -165,9 +167,9 @@ func TestBenchStartMemoryAndRecovery(t *testing.T) {
 		"-XX:+UnlockDiagnosticVMOptions", "-XX:ArchiveRelocationMode=1", "-XX:TrimNativeHeapInterval=0")
 }
 
-// memoryOfAnIdleTask reports the resident memory of a task without records, and the part that it does not share with the
-// other pods of the node: the cost of one more task. The JVM uses the options that it would choose in a container of
-// podMemory, and more options.
+// memoryOfAnIdleTask reports the resident memory of a task without records, and the part that it does not share with
+// the other pods of the node: the cost of one more task. The JVM uses the options that it would choose in a container
+// of podMemory, and more options.
 func memoryOfAnIdleTask(t *testing.T, topic, name, title string, options ...string) {
 	t.Helper()
 	idle := deploy(t, name, map[string]string{"connector.class": sequence, "topic": topic, "count": "0"})
