@@ -70,6 +70,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &connectv1.PluginApplyConfiguration{}
 	case v1.SchemeGroupVersion.WithKind("PodTemplate"):
 		return &connectv1.PodTemplateApplyConfiguration{}
+	case v1.SchemeGroupVersion.WithKind("RestartingPod"):
+		return &connectv1.RestartingPodApplyConfiguration{}
 	case v1.SchemeGroupVersion.WithKind("StorageSpec"):
 		return &connectv1.StorageSpecApplyConfiguration{}
 	case v1.SchemeGroupVersion.WithKind("TaskStatus"):

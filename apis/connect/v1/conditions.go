@@ -92,6 +92,9 @@ const (
 	ReasonStarting = "Starting"
 	// ReasonRolling: pods with an outdated configuration are being replaced.
 	ReasonRolling = "Rolling"
+	// ReasonRestartLimitReached: pods with an outdated configuration wait, because the maximum number of pods restarts at the
+	// same time. Pods that run are unchanged.
+	ReasonRestartLimitReached = "RestartLimitReached"
 	// ReasonRolloutBlocked: failed tasks stop the rollout of a new pod template. Also the reason of an event.
 	ReasonRolloutBlocked = "RolloutBlocked"
 	// ReasonConnectorFailed: the connector's container ended with an error. Also the reason of an event.

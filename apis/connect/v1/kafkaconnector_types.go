@@ -3,6 +3,7 @@ package v1
 import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
@@ -215,6 +216,13 @@ type KafkaConnectorStatus struct {
 	// +optional
 	LastRestart string `json:"lastRestart,omitempty"`
 
+	// restarting lists the pods that a rollout restarts now. They count against the limit of pods that restart at the same
+	// time in the whole cluster (--max-restarting-pods of connect-scheduler), until the new pod is ready or for 10 minutes.
+	// +optional
+	// +listType=map
+	// +listMapKey=pod
+	Restarting []RestartingPod `json:"restarting,omitempty"`
+
 	// selector is the label selector of the task pods. Autoscalers read it through the scale subresource.
 	// +optional
 	Selector string `json:"selector,omitempty"`
@@ -262,6 +270,16 @@ type TaskStatus struct {
 	// since is the time at which the task entered its state.
 	// +optional
 	Since *metav1.Time `json:"since,omitempty"`
+}
+
+// RestartingPod is a pod that a rollout restarts.
+type RestartingPod struct {
+	// pod is the name of the pod.
+	Pod string `json:"pod"`
+	// uid is the uid of the pod before the restart.
+	UID types.UID `json:"uid"`
+	// since is the time at which the pod began to count.
+	Since metav1.Time `json:"since"`
 }
 
 // OffsetsStatus is the result of an operation on the offsets of a connector.

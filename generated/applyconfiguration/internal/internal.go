@@ -276,6 +276,14 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: offsets
       type:
         namedType: com.github.weir-dev.weir.apis.connect.v1.OffsetsStatus
+    - name: restarting
+      type:
+        list:
+          elementType:
+            namedType: com.github.weir-dev.weir.apis.connect.v1.RestartingPod
+          elementRelationship: associative
+          keys:
+          - pod
     - name: restarts
       type:
         scalar: numeric
@@ -410,6 +418,20 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             namedType: io.k8s.api.core.v1.Volume
           elementRelationship: atomic
+- name: com.github.weir-dev.weir.apis.connect.v1.RestartingPod
+  map:
+    fields:
+    - name: pod
+      type:
+        scalar: string
+      default: ""
+    - name: since
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: uid
+      type:
+        scalar: string
+      default: ""
 - name: com.github.weir-dev.weir.apis.connect.v1.StorageSpec
   map:
     fields:

@@ -42,6 +42,9 @@ type KafkaConnectorStatusApplyConfiguration struct {
 	// lastRestart is the last value of the annotation strimzi.io/restart that has restarted the connector's pod, or its
 	// hash if it has more than 256 characters. The value true is not recorded.
 	LastRestart *string `json:"lastRestart,omitempty"`
+	// restarting lists the pods that a rollout restarts now. They count against the limit of pods that restart at the same
+	// time in the whole cluster (--max-restarting-pods of connect-scheduler), until the new pod is ready or for 10 minutes.
+	Restarting []RestartingPodApplyConfiguration `json:"restarting,omitempty"`
 	// selector is the label selector of the task pods. Autoscalers read it through the scale subresource.
 	Selector *string `json:"selector,omitempty"`
 }
@@ -155,6 +158,19 @@ func (b *KafkaConnectorStatusApplyConfiguration) WithDefaultOffsetsTopic(value s
 // If called multiple times, the LastRestart field is set to the value of the last call.
 func (b *KafkaConnectorStatusApplyConfiguration) WithLastRestart(value string) *KafkaConnectorStatusApplyConfiguration {
 	b.LastRestart = &value
+	return b
+}
+
+// WithRestarting adds the given value to the Restarting field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Restarting field.
+func (b *KafkaConnectorStatusApplyConfiguration) WithRestarting(values ...*RestartingPodApplyConfiguration) *KafkaConnectorStatusApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithRestarting")
+		}
+		b.Restarting = append(b.Restarting, *values[i])
+	}
 	return b
 }
 

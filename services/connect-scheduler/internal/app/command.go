@@ -19,6 +19,9 @@ import (
 type Config struct {
 	// Workers is the number of KafkaConnectors that are reconciled in parallel, from 1 to 256.
 	Workers int
+	// MaxRestartingPods is the maximum number of pods that rollouts restart at the same time. 0: a tenth of the pods, from 1
+	// to 20.
+	MaxRestartingPods int
 	// AllowedVolumeTypes are the types of volumes that templates of KafkaConnectors and KafkaConnects may use.
 	AllowedVolumeTypes []string
 }
@@ -32,6 +35,8 @@ func Defaults() Config {
 func (c *Config) AddFlags(flags *pflag.FlagSet) {
 	flags.IntVar(&c.Workers, "workers", c.Workers,
 		"number of KafkaConnectors that are reconciled in parallel, from 1 to 256")
+	flags.IntVar(&c.MaxRestartingPods, "max-restarting-pods", c.MaxRestartingPods,
+		"maximum number of pods of all connectors that rollouts restart at the same time; 0: a tenth of the pods, from 1 to 20")
 	flags.StringSliceVar(
 		&c.AllowedVolumeTypes,
 		"allowed-volume-types",
@@ -45,6 +50,9 @@ func (c *Config) AddFlags(flags *pflag.FlagSet) {
 func (c *Config) Validate() error {
 	if c.Workers < 1 || c.Workers > 256 {
 		return fmt.Errorf("--workers=%d: must be from 1 to 256", c.Workers)
+	}
+	if c.MaxRestartingPods < 0 {
+		return fmt.Errorf("--max-restarting-pods=%d: must be at least 0", c.MaxRestartingPods)
 	}
 	if err := spec.ValidateVolumeTypes(c.AllowedVolumeTypes); err != nil {
 		return fmt.Errorf("--allowed-volume-types: %w", err)
@@ -72,8 +80,9 @@ only the pods that it affects. The status, conditions and events of a KafkaConne
 		Validate: c.Validate,
 		Setup: func(ctx context.Context, env app.Env) (app.Components, error) {
 			return reconcile.Setup(ctx, env, reconcile.Options{
-				Workers:  c.Workers,
-				Settings: observed.Settings{AllowedVolumeTypes: c.AllowedVolumeTypes},
+				Workers:           c.Workers,
+				MaxRestartingPods: c.MaxRestartingPods,
+				Settings:          observed.Settings{AllowedVolumeTypes: c.AllowedVolumeTypes},
 			})
 		},
 	}

@@ -9,6 +9,7 @@ package decide
 import (
 	"fmt"
 
+	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
 	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/desired"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
@@ -47,6 +48,7 @@ func Connector(s observed.State, e spec.Effective) (Plan, error) {
 		e.RunConnector, e.RunTasks = false, false
 	}
 	tasks := taskset.Read(s, e)
+	plan.Budget = rollout.NewBudget(s)
 	var err error
 	switch {
 	case finding == nil:
@@ -71,10 +73,17 @@ func Connector(s observed.State, e spec.Effective) (Plan, error) {
 		plan.Done = append(plan.Done, contract.ConnectorOffsets)
 	}
 	plan.wakeAt(plan.OneShots.WakeAt, s.Now)
+	plan.wakeAt(plan.Budget.RecheckAt, s.Now)
 	plan.Status = status.Of(s, e, status.Input{
-		Finding: finding, Tasks: tasks, Rollout: plan.rollout, Offsets: offsets, LastRestart: requests.LastRestart,
+		Finding: finding, Tasks: tasks, Rollout: plan.rollout, Budget: *plan.Budget, Offsets: offsets,
+		LastRestart: requests.LastRestart,
 	})
 	return plan, nil
+}
+
+// restartLimitReached holds back a set of task configs of an exactly-once source, whose tasks stop together.
+var restartLimitReached = spec.Finding{
+	Reason: connectv1.ReasonRestartLimitReached, Message: status.RestartLimitReached,
 }
 
 // objects is desired.Sync or desired.Follow.
@@ -83,8 +92,13 @@ type objects func(observed.State, spec.Effective, taskset.Set) (desired.Writes, 
 // sync plans the writes and restarts that make the observed objects match the spec. It returns the set of task configs
 // with which the tasks run.
 func (p *Plan) sync(s observed.State, e spec.Effective, tasks taskset.Set, want objects) (taskset.Set, error) {
-	writes, tasks := oneshot.Fence(s, e, tasks)
-	p.OneShots.Include(writes)
+	var writes oneshot.Writes
+	if p.Budget.TakeAll(s, tasks) {
+		writes, tasks = oneshot.Fence(s, e, tasks)
+		p.OneShots.Include(writes)
+	} else {
+		tasks = tasks.Freeze(s, restartLimitReached)
+	}
 	writes, tasks = oneshot.Members(s, e, tasks)
 	p.OneShots.Include(writes)
 	var sets desired.Sets
@@ -92,7 +106,7 @@ func (p *Plan) sync(s observed.State, e spec.Effective, tasks taskset.Set, want 
 	if p.Writes, sets, err = want(s, e, tasks); err != nil {
 		return tasks, err
 	}
-	p.rollout = rollout.Decide(s, e, tasks, sets)
+	p.rollout = rollout.Decide(s, e, tasks, sets, p.Budget)
 	p.Metadata = p.rollout.Metadata
 	p.Restarts, p.RequeueAfter, p.creates = p.rollout.Restarts, p.rollout.RequeueAfter, sets.Creates
 	return tasks, nil

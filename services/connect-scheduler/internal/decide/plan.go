@@ -34,6 +34,8 @@ type Plan struct {
 	Done []string
 	// Restarts are the pods to delete.
 	Restarts []rollout.Restart
+	// Budget is the use of the limit of pods that restart at the same time.
+	Budget *rollout.Budget
 	// Status is the new status.
 	Status connectv1.KafkaConnectorStatus
 	// RequeueAfter is the time after which the decision can differ although no object has changed. 0: never.

@@ -30,16 +30,49 @@ var (
 	)
 )
 
+var (
+	restartingPods = prometheus.NewDesc(
+		"weir_connect_restarting_pods",
+		"Pods that rollouts restart now.",
+		nil,
+		nil,
+	)
+	restartingPodsLimit = prometheus.NewDesc(
+		"weir_connect_restarting_pods_limit",
+		"Maximum number of pods that rollouts restart at the same time.",
+		nil,
+		nil,
+	)
+	connectorsWaiting = prometheus.NewDesc(
+		"weir_connect_connectors_waiting_to_restart",
+		"KafkaConnectors with pods that wait because the maximum number of pods restarts.",
+		nil,
+		nil,
+	)
+)
+
 // collector counts the objects in the caches at each scrape, so that no count can drift.
-type collector struct{ *caches }
+type collector struct {
+	*caches
+	restarts *ledger
+}
 
 func (c collector) Describe(to chan<- *prometheus.Desc) {
 	to <- connectorsByState
 	to <- tasksByState
 	to <- claimCapacity
+	to <- restartingPods
+	to <- restartingPodsLimit
+	to <- connectorsWaiting
 }
 
 func (c collector) Collect(to chan<- prometheus.Metric) {
+	restarting, waiting := c.restarts.counts()
+	for desc, value := range map[*prometheus.Desc]int{
+		restartingPods: restarting, restartingPodsLimit: c.restarts.limit(), connectorsWaiting: waiting,
+	} {
+		to <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(value))
+	}
 	type group struct{ namespace, state string }
 	connectors, tasks := map[group]int{}, map[group]int{}
 	all, _ := c.connectorLister.List(labels.Everything())

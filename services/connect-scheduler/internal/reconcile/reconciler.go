@@ -20,6 +20,7 @@ import (
 	"github.com/weir-dev/weir/pkg/health"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
 )
 
 // debounce is short compared with the start of a pod, and long compared with a burst of events about one connector.
@@ -43,6 +44,9 @@ func Scheme() *runtime.Scheme {
 type Options struct {
 	// Workers is the number of KafkaConnectors that are reconciled in parallel.
 	Workers int
+	// MaxRestartingPods is the maximum number of pods that rollouts restart at the same time. 0: DefaultMaxRestartingPods
+	// of the number of pods.
+	MaxRestartingPods int
 	// Settings are passed to the decisions.
 	Settings observed.Settings
 }
@@ -60,14 +64,21 @@ func Setup(_ context.Context, env app.Env, o Options) (app.Components, error) {
 	c.settings = o.Settings
 	act := actor{kube: env.Client, weir: weir}
 	options := controller.Options{Workers: o.Workers, Log: env.Log, Metrics: env.Metrics, Debounce: debounce}
-	connector := controller.New("kafkaconnector", connectors{c, act, env.Events, env.Now}, options)
+	restarts := &ledger{listers: c.connectorLister, limit: func() int {
+		if o.MaxRestartingPods > 0 {
+			return o.MaxRestartingPods
+		}
+		return DefaultMaxRestartingPods(len(c.pods.Core().V1().Pods().Informer().GetStore().ListKeys()))
+	}}
+	connector := controller.New("kafkaconnector", connectors{c, act, restarts, env.Events, env.Now}, options)
+	restarts.wake = connector.Enqueue
 	options.Workers = connectWorkers
 	connect := controller.New("kafkaconnect", connects{c, act, env.Events, env.Now}, options)
 	if err := errors.Join(
 		c.watchForConnectors(connector), c.watchForConnects(connect), c.watchStorage(connector, connect)); err != nil {
 		return app.Components{}, err
 	}
-	if err := env.Metrics.Register(collector{c}); err != nil {
+	if err := env.Metrics.Register(collector{c, restarts}); err != nil {
 		return app.Components{}, fmt.Errorf("register metrics: %w", err)
 	}
 	return app.Components{
@@ -79,21 +90,26 @@ func Setup(_ context.Context, env app.Env, o Options) (app.Components, error) {
 
 // connectors reconciles KafkaConnectors.
 type connectors struct {
-	caches *caches
-	act    actor
-	events events.EventRecorder
-	now    func() time.Time
+	caches   *caches
+	act      actor
+	restarts *ledger
+	events   events.EventRecorder
+	now      func() time.Time
 }
 
 func (r connectors) Reconcile(ctx context.Context, key controller.Key) (controller.Result, error) {
 	state, effective, err := r.caches.observeConnector(key, r.now())
-	if err != nil || state == nil {
+	if err != nil {
 		return controller.Result{}, err
+	}
+	if state == nil {
+		r.restarts.set(key, usage{}, false)
+		return controller.Result{}, nil
 	}
 	if err := r.act.readAcceptedConfig(ctx, state, effective); err != nil {
 		return controller.Result{}, err
 	}
-	plan, err := decide.Connector(*state, effective)
+	plan, err := r.decide(key, *state, effective)
 	if err != nil {
 		return controller.Result{}, err
 	}
@@ -104,6 +120,25 @@ func (r connectors) Reconcile(ctx context.Context, key controller.Key) (controll
 		}
 	}
 	return controller.Result{RequeueAfter: plan.RequeueAfter}, err
+}
+
+// decide decides without a budget first. If pods wait for one, it decides again with what the ledger grants.
+func (r connectors) decide(key controller.Key, s observed.State, e spec.Effective) (decide.Plan, error) {
+	s.Budget = &observed.Budget{}
+	plan, err := decide.Connector(s, e)
+	if err != nil || plan.Budget == nil {
+		return plan, err
+	}
+	if plan.Budget.Waiting > 0 {
+		if s.Budget.Free = r.restarts.acquire(key, plan.Budget.Waiting, plan.Budget.Whole); s.Budget.Free > 0 {
+			if plan, err = decide.Connector(s, e); err != nil {
+				return plan, err
+			}
+		}
+	}
+	used := usage{pods: len(plan.Budget.Restarting), failing: plan.Budget.Failing}
+	r.restarts.set(key, used, plan.Budget.Waiting > 0)
+	return plan, nil
 }
 
 // connects reconciles KafkaConnects.

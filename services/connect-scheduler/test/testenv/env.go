@@ -17,6 +17,7 @@ import (
 	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/generated/clientset/versioned"
 	"github.com/weir-dev/weir/pkg/testkit"
+	connectscheduler "github.com/weir-dev/weir/services/connect-scheduler/internal/app"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/fakerunner"
 )
 
@@ -43,7 +44,11 @@ var shared struct {
 func New(t *testing.T) *Env {
 	t.Helper()
 	cp := testkit.Shared(t)
-	shared.Do(func() { shared.err = start(context.Background(), cp, Options{}) })
+	shared.Do(func() {
+		// The rollouts of one test must not wait for those of another.
+		unlimited := func(flags *connectscheduler.Config) { flags.MaxRestartingPods = 10_000 }
+		shared.err = start(context.Background(), cp, Options{Config: unlimited})
+	})
 	require.NoError(t, shared.err)
 	return At(t, cp, cp.Namespace(t))
 }

@@ -47,8 +47,19 @@ type State struct {
 	Errors Errors
 	// Now is the time of the decision.
 	Now time.Time
+	// Budget limits the pods that a rollout may restart. nil: no limit.
+	Budget *Budget
 	// Comparisons caches the results of comparisons. It is optional and does not affect the decision.
 	Comparisons *apply.ComparisonCache
+}
+
+// Budget is the number of pods that a rollout may restart now, besides those in status.restarting. Pods that fail, that
+// a user or a drain restarts, and pods that are created for the first time need no budget.
+type Budget struct {
+	// Free is the number of pods.
+	Free int
+	// Limit is the maximum number of pods that restart at the same time, for messages.
+	Limit int
 }
 
 // Settings are the flags of the service on which decisions depend.

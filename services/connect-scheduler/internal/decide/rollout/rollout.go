@@ -41,18 +41,19 @@ type Plan struct {
 }
 
 // Decide returns the pods that restart now. The pods of a StatefulSet restart only after its controller has observed
-// the desired template, else they would be recreated from the previous template.
-func Decide(s observed.State, e spec.Effective, set taskset.Set, sets desired.Sets) Plan {
+// the desired template, else they would be recreated from the previous template. budget is used up by the restarts.
+func Decide(s observed.State, e spec.Effective, set taskset.Set, sets desired.Sets, budget *Budget) Plan {
 	outdated := outdatedPods{s, set, sets.Connector.Spec.Template, sets.Tasks.Spec.Template}
 	plan := Plan{Outdated: outdated.count(set.Replicas(e))}
 	if isObserved(s.Objects.ConnectorSet, sets.Connector) {
-		plan.Restarts = append(plan.Restarts, restartConnector(s, outdated)...)
+		plan.Restarts = append(plan.Restarts, budget.take(restartConnector(s, outdated))...)
 	}
 	if isObserved(s.Objects.TaskSet, sets.Tasks) && !set.Lost {
 		tasks := observeTasks(s, e, set.Replicas(e), outdated)
-		plan.Restarts = append(plan.Restarts, tasks.restarts(s, e)...)
+		plan.Restarts = append(plan.Restarts, budget.take(tasks.restarts(s, e))...)
 		plan.Blocked, plan.RequeueAfter = tasks.blocked(e), tasks.requeueAfter(s)
 	}
+	budget.keep(s, plan.Restarts, set.Fencing)
 	plan.Metadata = metadata(s, sets, plan.Restarts)
 	return plan
 }

@@ -16,6 +16,11 @@ import (
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/taskset"
 )
 
+// RestartLimitReached is the message of the reason with the same name. It has no numbers, because they would change the
+// status with each pod of another connector.
+const RestartLimitReached = "pods with an outdated configuration wait, because the maximum number of pods restarts at the " +
+	"same time (--max-restarting-pods of connect-scheduler); running pods are unchanged"
+
 func conditions(
 	s observed.State, e spec.Effective, in Input, status connectv1.KafkaConnectorStatus,
 ) []metav1.Condition {
@@ -131,6 +136,8 @@ func ready(in Input, status connectv1.KafkaConnectorStatus, storage *metav1.Cond
 		))
 	case set.Status != metav1.ConditionTrue:
 		return notReady(set.Reason, set.Message)
+	case in.Budget.Waiting > 0:
+		return notReady(connectv1.ReasonRestartLimitReached, RestartLimitReached)
 	case in.Rollout.Outdated > 0:
 		return notReady(connectv1.ReasonRolling, "replacing pods that have an outdated configuration")
 	case status.State != connectv1.PhaseRunning:

@@ -29,6 +29,8 @@ type Input struct {
 	Rollout rollout.Plan
 	// LastRestart is the value of status.lastRestart.
 	LastRestart string
+	// Budget is the use of the limit of pods that restart at the same time.
+	Budget rollout.Budget
 	// Offsets is the result of the last operation on offsets.
 	Offsets *connectv1.OffsetsStatus
 }
@@ -43,6 +45,7 @@ func Of(s observed.State, e spec.Effective, in Input) connectv1.KafkaConnectorSt
 		TasksDesired:       int32(desiredTasks), //nolint:gosec // at most 1000: tasks.max is bounded
 		Selector:           labels.SelectorFromSet(desired.Selector(s.Connector.Name, contract.TypeTask)).String(),
 		Offsets:            in.Offsets,
+		Restarting:         in.Budget.Restarting,
 
 		DefaultOffsetsTopic: s.DefaultOffsetsTopic(),
 		LastRestart:         in.LastRestart,

@@ -1,0 +1,148 @@
+package rollout
+
+import (
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
+	"github.com/weir-dev/weir/apis/contract"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/taskset"
+)
+
+// restartTimeout is the time after which a pod that a rollout has restarted no longer counts, even if it is not ready.
+const restartTimeout = 10 * time.Minute
+
+// Budget is the use of the limit of pods that restart at the same time. It is empty without a limit.
+type Budget struct {
+	// Restarting is the new value of status.restarting.
+	Restarting []connectv1.RestartingPod
+	// Failing is the number of entries of Restarting whose new pod fails.
+	Failing int
+	// Waiting is the number of pods that wait until other pods are ready.
+	Waiting int
+	// Whole is true if the pods can only restart together.
+	Whole bool
+	// RecheckAt is the time at which an entry no longer counts. It is zero if there is none.
+	RecheckAt time.Time
+
+	limited bool
+	free    int
+	now     metav1.Time
+}
+
+// NewBudget returns the budget with the pods of status.restarting that still count.
+func NewBudget(s observed.State) *Budget {
+	b := &Budget{limited: s.Budget != nil, now: s.Timestamp()}
+	if !b.limited {
+		return b
+	}
+	b.free = s.Budget.Free
+	for _, entry := range s.Connector.Status.Restarting {
+		ends := entry.Since.Add(restartTimeout)
+		if !ends.After(s.Now) {
+			continue
+		}
+		i := slices.IndexFunc(s.Pods, func(pod *corev1.Pod) bool { return pod.Name == entry.Pod })
+		if i >= 0 && s.Pods[i].UID != entry.UID {
+			if observed.IsReady(s.Pods[i]) {
+				continue
+			}
+			if observed.LastError(s.Pods[i]) != "" {
+				b.Failing++
+			}
+		}
+		b.Restarting = append(b.Restarting, entry)
+		if b.RecheckAt.IsZero() || ends.Before(b.RecheckAt) {
+			b.RecheckAt = ends
+		}
+	}
+	return b
+}
+
+// take returns the restarts that the budget allows, in their order. Restarts that need no budget are always allowed.
+func (b *Budget) take(restarts []Restart) []Restart {
+	if !b.limited {
+		return restarts
+	}
+	var allowed []Restart
+	for _, r := range restarts {
+		switch {
+		case !needsBudget(r) || b.has(r.Pod):
+		case b.free > 0:
+			b.add(r.Pod)
+		default:
+			b.Waiting++
+			continue
+		}
+		allowed = append(allowed, r)
+	}
+	return allowed
+}
+
+// TakeAll reports whether all tasks of an exactly-once source may stop at the same time, so that another set of task
+// configs can be used. A set that has begun to stop needs no budget.
+func (b *Budget) TakeAll(s observed.State, set taskset.Set) bool {
+	previous := taskset.Running(s)
+	if !b.limited || !set.ExactlyOnce || len(previous) == 0 || slices.Equal(previous, set.Hashes) {
+		return true
+	}
+	if replicas := s.Objects.TaskSet.Spec.Replicas; replicas != nil && *replicas == 0 {
+		return true
+	}
+	var pods []*corev1.Pod
+	for _, pod := range observed.PodsByIndex(s.Pods, contract.TypeTask) {
+		switch {
+		case pod.DeletionTimestamp != nil || b.has(pod):
+			return true
+		case observed.IsReady(pod):
+			pods = append(pods, pod)
+		}
+	}
+	if len(pods) > b.free {
+		b.Waiting, b.Whole = len(pods), true
+		return false
+	}
+	slices.SortFunc(pods, func(x, y *corev1.Pod) int { return compareNames(x, y) })
+	for _, pod := range pods {
+		b.add(pod)
+	}
+	return true
+}
+
+// keep removes entries of pods that exist unchanged and do not restart any more, for example after a revert.
+func (b *Budget) keep(s observed.State, restarts []Restart, stopsAll bool) {
+	b.Restarting = slices.DeleteFunc(b.Restarting, func(entry connectv1.RestartingPod) bool {
+		i := slices.IndexFunc(s.Pods, func(pod *corev1.Pod) bool { return pod.UID == entry.UID })
+		return i >= 0 && s.Pods[i].DeletionTimestamp == nil && !stopsAll &&
+			!slices.ContainsFunc(restarts, func(r Restart) bool { return r.Pod.UID == entry.UID })
+	})
+}
+
+func (b *Budget) has(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(b.Restarting, func(entry connectv1.RestartingPod) bool { return entry.UID == pod.UID })
+}
+
+func (b *Budget) add(pod *corev1.Pod) {
+	b.free--
+	// The previous pod of the same name may still count.
+	b.Restarting = slices.DeleteFunc(b.Restarting, func(entry connectv1.RestartingPod) bool { return entry.Pod == pod.Name })
+	b.Restarting = append(b.Restarting, connectv1.RestartingPod{Pod: pod.Name, UID: pod.UID, Since: b.now})
+	if ends := b.now.Add(restartTimeout); b.RecheckAt.IsZero() || ends.Before(b.RecheckAt) {
+		b.RecheckAt = ends
+	}
+}
+
+// needsBudget reports whether a restart makes a pod unavailable because of a rollout.
+func needsBudget(r Restart) bool {
+	return observed.IsReady(r.Pod) && (r.Cause == causeTemplate || r.Cause == causeTaskConfig)
+}
+
+func compareNames(a, b *corev1.Pod) int {
+	x, _ := observed.PodIndex(a)
+	y, _ := observed.PodIndex(b)
+	return x - y
+}
