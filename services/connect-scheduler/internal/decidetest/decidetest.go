@@ -248,6 +248,7 @@ func (s *Env) scale(kind string) {
 		if have[id] == nil {
 			s.made++
 			pod := ReadyPod(set.Name, id, kind)
+			pod.UID = types.UID(fmt.Sprintf("pod-%d", s.made))
 			pod.Annotations = map[string]string{}
 			maps.Copy(pod.Annotations, set.Spec.Template.Annotations)
 			maps.Copy(pod.Labels, set.Spec.Template.Labels)

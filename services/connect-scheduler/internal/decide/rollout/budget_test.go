@@ -58,14 +58,12 @@ func TestRolloutUsesTheBudgetAndRecordsThePodsBeforeTheyRestart(t *testing.T) {
 func TestPodThatIsRecordedRestartsWithoutAnotherBudget(t *testing.T) {
 	t.Parallel()
 	s := limited(t, 1)
-	connector := s.State.Connector
 	plan := s.Step()
 	recorded := plan.Status.Restarting
 	require.Len(t, recorded, 1)
 	// The status was written, but the pod was not deleted.
 	s = limited(t, 0)
 	s.State.Connector.Status.Restarting = recorded
-	_ = connector
 	for _, pod := range s.State.Pods {
 		if pod.Name == recorded[0].Pod {
 			s.State.Connector.Status.Restarting[0].UID = pod.UID
@@ -108,8 +106,7 @@ func TestRequestedRestartsAndFailedPodsNeedNoBudget(t *testing.T) {
 	t.Parallel()
 	s := limited(t, 0)
 	s.State.Connector.Spec.Task.Image = decidetest.Large(4).Spec.Task.Image
-	s.State.Connector.Spec.Task.Image = ""
-	s.Settle()
+	s.Step()
 	s.Pod("test-tasks-2").Annotations[contract.ManualRollingUpdate] = "true"
 	all, _ := rolled(s)
 	require.Equal(t, []string{"test-tasks-2"}, all)
@@ -142,6 +139,7 @@ func TestTasksOfAnExactlyOnceSourceStopOnlyWithBudgetForAll(t *testing.T) {
 	require.Len(t, plan.Status.Restarting, 4)
 	require.EqualValues(t, 0, *s.State.Objects.TaskSet.Spec.Replicas)
 	s.State.Budget.Free = 0
+	s.RunPods()
 	s.Settle()
 	require.Empty(t, s.State.Connector.Status.Restarting)
 	require.Equal(t, "4/4", s.State.Connector.Status.TaskSummary)
