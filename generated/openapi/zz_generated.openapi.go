@@ -30,6 +30,7 @@ func GetOpenAPIDefinitions(ref common.ReferenceCallback) map[string]common.OpenA
 		"github.com/weir-dev/weir/apis/connect/v1.PartitionOffset":                 schema_weir_apis_connect_v1_PartitionOffset(ref),
 		"github.com/weir-dev/weir/apis/connect/v1.Plugin":                          schema_weir_apis_connect_v1_Plugin(ref),
 		"github.com/weir-dev/weir/apis/connect/v1.PodTemplate":                     schema_weir_apis_connect_v1_PodTemplate(ref),
+		"github.com/weir-dev/weir/apis/connect/v1.RestartingPod":                   schema_weir_apis_connect_v1_RestartingPod(ref),
 		"github.com/weir-dev/weir/apis/connect/v1.StorageSpec":                     schema_weir_apis_connect_v1_StorageSpec(ref),
 		"github.com/weir-dev/weir/apis/connect/v1.TaskStatus":                      schema_weir_apis_connect_v1_TaskStatus(ref),
 		"github.com/weir-dev/weir/apis/connect/v1.TemplateMetadata":                schema_weir_apis_connect_v1_TemplateMetadata(ref),
@@ -910,6 +911,28 @@ func schema_weir_apis_connect_v1_KafkaConnectorStatus(ref common.ReferenceCallba
 							Format:      "",
 						},
 					},
+					"restarting": {
+						VendorExtensible: spec.VendorExtensible{
+							Extensions: spec.Extensions{
+								"x-kubernetes-list-map-keys": []interface{}{
+									"pod",
+								},
+								"x-kubernetes-list-type": "map",
+							},
+						},
+						SchemaProps: spec.SchemaProps{
+							Description: "restarting lists the pods that a rollout restarts now. They count against the limit of pods that restart at the same time in the whole cluster (--max-restarting-pods of connect-scheduler), until the new pod is ready or for 10 minutes.",
+							Type:        []string{"array"},
+							Items: &spec.SchemaOrArray{
+								Schema: &spec.Schema{
+									SchemaProps: spec.SchemaProps{
+										Default: map[string]interface{}{},
+										Ref:     ref("github.com/weir-dev/weir/apis/connect/v1.RestartingPod"),
+									},
+								},
+							},
+						},
+					},
 					"selector": {
 						SchemaProps: spec.SchemaProps{
 							Description: "selector is the label selector of the task pods. Autoscalers read it through the scale subresource.",
@@ -921,7 +944,7 @@ func schema_weir_apis_connect_v1_KafkaConnectorStatus(ref common.ReferenceCallba
 			},
 		},
 		Dependencies: []string{
-			"github.com/weir-dev/weir/apis/connect/v1.ConnectorStatus", "github.com/weir-dev/weir/apis/connect/v1.OffsetsStatus", "github.com/weir-dev/weir/apis/connect/v1.TaskStatus", "k8s.io/apimachinery/pkg/apis/meta/v1.Condition"},
+			"github.com/weir-dev/weir/apis/connect/v1.ConnectorStatus", "github.com/weir-dev/weir/apis/connect/v1.OffsetsStatus", "github.com/weir-dev/weir/apis/connect/v1.RestartingPod", "github.com/weir-dev/weir/apis/connect/v1.TaskStatus", "k8s.io/apimachinery/pkg/apis/meta/v1.Condition"},
 	}
 }
 
@@ -1223,6 +1246,44 @@ func schema_weir_apis_connect_v1_PodTemplate(ref common.ReferenceCallback) commo
 		},
 		Dependencies: []string{
 			"k8s.io/api/core/v1.Affinity", "k8s.io/api/core/v1.PodSecurityContext", "k8s.io/api/core/v1.Toleration", "k8s.io/api/core/v1.TopologySpreadConstraint", "k8s.io/api/core/v1.Volume"},
+	}
+}
+
+func schema_weir_apis_connect_v1_RestartingPod(ref common.ReferenceCallback) common.OpenAPIDefinition {
+	return common.OpenAPIDefinition{
+		Schema: spec.Schema{
+			SchemaProps: spec.SchemaProps{
+				Description: "RestartingPod is a pod that a rollout restarts.",
+				Type:        []string{"object"},
+				Properties: map[string]spec.Schema{
+					"pod": {
+						SchemaProps: spec.SchemaProps{
+							Description: "pod is the name of the pod.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"uid": {
+						SchemaProps: spec.SchemaProps{
+							Description: "uid is the uid of the pod before the restart.",
+							Default:     "",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
+					"since": {
+						SchemaProps: spec.SchemaProps{
+							Description: "since is the time at which the pod began to count.",
+							Ref:         ref("k8s.io/apimachinery/pkg/apis/meta/v1.Time"),
+						},
+					},
+				},
+				Required: []string{"pod", "uid", "since"},
+			},
+		},
+		Dependencies: []string{
+			"k8s.io/apimachinery/pkg/apis/meta/v1.Time"},
 	}
 }
 
