@@ -19,6 +19,9 @@ const (
 	// ConditionRolloutBlocked is True when failed tasks stop the rollout of a new pod template. It is absent otherwise.
 	// KafkaConnector only.
 	ConditionRolloutBlocked = "RolloutBlocked"
+	// ConditionReconfiguringTooOften is True while a change of task configs waits, because the connector has changed them
+	// several times within a short time. It is absent otherwise. KafkaConnector only.
+	ConditionReconfiguringTooOften = "ReconfiguringTooOften"
 )
 
 // Reasons of the condition ConfigValid.
@@ -95,6 +98,8 @@ const (
 	// ReasonRestartLimitReached: pods with an outdated configuration wait, because the maximum number of pods restarts at the
 	// same time. Pods that run are unchanged.
 	ReasonRestartLimitReached = "RestartLimitReached"
+	// ReasonTaskConfigsDelayed: the newest task configs roll out later. Reason of ReconfiguringTooOften and of an event.
+	ReasonTaskConfigsDelayed = "TaskConfigsDelayed"
 	// ReasonRolloutBlocked: failed tasks stop the rollout of a new pod template. Also the reason of an event.
 	ReasonRolloutBlocked = "RolloutBlocked"
 	// ReasonConnectorFailed: the connector's container ended with an error. Also the reason of an event.

@@ -92,6 +92,7 @@ type objects func(observed.State, spec.Effective, taskset.Set) (desired.Writes, 
 // sync plans the writes and restarts that make the observed objects match the spec. It returns the set of task configs
 // with which the tasks run.
 func (p *Plan) sync(s observed.State, e spec.Effective, tasks taskset.Set, want objects) (taskset.Set, error) {
+	tasks = tasks.Damp(s, e)
 	var writes oneshot.Writes
 	if p.Budget.TakeAll(s, tasks) {
 		writes, tasks = oneshot.Fence(s, e, tasks)
@@ -109,5 +110,8 @@ func (p *Plan) sync(s observed.State, e spec.Effective, tasks taskset.Set, want 
 	p.rollout = rollout.Decide(s, e, tasks, sets, p.Budget)
 	p.Metadata = p.rollout.Metadata
 	p.Restarts, p.RequeueAfter, p.creates = p.rollout.Restarts, p.rollout.RequeueAfter, sets.Creates
+	if tasks.Delay != nil {
+		p.wakeAt(tasks.Delay.Until, s.Now)
+	}
 	return tasks, nil
 }

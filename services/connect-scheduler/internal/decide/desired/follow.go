@@ -123,7 +123,7 @@ func Follow(s observed.State, e spec.Effective, set taskset.Set) (Writes, Sets, 
 		}
 		sets.Tasks.Spec.WithReplicas(*replicas)
 		sets.Tasks.Spec.Template.WithAnnotations(map[string]string{contract.AnnotationTaskHashes: hashes})
-		recordPreviousTasks(s, set, sets.Tasks)
+		record(s, set, sets.Tasks)
 	}
 	w.StatefulSets = outdated(&c, o.ConnectorSet, sets.Connector, appsv1ac.ExtractStatefulSet)
 	// Before the first publication no template of the tasks is accepted. The tasks start if only connectorConfig is held

@@ -84,7 +84,7 @@ func taskSet(s observed.State, e spec.Effective, set taskset.Set) *appsv1ac.Stat
 	r.compact = isCompact(s, e)
 	template := podTemplate(s, e, r)
 	template.Annotations[contract.AnnotationTaskHashes] = strings.Join(set.Hashes, ",")
-	return recordPreviousTasks(
+	return record(
 		s, set, statefulSet(s, r, template, observed.HeadlessName(s.Connector.Name), set.Replicas(e)))
 }
 
@@ -101,11 +101,15 @@ func PreviousTasks(s observed.State) int {
 	return previous
 }
 
-// recordPreviousTasks records the number of tasks together with a scale-down, so that the number is never lost.
-func recordPreviousTasks(
+// record adds annotations to the tasks' StatefulSet: the history of task configs, and the number of tasks before a
+// scale-down. They are written together with the change, so that they are never lost.
+func record(
 	s observed.State, set taskset.Set, tasks *appsv1ac.StatefulSetApplyConfiguration,
 ) *appsv1ac.StatefulSetApplyConfiguration {
 	previous := max(PreviousTasks(s), len(taskset.Running(s)))
+	if set.History != "" {
+		tasks.WithAnnotations(map[string]string{taskset.AnnotationHistory: set.History})
+	}
 	delete(tasks.Annotations, annotationPreviousTasks)
 	if taskset.IsSink(s) && !set.MembersRemoved && previous > len(set.Hashes) {
 		tasks.WithAnnotations(map[string]string{annotationPreviousTasks: strconv.Itoa(previous)})

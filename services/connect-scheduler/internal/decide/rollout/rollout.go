@@ -124,7 +124,11 @@ func (o outdatedPods) connector(pod *corev1.Pod) string {
 
 // task returns the cause to restart the pod of a task. It is empty if there is none.
 func (o outdatedPods) task(pod *corev1.Pod, id int) string {
-	return cmp.Or(o.cause(pod, o.template, o.set.Hashes[id]), staleTaskConfig(o.set, pod))
+	hash := o.set.Hashes[id]
+	if o.set.KeepsConfig(pod) {
+		hash = ""
+	}
+	return cmp.Or(o.cause(pod, o.template, hash), staleTaskConfig(o.set, pod))
 }
 
 // Causes of restarts. They are clauses for events.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -38,6 +39,12 @@ func conditions(
 	if in.Rollout.Blocked != "" {
 		all = append(all, condition.True(
 			connectv1.ConditionRolloutBlocked, connectv1.ReasonTasksFailed, in.Rollout.Blocked))
+	}
+	if delay := in.Tasks.Delay; delay != nil {
+		all = append(all, condition.True(connectv1.ConditionReconfiguringTooOften, connectv1.ReasonTaskConfigsDelayed,
+			fmt.Sprintf("the connector has changed its task configs %d times with less than 10 minutes between changes; "+
+				"the newest change (%d task configs) rolls out at %s; running tasks keep their previous task configs until "+
+				"then", delay.Changes, delay.Tasks, delay.Until.UTC().Format(time.RFC3339))))
 	}
 	return append(all, storage...)
 }

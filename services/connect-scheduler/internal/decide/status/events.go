@@ -129,6 +129,8 @@ func ConditionEvents(before, after []metav1.Condition) []event.Event {
 			events = append(events, event.Normal(c.Reason, "Observe", c.Message))
 		case c.Type == connectv1.ConditionRolloutBlocked:
 			events = append(events, event.Warning(connectv1.ReasonRolloutBlocked, "Rollout", c.Message))
+		case c.Type == connectv1.ConditionReconfiguringTooOften:
+			events = append(events, event.Warning(c.Reason, "Rollout", c.Message))
 		case c.Type == connectv1.ConditionReady && c.Reason == connectv1.ReasonApplyRejected:
 			events = append(events, event.Warning(c.Reason, "Apply", c.Message))
 		case c.Type == connectv1.ConditionStorageReady && c.Status == metav1.ConditionFalse &&

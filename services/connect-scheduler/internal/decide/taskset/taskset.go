@@ -29,6 +29,10 @@ type Set struct {
 	Lost bool
 	// MembersRemoved is true if the static members of the tasks that the last scale-down deleted are removed.
 	MembersRemoved bool
+	// Delay is set while the newest change of the task configs does not roll out, see Damp.
+	Delay *Delay
+	// History is the value of AnnotationHistory. It is empty before the first change.
+	History string
 	// limit is the maximum number of replicas if isLimited is true.
 	limit     int
 	isLimited bool
@@ -38,8 +42,11 @@ type Set struct {
 
 // Desired returns the number of tasks that should run according to the spec.
 func (t Set) Desired(e spec.Effective) int {
-	if !e.RunTasks {
+	switch {
+	case !e.RunTasks:
 		return 0
+	case t.Delay != nil && t.isLimited:
+		return min(len(t.Hashes), t.limit)
 	}
 	return len(t.Hashes)
 }
@@ -57,8 +64,11 @@ func (t Set) Replicas(e spec.Effective) int {
 	return t.Desired(e)
 }
 
-// Limit returns the set with a maximum number of replicas.
+// Limit returns the set with a maximum number of replicas. The lowest limit applies.
 func (t Set) Limit(replicas int) Set {
+	if t.isLimited {
+		replicas = min(replicas, t.limit)
+	}
 	t.limit, t.isLimited = replicas, true
 	return t
 }

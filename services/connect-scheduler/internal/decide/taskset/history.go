@@ -1,0 +1,132 @@
+package taskset
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/weir-dev/weir/apis/contract"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
+)
+
+// AnnotationHistory on the tasks' StatefulSet describes the last change of task configs that has rolled out, as JSON.
+// It does not exist before the first change.
+const AnnotationHistory = "weir.dev/task-configs-history"
+
+const (
+	// firstDelay is the time between the first and the second change of task configs that roll out. Each further change
+	// doubles it.
+	firstDelay = 10 * time.Second
+	// maxDelay is the longest time between two changes that roll out.
+	maxDelay = 5 * time.Minute
+	// quietPeriod is the time without a change after which the next change rolls out at once.
+	quietPeriod = 10 * time.Minute
+)
+
+// history describes the last change of task configs that has rolled out.
+type history struct {
+	// Hash identifies the set of task configs, Generation the configuration of the connector.
+	Hash       string `json:"hash"`
+	Generation string `json:"generation"`
+	// Tasks is the number of task configs.
+	Tasks int `json:"tasks"`
+	// Changes is the number of changes without a quiet period between them, since the last change of the configuration.
+	Changes int `json:"changes"`
+	// Time is the time of the change.
+	Time metav1.Time `json:"time"`
+}
+
+// Delay describes a change of task configs that has not rolled out because the connector changes them too often.
+type Delay struct {
+	// Until is the time at which the newest change rolls out.
+	Until time.Time
+	// Changes is the number of previous changes without a quiet period between them.
+	Changes int
+	// Tasks is the number of task configs of the newest change.
+	Tasks int
+}
+
+// Damp returns the set with a Delay if the connector has changed its task configs too often. Changes of the
+// connector's configuration and changes to fewer tasks are never delayed.
+//
+// While a change is delayed the StatefulSet has the newest task configs, because a pod that is replaced reads them from
+// the Secret. Running tasks keep their configs, and further tasks do not start: they could do the work of others twice.
+// The tasks of an exactly-once source may only change together, so their StatefulSet keeps the previous set.
+func (t Set) Damp(s observed.State, e spec.Effective) Set {
+	if s.Ownership(s.Objects.TaskSet) != observed.Owned {
+		return t
+	}
+	t.History = s.Objects.TaskSet.Annotations[AnnotationHistory]
+	running := Running(s)
+	last, isRecorded := parseHistory(t.History)
+	// A time in the future, for example after the clock was corrected, must not delay changes for longer than maxDelay.
+	isRecorded = isRecorded && !last.Time.After(s.Now)
+	if !isRecorded {
+		last = history{Hash: contract.TaskConfigsHash(running), Generation: e.Generation(), Tasks: len(running)}
+	}
+	newest := history{
+		Hash: contract.TaskConfigsHash(t.Hashes), Generation: e.Generation(), Tasks: len(t.Hashes),
+		Changes: last.Changes + 1, Time: s.Timestamp(),
+	}
+	// A first set of task configs is not a change.
+	isFirst := !isRecorded && len(running) == 0
+	if t.Condition.Status != metav1.ConditionTrue || newest.Hash == last.Hash || isFirst {
+		return t
+	}
+	until := last.Time.Add(delay(last.Changes))
+	switch {
+	case newest.Generation != last.Generation:
+		newest.Changes = 0
+	case newest.Tasks < last.Tasks, ptr.Deref(s.Objects.TaskSet.Spec.Replicas, 1) == 0:
+		// Without running tasks, none restarts.
+		newest.Changes, newest.Time = last.Changes, last.Time
+	case !s.Now.Before(last.Time.Add(quietPeriod)):
+		newest.Changes = 1
+	case !until.After(s.Now):
+	default:
+		t.Delay = &Delay{Until: until, Changes: last.Changes, Tasks: newest.Tasks}
+		if t.ExactlyOnce {
+			t.Hashes = running
+			return t
+		}
+		return t.Limit(last.Tasks)
+	}
+	t.History = newest.String()
+	return t
+}
+
+// delay returns the time from a change until the next change may roll out. changes is the number of changes so far.
+func delay(changes int) time.Duration {
+	if changes == 0 {
+		return 0
+	}
+	// The limit prevents an overflow.
+	return min(maxDelay, firstDelay<<min(changes-1, 10))
+}
+
+func parseHistory(annotation string) (history, bool) {
+	var h history
+	err := json.Unmarshal([]byte(annotation), &h)
+	return h, err == nil && h.Changes >= 0 && h.Tasks >= 0
+}
+
+func (h history) String() string {
+	encoded, err := json.Marshal(h)
+	if err != nil {
+		panic(fmt.Sprintf("encode the history of task configs: %v", err)) // strings and numbers can always be encoded
+	}
+	return string(encoded)
+}
+
+// KeepsConfig reports whether a pod keeps its task config although the set has another one. A pod whose container has
+// restarted and no longer finds its config is replaced.
+func (t Set) KeepsConfig(pod *corev1.Pod) bool {
+	isStale := !observed.IsReady(pod) && strings.HasPrefix(observed.LastError(pod), contract.ReasonTaskConfigStale+": ")
+	return t.Delay != nil && !isStale
+}
