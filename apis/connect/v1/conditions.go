@@ -95,8 +95,8 @@ const (
 	ReasonStarting = "Starting"
 	// ReasonRolling: pods with an outdated configuration are being replaced.
 	ReasonRolling = "Rolling"
-	// ReasonRestartLimitReached: pods with an outdated configuration wait, because the maximum number of pods restarts at the
-	// same time. Pods that run are unchanged.
+	// ReasonRestartLimitReached: pods with an outdated configuration wait, because the maximum number of pods restarts at
+	// the same time. Pods that run are unchanged.
 	ReasonRestartLimitReached = "RestartLimitReached"
 	// ReasonTaskConfigsDelayed: the newest task configs roll out later. Reason of ReconfiguringTooOften and of an event.
 	ReasonTaskConfigsDelayed = "TaskConfigsDelayed"

@@ -217,7 +217,8 @@ type KafkaConnectorStatus struct {
 	LastRestart string `json:"lastRestart,omitempty"`
 
 	// restarting lists the pods that a rollout restarts now. They count against the limit of pods that restart at the same
-	// time in the whole cluster (--max-restarting-pods of connect-scheduler), until the new pod is ready or for 10 minutes.
+	// time in the whole cluster (--max-restarting-pods of connect-scheduler), until the new pod is ready or for 10
+	// minutes.
 	// +optional
 	// +listType=map
 	// +listMapKey=pod

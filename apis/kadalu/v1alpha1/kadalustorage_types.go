@@ -72,9 +72,9 @@ type KadaluStorageSpec struct {
 	// +kubebuilder:validation:Enum=delete;archive;retain
 	PVReclaimPolicy ReclaimPolicy `json:"pvReclaimPolicy,omitempty"`
 
-	// quota is the way sizes are enforced. Managed: a volume is ready when quotad reports the limit of every online brick in
-	// its GlusterVolume. External: a volume is ready when statfs shows the limit that a standalone quotad sets. Unmanaged:
-	// sizes are not enforced. Default: Unmanaged until a quotad reports for the volume, then Managed.
+	// quota is the way sizes are enforced. Managed: a volume is ready when quotad reports the limit of every online brick
+	// in its GlusterVolume. External: a volume is ready when statfs shows the limit that a standalone quotad sets.
+	// Unmanaged: sizes are not enforced. Default: Unmanaged until a quotad reports for the volume, then Managed.
 	// +optional
 	// +kubebuilder:validation:Enum=Managed;External;Unmanaged
 	Quota QuotaMode `json:"quota,omitempty"`

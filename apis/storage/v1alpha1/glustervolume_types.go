@@ -4,8 +4,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// GlusterVolume is the size of one persistent volume: a directory on a GlusterFS volume. gluster-bridge writes spec. Each
-// quotad limits the directory on the bricks of its node and writes the entries of these bricks in status.
+// GlusterVolume is the size of one persistent volume: a directory on a GlusterFS volume. gluster-bridge writes spec.
+// Each quotad limits the directory on the bricks of its node and writes the entries of these bricks in status.
 //
 // +genclient
 // +genclient:nonNamespaced
@@ -58,8 +58,8 @@ type GlusterVolumeSpec struct {
 	// +kubebuilder:validation:XValidation:rule="!self.startsWith('/') && !self.matches('(^|/)[.][.]?(/|$)') && !self.contains('//')",messageExpression="'spec.path ' + self + ' must be a relative path without empty elements, . and ..'"
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec.path cannot be changed"
 	Path string `json:"path"`
-	// capacityBytes is the size of the directory in the whole volume. The limit of a brick follows from it and from the type
-	// of the volume.
+	// capacityBytes is the size of the directory in the whole volume. The limit of a brick follows from it and from the
+	// type of the volume.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	CapacityBytes int64 `json:"capacityBytes"`

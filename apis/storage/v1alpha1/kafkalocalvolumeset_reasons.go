@@ -22,7 +22,8 @@ const (
 
 	// ReasonInvalidSpec: a field of the spec has a value that cannot be used. Volumes that exist do not change.
 	ReasonInvalidSpec VolumeReason = "InvalidSpec"
-	// ReasonBasePathNotAllowed: the flag --allowed-base-paths of the controller or of an agent does not list spec.basePath.
+	// ReasonBasePathNotAllowed: the flag --allowed-base-paths of the controller or of an agent does not list
+	// spec.basePath.
 	ReasonBasePathNotAllowed VolumeReason = "BasePathNotAllowed"
 	// ReasonNoNodeMatches: spec.nodes selects no node that runs the agent.
 	ReasonNoNodeMatches VolumeReason = "NoNodeMatches"
@@ -66,7 +67,8 @@ const (
 	EventVolumeCreated = "VolumeCreated"
 	// EventVolumeAdopted: a PersistentVolume that was made by hand is managed now.
 	EventVolumeAdopted = "VolumeAdopted"
-	// EventVolumeReleased: the claim of a PersistentVolume was deleted; the PersistentVolume is available for the claim again.
+	// EventVolumeReleased: the claim of a PersistentVolume was deleted; the PersistentVolume is available for the claim
+	// again.
 	EventVolumeReleased = "VolumeReleased"
 	// EventVolumeRestored: another client changed a PersistentVolume; the change was undone.
 	EventVolumeRestored = "VolumeRestored"

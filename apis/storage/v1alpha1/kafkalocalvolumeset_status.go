@@ -48,8 +48,8 @@ type LocalVolumeStatus struct {
 	Ordinal int32 `json:"ordinal"`
 	// template is the name of the template.
 	Template string `json:"template"`
-	// pv is the name of the PersistentVolume: the claim's name, or <namespace>-<claim> if another PersistentVolume has that
-	// name.
+	// pv is the name of the PersistentVolume: the claim's name, or <namespace>-<claim> if another PersistentVolume has
+	// that name.
 	// +optional
 	PV string `json:"pv,omitempty"`
 	// node is the name of the node that has the directory. It is recorded before the directory is created and changes only

@@ -7,8 +7,8 @@ import (
 )
 
 // KafkaLocalVolumeSet describes the local persistent volumes of the replicas of one or more StatefulSets.
-// volume-provisioner places each replica on a node, creates its directories and one PersistentVolume per claim, and binds a
-// claim that is created again to the same directory.
+// volume-provisioner places each replica on a node, creates its directories and one PersistentVolume per claim, and
+// binds a claim that is created again to the same directory.
 //
 // +genclient
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
@@ -59,8 +59,8 @@ type KafkaLocalVolumeSetSpec struct {
 	// +optional
 	Nodes *NodeChoice `json:"nodes,omitempty"`
 
-	// nodeAffinityKey is the node label that the PersistentVolumes use in their node affinity. Its value must be unique per
-	// node. Immutable.
+	// nodeAffinityKey is the node label that the PersistentVolumes use in their node affinity. Its value must be unique
+	// per node. Immutable.
 	// +optional
 	// +kubebuilder:default="kubernetes.io/hostname"
 	// +kubebuilder:validation:MinLength=1
@@ -76,8 +76,8 @@ type KafkaLocalVolumeSetSpec struct {
 	// +kubebuilder:validation:MaxLength=317
 	SpreadTopologyKey string `json:"spreadTopologyKey,omitempty"`
 
-	// basePath is the directory on each node that contains the directories of the volumes. It must exist, must be one of the
-	// paths that the administrator allows with --allowed-base-paths, and must not be a symbolic link. Immutable.
+	// basePath is the directory on each node that contains the directories of the volumes. It must exist, must be one of
+	// the paths that the administrator allows with --allowed-base-paths, and must not be a symbolic link. Immutable.
 	// +required
 	// +kubebuilder:validation:MinLength=2
 	// +kubebuilder:validation:MaxLength=1024
@@ -85,8 +85,8 @@ type KafkaLocalVolumeSetSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",messageExpression="'spec.basePath ' + oldSelf + ' cannot be changed: the data would stay behind; create another set'"
 	BasePath string `json:"basePath"`
 
-	// pathPattern is the directory of a volume below basePath. {claim} and {namespace} are replaced. It must contain {claim}.
-	// Immutable.
+	// pathPattern is the directory of a volume below basePath. {claim} and {namespace} are replaced. It must contain
+	// {claim}. Immutable.
 	// +optional
 	// +kubebuilder:default="{claim}"
 	// +kubebuilder:validation:MaxLength=256
@@ -113,8 +113,8 @@ type KafkaLocalVolumeSetSpec struct {
 	// +optional
 	Owner *DirectoryOwner `json:"owner,omitempty"`
 
-	// quota limits the size of each directory. None: sizes are reserved but not enforced. XFS: project quota; basePath must
-	// be on XFS that is mounted with prjquota, and the agent needs the overlay with CAP_SYS_ADMIN.
+	// quota limits the size of each directory. None: sizes are reserved but not enforced. XFS: project quota; basePath
+	// must be on XFS that is mounted with prjquota, and the agent needs the overlay with CAP_SYS_ADMIN.
 	// +optional
 	// +kubebuilder:default=None
 	Quota QuotaType `json:"quota,omitempty"`
@@ -134,14 +134,14 @@ type KafkaLocalVolumeSetSpec struct {
 	ReusePolicy ReusePolicy `json:"reusePolicy,omitempty"`
 
 	// adoptExisting decides about directories that exist before the set. IfMarkerMatches: only a directory with the marker
-	// of the same volume is used. Unmarked: a directory without a marker is used too, and gets one; for directories made by
-	// hand.
+	// of the same volume is used. Unmarked: a directory without a marker is used too, and gets one; for directories made
+	// by hand.
 	// +optional
 	// +kubebuilder:default=IfMarkerMatches
 	AdoptExisting AdoptionPolicy `json:"adoptExisting,omitempty"`
 
-	// scaleDownPolicy is what happens with the volumes of ordinals that are not part of the set any more. Retain is the only
-	// policy: they are kept, and used again after a scale-up.
+	// scaleDownPolicy is what happens with the volumes of ordinals that are not part of the set any more. Retain is the
+	// only policy: they are kept, and used again after a scale-up.
 	// +optional
 	// +kubebuilder:default=Retain
 	ScaleDownPolicy ScaleDownPolicy `json:"scaleDownPolicy,omitempty"`
@@ -161,8 +161,8 @@ type VolumeTemplate struct {
 	Name string `json:"name"`
 
 	// claimNamePattern is the name of the PersistentVolumeClaim. {ordinal} is replaced, for example
-	// datadir-0-cp-helm-charts-cp-kafka-{ordinal}: the name of the volumeClaimTemplate, of the StatefulSet, and the ordinal.
-	// Immutable.
+	// datadir-0-cp-helm-charts-cp-kafka-{ordinal}: the name of the volumeClaimTemplate, of the StatefulSet, and the
+	// ordinal. Immutable.
 	// +required
 	// +kubebuilder:validation:MaxLength=240
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*)[{]ordinal[}]([-a-z0-9.]*[a-z0-9])?$') || self.matches('^[{]ordinal[}]([-a-z0-9.]*[a-z0-9])?$')",messageExpression="'spec.templates[].claimNamePattern ' + self + ' must be the name of a PersistentVolumeClaim that contains {ordinal} once: use for example data-kafka-{ordinal}'"

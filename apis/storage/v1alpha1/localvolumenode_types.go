@@ -5,9 +5,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// LocalVolumeNode is the interface between volume-provisioner's controller and its agent on one node, and has the node's
-// name. The agent creates it and writes status, the controller writes spec. Users only read it. It is kept when the Node is
-// deleted, because it records which directories the node has.
+// LocalVolumeNode is the interface between volume-provisioner's controller and its agent on one node, and has the
+// node's name. The agent creates it and writes status, the controller writes spec. Users only read it. It is kept when
+// the Node is deleted, because it records which directories the node has.
 //
 // +genclient
 // +genclient:nonNamespaced
@@ -151,8 +151,9 @@ type LocalVolumeNodeStatus struct {
 	// +listType=map
 	// +listMapKey=id
 	Directories []DirectoryStatus `json:"directories,omitempty"`
-	// found are the directories with a marker that spec.directories does not list, up to three levels below a base path. The
-	// controller recovers placements from them after the objects of the cluster were lost, or after a node was renamed.
+	// found are the directories with a marker that spec.directories does not list, up to three levels below a base path.
+	// The controller recovers placements from them after the objects of the cluster were lost, or after a node was
+	// renamed.
 	// +optional
 	// +listType=atomic
 	Found []FoundDirectory `json:"found,omitempty"`
@@ -251,8 +252,9 @@ type FoundDirectory struct {
 	FileSystem string `json:"fileSystem,omitempty"`
 }
 
-// DirectoryMarker is the content of the marker file .volume-id, which tells whose data a directory has. A marker matches a
-// volume if id and setName are equal: a set that is created again has another uid and gets its own directories back.
+// DirectoryMarker is the content of the marker file .volume-id, which tells whose data a directory has. A marker
+// matches a volume if id and setName are equal: a set that is created again has another uid and gets its own
+// directories back.
 type DirectoryMarker struct {
 	// id of the volume: <namespace>/<claim>.
 	ID string `json:"id"`

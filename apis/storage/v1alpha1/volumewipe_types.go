@@ -5,9 +5,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// VolumeWipe requests the deletion of the data of one volume of a KafkaLocalVolumeSet in the same namespace. The data is
-// deleted only while no claim is bound to the volume and no pod uses it. The directory is renamed first, and removed after
-// the time in keepFor. A VolumeWipe cannot be changed.
+// VolumeWipe requests the deletion of the data of one volume of a KafkaLocalVolumeSet in the same namespace. The data
+// is deleted only while no claim is bound to the volume and no pod uses it. The directory is renamed first, and removed
+// after the time in keepFor. A VolumeWipe cannot be changed.
 //
 // +genclient
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object

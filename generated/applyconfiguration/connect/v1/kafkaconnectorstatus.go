@@ -43,7 +43,8 @@ type KafkaConnectorStatusApplyConfiguration struct {
 	// hash if it has more than 256 characters. The value true is not recorded.
 	LastRestart *string `json:"lastRestart,omitempty"`
 	// restarting lists the pods that a rollout restarts now. They count against the limit of pods that restart at the same
-	// time in the whole cluster (--max-restarting-pods of connect-scheduler), until the new pod is ready or for 10 minutes.
+	// time in the whole cluster (--max-restarting-pods of connect-scheduler), until the new pod is ready or for 10
+	// minutes.
 	Restarting []RestartingPodApplyConfiguration `json:"restarting,omitempty"`
 	// selector is the label selector of the task pods. Autoscalers read it through the scale subresource.
 	Selector *string `json:"selector,omitempty"`

@@ -27,9 +27,9 @@ type KadaluStorageSpecApplyConfiguration struct {
 	// pvReclaimPolicy is what happens to the data of a deleted persistent volume. delete: it is deleted. archive: its
 	// directory is renamed to archived-<name>. retain: it stays.
 	PVReclaimPolicy *kadaluv1alpha1.ReclaimPolicy `json:"pvReclaimPolicy,omitempty"`
-	// quota is the way sizes are enforced. Managed: a volume is ready when quotad reports the limit of every online brick in
-	// its GlusterVolume. External: a volume is ready when statfs shows the limit that a standalone quotad sets. Unmanaged:
-	// sizes are not enforced. Default: Unmanaged until a quotad reports for the volume, then Managed.
+	// quota is the way sizes are enforced. Managed: a volume is ready when quotad reports the limit of every online brick
+	// in its GlusterVolume. External: a volume is ready when statfs shows the limit that a standalone quotad sets.
+	// Unmanaged: sizes are not enforced. Default: Unmanaged until a quotad reports for the volume, then Managed.
 	Quota *kadaluv1alpha1.QuotaMode `json:"quota,omitempty"`
 }
 

@@ -12,8 +12,9 @@ import (
 // DirectoryMarkerApplyConfiguration represents a declarative configuration of the DirectoryMarker type for use
 // with apply.
 //
-// DirectoryMarker is the content of the marker file .volume-id, which tells whose data a directory has. A marker matches a
-// volume if id and setName are equal: a set that is created again has another uid and gets its own directories back.
+// DirectoryMarker is the content of the marker file .volume-id, which tells whose data a directory has. A marker
+// matches a volume if id and setName are equal: a set that is created again has another uid and gets its own
+// directories back.
 type DirectoryMarkerApplyConfiguration struct {
 	// id of the volume: <namespace>/<claim>.
 	ID *string `json:"id,omitempty"`

@@ -16,8 +16,8 @@ import (
 // GlusterVolumeApplyConfiguration represents a declarative configuration of the GlusterVolume type for use
 // with apply.
 //
-// GlusterVolume is the size of one persistent volume: a directory on a GlusterFS volume. gluster-bridge writes spec. Each
-// quotad limits the directory on the bricks of its node and writes the entries of these bricks in status.
+// GlusterVolume is the size of one persistent volume: a directory on a GlusterFS volume. gluster-bridge writes spec.
+// Each quotad limits the directory on the bricks of its node and writes the entries of these bricks in status.
 type GlusterVolumeApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration    `json:",inline"`
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`

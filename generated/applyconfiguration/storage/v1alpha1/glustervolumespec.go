@@ -17,8 +17,8 @@ type GlusterVolumeSpecApplyConfiguration struct {
 	VolumeID *string `json:"volumeID,omitempty"`
 	// path of the directory, relative to the root of the GlusterFS volume. Immutable.
 	Path *string `json:"path,omitempty"`
-	// capacityBytes is the size of the directory in the whole volume. The limit of a brick follows from it and from the type
-	// of the volume.
+	// capacityBytes is the size of the directory in the whole volume. The limit of a brick follows from it and from the
+	// type of the volume.
 	CapacityBytes *int64 `json:"capacityBytes,omitempty"`
 	// projectID is the XFS project id on all bricks. Immutable.
 	ProjectID *int64 `json:"projectID,omitempty"`

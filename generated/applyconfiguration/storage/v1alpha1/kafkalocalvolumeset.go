@@ -17,8 +17,8 @@ import (
 // with apply.
 //
 // KafkaLocalVolumeSet describes the local persistent volumes of the replicas of one or more StatefulSets.
-// volume-provisioner places each replica on a node, creates its directories and one PersistentVolume per claim, and binds a
-// claim that is created again to the same directory.
+// volume-provisioner places each replica on a node, creates its directories and one PersistentVolume per claim, and
+// binds a claim that is created again to the same directory.
 type KafkaLocalVolumeSetApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration    `json:",inline"`
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`

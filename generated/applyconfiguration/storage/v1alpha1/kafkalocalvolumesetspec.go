@@ -20,17 +20,17 @@ type KafkaLocalVolumeSetSpecApplyConfiguration struct {
 	Templates []VolumeTemplateApplyConfiguration `json:"templates,omitempty"`
 	// nodes selects the nodes for the replicas. Default: all nodes that run the agent.
 	Nodes *NodeChoiceApplyConfiguration `json:"nodes,omitempty"`
-	// nodeAffinityKey is the node label that the PersistentVolumes use in their node affinity. Its value must be unique per
-	// node. Immutable.
+	// nodeAffinityKey is the node label that the PersistentVolumes use in their node affinity. Its value must be unique
+	// per node. Immutable.
 	NodeAffinityKey *string `json:"nodeAffinityKey,omitempty"`
 	// spreadTopologyKey is the node label whose values the replicas are spread over, for example
 	// topology.kubernetes.io/zone. Replicas that are placed do not move when it changes.
 	SpreadTopologyKey *string `json:"spreadTopologyKey,omitempty"`
-	// basePath is the directory on each node that contains the directories of the volumes. It must exist, must be one of the
-	// paths that the administrator allows with --allowed-base-paths, and must not be a symbolic link. Immutable.
+	// basePath is the directory on each node that contains the directories of the volumes. It must exist, must be one of
+	// the paths that the administrator allows with --allowed-base-paths, and must not be a symbolic link. Immutable.
 	BasePath *string `json:"basePath,omitempty"`
-	// pathPattern is the directory of a volume below basePath. {claim} and {namespace} are replaced. It must contain {claim}.
-	// Immutable.
+	// pathPattern is the directory of a volume below basePath. {claim} and {namespace} are replaced. It must contain
+	// {claim}. Immutable.
 	PathPattern *string `json:"pathPattern,omitempty"`
 	// storageClassName is the class of the PersistentVolumes. The claims must have the same class. Immutable.
 	StorageClassName *string `json:"storageClassName,omitempty"`
@@ -38,8 +38,8 @@ type KafkaLocalVolumeSetSpecApplyConfiguration struct {
 	MountOptions []string `json:"mountOptions,omitempty"`
 	// owner of a new directory. Directories that exist keep their owner and mode.
 	Owner *DirectoryOwnerApplyConfiguration `json:"owner,omitempty"`
-	// quota limits the size of each directory. None: sizes are reserved but not enforced. XFS: project quota; basePath must
-	// be on XFS that is mounted with prjquota, and the agent needs the overlay with CAP_SYS_ADMIN.
+	// quota limits the size of each directory. None: sizes are reserved but not enforced. XFS: project quota; basePath
+	// must be on XFS that is mounted with prjquota, and the agent needs the overlay with CAP_SYS_ADMIN.
 	Quota *storagev1alpha1.QuotaType `json:"quota,omitempty"`
 	// reservedPercent is the part of each file system that is not given to volumes.
 	ReservedPercent *int32 `json:"reservedPercent,omitempty"`
@@ -48,11 +48,11 @@ type KafkaLocalVolumeSetSpecApplyConfiguration struct {
 	// PersistentVolume to the uid of the deleted claim. Never: it stays Released.
 	ReusePolicy *storagev1alpha1.ReusePolicy `json:"reusePolicy,omitempty"`
 	// adoptExisting decides about directories that exist before the set. IfMarkerMatches: only a directory with the marker
-	// of the same volume is used. Unmarked: a directory without a marker is used too, and gets one; for directories made by
-	// hand.
+	// of the same volume is used. Unmarked: a directory without a marker is used too, and gets one; for directories made
+	// by hand.
 	AdoptExisting *storagev1alpha1.AdoptionPolicy `json:"adoptExisting,omitempty"`
-	// scaleDownPolicy is what happens with the volumes of ordinals that are not part of the set any more. Retain is the only
-	// policy: they are kept, and used again after a scale-up.
+	// scaleDownPolicy is what happens with the volumes of ordinals that are not part of the set any more. Retain is the
+	// only policy: they are kept, and used again after a scale-up.
 	ScaleDownPolicy *storagev1alpha1.ScaleDownPolicy `json:"scaleDownPolicy,omitempty"`
 	// nodeLoss decides what happens when the Node of a replica no longer exists.
 	NodeLoss *NodeLossPolicyApplyConfiguration `json:"nodeLoss,omitempty"`

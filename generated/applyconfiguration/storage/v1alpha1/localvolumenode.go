@@ -16,9 +16,9 @@ import (
 // LocalVolumeNodeApplyConfiguration represents a declarative configuration of the LocalVolumeNode type for use
 // with apply.
 //
-// LocalVolumeNode is the interface between volume-provisioner's controller and its agent on one node, and has the node's
-// name. The agent creates it and writes status, the controller writes spec. Users only read it. It is kept when the Node is
-// deleted, because it records which directories the node has.
+// LocalVolumeNode is the interface between volume-provisioner's controller and its agent on one node, and has the
+// node's name. The agent creates it and writes status, the controller writes spec. Users only read it. It is kept when
+// the Node is deleted, because it records which directories the node has.
 type LocalVolumeNodeApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration    `json:",inline"`
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`

@@ -33,8 +33,9 @@ type LocalVolumeNodeStatusApplyConfiguration struct {
 	FileSystems []FileSystemStatusApplyConfiguration `json:"fileSystems,omitempty"`
 	// directories are the observed directories.
 	Directories []DirectoryStatusApplyConfiguration `json:"directories,omitempty"`
-	// found are the directories with a marker that spec.directories does not list, up to three levels below a base path. The
-	// controller recovers placements from them after the objects of the cluster were lost, or after a node was renamed.
+	// found are the directories with a marker that spec.directories does not list, up to three levels below a base path.
+	// The controller recovers placements from them after the objects of the cluster were lost, or after a node was
+	// renamed.
 	Found []FoundDirectoryApplyConfiguration `json:"found,omitempty"`
 	// wipes are the observed deletions.
 	Wipes []WipeStatusApplyConfiguration `json:"wipes,omitempty"`

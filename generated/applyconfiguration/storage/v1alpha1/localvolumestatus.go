@@ -20,8 +20,8 @@ type LocalVolumeStatusApplyConfiguration struct {
 	Ordinal *int32 `json:"ordinal,omitempty"`
 	// template is the name of the template.
 	Template *string `json:"template,omitempty"`
-	// pv is the name of the PersistentVolume: the claim's name, or <namespace>-<claim> if another PersistentVolume has that
-	// name.
+	// pv is the name of the PersistentVolume: the claim's name, or <namespace>-<claim> if another PersistentVolume has
+	// that name.
 	PV *string `json:"pv,omitempty"`
 	// node is the name of the node that has the directory. It is recorded before the directory is created and changes only
 	// if the node is renamed or replaced.

@@ -17,8 +17,8 @@ type VolumeTemplateApplyConfiguration struct {
 	// name of the template, unique in the set.
 	Name *string `json:"name,omitempty"`
 	// claimNamePattern is the name of the PersistentVolumeClaim. {ordinal} is replaced, for example
-	// datadir-0-cp-helm-charts-cp-kafka-{ordinal}: the name of the volumeClaimTemplate, of the StatefulSet, and the ordinal.
-	// Immutable.
+	// datadir-0-cp-helm-charts-cp-kafka-{ordinal}: the name of the volumeClaimTemplate, of the StatefulSet, and the
+	// ordinal. Immutable.
 	ClaimNamePattern *string `json:"claimNamePattern,omitempty"`
 	// size of the volume. It may grow. A larger size is applied to the PersistentVolumes, and to claims of a class with
 	// allowVolumeExpansion that ask for it.

@@ -16,9 +16,9 @@ import (
 // VolumeWipeApplyConfiguration represents a declarative configuration of the VolumeWipe type for use
 // with apply.
 //
-// VolumeWipe requests the deletion of the data of one volume of a KafkaLocalVolumeSet in the same namespace. The data is
-// deleted only while no claim is bound to the volume and no pod uses it. The directory is renamed first, and removed after
-// the time in keepFor. A VolumeWipe cannot be changed.
+// VolumeWipe requests the deletion of the data of one volume of a KafkaLocalVolumeSet in the same namespace. The data
+// is deleted only while no claim is bound to the volume and no pod uses it. The directory is renamed first, and removed
+// after the time in keepFor. A VolumeWipe cannot be changed.
 type VolumeWipeApplyConfiguration struct {
 	v1.TypeMetaApplyConfiguration    `json:",inline"`
 	*v1.ObjectMetaApplyConfiguration `json:"metadata,omitempty"`

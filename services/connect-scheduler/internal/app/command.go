@@ -19,8 +19,8 @@ import (
 type Config struct {
 	// Workers is the number of KafkaConnectors that are reconciled in parallel, from 1 to 256.
 	Workers int
-	// MaxRestartingPods is the maximum number of pods that rollouts restart at the same time. 0: a tenth of the pods, from 1
-	// to 20.
+	// MaxRestartingPods is the maximum number of pods that rollouts restart at the same time. 0: a tenth of the pods, from
+	// 1 to 20.
 	MaxRestartingPods int
 	// AllowedVolumeTypes are the types of volumes that templates of KafkaConnectors and KafkaConnects may use.
 	AllowedVolumeTypes []string
@@ -36,7 +36,8 @@ func (c *Config) AddFlags(flags *pflag.FlagSet) {
 	flags.IntVar(&c.Workers, "workers", c.Workers,
 		"number of KafkaConnectors that are reconciled in parallel, from 1 to 256")
 	flags.IntVar(&c.MaxRestartingPods, "max-restarting-pods", c.MaxRestartingPods,
-		"maximum number of pods of all connectors that rollouts restart at the same time; 0: a tenth of the pods, from 1 to 20")
+		"maximum number of pods of all connectors that rollouts restart at the same time; "+
+			"0: a tenth of the pods, from 1 to 20")
 	flags.StringSliceVar(
 		&c.AllowedVolumeTypes,
 		"allowed-volume-types",

@@ -78,8 +78,8 @@ func (l *ledger) acquire(key controller.Key, pods int, whole bool) int {
 	return granted
 }
 
-// grant returns how many pods of a waiter may restart now. A set that can only restart as a whole and is larger than the
-// limit restarts when no other pod does.
+// grant returns how many pods of a waiter may restart now. A set that can only restart as a whole and is larger than
+// the limit restarts when no other pod does.
 func (l *ledger) grant(w waiter) int {
 	used, limit := l.usedFor(w.key.Namespace), l.limit()
 	if w.whole {

@@ -64,8 +64,8 @@ func NeedsAcceptedConfig(s observed.State, e spec.Effective) bool {
 	return err == nil && tasksMax != e.TasksMax && set.Annotations[AnnotationAccepted] != e.CandidateKey()
 }
 
-// scaleAccepted gives the connector's StatefulSet the generation and the tasks.max of the accepted configuration after a
-// change of tasks.max.
+// scaleAccepted gives the connector's StatefulSet the generation and the tasks.max of the accepted configuration after
+// a change of tasks.max.
 func scaleAccepted(set *appsv1ac.StatefulSetApplyConfiguration, e spec.Effective) {
 	set.WithAnnotations(map[string]string{annotationAcceptedTasksMax: strconv.Itoa(e.TasksMax)})
 	template := set.Spec.Template

@@ -13,12 +13,12 @@ import (
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
 )
 
-// isCompact reports whether the tasks' pods mount the common part of the task configs, so that the connector may publish
-// the compact format.
+// isCompact reports whether the tasks' pods mount the common part of the task configs, so that the connector may
+// publish the compact format.
 //
-// connect-runner publishes the plain format as long as the task configs are small, and images that do not know the compact
-// format ignore the permission. Only a task with another image than the connector could be unable to read what the
-// connector has published. The connector then loses the permission for as long as the images differ.
+// connect-runner publishes the plain format as long as the task configs are small, and images that do not know the
+// compact format ignore the permission. Only a task with another image than the connector could be unable to read what
+// the connector has published. The connector then loses the permission for as long as the images differ.
 //
 // Pods that an older version of connect-scheduler has created do not mount the common part. They keep the plain format
 // until their template changes for another reason, or until the task configs are too large for it, so that an upgrade

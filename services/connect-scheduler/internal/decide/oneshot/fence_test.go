@@ -29,7 +29,8 @@ func TestRecreatedExactlyOnceSourceWaitsForTheTasksOfTheDeletedOne(t *testing.T)
 	}
 	published := decidetest.Condition(t, s.State.Connector.Status.Conditions, connectv1.ConditionTaskConfigsPublished)
 	require.Equal(t, connectv1.ReasonFencing, published.Reason)
-	require.Equal(t, "exactly-once: waiting for 1 tasks of a deleted connector of the same name to stop", published.Message)
+	require.Equal(
+		t, "exactly-once: waiting for 1 tasks of a deleted connector of the same name to stop", published.Message)
 	s.Remove(old.Name)
 	s.Settle()
 	require.Equal(t, "2/2", s.State.Connector.Status.TaskSummary)

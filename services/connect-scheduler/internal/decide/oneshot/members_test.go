@@ -58,7 +58,8 @@ func TestMembersOfASinkAreRemovedAfterAScaleDown(t *testing.T) {
 	require.Empty(t, removals(s.Step()))
 	require.Empty(t, removals(s.Step()), "the pods of tasks 2 and 3 still exist")
 	s.RunPods()
-	require.Equal(t, [][]string{{"members", "remove", "--remaining-tasks", "2", "--previous-tasks", "4"}}, removals(s.Step()))
+	require.Equal(
+		t, [][]string{{"members", "remove", "--remaining-tasks", "2", "--previous-tasks", "4"}}, removals(s.Step()))
 	require.Empty(t, settle(s), "once")
 	require.Nil(t, s.State.OneShotPod(contract.OneShotMembers))
 	require.NotContains(t, s.State.Objects.TaskSet.Annotations, "weir.dev/previous-tasks")

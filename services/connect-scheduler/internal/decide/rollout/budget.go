@@ -129,7 +129,9 @@ func (b *Budget) has(pod *corev1.Pod) bool {
 func (b *Budget) add(pod *corev1.Pod) {
 	b.free--
 	// The previous pod of the same name may still count.
-	b.Restarting = slices.DeleteFunc(b.Restarting, func(entry connectv1.RestartingPod) bool { return entry.Pod == pod.Name })
+	b.Restarting = slices.DeleteFunc(b.Restarting, func(entry connectv1.RestartingPod) bool {
+		return entry.Pod == pod.Name
+	})
 	b.Restarting = append(b.Restarting, connectv1.RestartingPod{Pod: pod.Name, UID: pod.UID, Since: b.now})
 	if ends := b.now.Add(restartTimeout); b.RecheckAt.IsZero() || ends.Before(b.RecheckAt) {
 		b.RecheckAt = ends

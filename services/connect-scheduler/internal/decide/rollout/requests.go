@@ -77,8 +77,8 @@ func requestedPod(s observed.State, annotation string) *corev1.Pod {
 	return observed.PodsByIndex(s.Pods, contract.TypeTask)[id]
 }
 
-// isRequested reports whether an annotation that has to be removed before the restart selects the pod. A value that stays
-// is recorded in the status, which is written before the pods of the same plan restart.
+// isRequested reports whether an annotation that has to be removed before the restart selects the pod. A value that
+// stays is recorded in the status, which is written before the pods of the same plan restart.
 func isRequested(s observed.State, pod *corev1.Pod) bool {
 	for _, annotation := range restartAnnotations {
 		stays := annotation == contract.Restart && s.Connector.Annotations[annotation] != "true"

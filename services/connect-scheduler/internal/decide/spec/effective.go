@@ -142,8 +142,8 @@ func (e Effective) WithGeneration(generation string, tasksMax int) Effective {
 	return e
 }
 
-// WithAcceptedConfig returns e with the accepted configuration and the tasks.max of e. It reports false if config is not
-// the configuration that key identifies.
+// WithAcceptedConfig returns e with the accepted configuration and the tasks.max of e. It reports false if config is
+// not the configuration that key identifies.
 func (e Effective) WithAcceptedConfig(config map[string]string, key string) (Effective, bool) {
 	config = maps.Clone(config)
 	if config == nil || candidateKey(config) != key {

@@ -59,11 +59,13 @@ func TestOffsetsOverlapOnlyInTheSameTopicOfTheSameCluster(t *testing.T) {
 		"other topic":                   {worker{"x", "k.x:1", "t", ""}, worker{"y", "k.x:1", "u", ""}, false},
 		"a server in common":            {worker{"x", "k.x:1", "t", ""}, worker{"y", "z.x:1,k.x:1", "t", ""}, true},
 		"short names of two namespaces": {worker{"x", "kafka:9", "t", ""}, worker{"y", "kafka:9", "t", ""}, false},
-		"short and full name":           {worker{"x", "k:9", "t", ""}, worker{"y", "K.x.svc.cluster.local.:9", "t", ""}, true},
-		"a scheme":                      {worker{"x", "SSL://k.x:1", "t", ""}, worker{"y", "k.x:1", "t", ""}, true},
-		"a topic of the connector":      {worker{"x", "k.x:1", "t", "own"}, worker{"y", "k.x:1", "u", "own"}, true},
-		"placeholders":                  {worker{"x", "k.x:1", "${env:T}", ""}, worker{"y", "k.x:1", "${env:T}", ""}, false},
-		"only default topics":           {worker{"x", "k.x:1", "", ""}, worker{"y", "k.x:1", "", ""}, false},
+		"short and full name": {
+			worker{"x", "k:9", "t", ""}, worker{"y", "K.x.svc.cluster.local.:9", "t", ""}, true,
+		},
+		"a scheme":                 {worker{"x", "SSL://k.x:1", "t", ""}, worker{"y", "k.x:1", "t", ""}, true},
+		"a topic of the connector": {worker{"x", "k.x:1", "t", "own"}, worker{"y", "k.x:1", "u", "own"}, true},
+		"placeholders":             {worker{"x", "k.x:1", "${env:T}", ""}, worker{"y", "k.x:1", "${env:T}", ""}, false},
+		"only default topics":      {worker{"x", "k.x:1", "", ""}, worker{"y", "k.x:1", "", ""}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -75,7 +75,8 @@ func (t Set) Limit(replicas int) Set {
 
 // IsSink reports whether the connector has published that it is a sink.
 func IsSink(s observed.State) bool {
-	return s.TaskConfigs != nil && s.TaskConfigs.Annotations[contract.AnnotationConnectorType] == contract.ConnectorTypeSink
+	return s.TaskConfigs != nil &&
+		s.TaskConfigs.Annotations[contract.AnnotationConnectorType] == contract.ConnectorTypeSink
 }
 
 // Freeze returns the set of the running tasks, with the reason why the published set cannot be used.
