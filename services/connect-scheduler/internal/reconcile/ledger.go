@@ -53,10 +53,12 @@ type waiter struct {
 
 // acquire returns how many more pods of a KafkaConnector may restart now: at most pods, and either all or none if whole
 // is true. Pods that are not granted wait until wake is called. KafkaConnectors that have waited longer go first.
-func (l *ledger) acquire(key controller.Key, pods int, whole bool) int {
+// current is its use without these pods.
+func (l *ledger) acquire(key controller.Key, current usage, pods int, whole bool) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.init()
+	l.record(key, current)
 	w := waiter{key, pods, whole}
 	i := slices.IndexFunc(l.waiting, func(other waiter) bool { return other.key == key })
 	if i < 0 {
@@ -72,8 +74,7 @@ func (l *ledger) acquire(key controller.Key, pods int, whole bool) int {
 	granted := l.grant(w)
 	if granted > 0 {
 		l.waiting = slices.Delete(l.waiting, i, i+1)
-		was := l.used[key]
-		l.used[key] = usage{was.pods + granted, was.failing}
+		l.record(key, usage{current.pods + granted, current.failing})
 	}
 	return granted
 }
@@ -117,11 +118,7 @@ func (l *ledger) fails(namespace string) bool {
 func (l *ledger) set(key controller.Key, u usage, waits bool) {
 	l.mu.Lock()
 	l.init()
-	if u.pods == 0 {
-		delete(l.used, key)
-	} else {
-		l.used[key] = u
-	}
+	l.record(key, u)
 	i := slices.IndexFunc(l.waiting, func(w waiter) bool { return w.key == key })
 	switch {
 	case waits && i < 0:
@@ -135,6 +132,14 @@ func (l *ledger) set(key controller.Key, u usage, waits bool) {
 	for _, next := range ready {
 		l.wake(next)
 	}
+}
+
+func (l *ledger) record(key controller.Key, u usage) {
+	if u.pods == 0 {
+		delete(l.used, key)
+		return
+	}
+	l.used[key] = u
 }
 
 // ready returns the waiting KafkaConnectors, except one, whose next decision would restart pods.

@@ -20,6 +20,7 @@ import (
 	"github.com/weir-dev/weir/pkg/health"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/rollout"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
 )
 
@@ -129,17 +130,18 @@ func (r connectors) decide(key controller.Key, s observed.State, e spec.Effectiv
 	if err != nil || plan.Budget == nil {
 		return plan, err
 	}
-	if plan.Budget.Waiting > 0 {
-		if s.Budget.Free = r.restarts.acquire(key, plan.Budget.Waiting, plan.Budget.Whole); s.Budget.Free > 0 {
+	if b := plan.Budget; b.Waiting > 0 {
+		if s.Budget.Free = r.restarts.acquire(key, use(b), b.Waiting, b.Whole); s.Budget.Free > 0 {
 			if plan, err = decide.Connector(s, e); err != nil {
 				return plan, err
 			}
 		}
 	}
-	used := usage{pods: len(plan.Budget.Restarting), failing: plan.Budget.Failing}
-	r.restarts.set(key, used, plan.Budget.Waiting > 0)
+	r.restarts.set(key, use(plan.Budget), plan.Budget.Waiting > 0)
 	return plan, nil
 }
+
+func use(b *rollout.Budget) usage { return usage{pods: len(b.Restarting), failing: b.Failing} }
 
 // connects reconciles KafkaConnects.
 type connects struct {
