@@ -42,7 +42,7 @@ func TestReviewsBeyondTheLimitWaitForTheirTurn(t *testing.T) {
 						break
 					}
 				}
-				time.Sleep(100 * time.Millisecond)
+				<-time.After(100 * time.Millisecond)
 				return allowAll(ctx, r)
 			},
 		})
@@ -69,7 +69,7 @@ func TestReviewsStartInTheOrderOfTheirArrival(t *testing.T) {
 			MaxConcurrent: 1, Fallback: fallback,
 			Review: func(ctx context.Context, r admission.Request) admission.Response {
 				order = append(order, r.Name)
-				time.Sleep(time.Millisecond)
+				<-time.After(time.Millisecond)
 				return allowAll(ctx, r)
 			},
 		})

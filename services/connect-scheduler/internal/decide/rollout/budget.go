@@ -106,7 +106,7 @@ func (b *Budget) TakeAll(s observed.State, set taskset.Set) bool {
 		b.Waiting, b.Whole = len(pods), true
 		return false
 	}
-	slices.SortFunc(pods, func(x, y *corev1.Pod) int { return compareNames(x, y) })
+	slices.SortFunc(pods, compareNames)
 	for _, pod := range pods {
 		b.add(pod)
 	}

@@ -19,8 +19,8 @@ import (
 
 // RestartLimitReached is the message of the reason with the same name. It has no numbers, because they would change the
 // status with each pod of another connector.
-const RestartLimitReached = "pods with an outdated configuration wait, because the maximum number of pods restarts at " +
-	"the same time (--max-restarting-pods of connect-scheduler); running pods are unchanged"
+const RestartLimitReached = "pods with an outdated configuration wait, because the maximum number of pods restarts " +
+	"at the same time (--max-restarting-pods of connect-scheduler); running pods are unchanged"
 
 func conditions(
 	s observed.State, e spec.Effective, in Input, status connectv1.KafkaConnectorStatus,
