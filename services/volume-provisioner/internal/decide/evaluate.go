@@ -178,7 +178,8 @@ func (d *decision) moved(entry *storagev1alpha1.LocalVolumeStatus, pv *corev1.Pe
 		d.report.Lost(storagev1alpha1.ReasonNodeDeleted, entry.Message)
 		return
 	}
-	entry.Phase, entry.Message = storagev1alpha1.PhasePreparing, "the node was renamed; the PersistentVolume is created again"
+	entry.Phase = storagev1alpha1.PhasePreparing
+	entry.Message = "the node was renamed; the PersistentVolume is created again"
 	d.report.Pending(entry.Message)
 	if pv.DeletionTimestamp == nil {
 		d.plan.Delete = append(d.plan.Delete, pv)

@@ -14,8 +14,8 @@ import (
 )
 
 // replace gives a replica whose node is lost empty volumes on another node, if spec.nodeLoss asks for it. The other
-// replicas have the data, so it moves one replica at a time, and only while the volumes of all others are bound. A volume
-// whose claim is bound stays: claims are deleted by users only.
+// replicas have the data, so it moves one replica at a time, and only while the volumes of all others are bound. A
+// volume whose claim is bound stays: claims are deleted by users only.
 func (d *decision) replace(replica []spec.Volume) {
 	loss := d.s.Set.Spec.NodeLoss
 	if loss == nil || loss.Policy != storagev1alpha1.NodeLossReplace || loss.After == nil || d.invalid {

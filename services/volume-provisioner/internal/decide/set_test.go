@@ -112,8 +112,10 @@ func TestReplicasAreSpreadOverNodesAndFitOnOneNode(t *testing.T) {
 func TestUnusableNodesGetNoReplica(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(*corev1.Node){
-		"is cordoned":                         func(n *corev1.Node) { n.Spec.Unschedulable = true },
-		"has the taint dedicated":             func(n *corev1.Node) { n.Spec.Taints = []corev1.Taint{{Key: "dedicated", Effect: "NoSchedule"}} },
+		"is cordoned": func(n *corev1.Node) { n.Spec.Unschedulable = true },
+		"has the taint dedicated": func(n *corev1.Node) {
+			n.Spec.Taints = []corev1.Taint{{Key: "dedicated", Effect: "NoSchedule"}}
+		},
 		"has no label kubernetes.io/hostname": func(n *corev1.Node) { n.Labels = nil },
 	} {
 		w := decidetest.New("a")
@@ -295,7 +297,8 @@ func TestHandMadeVolumesAreAdoptedOnlyOnRequestAndIfTheyMatch(t *testing.T) {
 		require.Len(t, w.PVs, 9)
 		if test.message == "" {
 			require.Equal(t, "9/9", set.Status.Ready, "%+v", set.Status.Conditions)
-			require.Equal(t, "volume-provisioner", w.PVs["datadir-0-cp-helm-charts-cp-kafka-0"].Labels["app.kubernetes.io/managed-by"])
+			labels := w.PVs["datadir-0-cp-helm-charts-cp-kafka-0"].Labels
+			require.Equal(t, "volume-provisioner", labels["app.kubernetes.io/managed-by"])
 			continue
 		}
 		require.Equal(t, "0/9", set.Status.Ready, test.name)

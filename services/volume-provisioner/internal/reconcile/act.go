@@ -27,8 +27,8 @@ type actor struct {
 	weir versioned.Interface
 }
 
-// set carries out a plan. It returns the events of what was done. A write that another client overtook is repeated by the
-// reconcile that the other write causes.
+// set carries out a plan. It returns the events of what was done. A write that another client overtook is repeated by
+// the reconcile that the other write causes.
 func (a actor) set(ctx context.Context, s *observed.State, plan decide.Plan) ([]event.Event, error) {
 	if plan.Reserves {
 		return plan.Events, a.setStatus(ctx, s, plan)

@@ -69,7 +69,8 @@ func (c *caches) run(ctx context.Context) error {
 	return err
 }
 
-// volumesByClaim indexes PersistentVolumes by their claimRef, which names an object of a namespace that is not their own.
+// volumesByClaim indexes PersistentVolumes by their claimRef, which names an object of a namespace that is not their
+// own.
 func volumesByClaim(object any) ([]string, error) {
 	pv, ok := object.(*corev1.PersistentVolume)
 	if !ok || pv.Spec.ClaimRef == nil {

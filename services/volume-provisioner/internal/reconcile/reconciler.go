@@ -99,8 +99,8 @@ type sets struct {
 	now     func() time.Time
 	rebinds prometheus.Counter
 
-	// reserving is held while a volume is placed or a size is reserved, until the status is written. Two sets never reserve
-	// the same bytes.
+	// reserving is held while a volume is placed or a size is reserved, until the status is written. Two sets never
+	// reserve the same bytes.
 	reserving sync.Mutex
 }
 

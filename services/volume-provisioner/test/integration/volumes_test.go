@@ -120,7 +120,8 @@ func TestEditedPersistentVolumeIsRestored(t *testing.T) {
 		`{"spec":{"persistentVolumeReclaimPolicy":"Delete"}}`)
 	require.NoError(t, err)
 	e.Eventually(func(context.Context) error {
-		if policy := e.PV(e.Namespace + "-0").Spec.PersistentVolumeReclaimPolicy; policy != corev1.PersistentVolumeReclaimRetain {
+		policy := e.PV(e.Namespace + "-0").Spec.PersistentVolumeReclaimPolicy
+		if policy != corev1.PersistentVolumeReclaimRetain {
 			return fmt.Errorf("the policy is %s", policy)
 		}
 		return nil
@@ -135,7 +136,8 @@ func TestVolumesGrowTogetherWithTheirClaims(t *testing.T) {
 	e.CreateClaims("1Gi", e.Namespace+"-0")
 	e.WaitReady("s", "1/1", 1)
 	e.Apply(strings.Replace(manifest(e, 1, nodes), "1Gi", "2Gi", 1))
-	_, err := e.ControlPlane.Kubectl(t.Context(), "patch", "pvc", e.Namespace+"-0", "-n", e.Namespace, "--type=merge", "-p",
+	_, err := e.ControlPlane.Kubectl(
+		t.Context(), "patch", "pvc", e.Namespace+"-0", "-n", e.Namespace, "--type=merge", "-p",
 		`{"spec":{"resources":{"requests":{"storage":"2Gi"}}}}`)
 	require.NoError(t, err)
 	e.Eventually(func(ctx context.Context) error {

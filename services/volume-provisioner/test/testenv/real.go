@@ -14,8 +14,8 @@ import (
 	volumeprovisioner "github.com/weir-dev/weir/services/volume-provisioner/internal/app"
 )
 
-// AgentIdentity returns the connection of the agent in a pod on a node: that of its ServiceAccount, with the name of the
-// node that the API server adds to the token of a pod.
+// AgentIdentity returns the connection of the agent in a pod on a node: that of its ServiceAccount, with the name of
+// the node that the API server adds to the token of a pod.
 func AgentIdentity(cp *testkit.ControlPlane, node string) *rest.Config {
 	config := cp.RESTConfig()
 	config.Impersonate = rest.ImpersonationConfig{

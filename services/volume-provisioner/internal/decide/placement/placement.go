@@ -199,8 +199,8 @@ func (p *Placer) waiting() string {
 	if len(names) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("the agents of nodes %s have not reported %s yet; if an agent does not run, start it, or delete the "+
-		"LocalVolumeNode if the node has no data", strings.Join(names[:min(len(names), 5)], ", "),
+	return fmt.Sprintf("the agents of nodes %s have not reported %s yet; if an agent does not run, start it, or delete "+
+		"the LocalVolumeNode if the node has no data", strings.Join(names[:min(len(names), 5)], ", "),
 		p.state.Set.Spec.BasePath)
 }
 
@@ -244,8 +244,8 @@ type Origin struct {
 	Existed bool
 }
 
-// Find returns the node that already has the volume: according to its PersistentVolume, to the work of an agent, or to a
-// marker that an agent has found. It returns an empty node if the volume is new.
+// Find returns the node that already has the volume: according to its PersistentVolume, to the work of an agent, or to
+// a marker that an agent has found. It returns an empty node if the volume is new.
 func Find(s *observed.State, v spec.Volume) (Origin, *Problem) {
 	id := v.ID()
 	for _, pv := range s.VolumesByClaim[v.Claim] {
@@ -328,8 +328,8 @@ func nodeOf(s *observed.State, pv *corev1.PersistentVolume) string {
 	return ""
 }
 
-// Renamed returns the node that has the volume now, if the recorded node does not exist and exactly one other node has a
-// directory with its marker on the file system that the marker names.
+// Renamed returns the node that has the volume now, if the recorded node does not exist and exactly one other node has
+// a directory with its marker on the file system that the marker names.
 func Renamed(s *observed.State, v spec.Volume) string {
 	var found []string
 	for name, agent := range s.Agents {

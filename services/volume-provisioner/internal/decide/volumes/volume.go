@@ -127,7 +127,8 @@ func Find(s *observed.State, v spec.Volume) *corev1.PersistentVolume {
 	return nil
 }
 
-// Difference names the first immutable property in which a PersistentVolume differs from the one that the set describes.
+// Difference names the first immutable property in which a PersistentVolume differs from the one that the set
+// describes.
 func Difference(live, want *corev1.PersistentVolume) string {
 	switch {
 	case live.Spec.Local == nil:
@@ -225,7 +226,8 @@ func Merge(live, want *corev1.PersistentVolume) (merged *corev1.PersistentVolume
 	}
 	// The claimRef of a bound PersistentVolume is left to the binder.
 	ref, mine := live.Spec.ClaimRef, want.Spec.ClaimRef
-	if live.Status.Phase != corev1.VolumeBound && (ref == nil || ref.Name != mine.Name || ref.Namespace != mine.Namespace) {
+	if live.Status.Phase != corev1.VolumeBound &&
+		(ref == nil || ref.Name != mine.Name || ref.Namespace != mine.Namespace) {
 		note("spec.claimRef", true)
 		merged.Spec.ClaimRef = mine
 	}
