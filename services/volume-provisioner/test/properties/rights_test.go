@@ -1,0 +1,90 @@
+package properties
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+
+	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
+	"github.com/weir-dev/weir/pkg/testkit/perturb"
+	"github.com/weir-dev/weir/services/volume-provisioner/test/testenv"
+)
+
+func TestEveryPermissionOfControllerAndAgentIsUsedAndNoneIsMissing(t *testing.T) {
+	cp := controlPlane(t)
+	e := testenv.At(t, cp, cp.Namespace(t))
+	env := perturb.Env{ControlPlane: cp, Namespace: e.Namespace}
+	require.NoError(t, addNode(t.Context(), env))
+	t.Cleanup(func() { require.NoError(t, removeAll(context.Background(), env)) })
+	base, node := filepath.Join(t.TempDir(), "data"), e.Namespace+"-node"
+	require.NoError(t, os.Mkdir(base, 0o750))
+	controller, agent := &testenv.Permissions{}, &testenv.Permissions{}
+	config, agentConfig := rest.CopyConfig(account), testenv.AgentIdentity(cp, node)
+	config.Wrap(controller.Record)
+	agentConfig.Wrap(agent.Record)
+	testenv.Start(t, func(ctx context.Context) error { return testenv.Run(ctx, config) })
+	testenv.Start(t, func(ctx context.Context) error { return testenv.RunAgent(ctx, agentConfig, node, base) })
+
+	manifest := strings.Replace(set(e.Namespace, 1, "1Gi"), "/mnt/data/"+e.Namespace, base, 1)
+	claim := "data-" + e.Namespace + "-0"
+	e.Apply(manifest)
+	e.CreateClaims("1Gi", claim)
+	e.WaitReady("s", "2/2", 1)
+	e.Apply(strings.Replace(manifest, "size: 1Gi", "size: 2Gi", 1))
+	_, err := cp.Kubectl(t.Context(), "patch", "pvc", claim, "-n", e.Namespace, "--type=merge", "-p",
+		`{"spec":{"resources":{"requests":{"storage":"2Gi"}}}}`)
+	require.NoError(t, err)
+	e.Eventually(func(ctx context.Context) error {
+		if !slices.Contains(controller.Used(), "patch persistentvolumeclaims/status") {
+			return fmt.Errorf("the claim is not expanded: %v", controller.Used())
+		}
+		return nil
+	})
+	e.DeleteClaims(claim)
+	e.WaitReady("s", "2/2", 0)
+	pv := e.PV(claim)
+	_, err = e.Weir.StorageV1alpha1().VolumeWipes(e.Namespace).Create(t.Context(), &storagev1alpha1.VolumeWipe{
+		ObjectMeta: metav1.ObjectMeta{Name: "w"},
+		Spec:       storagev1alpha1.VolumeWipeSpec{PV: pv.Name, PVUID: pv.UID, Path: pv.Spec.Local.Path},
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	for role, used := range map[string]*testenv.Permissions{
+		"weir-volume-provisioner": controller, "weir-volume-provisioner-agent": agent,
+	} {
+		granted := grantedPermissions(t, role)
+		e.Eventually(func(context.Context) error {
+			for _, permission := range granted {
+				// A repeated event is patched, and events are sent later.
+				if permission != "patch events" && !slices.Contains(used.Used(), permission) {
+					return fmt.Errorf("no request used %q of %s; used: %v", permission, role, used.Used())
+				}
+			}
+			return nil
+		})
+		require.Empty(t, used.Forbidden(), role)
+	}
+}
+
+// grantedPermissions returns the permissions of a ClusterRole as "verb resource".
+func grantedPermissions(t *testing.T, name string) []string {
+	t.Helper()
+	role, err := controlPlane(t).Client().RbacV1().ClusterRoles().Get(t.Context(), name, metav1.GetOptions{})
+	require.NoError(t, err)
+	var granted []string
+	for _, rule := range role.Rules {
+		for _, resource := range rule.Resources {
+			for _, verb := range rule.Verbs {
+				granted = append(granted, verb+" "+resource)
+			}
+		}
+	}
+	return granted
+}
