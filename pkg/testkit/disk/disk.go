@@ -46,6 +46,11 @@ func Need(t testing.TB, types ...string) {
 	if os.Getenv(inNamespace) == "" {
 		t.Fatal("the test package needs a TestMain that calls disk.Main")
 	}
+	needPrograms(t, types...)
+}
+
+func needPrograms(t testing.TB, types ...string) {
+	t.Helper()
 	for _, name := range types {
 		if _, err := exec.LookPath("mkfs." + name); err != nil {
 			testkit.Skip(t, "mkfs."+name+" is missing: install the package "+packages[name])
@@ -71,6 +76,13 @@ const minimum = 320
 func New(t testing.TB, fileSystem string) *Disk {
 	t.Helper()
 	Need(t, fileSystem)
+	return NewIn(t, fileSystem)
+}
+
+// NewIn is New for a test process that already has a mount namespace of its own.
+func NewIn(t testing.TB, fileSystem string) *Disk {
+	t.Helper()
+	needPrograms(t, fileSystem)
 	image := filepath.Join(t.TempDir(), fileSystem)
 	file, err := os.Create(image)
 	if err == nil {

@@ -1,0 +1,140 @@
+//go:build linux
+
+// Package gluster runs a GlusterFS cluster for tests: three servers on 127.1.1.1, 127.1.1.2 and 127.1.1.3 with bricks on
+// XFS. It needs root and the Debian packages glusterfs-server, glusterfs-client and xfsprogs.
+//
+// A test package that uses it has a TestMain:
+//
+//	func TestMain(m *testing.M) { gluster.Main(m) }
+package gluster
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weir-dev/weir/pkg/testkit"
+	"github.com/weir-dev/weir/pkg/testkit/disk"
+	"github.com/weir-dev/weir/pkg/testkit/process"
+)
+
+// Servers is the number of servers.
+const Servers = 3
+
+// Cluster is a cluster of three servers.
+type Cluster struct {
+	t   testing.TB
+	dir string
+}
+
+// deadline limits each wait.
+const deadline = time.Minute
+
+// New starts a cluster that ends with the test process. A process can have one cluster.
+func New(t testing.TB) *Cluster {
+	t.Helper()
+	Need(t)
+	c := &Cluster{t: t, dir: t.TempDir()}
+	for i := 1; i <= Servers; i++ {
+		for _, dir := range []string{"work", "run", "disk"} {
+			if err := os.MkdirAll(c.path(i, dir), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		disk.NewIn(t, "xfs").Mount(c.path(i, "disk"))
+		c.start(i)
+	}
+	for i := 2; i <= Servers; i++ {
+		c.eventually("peer", "probe", Host(i))
+	}
+	testkit.Eventually(t, deadline, func(context.Context) error {
+		output, err := c.run("pool", "list")
+		if n := strings.Count(output, "Connected"); err == nil && n != Servers {
+			err = fmt.Errorf("%d of %d servers are connected", n, Servers)
+		}
+		return err
+	})
+	return c
+}
+
+// Host is the address of a server, from 1 to Servers.
+func Host(i int) string { return fmt.Sprintf("127.1.1.%d", i) }
+
+// Hosts are the addresses of all servers.
+func Hosts() []string { return []string{Host(1), Host(2), Host(3)} }
+
+func (c *Cluster) path(server int, name string) string {
+	return filepath.Join(c.dir, fmt.Sprint(server), name)
+}
+
+func (c *Cluster) start(i int) {
+	c.t.Helper()
+	options := map[string]string{
+		"working-directory": c.path(i, "work"), "run-directory": c.path(i, "run"),
+		"transport.socket.bind-address": Host(i), "glusterd-sockfile": c.path(i, "socket"),
+		"cluster-test-mode": c.path(i, ""),
+	}
+	args := []string{"-N", "-p", c.path(i, "pid"), "-l", c.path(i, "log")}
+	for name, value := range options {
+		args = append(args, "--xlator-option", "management."+name+"="+value)
+	}
+	command := exec.Command("glusterd", args...)
+	if err := process.Start(command); err != nil {
+		c.t.Fatalf("start glusterd %d: %v", i, err)
+	}
+	c.t.Cleanup(func() {
+		_ = command.Process.Kill()
+		_ = command.Wait()
+	})
+}
+
+// Gluster runs a command of the administrator's tool on the first server.
+func (c *Cluster) Gluster(args ...string) string {
+	c.t.Helper()
+	output, err := c.run(args...)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return output
+}
+
+func (c *Cluster) eventually(args ...string) {
+	c.t.Helper()
+	testkit.Eventually(c.t, deadline, func(context.Context) error {
+		_, err := c.run(args...)
+		return err
+	})
+}
+
+func (c *Cluster) run(args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	defer cancel()
+	output, err := exec.CommandContext(ctx, "gluster",
+		append([]string{"--mode=script", "--glusterd-sock=" + c.path(1, "socket")}, args...)...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("gluster %s: %w: %s", strings.Join(args, " "), err, output)
+	}
+	return string(output), nil
+}
+
+// Volume creates and starts a volume with one brick on each server. kind is its type, for example replica 3; it may be
+// empty for a distributed volume.
+func (c *Cluster) Volume(name string, kind ...string) {
+	c.t.Helper()
+	args := append([]string{"volume", "create", name}, kind...)
+	for i := 1; i <= Servers; i++ {
+		args = append(args, Host(i)+":"+filepath.Join(c.path(i, "disk"), name))
+	}
+	c.Gluster(args...)
+	c.Gluster("volume", "start", name)
+	c.t.Cleanup(func() {
+		if _, err := c.run("volume", "stop", name, "force"); err != nil {
+			c.t.Log(err)
+		}
+	})
+}

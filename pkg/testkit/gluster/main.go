@@ -1,0 +1,88 @@
+//go:build linux
+
+package gluster
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/weir-dev/weir/pkg/testkit"
+)
+
+// inNamespace is set in the test process that has its own namespaces.
+const inNamespace = "WEIR_TEST_GLUSTER_NAMESPACE"
+
+// Main runs the tests of a package in their own mount, process and network namespaces. Everything that they start and
+// mount ends with the test process, and the ports of GlusterFS are free.
+func Main(m *testing.M) {
+	if os.Getuid() != 0 {
+		os.Exit(m.Run())
+	}
+	if os.Getenv(inNamespace) != "" {
+		if err := enter(); err != nil {
+			fmt.Fprintln(os.Stderr, "prepare the namespaces of the tests:", err)
+			os.Exit(1)
+		}
+		os.Exit(m.Run())
+	}
+	command := exec.Command("/proc/self/exe", os.Args[1:]...)
+	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
+	command.Env = append(os.Environ(), inNamespace+"=1")
+	command.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL,
+	}
+	err := command.Run()
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		fmt.Fprintln(os.Stderr, "run the tests in their own namespaces:", err)
+		os.Exit(1)
+	}
+	os.Exit(command.ProcessState.ExitCode())
+}
+
+// enter makes the mounts private, mounts /proc of the process namespace and starts the loopback interface.
+func enter() error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("make the mounts private: %w", err)
+	}
+	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
+		return fmt.Errorf("mount /proc: %w", err)
+	}
+	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(socket) }()
+	request, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	request.SetUint16(unix.IFF_UP)
+	if err := unix.IoctlIfreq(socket, unix.SIOCSIFFLAGS, request); err != nil {
+		return fmt.Errorf("start the loopback interface: %w", err)
+	}
+	return nil
+}
+
+// Need skips a test that cannot run GlusterFS, and says what is missing.
+func Need(t testing.TB) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		testkit.Skip(t, "GlusterFS needs root: run the test as root")
+	}
+	if os.Getenv(inNamespace) == "" {
+		t.Fatal("the test package needs a TestMain that calls gluster.Main")
+	}
+	for command, pkg := range map[string]string{
+		"glusterd": "glusterfs-server", "glusterfs": "glusterfs-client", "mkfs.xfs": "xfsprogs",
+	} {
+		if _, err := exec.LookPath(command); err != nil {
+			testkit.Skip(t, command+" is missing: install the package "+pkg)
+		}
+	}
+}

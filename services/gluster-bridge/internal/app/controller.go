@@ -1,0 +1,144 @@
+//go:build linux
+
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	csispec "github.com/container-storage-interface/spec/lib/go/csi"
+	"github.com/spf13/pflag"
+	"google.golang.org/grpc"
+
+	"github.com/weir-dev/weir/pkg/app"
+	pkgcsi "github.com/weir-dev/weir/pkg/csi"
+	"github.com/weir-dev/weir/services/gluster-bridge/internal/csi"
+	"github.com/weir-dev/weir/services/gluster-bridge/internal/decide"
+	"github.com/weir-dev/weir/services/gluster-bridge/internal/gluster"
+	"github.com/weir-dev/weir/services/gluster-bridge/internal/reconcile"
+)
+
+// Common holds the flags that the controller and the node process have.
+type Common struct {
+	// Endpoint of the CSI services.
+	Endpoint string
+	// MountDirectory and LogDirectory are the directories of the FUSE clients.
+	MountDirectory, LogDirectory string
+	// StorageTimeout limits each call to a storage.
+	StorageTimeout time.Duration
+}
+
+func commonDefaults() Common {
+	return Common{
+		Endpoint: "unix:///csi/csi.sock", MountDirectory: "/var/lib/gluster-bridge/mounts",
+		LogDirectory: "/var/log/glusterfs", StorageTimeout: 30 * time.Second,
+	}
+}
+
+func (c *Common) addFlags(flags *pflag.FlagSet) {
+	flags.StringVar(&c.Endpoint, "endpoint", c.Endpoint, "unix socket of the CSI services")
+	flags.StringVar(&c.MountDirectory, "mount-directory", c.MountDirectory,
+		"directory of the mounts of GlusterFS volumes")
+	flags.StringVar(&c.LogDirectory, "log-directory", c.LogDirectory,
+		"directory of the log files of the GlusterFS clients")
+	flags.DurationVar(&c.StorageTimeout, "storage-timeout", c.StorageTimeout,
+		"time after which a call to a storage that does not answer fails, from 1s to 10m")
+}
+
+func (c *Common) validate() error {
+	_, err := pkgcsi.ParseEndpoint(c.Endpoint)
+	if err != nil {
+		err = fmt.Errorf("--endpoint: %w", err)
+	}
+	for flag, value := range map[string]string{
+		"mount-directory": c.MountDirectory, "log-directory": c.LogDirectory,
+	} {
+		if !filepath.IsAbs(value) || filepath.Clean(value) != value {
+			err = errors.Join(err, fmt.Errorf("--%s=%s: must be an absolute path without . and ..", flag, value))
+		}
+	}
+	if c.StorageTimeout < time.Second || c.StorageTimeout > 10*time.Minute {
+		err = errors.Join(err, fmt.Errorf("--storage-timeout=%s: must be from 1s to 10m", c.StorageTimeout))
+	}
+	return err
+}
+
+// ControllerConfig holds the flags of the controller.
+type ControllerConfig struct {
+	Common
+	// Workers is the number of storages that are reconciled in parallel.
+	Workers int
+	// ProbeInterval is the time between two probes of a storage.
+	ProbeInterval time.Duration
+}
+
+// ControllerDefaults returns the default flags of the controller.
+func ControllerDefaults() ControllerConfig {
+	return ControllerConfig{Common: commonDefaults(), Workers: 4, ProbeInterval: 30 * time.Second}
+}
+
+// AddFlags registers the flags.
+func (c *ControllerConfig) AddFlags(flags *pflag.FlagSet) {
+	c.addFlags(flags)
+	flags.IntVar(&c.Workers, "workers", c.Workers,
+		"number of KadaluStorages that are reconciled in parallel, from 1 to 64")
+	flags.DurationVar(&c.ProbeInterval, "probe-interval", c.ProbeInterval,
+		"time between two probes of a storage, from 1s to 1h")
+}
+
+// Validate returns an error that names each invalid flag and its value.
+func (c *ControllerConfig) Validate() error {
+	err := c.validate()
+	if c.Workers < 1 || c.Workers > 64 {
+		err = errors.Join(err, fmt.Errorf("--workers=%d: must be from 1 to 64", c.Workers))
+	}
+	if c.ProbeInterval < time.Second || c.ProbeInterval > time.Hour {
+		err = errors.Join(err, fmt.Errorf("--probe-interval=%s: must be from 1s to 1h", c.ProbeInterval))
+	}
+	return err
+}
+
+// ControllerSpec describes the controller for pkg/app.
+func ControllerSpec(c *ControllerConfig) app.Spec {
+	return app.Spec{
+		Name:  decide.Manager,
+		Use:   "controller",
+		Short: "Create StorageClasses and volumes",
+		Long: `The controller keeps one StorageClass for each KadaluStorage and serves the controller service of CSI. Exactly
+one controller runs at a time: it serializes the changes of a GlusterFS volume.
+
+  kubectl get kadalustorages`,
+		Scheme:   reconcile.Scheme(),
+		Flags:    c.AddFlags,
+		Validate: c.Validate,
+		Setup: func(_ context.Context, env app.Env) (app.Components, error) {
+			pool := &gluster.Pool{Root: c.MountDirectory, Logs: c.LogDirectory}
+			controllers, err := reconcile.New(env, reconcile.Options{
+				Workers: c.Workers, ProbeInterval: c.ProbeInterval, Timeout: c.StorageTimeout, Pool: pool,
+			})
+			if err != nil {
+				return app.Components{}, err
+			}
+			socket, err := pkgcsi.ParseEndpoint(c.Endpoint)
+			if err != nil {
+				return app.Components{}, err
+			}
+			o := pkgcsi.Options{Socket: socket, Log: env.Log, Metrics: pkgcsi.NewMetrics(env.Metrics)}
+			components := controllers.Components()
+			components.Always = append(components.Always, func(ctx context.Context) error {
+				return pkgcsi.Serve(ctx, o, func(r grpc.ServiceRegistrar) {
+					csispec.RegisterIdentityServer(r, &pkgcsi.Identity{
+						Name: decide.Driver, Version: driverVersion(), Controller: true, Ready: controllers.Synced,
+					})
+					csispec.RegisterControllerServer(r, &csi.Controller{
+						Storages: controllers, Pool: pool, Log: env.Log, Timeout: c.StorageTimeout,
+					})
+				})
+			})
+			return components, nil
+		},
+	}
+}

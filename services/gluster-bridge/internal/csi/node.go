@@ -1,0 +1,304 @@
+//go:build linux
+
+package csi
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/container-storage-interface/spec/lib/go/csi"
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	pkgcsi "github.com/weir-dev/weir/pkg/csi"
+	"github.com/weir-dev/weir/pkg/node"
+	"github.com/weir-dev/weir/services/gluster-bridge/internal/decide"
+	"github.com/weir-dev/weir/services/gluster-bridge/internal/gluster"
+)
+
+// Node is the node service. All volumes of a storage share one client per node.
+type Node struct {
+	csi.UnimplementedNodeServer
+	// Name of the node.
+	Name string
+	Pool *gluster.Pool
+	// Timeout limits each call to a storage.
+	Timeout time.Duration
+
+	locks pkgcsi.Locks
+}
+
+// NodeGetInfo returns the name of the node.
+func (n *Node) NodeGetInfo(context.Context, *csi.NodeGetInfoRequest) (*csi.NodeGetInfoResponse, error) {
+	return &csi.NodeGetInfoResponse{NodeId: n.Name}, nil
+}
+
+// NodeGetCapabilities returns the capabilities.
+func (n *Node) NodeGetCapabilities(
+	context.Context, *csi.NodeGetCapabilitiesRequest,
+) (*csi.NodeGetCapabilitiesResponse, error) {
+	response := &csi.NodeGetCapabilitiesResponse{}
+	for _, capability := range []csi.NodeServiceCapability_RPC_Type{
+		csi.NodeServiceCapability_RPC_STAGE_UNSTAGE_VOLUME,
+		csi.NodeServiceCapability_RPC_GET_VOLUME_STATS,
+		csi.NodeServiceCapability_RPC_SINGLE_NODE_MULTI_WRITER,
+	} {
+		response.Capabilities = append(response.Capabilities, &csi.NodeServiceCapability{
+			Type: &csi.NodeServiceCapability_Rpc{Rpc: &csi.NodeServiceCapability_RPC{Type: capability}},
+		})
+	}
+	return response, nil
+}
+
+// NodeStageVolume binds the directory of the volume to the staging path.
+func (n *Node) NodeStageVolume(
+	ctx context.Context, r *csi.NodeStageVolumeRequest,
+) (*csi.NodeStageVolumeResponse, error) {
+	if err := checkTarget(r.GetVolumeId(), "staging_target_path", r.GetStagingTargetPath()); err != nil {
+		return nil, err
+	}
+	if err := checkCapability(r.GetVolumeCapability()); err != nil {
+		return nil, err
+	}
+	id, volume, err := volumeOf(r.GetVolumeId(), r.GetVolumeContext())
+	if err != nil {
+		return nil, err
+	}
+	unlock, err := n.locks.Lock(r.GetVolumeId(), "NodeStageVolume")
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, n.Timeout)
+	defer cancel()
+	h := n.Pool.Of(volume)
+	err = h.Do(ctx, func(ctx context.Context, t *gluster.Tree) error {
+		if !id.Whole() {
+			if exists, err := t.Exists(id.Directory); err != nil {
+				return err
+			} else if !exists {
+				return status.Errorf(codes.NotFound, "%s does not exist on volume %s", decide.DataPath(id.Directory), volume.Name)
+			}
+		}
+		source := h.Point
+		if !id.Whole() {
+			source = filepath.Join(h.Point, decide.DataPath(id.Directory))
+		}
+		return bind(ctx, source, r.GetStagingTargetPath(), nil)
+	}, unlock)
+	if err != nil {
+		return nil, statusOf("volume "+volume.Name, err)
+	}
+	return &csi.NodeStageVolumeResponse{}, nil
+}
+
+// NodeUnstageVolume removes the mount of the staging path.
+func (n *Node) NodeUnstageVolume(
+	_ context.Context, r *csi.NodeUnstageVolumeRequest,
+) (*csi.NodeUnstageVolumeResponse, error) {
+	if err := checkTarget(r.GetVolumeId(), "staging_target_path", r.GetStagingTargetPath()); err != nil {
+		return nil, err
+	}
+	unlock, err := n.locks.Lock(r.GetVolumeId(), "NodeUnstageVolume")
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if err := gluster.Unbind(r.GetStagingTargetPath()); err != nil {
+		return nil, status.Error(codes.Internal, err.Error())
+	}
+	return &csi.NodeUnstageVolumeResponse{}, nil
+}
+
+// NodePublishVolume binds the staged volume to the path of a pod.
+func (n *Node) NodePublishVolume(
+	ctx context.Context, r *csi.NodePublishVolumeRequest,
+) (*csi.NodePublishVolumeResponse, error) {
+	if err := checkTarget(r.GetVolumeId(), "target_path", r.GetTargetPath()); err != nil {
+		return nil, err
+	}
+	if err := checkCapability(r.GetVolumeCapability()); err != nil {
+		return nil, err
+	}
+	if r.GetStagingTargetPath() == "" {
+		return nil, status.Error(codes.FailedPrecondition, "staging_target_path is missing")
+	}
+	if _, _, err := volumeOf(r.GetVolumeId(), r.GetVolumeContext()); err != nil {
+		return nil, err
+	}
+	unlock, err := n.locks.Lock(r.GetVolumeId()+" at "+r.GetTargetPath(), "NodePublishVolume")
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	ctx, cancel := context.WithTimeout(ctx, n.Timeout)
+	defer cancel()
+	if mount, err := mountAt(r.GetStagingTargetPath()); err != nil {
+		return nil, statusOf("volume", err)
+	} else if mount == nil {
+		return nil, status.Errorf(codes.FailedPrecondition, "%s is not mounted; call NodeStageVolume first",
+			r.GetStagingTargetPath())
+	}
+	if err := gluster.Alive(ctx, r.GetStagingTargetPath()); err != nil {
+		return nil, statusOf("volume", err)
+	}
+	options := r.GetVolumeCapability().GetMount().GetMountFlags()
+	if r.GetReadonly() || readOnly(r.GetVolumeCapability().GetAccessMode().GetMode()) {
+		options = append(options, "ro")
+	}
+	if err := bind(ctx, r.GetStagingTargetPath(), r.GetTargetPath(), options); err != nil {
+		return nil, statusOf("volume", err)
+	}
+	return &csi.NodePublishVolumeResponse{}, nil
+}
+
+// readOnly reports whether an access mode allows no writer.
+func readOnly(mode csi.VolumeCapability_AccessMode_Mode) bool {
+	return mode == csi.VolumeCapability_AccessMode_SINGLE_NODE_READER_ONLY ||
+		mode == csi.VolumeCapability_AccessMode_MULTI_NODE_READER_ONLY
+}
+
+// NodeUnpublishVolume removes the mount and the path of a pod.
+func (n *Node) NodeUnpublishVolume(
+	_ context.Context, r *csi.NodeUnpublishVolumeRequest,
+) (*csi.NodeUnpublishVolumeResponse, error) {
+	if err := checkTarget(r.GetVolumeId(), "target_path", r.GetTargetPath()); err != nil {
+		return nil, err
+	}
+	unlock, err := n.locks.Lock(r.GetVolumeId()+" at "+r.GetTargetPath(), "NodeUnpublishVolume")
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if err := gluster.Unmount(r.GetTargetPath()); err != nil {
+		return nil, status.Error(codes.Internal, err.Error())
+	}
+	return &csi.NodeUnpublishVolumeResponse{}, nil
+}
+
+// NodeGetVolumeStats returns the space and the inodes of a mounted volume.
+func (n *Node) NodeGetVolumeStats(
+	ctx context.Context, r *csi.NodeGetVolumeStatsRequest,
+) (*csi.NodeGetVolumeStatsResponse, error) {
+	if err := checkTarget(r.GetVolumeId(), "volume_path", r.GetVolumePath()); err != nil {
+		return nil, err
+	}
+	mount, err := mountAt(r.GetVolumePath())
+	if err != nil {
+		return nil, statusOf("volume", err)
+	}
+	if mount == nil {
+		return nil, status.Errorf(codes.NotFound, "volume_path %q is not mounted", r.GetVolumePath())
+	}
+	ctx, cancel := context.WithTimeout(ctx, n.Timeout)
+	defer cancel()
+	s, err := gluster.Statfs(ctx, r.GetVolumePath())
+	if err != nil {
+		return nil, statusOf("volume", err)
+	}
+	return &csi.NodeGetVolumeStatsResponse{Usage: []*csi.VolumeUsage{
+		{
+			Unit: csi.VolumeUsage_BYTES, Total: int64(s.Blocks) * s.Bsize,
+			Available: int64(s.Bavail) * s.Bsize, Used: int64(s.Blocks-s.Bfree) * s.Bsize,
+		},
+		{
+			Unit: csi.VolumeUsage_INODES, Total: int64(s.Files), Available: int64(s.Ffree), Used: int64(s.Files - s.Ffree),
+		},
+	}}, nil
+}
+
+func checkTarget(id, field, target string) error {
+	switch {
+	case id == "":
+		return status.Error(codes.InvalidArgument, "volume_id is missing")
+	case target == "":
+		return status.Errorf(codes.InvalidArgument, "%s is missing", field)
+	case !filepath.IsAbs(target) || filepath.Clean(target) != target || target == "/":
+		return status.Errorf(codes.InvalidArgument, "%s %q: must be an absolute path without . and ..", field, target)
+	}
+	return nil
+}
+
+// volumeOf returns what to mount. The context of a PersistentVolume can be written by hand, so it is checked like the
+// spec of a KadaluStorage, and the path must be that of the volume id.
+func volumeOf(volumeID string, values map[string]string) (decide.VolumeID, decide.Mountable, error) {
+	var m decide.Mountable
+	id, err := decide.ParseVolumeID(volumeID)
+	if err != nil {
+		return id, m, status.Errorf(codes.NotFound, "volume_id %q: %v", volumeID, err)
+	}
+	want := ""
+	if !id.Whole() {
+		want = decide.DataPath(id.Directory)
+	}
+	if values[contextPath] != want {
+		return id, m, status.Errorf(codes.InvalidArgument, "volume_context path %q: must be %q for volume_id %q",
+			values[contextPath], want, volumeID)
+	}
+	m.Name = values[contextVolume]
+	m.Hosts = split(values[contextHosts])
+	m.Options = split(values[contextOptions])
+	if port := values[contextPort]; port != "" {
+		n, err := strconv.ParseInt(port, 10, 32)
+		if err != nil {
+			return id, m, status.Errorf(codes.InvalidArgument, "volume_context %s %q: must be a number", contextPort, port)
+		}
+		m.Port = int32(n)
+	}
+	m, findings := m.Check()
+	if len(findings) > 0 {
+		return id, m, status.Errorf(codes.InvalidArgument, "volume_context %v", findings[0])
+	}
+	return id, m, nil
+}
+
+func split(list string) []string {
+	if list == "" {
+		return nil
+	}
+	return strings.Split(list, ",")
+}
+
+// mountAt returns the top mount of a path, or nil.
+func mountAt(point string) (*node.Mount, error) {
+	mounts, err := node.Mounts()
+	if err != nil {
+		return nil, err
+	}
+	for i := len(mounts) - 1; i >= 0; i-- {
+		if mounts[i].Point == point {
+			return &mounts[i], nil
+		}
+	}
+	return nil, nil //nolint:nilnil // no mount is not an error
+}
+
+// bind binds source to target with the given mount options. It does nothing if target has a mount that answers.
+func bind(ctx context.Context, source, target string, options []string) error {
+	mount, err := mountAt(target)
+	if err != nil {
+		return err
+	}
+	if mount != nil {
+		err := gluster.Alive(ctx, target)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, unix.ENOTCONN) {
+			return err
+		}
+		if err := gluster.Unbind(target); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(target, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return gluster.Bind(source, target, options)
+}

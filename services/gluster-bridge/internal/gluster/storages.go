@@ -1,0 +1,165 @@
+//go:build linux
+
+package gluster
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/weir-dev/weir/services/gluster-bridge/internal/decide"
+)
+
+// Pool keeps one mount per GlusterFS volume and set of options.
+type Pool struct {
+	// Root is the directory of the mount points.
+	Root string
+	// Logs is the directory of the clients' log files.
+	Logs string
+
+	mu     sync.Mutex
+	mounts map[string]*Hosted
+}
+
+// Hosted is a GlusterFS volume that is mounted when it is used.
+type Hosted struct {
+	// Point is the mount point.
+	Point string
+
+	volume decide.Mountable
+	logs   string
+	// mounting is held by the call that mounts.
+	mounting chan struct{}
+	// calls limits the calls that wait for an unavailable volume.
+	calls chan struct{}
+	// Changes is held while the set of volumes and their sizes changes.
+	Changes sync.Mutex
+}
+
+// maxCalls is the largest number of concurrent calls to one volume.
+const maxCalls = 64
+
+// Of returns the mount of a volume. It is shared by all calls with the same hosts, name and options.
+func (p *Pool) Of(m decide.Mountable) *Hosted {
+	sum := sha256.Sum256([]byte(fmt.Sprint(strings.Join(m.Hosts, "\x00"), m.Port, m.Name, m.Options)))
+	key := m.Name + "-" + hex.EncodeToString(sum[:8])
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mounts == nil {
+		p.mounts = map[string]*Hosted{}
+	}
+	if p.mounts[key] == nil {
+		p.mounts[key] = &Hosted{
+			Point: filepath.Join(p.Root, key), logs: filepath.Join(p.Logs, key+".log"), volume: m,
+			mounting: make(chan struct{}, 1), calls: make(chan struct{}, maxCalls),
+		}
+	}
+	return p.mounts[key]
+}
+
+// UnmountAll unmounts all volumes. Their directories remain in use by the binds of running pods.
+func (p *Pool) UnmountAll() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, h := range p.mounts {
+		_ = Unmount(h.Point)
+	}
+}
+
+// Mount mounts the volume unless it is mounted.
+func (h *Hosted) Mount(ctx context.Context) error {
+	select {
+	case h.mounting <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("mount volume %s: another call is mounting it: %w", h.volume.Name, context.Cause(ctx))
+	}
+	defer func() { <-h.mounting }()
+	return Mount(ctx, h.volume, h.Point, h.logs)
+}
+
+// Do mounts the volume and calls f with its tree. It returns when f has returned or ctx has ended: a volume that does
+// not answer blocks its own calls only. done is called when f has really returned.
+func (h *Hosted) Do(ctx context.Context, f func(context.Context, *Tree) error, done func()) error {
+	select {
+	case h.calls <- struct{}{}:
+	case <-ctx.Done():
+		done()
+		return fmt.Errorf("volume %s: %d calls are waiting for it: %w", h.volume.Name, maxCalls, context.Cause(ctx))
+	}
+	result := make(chan error, 1)
+	go func() {
+		defer func() { <-h.calls }()
+		defer done()
+		result <- h.call(ctx, f)
+	}()
+	select {
+	case err := <-result:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("volume %s does not answer: %w", h.volume.Name, context.Cause(ctx))
+	}
+}
+
+func (h *Hosted) call(ctx context.Context, f func(context.Context, *Tree) error) error {
+	if err := h.Mount(ctx); err != nil {
+		return err
+	}
+	tree, err := OpenTree(h.Point)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tree.Close() }()
+	return f(ctx, tree)
+}
+
+// Status is what a probe of a volume has found.
+type Status struct {
+	Client
+	CapacityBytes, FreeBytes, ProvisionedBytes int64
+	Volumes                                    int
+	// Damaged are the metadata files that cannot be used.
+	Damaged []error
+	// Err is why the volume cannot be used.
+	Err error
+}
+
+// Probe mounts the volume and describes it.
+func (h *Hosted) Probe(ctx context.Context, timeout time.Duration, native bool) Status {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	found := make(chan Status, 1)
+	err := h.Do(ctx, func(ctx context.Context, t *Tree) error {
+		var s Status
+		var err error
+		if s.Client, err = Inspect(h.Point); err != nil {
+			return err
+		}
+		if s.CapacityBytes, s.FreeBytes, err = t.Size(); err != nil {
+			return err
+		}
+		if !native {
+			info, taken, err := t.Owner()
+			if taken {
+				s.Volumes, s.ProvisionedBytes = 1, info.Size
+			}
+			found <- s
+			return err
+		}
+		entries, damaged, err := t.List(ctx)
+		for _, e := range entries {
+			s.ProvisionedBytes += e.Size
+		}
+		s.Volumes, s.Damaged = len(entries), damaged
+		found <- s
+		return err
+	}, func() {})
+	if err != nil {
+		return Status{Err: err}
+	}
+	return <-found
+}

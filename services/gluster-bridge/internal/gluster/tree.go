@@ -1,0 +1,248 @@
+//go:build linux
+
+package gluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/weir-dev/weir/pkg/node"
+	"github.com/weir-dev/weir/services/gluster-bridge/internal/decide"
+)
+
+// Tree is the directory tree of persistent volumes on a mounted GlusterFS volume. All paths are resolved beneath the
+// root, without symbolic links: a user of one volume cannot lead a call into another one.
+type Tree struct{ root *node.Dir }
+
+// OpenTree opens the tree at a mount point.
+func OpenTree(point string) (*Tree, error) {
+	root, err := node.OpenDir(point)
+	if err != nil {
+		return nil, err
+	}
+	return &Tree{root}, nil
+}
+
+// Close closes the tree.
+func (t *Tree) Close() error { return t.root.Close() }
+
+// volumeMode lets every user write, as pods run as any user. fsGroup and the application may restrict it.
+const volumeMode = 0o777
+
+// Create creates the directory of a volume and its metadata. After a crash the call can be repeated: the metadata is
+// written first, so a directory without metadata is never one that Create has left.
+func (t *Tree) Create(directory string, info decide.Info) error {
+	if err := t.mkdirAll(path.Dir(decide.InfoPath(directory)), 0o700); err != nil {
+		return err
+	}
+	if err := t.root.WriteFile(decide.InfoPath(directory), info.Encode(), 0o600); err != nil {
+		return err
+	}
+	return t.Ensure(directory)
+}
+
+// Ensure creates the directory of a volume if it does not exist.
+func (t *Tree) Ensure(directory string) error {
+	data := decide.DataPath(directory)
+	if err := t.mkdirAll(path.Dir(data), 0o755); err != nil {
+		return err
+	}
+	err := t.root.Mkdir(data, volumeMode|fs.ModeSetgid)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
+}
+
+// SetInfo replaces the metadata of a volume.
+func (t *Tree) SetInfo(directory string, info decide.Info) error {
+	return t.root.WriteFile(decide.InfoPath(directory), info.Encode(), 0o600)
+}
+
+// Info returns the metadata of a volume; found is false if it does not exist.
+func (t *Tree) Info(directory string) (info decide.Info, found bool, err error) {
+	data, err := t.root.ReadFile(decide.InfoPath(directory), decide.MaxInfo)
+	if missing(err) {
+		return info, false, nil
+	}
+	if err != nil {
+		return info, false, err
+	}
+	info, err = decide.ParseInfo(directory, data)
+	return info, err == nil, err
+}
+
+// Exists reports whether the directory of a volume exists.
+func (t *Tree) Exists(directory string) (bool, error) {
+	stat, err := t.root.Stat(decide.DataPath(directory))
+	if missing(err) {
+		return false, nil
+	}
+	return err == nil && stat.Mode&unix.S_IFMT == unix.S_IFDIR, err
+}
+
+// MoveAside takes a volume away: its directory is moved to the trash, to be removed later, and its metadata is removed.
+// The order keeps the metadata, and so the reserved size, until the data is out of the way.
+func (t *Tree) MoveAside(directory, unique string) error {
+	if err := t.mkdirAll(decide.TrashDir, 0o700); err != nil {
+		return err
+	}
+	return t.move(directory, path.Join(decide.TrashDir, directory+"."+unique))
+}
+
+// Archive renames the directory of a volume to archived-<name> and removes its metadata.
+func (t *Tree) Archive(directory, unique string) error {
+	target := path.Join(path.Dir(decide.DataPath(directory)), decide.ArchivedPrefix+directory)
+	if _, err := t.root.Stat(target); err == nil {
+		target += "." + unique
+	}
+	return t.move(directory, target)
+}
+
+// Forget removes the metadata of a volume and keeps its data.
+func (t *Tree) Forget(directory string) error {
+	return ignore(t.root.Remove(decide.InfoPath(directory)))
+}
+
+func (t *Tree) move(directory, target string) error {
+	if err := ignore(t.root.Rename(decide.DataPath(directory), target)); err != nil {
+		return err
+	}
+	return t.Forget(directory)
+}
+
+// EmptyTrash removes everything in the trash.
+func (t *Tree) EmptyTrash(ctx context.Context) error {
+	trash, err := t.root.OpenDir(decide.TrashDir)
+	if missing(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = trash.Close() }()
+	_, err = trash.RemoveContents(ctx)
+	return err
+}
+
+// Entry is a volume with valid metadata.
+type Entry struct {
+	Directory string
+	decide.Info
+}
+
+// List returns the volumes, by name, and the metadata files that cannot be used. A damaged file does not hide the other
+// volumes.
+func (t *Tree) List(ctx context.Context) (entries []Entry, damaged []error, err error) {
+	err = t.walk(ctx, decide.InfoRoot, 3, func(name string) {
+		directory, found := strings.CutSuffix(path.Base(name), ".json")
+		if !found || decide.InfoPath(directory) != name {
+			return
+		}
+		info, found, err := t.Info(directory)
+		switch {
+		case err != nil:
+			damaged = append(damaged, err)
+		case found:
+			entries = append(entries, Entry{directory, info})
+		}
+	})
+	slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.Directory, b.Directory) })
+	return entries, damaged, err
+}
+
+// walk calls visit with the names of the files at a depth below a directory.
+func (t *Tree) walk(ctx context.Context, dir string, depth int, visit func(name string)) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	opened, err := t.root.OpenDir(dir)
+	if missing(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = opened.Close() }()
+	entries, err := opened.Entries(-1)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		name := path.Join(dir, entry.Name())
+		switch {
+		case depth > 1 && entry.IsDir():
+			if err := t.walk(ctx, name, depth-1, visit); err != nil {
+				return err
+			}
+		case depth == 1 && entry.Type().IsRegular():
+			visit(name)
+		}
+	}
+	return nil
+}
+
+// Owner returns the metadata of the persistent volume that the whole GlusterFS volume is.
+func (t *Tree) Owner() (info decide.Info, found bool, err error) {
+	data, err := t.root.ReadFile(decide.OwnerFile, decide.MaxInfo)
+	if missing(err) {
+		return info, false, nil
+	}
+	if err != nil {
+		return info, false, err
+	}
+	info, err = decide.ParseInfo("", data)
+	return info, err == nil, err
+}
+
+// SetOwner writes the metadata of the persistent volume that the whole GlusterFS volume is.
+func (t *Tree) SetOwner(info decide.Info) error {
+	if err := t.mkdirAll(decide.OwnRoot, 0o700); err != nil {
+		return err
+	}
+	return t.root.WriteFile(decide.OwnerFile, info.Encode(), 0o600)
+}
+
+// RemoveOwner makes the GlusterFS volume available for another claim.
+func (t *Tree) RemoveOwner() error { return ignore(t.root.Remove(decide.OwnerFile)) }
+
+// Size returns the capacity and the free space of the GlusterFS volume.
+func (t *Tree) Size() (capacity, available int64, err error) {
+	var s unix.Statfs_t
+	err = t.root.Control(func(fd int) error { return unix.Fstatfs(fd, &s) })
+	if err != nil {
+		return 0, 0, fmt.Errorf("statfs %s: %w", t.root.Name(), err)
+	}
+	return int64(s.Blocks) * s.Bsize, int64(s.Bavail) * s.Bsize, nil
+}
+
+// mkdirAll creates a directory and its parents.
+func (t *Tree) mkdirAll(name string, mode fs.FileMode) error {
+	if stat, err := t.root.Stat(name); err == nil && stat.Mode&unix.S_IFMT == unix.S_IFDIR {
+		return nil
+	}
+	built := ""
+	for element := range strings.SplitSeq(name, "/") {
+		built = path.Join(built, element)
+		if err := t.root.Mkdir(built, mode); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+func missing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+
+func ignore(err error) error {
+	if missing(err) {
+		return nil
+	}
+	return err
+}

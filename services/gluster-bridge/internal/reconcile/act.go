@@ -1,0 +1,94 @@
+//go:build linux
+
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	storagev1ac "k8s.io/client-go/applyconfigurations/storage/v1"
+	"k8s.io/client-go/kubernetes"
+
+	kadaluv1alpha1ac "github.com/weir-dev/weir/generated/applyconfiguration/kadalu/v1alpha1"
+	"github.com/weir-dev/weir/generated/clientset/versioned"
+	"github.com/weir-dev/weir/pkg/apply"
+	"github.com/weir-dev/weir/pkg/condition"
+	"github.com/weir-dev/weir/services/gluster-bridge/internal/decide"
+)
+
+// actor carries out plans.
+type actor struct {
+	kube kubernetes.Interface
+	weir versioned.Interface
+	now  func() time.Time
+}
+
+// act carries out the plan for a storage.
+func (a *actor) act(ctx context.Context, state decide.State, plan decide.Plan) error {
+	ks := state.Storage
+	storages := a.weir.KadaluV1alpha1().KadaluStorages(ks.Namespace)
+	classes := a.kube.StorageV1().StorageClasses()
+	if plan.DeleteClass != nil {
+		if err := apply.IgnoreGone(apply.Delete(ctx, classes, plan.DeleteClass)); err != nil {
+			return fmt.Errorf("delete StorageClass %s: %w", plan.DeleteClass.Name, err)
+		}
+	}
+	if plan.Finalizers != nil {
+		_, err := apply.MergePatch(ctx, storages, decide.Manager, ks, apply.SameVersion, map[string]any{
+			"metadata": map[string]any{"finalizers": *plan.Finalizers},
+		})
+		if err := apply.IgnoreGone(err); err != nil {
+			return fmt.Errorf("write the finalizers of KadaluStorage %s/%s: %w", ks.Namespace, ks.Name, err)
+		}
+	}
+	if plan.Class != nil {
+		if err := a.applyClass(ctx, state, plan.Class); err != nil {
+			return err
+		}
+	}
+	if plan.Status == nil {
+		return nil
+	}
+	want := *plan.Status
+	want.Conditions = condition.Merge(ks.Status.Conditions, want.Conditions, ks.Generation, a.now())
+	if equality.Semantic.DeepEqual(ks.Status, want) {
+		return nil
+	}
+	status, err := apply.Convert[kadaluv1alpha1ac.KadaluStorageStatusApplyConfiguration](want)
+	if err != nil {
+		return err
+	}
+	_, err = apply.Status(ctx, storages, decide.Manager,
+		kadaluv1alpha1ac.KadaluStorage(ks.Name, ks.Namespace).WithUID(ks.UID).WithStatus(status))
+	if err := apply.IgnoreGone(err); err != nil {
+		return fmt.Errorf("write the status of KadaluStorage %s/%s: %w", ks.Namespace, ks.Name, err)
+	}
+	return nil
+}
+
+// applyClass writes the StorageClass. Its provisioner, parameters, reclaim policy and binding mode are immutable: if
+// they differ, the class is deleted and created again, which changes no PersistentVolume.
+func (a *actor) applyClass(
+	ctx context.Context, state decide.State, want *storagev1ac.StorageClassApplyConfiguration,
+) error {
+	classes := a.kube.StorageV1().StorageClasses()
+	if state.Class != nil {
+		same, err := apply.UpToDate(state.Class, want, decide.Manager, storagev1ac.ExtractStorageClass)
+		if err != nil || same {
+			return err
+		}
+	}
+	_, err := apply.Object(ctx, classes, decide.Manager, want)
+	if state.Class != nil && apply.IsRejected(err) {
+		if err := apply.IgnoreGone(apply.Delete(ctx, classes, state.Class)); err != nil {
+			return fmt.Errorf("delete the changed StorageClass %s: %w", state.Class.Name, err)
+		}
+		_, err = apply.Object(ctx, classes, decide.Manager, want)
+	}
+	if err != nil {
+		return fmt.Errorf("apply StorageClass %s: %w", *want.Name, err)
+	}
+	return nil
+}
