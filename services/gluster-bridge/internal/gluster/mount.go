@@ -52,17 +52,22 @@ func Mount(ctx context.Context, m decide.Mountable, point, logs string) error {
 	command.Stdout, command.Stderr = &output, &output
 	// The client becomes a daemon; its parent returns when the first mount has succeeded or failed.
 	command.WaitDelay = time.Second
-	if err := command.Run(); err != nil && !errors.Is(err, exec.ErrWaitDelay) {
-		return fmt.Errorf("mount volume %s of %s: %w: %s", m.Name, strings.Join(m.Hosts, ", "), err,
-			strings.TrimSpace(output.String()))
+	unavailable := func(err error) error {
+		return fmt.Errorf("mount volume %s of %s: no host serves the volume; check that it is started, its name, and that "+
+			"port %d and the ports of the bricks are reachable: %w: %s", m.Name, strings.Join(m.Hosts, ", "), checked.Port,
+			err, strings.TrimSpace(output.String()))
+	}
+	if err := command.Run(); errors.Is(err, exec.ErrNotFound) {
+		return fmt.Errorf("mount volume %s: %w; use an image with the GlusterFS client", m.Name, err)
+	} else if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
+		return unavailable(err)
 	}
 	switch state, err := stateOf(ctx, point); {
 	case err != nil:
 		return err
 	case state != mounted:
 		_ = unix.Unmount(point, unix.MNT_DETACH)
-		return fmt.Errorf("mount volume %s of %s: no host serves the volume; check that it is started, its name, and that "+
-			"port %d and the ports of the bricks are reachable", m.Name, strings.Join(m.Hosts, ", "), checked.Port)
+		return unavailable(unix.ENOTCONN)
 	}
 	return nil
 }

@@ -112,10 +112,39 @@ func (t *Tree) Forget(directory string) error {
 }
 
 func (t *Tree) move(directory, target string) error {
-	if err := ignore(t.root.Rename(decide.DataPath(directory), target)); err != nil {
+	if err := ignore(t.rename(decide.DataPath(directory), target)); err != nil {
 		return err
 	}
 	return t.Forget(directory)
+}
+
+// rename renames a directory. FUSE clients of GlusterFS do not support RENAME_NOREPLACE, so the target is checked first;
+// the lock of the storage keeps other calls away, and an existing directory that is not empty is never replaced.
+func (t *Tree) rename(from, to string) error {
+	if _, err := t.root.Stat(to); !missing(err) {
+		if err == nil {
+			err = fmt.Errorf("rename %s: %s exists: %w", from, to, fs.ErrExist)
+		}
+		return err
+	}
+	source, err := t.root.OpenDir(path.Dir(from))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = source.Close() }()
+	target, err := t.root.OpenDir(path.Dir(to))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = target.Close() }()
+	return source.Control(func(fromDir int) error {
+		return target.Control(func(toDir int) error {
+			if err := unix.Renameat(fromDir, path.Base(from), toDir, path.Base(to)); err != nil {
+				return fmt.Errorf("rename %s to %s: %w", from, to, err)
+			}
+			return errors.Join(unix.Fsync(toDir), unix.Fsync(fromDir))
+		})
+	})
 }
 
 // EmptyTrash removes everything in the trash.
