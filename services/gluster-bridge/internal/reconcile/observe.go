@@ -17,16 +17,16 @@ import (
 
 // observe reads the state of a storage from the caches. It returns nil if the storage does not exist.
 func (c *Controllers) observe(key controller.Key) *decide.State {
-	ks, found := cacheutil.Lookup[kadaluv1alpha1.KadaluStorage](c.caches.storages, key.Namespace, key.Name)
+	ks, found := cacheutil.Lookup[*kadaluv1alpha1.KadaluStorage](c.caches.storages, key.Namespace, key.Name)
 	if !found {
 		return nil
 	}
 	state := &decide.State{
-		Storage: &ks, Operator: c.operator(), Probe: c.probes.last(key),
+		Storage: ks, Operator: c.operator(), Probe: c.probes.last(key),
 		PersistentVolumes: len(cacheutil.ByIndex[*corev1.PersistentVolume](c.caches.volumes, byStorage, "", key.String())),
 	}
-	if class, found := cacheutil.Lookup[storagev1.StorageClass](c.caches.classes, "", decide.ClassOf(key.Name)); found {
-		state.Class = &class
+	if class, found := cacheutil.Lookup[*storagev1.StorageClass](c.caches.classes, "", decide.ClassOf(key.Name)); found {
+		state.Class = class
 	}
 	return state
 }
