@@ -31,14 +31,16 @@ pullable() {
   [ "${OFFLINE:-}" != true ] && timeout 600 docker pull -q "$1" >/dev/null 2>&1
 }
 
-# base_image static|jre prints the base image: BASE_STATIC or BASE_JRE, the default, or a local build from Debian packages.
+# base_image static|jre|gluster prints the base image: BASE_STATIC, BASE_JRE or BASE_GLUSTER, the default, or a local build from Debian packages.
 base_image() {
   local image
   case $1 in
   static) image=${BASE_STATIC:-gcr.io/distroless/static-debian12:nonroot} ;;
   jre) image=${BASE_JRE:-eclipse-temurin:17-jre} ;;
+  # There is no image with a current GlusterFS client to pull by default.
+  gluster) image=${BASE_GLUSTER:-} ;;
   esac
-  if pullable "$image"; then
+  if [ -n "$image" ] && pullable "$image"; then
     echo "$image"
   else
     "$here/base" "$1"

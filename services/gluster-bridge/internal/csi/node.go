@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -129,7 +130,8 @@ func (n *Node) NodePublishVolume(
 	if r.GetStagingTargetPath() == "" {
 		return nil, status.Error(codes.FailedPrecondition, "staging_target_path is missing")
 	}
-	if _, _, err := volumeOf(r.GetVolumeId(), r.GetVolumeContext()); err != nil {
+	_, volume, err := volumeOf(r.GetVolumeId(), r.GetVolumeContext())
+	if err != nil {
 		return nil, err
 	}
 	unlock, err := n.locks.Lock(r.GetVolumeId()+" at "+r.GetTargetPath(), "NodePublishVolume")
@@ -139,14 +141,23 @@ func (n *Node) NodePublishVolume(
 	defer unlock()
 	ctx, cancel := context.WithTimeout(ctx, n.Timeout)
 	defer cancel()
-	if mount, err := mountAt(r.GetStagingTargetPath()); err != nil {
+	mount, err := mountAt(r.GetStagingTargetPath())
+	if err != nil {
 		return nil, statusOf("volume", err)
-	} else if mount == nil {
+	}
+	if mount == nil {
 		return nil, status.Errorf(codes.FailedPrecondition, "%s is not mounted; call NodeStageVolume first",
 			r.GetStagingTargetPath())
 	}
 	if err := gluster.Alive(ctx, r.GetStagingTargetPath()); err != nil {
 		return nil, statusOf("volume", err)
+	}
+	if r.GetVolumeCapability().GetAccessMode().GetMode() == csi.VolumeCapability_AccessMode_SINGLE_NODE_SINGLE_WRITER {
+		// The mount of the whole GlusterFS volume and the staging path are not targets.
+		own := []string{n.Pool.Of(volume).Point, r.GetStagingTargetPath(), r.GetTargetPath()}
+		if err := checkOnlyTarget(*mount, own); err != nil {
+			return nil, err
+		}
 	}
 	options := r.GetVolumeCapability().GetMount().GetMountFlags()
 	if r.GetReadonly() || readOnly(r.GetVolumeCapability().GetAccessMode().GetMode()) {
@@ -156,6 +167,21 @@ func (n *Node) NodePublishVolume(
 		return nil, statusOf("volume", err)
 	}
 	return &csi.NodePublishVolumeResponse{}, nil
+}
+
+// checkOnlyTarget returns an error if the directory of a staged volume is mounted anywhere except at the given points.
+func checkOnlyTarget(staged node.Mount, points []string) error {
+	mounts, err := node.Mounts()
+	if err != nil {
+		return statusOf("volume", err)
+	}
+	for _, m := range mounts {
+		if m.Device == staged.Device && m.Root == staged.Root && !slices.Contains(points, m.Point) {
+			return status.Errorf(codes.FailedPrecondition,
+				"access mode SINGLE_NODE_SINGLE_WRITER: the volume is already mounted at %s", m.Point)
+		}
+	}
+	return nil
 }
 
 // readOnly reports whether an access mode allows no writer.
@@ -186,8 +212,11 @@ func (n *Node) NodeUnpublishVolume(
 func (n *Node) NodeGetVolumeStats(
 	ctx context.Context, r *csi.NodeGetVolumeStatsRequest,
 ) (*csi.NodeGetVolumeStatsResponse, error) {
-	if err := checkTarget(r.GetVolumeId(), "volume_path", r.GetVolumePath()); err != nil {
-		return nil, err
+	switch {
+	case r.GetVolumeId() == "":
+		return nil, status.Error(codes.InvalidArgument, "volume_id is missing")
+	case r.GetVolumePath() == "":
+		return nil, status.Error(codes.InvalidArgument, "volume_path is missing")
 	}
 	mount, err := mountAt(r.GetVolumePath())
 	if err != nil {

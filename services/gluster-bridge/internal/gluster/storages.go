@@ -94,8 +94,10 @@ func (h *Hosted) Do(ctx context.Context, f func(context.Context, *Tree) error, d
 	result := make(chan error, 1)
 	go func() {
 		defer func() { <-h.calls }()
-		defer done()
-		result <- h.call(ctx, f)
+		err := h.call(ctx, f)
+		// Before the result: the caller may repeat the call at once.
+		done()
+		result <- err
 	}()
 	select {
 	case err := <-result:
