@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package gluster runs a GlusterFS cluster for tests: three servers on 127.1.1.1, 127.1.1.2 and 127.1.1.3 with bricks on
-// XFS. It needs root and the Debian packages glusterfs-server, glusterfs-client and xfsprogs.
+// Package gluster runs a GlusterFS cluster for tests: three servers on 127.1.1.1, 127.1.1.2 and 127.1.1.3 with bricks
+// on XFS. It needs root and the Debian packages glusterfs-server, glusterfs-client and xfsprogs.
 //
 // A test package that uses it has a TestMain:
 //

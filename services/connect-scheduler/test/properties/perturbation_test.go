@@ -76,8 +76,8 @@ func resource(group, name string) schema.GroupVersionResource {
 }
 
 // dropHistory removes the fields that depend on the order of events: the revisions of StatefulSets, the nodes of pods,
-// the time of task states, the time and number of changes of task configs, and the hashes of other tasks' configs at the
-// creation of a pod.
+// the time of task states, the time and number of changes of task configs, and the hashes of other tasks' configs at
+// the creation of a pod.
 func dropHistory(o *unstructured.Unstructured) {
 	switch o.GetKind() {
 	case "StatefulSet":

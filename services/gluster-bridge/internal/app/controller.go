@@ -57,7 +57,7 @@ func (c *Common) validate() error {
 		"mount-directory": c.MountDirectory, "log-directory": c.LogDirectory,
 	} {
 		if !filepath.IsAbs(value) || filepath.Clean(value) != value {
-			err = errors.Join(err, fmt.Errorf("--%s=%s: must be an absolute path without . and ..", flag, value))
+			err = errors.Join(err, fmt.Errorf("--%s=%s: must be an absolute path without . and .. in it", flag, value))
 		}
 	}
 	if c.StorageTimeout < time.Second || c.StorageTimeout > 10*time.Minute {

@@ -208,7 +208,7 @@ func (c *Controller) DeleteVolume(
 		return nil, status.Error(codes.FailedPrecondition, err.Error())
 	}
 	unique := uuid.NewString()
-	err = c.do(ctx, id, "DeleteVolume", s, func(ctx context.Context, h *gluster.Hosted, t *gluster.Tree) error {
+	err = c.do(ctx, id, "DeleteVolume", s, func(_ context.Context, h *gluster.Hosted, t *gluster.Tree) error {
 		h.Changes.Lock()
 		defer h.Changes.Unlock()
 		switch {

@@ -10,7 +10,10 @@ import (
 
 // Parameters of a StorageClass.
 const (
-	ParameterStorage, ParameterNamespace = "storage_name", "storage_namespace"
+	// ParameterStorage is the name of the KadaluStorage.
+	ParameterStorage = "storage_name"
+	// ParameterNamespace is its namespace.
+	ParameterNamespace = "storage_namespace"
 )
 
 // ClassParameters are all parameters of a StorageClass.

@@ -16,8 +16,10 @@ import (
 
 // Directories at the root of a GlusterFS volume.
 const (
-	// DataRoot has the directories of persistent volumes, InfoRoot their metadata.
-	DataRoot, InfoRoot = "subvol", "info"
+	// DataRoot has the directories of persistent volumes.
+	DataRoot = "subvol"
+	// InfoRoot has the metadata of persistent volumes.
+	InfoRoot = "info"
 	// OwnRoot has what only Weir uses.
 	OwnRoot = ".weir"
 	// TrashDir has the directories that are being removed.

@@ -118,8 +118,8 @@ func (t *Tree) move(directory, target string) error {
 	return t.Forget(directory)
 }
 
-// rename renames a directory. FUSE clients of GlusterFS do not support RENAME_NOREPLACE, so the target is checked first;
-// the lock of the storage keeps other calls away, and an existing directory that is not empty is never replaced.
+// rename renames a directory. FUSE clients of GlusterFS do not support RENAME_NOREPLACE, so the target is checked
+// first. The lock of the storage keeps other calls away, and an existing directory that is not empty is never replaced.
 func (t *Tree) rename(from, to string) error {
 	if _, err := t.root.Stat(to); !missing(err) {
 		if err == nil {

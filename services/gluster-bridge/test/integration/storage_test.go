@@ -65,7 +65,7 @@ func start(t *testing.T) *env {
 	flags.MountDirectory, flags.LogDirectory, flags.Endpoint = filepath.Join(dir, "mounts"), dir, csitest.Socket(t)
 	flags.StorageTimeout = time.Second
 	options.MetricsAddress = ""
-	var logs io.Writer = io.Discard
+	logs := io.Discard
 	if os.Getenv("WEIR_LOG") != "" {
 		logs = os.Stderr
 	}
