@@ -1,0 +1,156 @@
+//go:build linux
+
+package quotakernel
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/weir-dev/weir/pkg/testkit"
+	"github.com/weir-dev/weir/pkg/testkit/disk"
+)
+
+const (
+	// kernelVariable selects the kernel: host, or inside for a process that runs under user-mode Linux.
+	kernelVariable = "WEIR_QUOTA_KERNEL"
+	host, inside   = "host", "inside"
+	// sharedVariable is the directory through which init and the machine exchange files.
+	sharedVariable = "WEIR_QUOTA_KERNEL_SHARED"
+	program        = "linux.uml"
+	memory         = "768M"
+)
+
+// Names of the files in the shared directory.
+const (
+	processFile = "process.json"
+	outputFile  = "output"
+	codeFile    = "code"
+)
+
+// process is the test process to start.
+type process struct {
+	Path, Directory string
+	Arguments, Env  []string
+}
+
+// Main runs the tests of a package on a kernel with XFS project quota.
+func Main(m *testing.M) {
+	kernel := os.Getenv(kernelVariable)
+	switch {
+	case os.Getpid() == 1 && os.Getenv(sharedVariable) != "":
+		boot(os.Getenv(sharedVariable))
+	case kernel == host || kernel == inside:
+		disk.Main(m)
+	case missing() != "":
+		// The tests skip with this reason.
+		os.Exit(m.Run())
+	}
+	code, err := run()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "run the tests under user-mode Linux:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// missing says what the machine lacks.
+func missing() string {
+	for command, name := range map[string]string{program: "user-mode-linux", "mkfs.xfs": "xfsprogs"} {
+		if _, err := exec.LookPath(command); err != nil {
+			return command + " is missing: install the package " + name
+		}
+	}
+	return ""
+}
+
+// New creates an XFS file system and mounts it with project quota until the end of the test. A test that cannot run on
+// this machine is skipped.
+func New(t testing.TB) (d *disk.Disk, point string) {
+	t.Helper()
+	if kernel := os.Getenv(kernelVariable); kernel != host && kernel != inside {
+		reason := missing()
+		if reason == "" {
+			t.Fatal("the test package needs a TestMain that calls quotakernel.Main")
+		}
+		testkit.Skip(t, reason)
+	}
+	d, point = disk.New(t, "xfs"), t.TempDir()
+	d.Mount(point, "prjquota")
+	return d, point
+}
+
+// run starts this test binary under user-mode Linux and returns its exit code.
+func run() (code int, err error) {
+	shared, err := os.MkdirTemp("", "quotakernel")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(shared)) }()
+	this, err := self()
+	if err != nil {
+		return 0, err
+	}
+	content, err := json.Marshal(this)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(shared, processFile), content, 0o600)
+	}
+	if err != nil {
+		return 0, err
+	}
+	command := exec.Command(program, "mem="+memory, "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro",
+		"init="+this.Path, sharedVariable+"="+shared, "con=null", "con0=fd:0,fd:1", "quiet", "loglevel=4", withoutVectors)
+	// The death signal is sent when the thread ends, and the filter holds for the thread: it is kept for this process.
+	runtime.LockOSThread()
+	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if largeRegisters() {
+		if err := hideExtendedRegisters(); err != nil {
+			return 0, fmt.Errorf("filter ptrace: %w", err)
+		}
+	}
+	console, failed := command.CombinedOutput()
+	output, err := os.Open(filepath.Join(shared, outputFile))
+	if err == nil {
+		_, err = io.Copy(os.Stdout, output)
+		err = errors.Join(err, output.Close())
+	}
+	if err != nil {
+		return 0, fmt.Errorf("%w\n%s", errors.Join(failed, err), console)
+	}
+	text, err := os.ReadFile(filepath.Join(shared, codeFile))
+	if err != nil {
+		return 0, fmt.Errorf("the kernel stopped before the tests: %w\n%s", errors.Join(failed, err), console)
+	}
+	return strconv.Atoi(string(text))
+}
+
+// self describes this process. The file system of the machine is read-only under user-mode Linux, so options that write
+// files for the go command are left out.
+func self() (process, error) {
+	this := process{Env: os.Environ()}
+	if largeRegisters() {
+		this.Env = append(this.Env, withoutVectors, withoutLibraryVectors)
+	}
+	var err error
+	if this.Path, err = os.Executable(); err != nil {
+		return this, err
+	}
+	if this.Directory, err = os.Getwd(); err != nil {
+		return this, err
+	}
+	for _, argument := range os.Args[1:] {
+		if !strings.HasPrefix(argument, "-test.testlogfile=") {
+			this.Arguments = append(this.Arguments, argument)
+		}
+	}
+	return this, nil
+}
