@@ -56,7 +56,7 @@ func start(t *testing.T) *env {
 		_, err = cp.ApplyYAML(ctx, "", manifests)
 		require.NoError(t, err)
 	}
-	account, err := cp.ServiceAccount(ctx, "weir-system", "gluster-bridge")
+	account, err := cp.ServiceAccount(ctx, "weir-node", "gluster-bridge")
 	require.NoError(t, err)
 	weir, err := versioned.NewForConfig(cp.RESTConfig())
 	require.NoError(t, err)
