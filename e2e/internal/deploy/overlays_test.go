@@ -21,7 +21,11 @@ import (
 
 func TestMain(m *testing.M) { testkit.Main(m) }
 
-const system = "weir-system"
+const (
+	system = "weir-system"
+	// privileged is the namespace of services that need privileged pods.
+	privileged = "weir-node"
+)
 
 var deploy = filepath.Join("..", "..", "..", "deploy")
 

@@ -4,10 +4,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -32,14 +34,25 @@ func TestTheManifestsOfAReleaseAreAppliedAndRunWithPinnedImages(t *testing.T) {
 		_, err := cp.Kubectl(t.Context(), "apply", "-f", file)
 		require.NoError(t, err, "apply %s", file)
 	}
-	waitForDeployments(t, cp, system)
-	deployments, err := cp.Client().AppsV1().Deployments(system).List(t.Context(), metav1.ListOptions{})
-	require.NoError(t, err)
-	assert.Len(t, deployments.Items, len(files)-1)
-	for _, d := range deployments.Items {
+	var deployments []appsv1.Deployment
+	for _, namespace := range []string{system, privileged} {
+		waitForDeployments(t, cp, namespace)
+		found, err := cp.Client().AppsV1().Deployments(namespace).List(t.Context(), metav1.ListOptions{})
+		require.NoError(t, err)
+		deployments = append(deployments, found.Items...)
+	}
+	assert.Len(t, deployments, len(files)-1)
+	for _, d := range deployments {
+		own := 0
 		for _, c := range d.Spec.Template.Spec.Containers {
-			assert.Regexp(t, `^ghcr\.io/weir-dev/[a-z-]+:v0\.1\.0$`, c.Image, d.Name)
+			// Sidecars of other projects have tags of their own.
+			assert.Regexp(t, `^[a-z0-9.-]+/[a-z-]+/[a-z-]+:v\d+\.\d+\.\d+$`, c.Image, d.Name)
+			if strings.HasPrefix(c.Image, "ghcr.io/weir-dev/") {
+				assert.Regexp(t, `^ghcr\.io/weir-dev/[a-z-]+:v0\.1\.0$`, c.Image, d.Name)
+				own++
+			}
 		}
+		assert.Equal(t, 1, own, d.Name)
 	}
 	sums := exec.CommandContext(t.Context(), "sha256sum", "--check", "--quiet", "SHA256SUMS")
 	sums.Dir, sums.Stderr = out, os.Stderr
