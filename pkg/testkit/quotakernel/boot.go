@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -93,7 +94,7 @@ func runTests() (int, error) {
 	defer func() { _ = output.Close() }()
 	command := exec.Command(tests.Path, tests.Arguments...)
 	command.Dir, command.Stdout, command.Stderr = tests.Directory, output, output
-	command.Env = append(tests.Env, kernelVariable+"="+inside, "TMPDIR="+temporary)
+	command.Env = append(slices.Clone(tests.Env), kernelVariable+"="+inside, "TMPDIR="+temporary)
 	if err := command.Run(); err != nil && command.ProcessState == nil {
 		return 0, err
 	}

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// largeRegisters reports whether the processor has AMX. Its registers do not fit into the buffer of user-mode Linux 6.1,
-// and the kernel of the machine refuses to restore a part of them (EFAULT).
+// largeRegisters reports whether the processor has AMX. Its registers do not fit into the buffer of user-mode Linux
+// 6.1, and the kernel of the machine refuses to restore a part of them (EFAULT).
 func largeRegisters() bool {
 	content, _ := os.ReadFile("/proc/cpuinfo")
 	return bytes.Contains(content, []byte(" amx_tile"))
@@ -48,4 +48,5 @@ func hideExtendedRegisters() error {
 const withoutVectors = "GODEBUG=cpu.all=off"
 
 // withoutLibraryVectors is the same setting of glibc, for mkfs.xfs.
-const withoutLibraryVectors = "GLIBC_TUNABLES=glibc.cpu.hwcaps=-AVX,-AVX2,-AVX512F,-AVX512VL,-AVX512BW,-ERMS,-FSRM,-EVEX"
+const withoutLibraryVectors = "GLIBC_TUNABLES=glibc.cpu.hwcaps=" +
+	"-AVX,-AVX2,-AVX512F,-AVX512VL,-AVX512BW,-ERMS,-FSRM,-EVEX"
