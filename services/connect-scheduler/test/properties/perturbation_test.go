@@ -86,7 +86,7 @@ func dropHistory(o *unstructured.Unstructured) {
 		} {
 			unstructured.RemoveNestedField(o.Object, "status", field)
 		}
-		unstructured.RemoveNestedField(o.Object, "metadata", "annotations", "weir.dev/task-configs-history")
+		dropAnnotation(o, "weir.dev/task-configs-history")
 	case "Pod":
 		unstructured.RemoveNestedField(o.Object, "metadata", "labels", "controller-revision-hash")
 		annotations, index := o.GetAnnotations(), o.GetLabels()["apps.kubernetes.io/pod-index"]
@@ -105,6 +105,26 @@ func dropHistory(o *unstructured.Unstructured) {
 		if tasks != nil {
 			_ = unstructured.SetNestedSlice(o.Object, tasks, "status", "tasks")
 		}
+	}
+}
+
+// dropAnnotation removes an annotation and its entry in the managed fields.
+func dropAnnotation(o *unstructured.Unstructured, name string) {
+	dropKey(o.Object, name, "metadata", "annotations")
+	managers, _, _ := unstructured.NestedSlice(o.Object, "metadata", "managedFields")
+	for _, manager := range managers {
+		dropKey(manager.(map[string]any), "f:"+name, "fieldsV1", "f:metadata", "f:annotations")
+	}
+	if managers != nil {
+		_ = unstructured.SetNestedSlice(o.Object, managers, "metadata", "managedFields")
+	}
+}
+
+// dropKey removes a key of a map at a path, and the map if it is empty then.
+func dropKey(object map[string]any, key string, path ...string) {
+	unstructured.RemoveNestedField(object, append(slices.Clone(path), key)...)
+	if rest, found, _ := unstructured.NestedMap(object, path...); found && len(rest) == 0 {
+		unstructured.RemoveNestedField(object, path...)
 	}
 }
 
