@@ -76,6 +76,9 @@ func driver(t *testing.T, storages ...decide.Storage) (string, *Controller, *Nod
 // TestDriverOnGlusterFS shares one cluster, whose start takes most of the time.
 func TestDriverOnGlusterFS(t *testing.T) {
 	if testing.Short() {
+		t.Skip("it runs GlusterFS; run it without -short")
+	}
+	if testing.Short() {
 		t.Skip("short mode: the test starts a GlusterFS cluster")
 	}
 	cluster := testgluster.New(t)
