@@ -29,7 +29,9 @@ func (d *deployment) read(id int) contract.TaskConfig {
 func TestNullValuesOfATaskConfigAreNotEmptyStrings(t *testing.T) {
 	b := sharedKafka(t)
 	topic := b.CreateTopic(t, "null", 1)
-	d := deploy(t, "null", map[string]string{"connector.class": sequence, "topic": topic, "count": "10"})
+	d := deploy(t, "null", map[string]string{
+		"connector.class": sequence, "topic": topic, "count": "10", "with.null": "true",
+	})
 	// The connector returns null for the key nothing. The task fails if the value is an empty string, and Connect fails
 	// the task if the value is null.
 	d.startTasks(1)

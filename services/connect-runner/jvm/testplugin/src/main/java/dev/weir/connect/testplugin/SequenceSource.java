@@ -33,6 +33,7 @@ public class SequenceSource extends SourceConnector {
     static final String PADDING = "padding.bytes";
     static final String STOP_SECONDS = "stop.seconds";
     static final String CONTROL = "control.file";
+    static final String WITH_NULL = "with.null";
 
     static final ConfigDef CONFIG = new ConfigDef()
             .define(TOPIC, Type.STRING, Importance.HIGH, "topic that is written")
@@ -48,7 +49,9 @@ public class SequenceSource extends SourceConnector {
             .define(STOP_SECONDS, Type.LONG, 0L, Importance.LOW, "how long a task takes to end its last poll")
             .define(CONTROL, Type.STRING, "", Importance.LOW,
                     "file with the revisions of the tasks, separated by commas; read again when it changes; "
-                            + "'fail' raises an error");
+                            + "'fail' raises an error")
+            .define(WITH_NULL, Type.BOOLEAN, false, Importance.LOW,
+                    "whether task configs have a null value, which a Connect worker refuses");
 
     private Map<String, String> config;
     private volatile String control = "";
@@ -118,7 +121,9 @@ public class SequenceSource extends SourceConnector {
             // tasks.max is not part of the published connector config and must not be part of the task config.
             task.remove("tasks.max");
             task.put("task.id", Integer.toString(i));
-            task.put("nothing", null);
+            if (Boolean.parseBoolean(config.get(WITH_NULL))) {
+                task.put("nothing", null);
+            }
             task.put("revision", revisions[i] == null ? "" : revisions[i]);
             task.put("padding", "x".repeat(Integer.parseInt(config.getOrDefault(PADDING, "0"))));
             if (!config.getOrDefault(PASSWORD, "").isEmpty()) {
