@@ -35,7 +35,7 @@ var heldBack = map[string]func(*decidetest.Env){
 	connectv1.ReasonValidating: func(s *decidetest.Env) {
 		s.State.Connector.Spec.ConnectorConfig["kafka.topic"] = "other"
 		s.Step()
-		s.State.OneShotPod(contract.OneShotValidate).Status = corev1.PodStatus{Phase: corev1.PodRunning}
+		s.OneShot(contract.OneShotValidate).Status = corev1.PodStatus{Phase: corev1.PodRunning}
 	},
 	connectv1.ReasonImageMissing: func(s *decidetest.Env) { s.State.Connector.Spec.Task.Image = "" },
 	connectv1.ReasonConnectNotFound: func(s *decidetest.Env) {
@@ -82,10 +82,9 @@ func TestPublicationsOfTheRunningConnectorRollOutWhileANewSpecIsHeldBack(t *test
 		} {
 			s.State.TaskConfigs = decidetest.Published(decidetest.Connector(), hashes...)
 			s.Settle()
-			pods := observed.PodsByIndex(s.State.Pods, contract.TypeTask)
-			require.Len(t, pods, len(hashes))
+			require.Equal(t, len(hashes), s.Tasks())
 			for id, hash := range hashes {
-				require.Equal(t, hash, observed.TaskHash(pods[id]))
+				require.Equal(t, hash, s.TaskHash(id))
 			}
 			published := decidetest.Condition(
 				t, s.State.Connector.Status.Conditions, connectv1.ConditionTaskConfigsPublished)
@@ -93,24 +92,24 @@ func TestPublicationsOfTheRunningConnectorRollOutWhileANewSpecIsHeldBack(t *test
 		}
 		s.State.TaskConfigs = decidetest.Published(decidetest.Connector(), decidetest.Hashes(4)...)
 		s.Settle()
-		require.Len(t, observed.PodsByIndex(s.State.Pods, contract.TypeTask), 2, "more tasks than the accepted tasks.max")
+		require.Equal(t, 2, s.Tasks(), "more tasks than the accepted tasks.max")
 	})
 }
 
 func TestRestartRequestsAreCarriedOutWhileANewSpecIsHeldBack(t *testing.T) {
 	t.Parallel()
 	forEachReason(t, func(t *testing.T, s *decidetest.Env) {
-		pod := observed.PodsByIndex(s.State.Pods, contract.TypeTask)[1]
+		pod := s.Task(1)
 		pod.Annotations[contract.ManualRollingUpdate] = "true"
 		plan := s.Step()
 		require.Len(t, plan.Restarts, 1)
 		s.RunPods()
-		require.NotSame(t, pod, observed.PodsByIndex(s.State.Pods, contract.TypeTask)[1])
+		require.NotSame(t, pod, s.Task(1))
 
-		pod = observed.PodsByIndex(s.State.Pods, contract.TypeTask)[2]
+		pod = s.Task(2)
 		s.State.Connector.Annotations = map[string]string{contract.RestartTask: "2"}
 		s.Settle()
-		require.NotSame(t, pod, observed.PodsByIndex(s.State.Pods, contract.TypeTask)[2])
+		require.NotSame(t, pod, s.Task(2))
 		require.Empty(t, s.State.Connector.Annotations)
 	})
 }
@@ -129,7 +128,7 @@ func TestStateAppliesWhileANewSpecIsHeldBack(t *testing.T) {
 			s.State.Connector.Spec.State = step.state
 			s.Settle()
 			require.Equal(t, step.phase, s.State.Connector.Status.State)
-			require.Len(t, s.State.WorkloadPods(), step.pods)
+			require.Equal(t, step.pods, s.Workload())
 		}
 	})
 }
@@ -189,9 +188,9 @@ func TestRestartRequestWaitsWhilePodsCannotStart(t *testing.T) {
 			plan := s.Step()
 			require.True(t, plan.Empty(), "the request is kept")
 			s.State.Worker, s.State.Objects = valid.Worker, valid.Objects
-			pod := observed.PodsByIndex(s.State.Pods, contract.TypeTask)[1]
+			pod := s.Task(1)
 			s.Settle()
-			require.NotSame(t, pod, observed.PodsByIndex(s.State.Pods, contract.TypeTask)[1])
+			require.NotSame(t, pod, s.Task(1))
 			require.Empty(t, s.State.Connector.Annotations)
 		})
 	}
@@ -216,7 +215,7 @@ func TestTasksMaxAppliesWhileANewSpecIsHeldBack(t *testing.T) {
 					"the accepted configuration with the new tasks.max")
 				s.State.TaskConfigs = decidetest.Published(accepted, decidetest.Hashes(tasks)...)
 				s.Settle()
-				require.Len(t, observed.PodsByIndex(s.State.Pods, contract.TypeTask), tasks)
+				require.Equal(t, tasks, s.Tasks())
 				require.Equal(t, image, s.State.Objects.ConnectorSet.Spec.Template.Spec.Containers[0].Image)
 			}
 			valid := decidetest.Condition(t, s.State.Connector.Status.Conditions, connectv1.ConditionConfigValid)

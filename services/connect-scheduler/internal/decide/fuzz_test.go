@@ -87,9 +87,9 @@ func change(random *rand.Rand, s *decidetest.Env) {
 	case 8:
 		s.State.Worker = []*observed.Secret{nil, {}, decidetest.Worker()}[random.IntN(3)]
 	case 9:
-		if len(s.State.Pods) > 0 {
+		if len(s.Pods) > 0 {
 			decidetest.Fail(
-				s.State.Pods[random.IntN(len(s.State.Pods))],
+				s.Pods[random.IntN(len(s.Pods))],
 				`{"reason":"TaskFailed","message":"boom"}`,
 				int32(random.IntN(5)),
 			) //nolint:gosec // small

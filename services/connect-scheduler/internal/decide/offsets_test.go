@@ -88,7 +88,7 @@ func TestRecreatedConnectorUsesTheTopicOfItsNamespace(t *testing.T) {
 	s.Step()
 	waiting := decidetest.Condition(t, s.State.Connector.Status.Conditions, connectv1.ConditionConfigValid)
 	require.Equal(t, connectv1.ReasonWaitingForDeletion, waiting.Reason)
-	s.State.Objects, s.State.TaskConfigs, s.State.Pods = observed.Objects{}, nil, nil
+	s.State.Objects, s.State.TaskConfigs, s.Pods = observed.Objects{}, nil, nil
 	s.Settle()
 	require.Equal(t, "connect-kafka-connect-poc-offsets", topicOf(s.State.Objects.ConnectorSet))
 }

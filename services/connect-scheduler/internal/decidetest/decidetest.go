@@ -30,8 +30,10 @@ import (
 type Env struct {
 	testing.TB
 	kube kubernetes.Interface
-	// State is the input of the next decision.
+	// State is the input of the next decision. Each step sets State.Pods from Pods.
 	State observed.State
+	// Pods are the pods in the cluster.
+	Pods []*corev1.Pod
 	made  int // number of created pods
 	// Termination is the state in which one-shot pods end. The default is success.
 	Termination *corev1.ContainerStateTerminated
@@ -59,6 +61,7 @@ func (s *Env) Step() decide.Plan {
 		require.NoError(s, err)
 		require.NoError(s, json.Unmarshal(secret.Data["connector.json"], &s.State.AcceptedConfig))
 	}
+	s.State.Pods = observed.NewPods(s.State.Connector.Name, s.Pods)
 	plan, err := decide.Connector(s.State, e)
 	require.NoError(s, err)
 	s.CarryOut(plan)
@@ -108,8 +111,8 @@ func (s *Env) CarryOut(plan decide.Plan) {
 		s.Remove(pod.Name)
 	}
 	for _, pod := range plan.OneShots.OneShots {
-		s.State.Pods = append(
-			s.State.Pods,
+		s.Pods = append(
+			s.Pods,
 			s.answered(*pod.Name, pod.Labels[contract.LabelOneShot], pod.Annotations),
 		)
 	}
@@ -203,19 +206,19 @@ func (s *Env) Remove(name string) {
 	if name == observed.CandidateName(s.State.Connector.Name) {
 		s.State.Objects.Candidate = nil // the garbage collector deletes the Secret of the pod
 	}
-	kept := s.State.Pods[:0:0]
-	for _, pod := range s.State.Pods {
+	kept := s.Pods[:0:0]
+	for _, pod := range s.Pods {
 		if pod.Name != name {
 			kept = append(kept, pod)
 		}
 	}
-	s.State.Pods = kept
+	s.Pods = kept
 }
 
 // Pod returns a pod by its name.
 func (s *Env) Pod(name string) *corev1.Pod {
 	s.Helper()
-	for _, pod := range s.State.Pods {
+	for _, pod := range s.Pods {
 		if pod.Name == name {
 			return pod
 		}
@@ -223,6 +226,33 @@ func (s *Env) Pod(name string) *corev1.Pod {
 	s.Fatalf("pod %s not found", name)
 	return nil
 }
+
+// Task returns the pod of a task, or nil.
+func (s *Env) Task(id int) *corev1.Pod {
+	if pod := s.pods().Tasks[id]; pod != nil {
+		return pod.Pod
+	}
+	return nil
+}
+
+// TaskHash returns the hash of the task config for which the pod of a task was created.
+func (s *Env) TaskHash(id int) string { return s.pods().Tasks[id].TaskHash }
+
+// Tasks returns the number of task pods.
+func (s *Env) Tasks() int { return len(s.pods().Tasks) }
+
+// Workload returns the number of pods of the connector and its tasks.
+func (s *Env) Workload() int { return len(s.pods().Workload) }
+
+// OneShot returns the pod of a one-shot operation, or nil.
+func (s *Env) OneShot(operation string) *corev1.Pod {
+	if pod := s.pods().OneShots[operation]; pod != nil {
+		return pod.Pod
+	}
+	return nil
+}
+
+func (s *Env) pods() observed.Pods { return observed.NewPods(s.State.Connector.Name, s.Pods) }
 
 // RunPods plays the StatefulSet controller and the kubelets: it creates missing pods as ready and deletes surplus pods.
 func (s *Env) RunPods() {
@@ -238,7 +268,13 @@ func (s *Env) scale(kind string) {
 	if set == nil {
 		return
 	}
-	have := observed.PodsByIndex(s.State.Pods, kind)
+	have := s.pods().Tasks
+	if kind == contract.TypeConnector {
+		have = map[int]*observed.Pod{}
+		if pod := s.pods().Connector; pod != nil {
+			have[0] = pod
+		}
+	}
 	for id := range have {
 		if id >= int(*set.Spec.Replicas) {
 			s.Remove(fmt.Sprintf("%s-%d", set.Name, id))
@@ -252,7 +288,7 @@ func (s *Env) scale(kind string) {
 			pod.Annotations = map[string]string{}
 			maps.Copy(pod.Annotations, set.Spec.Template.Annotations)
 			maps.Copy(pod.Labels, set.Spec.Template.Labels)
-			s.State.Pods = append(s.State.Pods, pod)
+			s.Pods = append(s.Pods, pod)
 		}
 	}
 }

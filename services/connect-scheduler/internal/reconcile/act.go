@@ -62,7 +62,7 @@ func (a actor) finish(ctx context.Context, s *observed.State, plan *decide.Plan)
 	}
 	var restarts []*corev1.Pod
 	for _, restart := range plan.Restarts {
-		restarts = append(restarts, restart.Pod)
+		restarts = append(restarts, restart.Pod.Pod)
 	}
 	b := apply.NewBatch(ctx, decide.Manager)
 	apply.DeleteAll(b, "Pod", a.kube.CoreV1().Pods(s.Connector.Namespace), restarts)

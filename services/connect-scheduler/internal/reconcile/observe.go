@@ -40,7 +40,8 @@ func (c *caches) observeConnector(key controller.Key, now time.Time) (*observed.
 	if s.Errors.Objects == nil && !s.HasStarted() {
 		s.Namesakes = c.namesakes(connector)
 	}
-	s.Pods = cacheutil.ByIndex[*corev1.Pod](c.pods.Core().V1().Pods().Informer(), byConnector, key.Namespace, key.Name)
+	s.Pods = observed.NewPods(key.Name, cacheutil.ByIndex[*corev1.Pod](
+		c.pods.Core().V1().Pods().Informer(), byConnector, key.Namespace, key.Name))
 	s.Claim, s.ClaimWarning, s.Errors.Claim = c.observeClaim(key.Namespace, e.Volume)
 	s.Class, s.Errors.Class = c.storage.observe(e.Volume, s.Claim)
 	return s, e, nil

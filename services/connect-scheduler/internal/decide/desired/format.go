@@ -2,7 +2,6 @@ package desired
 
 import (
 	"slices"
-	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -42,8 +41,7 @@ func isCompact(s observed.State, e spec.Effective) bool {
 
 // hasTooLargeTaskConfigs reports whether the connector cannot publish its task configs in the plain format.
 func hasTooLargeTaskConfigs(s observed.State) bool {
-	pod := observed.PodsByIndex(s.Pods, contract.TypeConnector)[0]
-	return pod != nil && strings.HasPrefix(observed.LastError(pod), contract.ReasonTaskConfigsTooLarge+": ")
+	return s.Pods.Connector != nil && s.Pods.Connector.FailsWith(contract.ReasonTaskConfigsTooLarge)
 }
 
 // publishesCommonPart reports whether the published task configs have the compact format.

@@ -13,12 +13,6 @@ import (
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
 )
 
-// AnnotationRequest on a one-shot pod identifies the request for which the pod was created.
-const AnnotationRequest = "weir.dev/one-shot-request"
-
-// AnnotationAttempt on a one-shot pod is the number of the attempt, from 2. The pod of the first attempt has none.
-const AnnotationAttempt = "weir.dev/one-shot-attempt"
-
 // InputDir is the directory in which a one-shot pod mounts its input.
 const InputDir = "/etc/weir/candidate"
 
@@ -63,9 +57,9 @@ func OneShotPod(s observed.State, e spec.Effective, o OneShot) *corev1ac.PodAppl
 		container.WithVolumeMounts(
 			corev1ac.VolumeMount().WithName(volumeCandidate).WithMountPath(InputDir).WithReadOnly(true))
 	}
-	annotations := map[string]string{AnnotationRequest: o.Request}
+	annotations := map[string]string{observed.AnnotationRequest: o.Request}
 	if o.Attempt > 1 {
-		annotations[AnnotationAttempt] = strconv.Itoa(o.Attempt)
+		annotations[observed.AnnotationAttempt] = strconv.Itoa(o.Attempt)
 	}
 	return corev1ac.Pod(observed.OneShotName(s.Connector.Name, o.Operation), s.Connector.Namespace).
 		WithLabels(Labels(s.Connector, contract.TypeOneShot)).

@@ -17,53 +17,82 @@ import (
 // maxError is the maximum length of an error in status, in bytes.
 const maxError = 1024
 
-// PodsByIndex returns the pods of one type (contract.TypeConnector or contract.TypeTask) by their index.
-func PodsByIndex(pods []*corev1.Pod, podType string) map[int]*corev1.Pod {
-	found := map[int]*corev1.Pod{}
+// Pods are the pods of a connector, with what decisions read from them. Pods that are being deleted are included.
+type Pods struct {
+	// Connector is the pod that runs the connector. It is nil if the pod does not exist.
+	Connector *Pod
+	// Tasks are the pods of the tasks, by task id.
+	Tasks map[int]*Pod
+	// OneShots are the one-shot pods, by operation.
+	OneShots map[string]*OneShotPod
+	// Workload are the pods of the connector and its tasks, sorted by name.
+	Workload []*Pod
+}
+
+// Pod is a pod of a connector or of a task.
+type Pod struct {
+	*corev1.Pod
+	// Index is the index in the StatefulSet: the number at the end of the name. Of the pod of a task it is the task id.
+	Index int
+	// Ready is true if the pod is ready and not being deleted.
+	Ready bool
+	// Main is the status of the container that runs connect-runner.
+	Main corev1.ContainerStatus
+	// TaskHash is the hash of the task config for which the pod was created. It is empty if the pod has none.
+	TaskHash string
+	// LastError is the error with which the container last ended, or the reason why it cannot start. It is empty if there
+	// is neither.
+	LastError string
+}
+
+// FailsWith reports whether the container last ended with a reason of contract.Termination.
+func (p *Pod) FailsWith(reason string) bool { return strings.HasPrefix(p.LastError, reason+": ") }
+
+// NewPods returns the pods of a connector.
+func NewPods(connector string, pods []*corev1.Pod) Pods {
+	found := Pods{Tasks: map[int]*Pod{}, OneShots: map[string]*OneShotPod{}}
 	for _, pod := range pods {
-		if pod.Labels[contract.LabelType] != podType {
-			continue
-		}
-		if index, ok := PodIndex(pod); ok {
-			found[index] = pod
+		switch podType := pod.Labels[contract.LabelType]; podType {
+		case contract.TypeOneShot:
+			// A pod of another connector whose name begins with the same words has another name.
+			if o := newOneShotPod(pod); pod.Name == OneShotName(connector, o.Operation) {
+				found.OneShots[o.Operation] = o
+			}
+		case contract.TypeConnector, contract.TypeTask:
+			p, isIndexed := newPod(pod)
+			found.Workload = append(found.Workload, p)
+			switch {
+			case isIndexed && podType == contract.TypeTask:
+				found.Tasks[p.Index] = p
+			case isIndexed && p.Index == 0:
+				found.Connector = p
+			}
 		}
 	}
+	slices.SortFunc(found.Workload, func(a, b *Pod) int { return cmp.Compare(a.Name, b.Name) })
 	return found
 }
 
-// PodIndex returns the index of a pod in its StatefulSet: the number at the end of its name.
-func PodIndex(pod *corev1.Pod) (int, bool) {
-	separator := strings.LastIndex(pod.Name, "-")
-	digits := pod.Name[separator+1:]
+func newPod(pod *corev1.Pod) (p *Pod, isIndexed bool) {
+	main := containerStatus(pod, pod.Labels[contract.LabelType])
+	p = &Pod{Pod: pod, Ready: isReady(pod), Main: main, LastError: lastError(pod, main)}
+	p.Index, isIndexed = podIndex(pod.Name)
+	if hashes := SplitHashes(pod.Annotations[contract.AnnotationTaskHashes]); isIndexed && p.Index < len(hashes) {
+		p.TaskHash = hashes[p.Index]
+	}
+	return p, isIndexed
+}
+
+func podIndex(name string) (int, bool) {
+	separator := strings.LastIndex(name, "-")
+	digits := name[separator+1:]
 	index, err := strconv.Atoi(digits)
 	return index, separator >= 0 && err == nil && strconv.Itoa(index) == digits
 }
 
-// OneShotPod returns the pod of a one-shot operation, or nil.
-func (s State) OneShotPod(operation string) *corev1.Pod {
-	for _, pod := range s.Pods {
-		if pod.Labels[contract.LabelType] == contract.TypeOneShot &&
-			pod.Name == OneShotName(s.Connector.Name, operation) {
-			return pod
-		}
-	}
-	return nil
-}
-
-// WorkloadPods returns the pods of the connector and its tasks, sorted by name. It includes pods that are being
-// deleted.
-func (s State) WorkloadPods() []*corev1.Pod {
-	pods := slices.DeleteFunc(slices.Clone(s.Pods), func(pod *corev1.Pod) bool {
-		podType := pod.Labels[contract.LabelType]
-		return podType != contract.TypeConnector && podType != contract.TypeTask
-	})
-	slices.SortFunc(pods, func(a, b *corev1.Pod) int { return cmp.Compare(a.Name, b.Name) })
-	return pods
-}
-
 // IsStopped reports whether no pod of the connector or its tasks exists and the StatefulSet controller creates none.
 func (s State) IsStopped() bool {
-	return len(s.WorkloadPods()) == 0 && isScaledDown(s.Objects.ConnectorSet) && isScaledDown(s.Objects.TaskSet)
+	return len(s.Pods.Workload) == 0 && isScaledDown(s.Objects.ConnectorSet) && isScaledDown(s.Objects.TaskSet)
 }
 
 // isScaledDown reports whether the StatefulSet controller has observed the scale-down to 0 and the end of all pods.
@@ -72,35 +101,19 @@ func isScaledDown(set *appsv1.StatefulSet) bool {
 		set.Status.ObservedGeneration >= set.Generation && set.Status.Replicas == 0
 }
 
-// IsReady reports whether a pod is ready and not being deleted.
-func IsReady(pod *corev1.Pod) bool {
+func isReady(pod *corev1.Pod) bool {
 	return pod.DeletionTimestamp == nil && slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
 		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
 	})
 }
 
-// MainContainer returns the status of the container that runs connect-runner.
-func MainContainer(pod *corev1.Pod) corev1.ContainerStatus {
-	name := pod.Labels[contract.LabelType]
-	if name == contract.TypeOneShot {
-		name = pod.Labels[contract.LabelOneShot]
-	}
+func containerStatus(pod *corev1.Pod, name string) corev1.ContainerStatus {
 	for _, c := range pod.Status.ContainerStatuses {
 		if c.Name == name {
 			return c
 		}
 	}
 	return corev1.ContainerStatus{}
-}
-
-// TaskHash returns the hash of the task config for which a pod was created. It is empty if the pod has none.
-func TaskHash(pod *corev1.Pod) string {
-	index, ok := PodIndex(pod)
-	hashes := SplitHashes(pod.Annotations[contract.AnnotationTaskHashes])
-	if !ok || index >= len(hashes) {
-		return ""
-	}
-	return hashes[index]
 }
 
 // SplitHashes splits the value of contract.AnnotationTaskHashes.
@@ -111,10 +124,9 @@ func SplitHashes(annotation string) []string {
 	return slices.Clip(strings.Split(annotation, ","))
 }
 
-// LastError returns the error with which the container of a pod last ended, or the reason why it cannot start. It is
+// lastError returns the error with which the container of a pod last ended, or the reason why it cannot start. It is
 // empty if there is neither.
-func LastError(pod *corev1.Pod) string {
-	main := MainContainer(pod)
+func lastError(pod *corev1.Pod, main corev1.ContainerStatus) string {
 	for _, ended := range []*corev1.ContainerStateTerminated{main.State.Terminated, main.LastTerminationState.Terminated} {
 		if ended == nil || ended.ExitCode == 0 {
 			continue

@@ -28,7 +28,7 @@ type State struct {
 	// Objects are the objects with derived names. They may have another owner.
 	Objects Objects
 	// Pods are the pods of the connector and its tasks, and one-shot pods.
-	Pods []*corev1.Pod
+	Pods Pods
 	// Namesakes are the connectors of the same name in other namespaces. They are read only until the connector has
 	// started.
 	Namesakes []Namesake

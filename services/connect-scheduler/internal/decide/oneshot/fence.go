@@ -39,7 +39,7 @@ func (w *Writes) fence(s observed.State, e spec.Effective, set taskset.Set) *spe
 		w.cancel(s, contract.OneShotFence)
 		return nil
 	}
-	if left := len(observed.PodsByIndex(s.Pods, contract.TypeTask)); left > 0 {
+	if left := len(s.Pods.Tasks); left > 0 {
 		return &spec.Finding{Reason: connectv1.ReasonFencing, Message: fmt.Sprintf(
 			"exactly-once: waiting for %d previous tasks to stop before new tasks start", left)}
 	}
@@ -48,7 +48,7 @@ func (w *Writes) fence(s observed.State, e spec.Effective, set taskset.Set) *spe
 		Operation: contract.OneShotFence, Request: contract.TaskConfigsHash(set.Hashes),
 		Args: []string{"offsets", "fence", "--fence-tasks", strconv.Itoa(producers)},
 	})
-	pod := s.OneShotPod(contract.OneShotFence)
+	pod := s.Pods.OneShots[contract.OneShotFence]
 	switch {
 	case failure != "":
 		return &spec.Finding{
@@ -60,7 +60,7 @@ func (w *Writes) fence(s observed.State, e spec.Effective, set taskset.Set) *spe
 	case isRetry(pod):
 		return &spec.Finding{Reason: connectv1.ReasonFencingFailed, Message: fmt.Sprintf(
 			"exactly-once: fencing the producers of the previous tasks failed: attempt %d is running%s",
-			attemptOf(pod), lastError(pod))}
+			pod.Attempt, lastError(pod))}
 	}
 	return &spec.Finding{
 		Reason:  connectv1.ReasonFencing,
@@ -72,7 +72,7 @@ func (w *Writes) fence(s observed.State, e spec.Effective, set taskset.Set) *spe
 // but its pods have not stopped yet.
 func leftovers(s observed.State) int {
 	left := 0
-	for _, pod := range observed.PodsByIndex(s.Pods, contract.TypeTask) {
+	for _, pod := range s.Pods.Tasks {
 		owner := metav1.GetControllerOf(pod)
 		if owner != nil && (s.Objects.TaskSet == nil || owner.UID != s.Objects.TaskSet.UID) {
 			left++

@@ -18,7 +18,7 @@ func TestRecreatedExactlyOnceSourceWaitsForTheTasksOfTheDeletedOne(t *testing.T)
 	old := decidetest.ReadyPod("test-tasks", 5, contract.TypeTask)
 	old.OwnerReferences = []metav1.OwnerReference{{Kind: "StatefulSet", UID: "deleted", Controller: new(true)}}
 	s.Step()
-	s.State.Pods = append(s.State.Pods, old)
+	s.Pods = append(s.Pods, old)
 	s.State.TaskConfigs = decidetest.Published(s.State.Connector, decidetest.Hashes(2)...)
 	s.State.TaskConfigs.Annotations[contract.AnnotationExactlyOnce] = "true"
 	for range 5 {

@@ -22,10 +22,10 @@ const maxMemberAttempts = 3
 func Members(s observed.State, e spec.Effective, set taskset.Set) (Writes, taskset.Set) {
 	var w Writes
 	remaining, previous := len(taskset.Running(s)), desired.PreviousTasks(s)
-	pod := s.OneShotPod(contract.OneShotMembers)
-	if pod != nil && resultOf(pod) == nil {
+	pod := s.Pods.OneShots[contract.OneShotMembers]
+	if pod != nil && pod.Result == nil {
 		// A canceled pod can remove members until it has stopped.
-		kept, _, _ := strings.Cut(pod.Annotations[desired.AnnotationRequest], "-")
+		kept, _, _ := strings.Cut(pod.Request, "-")
 		if limit, err := strconv.Atoi(kept); err == nil && limit < len(set.Hashes) {
 			set = set.Limit(limit)
 		}
@@ -34,14 +34,13 @@ func Members(s observed.State, e spec.Effective, set taskset.Set) (Writes, tasks
 		w.cancel(s, contract.OneShotMembers)
 		return w, set
 	}
-	for id := range observed.PodsByIndex(s.Pods, contract.TypeTask) {
+	for id := range s.Pods.Tasks {
 		if id >= remaining {
 			return w, set
 		}
 	}
 	request := fmt.Sprintf("%d-%d", remaining, previous)
-	if pod != nil && pod.Annotations[desired.AnnotationRequest] == request && attemptOf(pod) >= maxMemberAttempts &&
-		resultOf(pod) != nil {
+	if pod != nil && pod.Request == request && pod.Attempt >= maxMemberAttempts && pod.Result != nil {
 		set.MembersRemoved = true
 		return w, set
 	}

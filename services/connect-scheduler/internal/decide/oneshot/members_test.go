@@ -11,7 +11,6 @@ import (
 	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
 	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide"
-	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decidetest"
 )
 
@@ -61,7 +60,7 @@ func TestMembersOfASinkAreRemovedAfterAScaleDown(t *testing.T) {
 	require.Equal(
 		t, [][]string{{"members", "remove", "--remaining-tasks", "2", "--previous-tasks", "4"}}, removals(s.Step()))
 	require.Empty(t, settle(s), "once")
-	require.Nil(t, s.State.OneShotPod(contract.OneShotMembers))
+	require.Nil(t, s.OneShot(contract.OneShotMembers))
 	require.NotContains(t, s.State.Objects.TaskSet.Annotations, "weir.dev/previous-tasks")
 }
 
@@ -98,7 +97,7 @@ func scaleDown(s *decidetest.Env, n int) *corev1.Pod {
 	s.Step()
 	s.RunPods()
 	s.Step()
-	return s.State.OneShotPod(contract.OneShotMembers)
+	return s.OneShot(contract.OneShotMembers)
 }
 
 func TestRemovedTaskDoesNotRunAgainWhileItsMemberIsRemoved(t *testing.T) {
@@ -110,13 +109,13 @@ func TestRemovedTaskDoesNotRunAgainWhileItsMemberIsRemoved(t *testing.T) {
 	plan := s.Step()
 	require.Len(t, plan.OneShots.FinishedOneShots, 1, "the removal is canceled")
 	pod.DeletionTimestamp = &metav1.Time{Time: decidetest.Noon}
-	s.State.Pods = append(s.State.Pods, pod)
+	s.Pods = append(s.Pods, pod)
 	s.Step()
 	s.RunPods()
-	require.Len(t, observed.PodsByIndex(s.State.Pods, contract.TypeTask), 1, "the canceled pod can still remove members")
+	require.Equal(t, 1, s.Tasks(), "the canceled pod can still remove members")
 	s.Remove(pod.Name)
 	require.Equal(t, [][]string{{"members", "remove", "--remaining-tasks", "3", "--previous-tasks", "4"}}, settle(s))
-	require.Len(t, observed.PodsByIndex(s.State.Pods, contract.TypeTask), 3)
+	require.Equal(t, 3, s.Tasks())
 }
 
 func TestRemovalOfMembersEndsAfterThreeAttempts(t *testing.T) {
@@ -132,7 +131,7 @@ func TestRemovalOfMembersEndsAfterThreeAttempts(t *testing.T) {
 		attempts += len(removals(s.Step()))
 	}
 	require.Equal(t, 3, attempts)
-	require.Nil(t, s.State.OneShotPod(contract.OneShotMembers))
+	require.Nil(t, s.OneShot(contract.OneShotMembers))
 	require.Equal(t, "2/2", s.State.Connector.Status.TaskSummary)
 }
 

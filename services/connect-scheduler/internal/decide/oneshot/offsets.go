@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
@@ -28,15 +27,15 @@ const offsetsKey = "offsets.json"
 func Offsets(s observed.State, e spec.Effective) (w Writes, status *connectv1.OffsetsStatus, done bool) {
 	status = s.Connector.Status.Offsets
 	operation, requested := s.Connector.Annotations[contract.ConnectorOffsets]
-	pod := s.OneShotPod(contract.OneShotOffsets)
-	var last *result
+	pod := s.Pods.OneShots[contract.OneShotOffsets]
+	var last *observed.Result
 	if pod != nil {
-		last = resultOf(pod)
+		last = pod.Result
 	}
-	isRequested := requested && pod != nil && pod.Annotations[desired.AnnotationRequest] == operation
-	isRetried := isRequested && last != nil && !last.isFinal(contract.OneShotOffsets)
+	isRequested := requested && pod != nil && pod.Request == operation
+	isRetried := isRequested && last != nil && !isFinal(pod)
 	if last != nil && !isRetried && (status == nil || status.ID != string(pod.UID)) {
-		status = offsetsStatus(s, pod, *last)
+		status = offsetsStatus(s, pod)
 	}
 	if !requested {
 		w.cancel(s, contract.OneShotOffsets)
@@ -69,7 +68,7 @@ func Offsets(s observed.State, e spec.Effective) (w Writes, status *connectv1.Of
 	if _, failure := w.run(s, e, o); failure != "" {
 		return w, &connectv1.OffsetsStatus{
 			ID: string(pod.UID), Operation: operation, State: connectv1.OffsetsRetrying, Message: failure,
-			Time: metav1.NewTime(finished(pod)).Rfc3339Copy(),
+			Time: metav1.NewTime(pod.Ended).Rfc3339Copy(),
 		}, false
 	}
 	return w, status, false
@@ -90,8 +89,8 @@ func canceled(s observed.State, status *connectv1.OffsetsStatus) *connectv1.Offs
 // ChangesOffsets reports whether a one-shot pod that alters or resets offsets can still write. No pod of the connector
 // may start meanwhile, even if spec.state is running again.
 func ChangesOffsets(s observed.State) bool {
-	pod := s.OneShotPod(contract.OneShotOffsets)
-	return pod != nil && pod.Annotations[desired.AnnotationRequest] != contract.OffsetsList && resultOf(pod) == nil
+	pod := s.Pods.OneShots[contract.OneShotOffsets]
+	return pod != nil && pod.Request != contract.OffsetsList && pod.Result == nil
 }
 
 // previousTasks returns the number of tasks whose producers are fenced before offsets change. It is 0 if the
@@ -118,7 +117,7 @@ func waitingForPods(s observed.State, operation string) *connectv1.OffsetsStatus
 		Operation: operation, State: connectv1.OffsetsWaitingForPods, Time: s.Timestamp(),
 		Message: operation + " starts when no pod of the connector exists",
 	}
-	pods := s.WorkloadPods()
+	pods := s.Pods.Workload
 	for i, pod := range pods {
 		if i == maxNamedPods {
 			status.Message += fmt.Sprintf(", and %d more", len(pods)-i)
@@ -156,17 +155,17 @@ func refuse(s observed.State, operation string) string {
 	return ""
 }
 
-func offsetsStatus(s observed.State, pod *corev1.Pod, r result) *connectv1.OffsetsStatus {
+func offsetsStatus(s observed.State, pod *observed.OneShotPod) *connectv1.OffsetsStatus {
 	status := &connectv1.OffsetsStatus{
-		ID: string(pod.UID), Operation: pod.Annotations[desired.AnnotationRequest],
-		State: connectv1.OffsetsDone, Message: r.Message, Time: s.Timestamp(),
+		ID: string(pod.UID), Operation: pod.Request,
+		State: connectv1.OffsetsDone, Message: pod.Result.Message, Time: s.Timestamp(),
 	}
-	if r.exitCode != 0 {
-		status.State, status.Message = connectv1.OffsetsFailed, r.String()
+	if pod.Result.ExitCode != 0 {
+		status.State, status.Message = connectv1.OffsetsFailed, pod.Result.String()
 		return status
 	}
 	var offsets contract.OffsetsResult
-	switch err := json.Unmarshal(r.Result, &offsets); {
+	switch err := json.Unmarshal(pod.Result.Result, &offsets); {
 	case err != nil && status.Operation == contract.OffsetsList:
 		status.Message = "the offsets do not fit into the status; run connect-runner offsets list to read them"
 	case err == nil:

@@ -39,7 +39,7 @@ func TestResetWaitsUntilNoPodOfTheConnectorExists(t *testing.T) {
 	s.RunPods()
 	lost := decidetest.ReadyPod("test-tasks", 1, contract.TypeTask)
 	lost.DeletionTimestamp = &metav1.Time{Time: decidetest.Noon}
-	s.State.Pods = []*corev1.Pod{lost}
+	s.Pods = []*corev1.Pod{lost}
 	s.State.Now = decidetest.Noon.Add(1000)
 	plan = s.Step()
 	require.Empty(t, plan.OneShots.OneShots)
@@ -48,7 +48,7 @@ func TestResetWaitsUntilNoPodOfTheConnectorExists(t *testing.T) {
 	require.True(t, plan.Status.Offsets.Time.Equal(&metav1.Time{Time: decidetest.Noon}), "the wait began at the same time")
 	require.Empty(t, plan.Events(), "a shorter list of pods is not an event")
 
-	s.State.Pods = nil
+	s.Pods = nil
 	require.Len(t, s.Step().OneShots.OneShots, 1)
 	s.Settle()
 	require.Equal(t, connectv1.OffsetsDone, s.State.Connector.Status.Offsets.State)
@@ -66,7 +66,7 @@ func TestResetWaitsUntilTheStatefulSetControllerHasObservedTheScaleDown(t *testi
 			s := stopping(t)
 			s.Step()
 			s.RunPods()
-			require.Empty(t, s.State.Pods)
+			require.Empty(t, s.Pods)
 			set := *s.State.Objects.TaskSet
 			lag(s.State.Objects.TaskSet)
 			plan := s.Step()
@@ -99,7 +99,7 @@ func TestNoPodStartsWhileOffsetsAreReset(t *testing.T) {
 	s.Step()
 	s.RunPods()
 	require.Len(t, s.Step().OneShots.OneShots, 1)
-	pod := s.State.OneShotPod(contract.OneShotOffsets)
+	pod := s.OneShot(contract.OneShotOffsets)
 	finished := pod.Status
 	pod.Status = corev1.PodStatus{Phase: corev1.PodRunning}
 

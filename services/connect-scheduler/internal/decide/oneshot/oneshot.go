@@ -5,14 +5,11 @@
 package oneshot
 
 import (
-	"cmp"
-	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 
-	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/desired"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
@@ -42,58 +39,28 @@ func (w *Writes) Include(other Writes) {
 // Len returns the number of writes.
 func (w Writes) Len() int { return len(w.OneShots) + len(w.FinishedOneShots) + len(w.Candidates) }
 
-// result is the outcome of a finished one-shot pod.
-type result struct {
-	contract.Termination
-	exitCode int32
-}
-
-func (r result) String() string { return r.Reason + ": " + r.Message }
-
 // run returns the final result of a one-shot operation. Until there is a result it returns nil and creates the pod, or
 // first deletes the pod of another request. A failed attempt is repeated; failure then describes it.
-func (w *Writes) run(s observed.State, e spec.Effective, o desired.OneShot) (final *result, failure string) {
-	pod := s.OneShotPod(o.Operation)
+func (w *Writes) run(s observed.State, e spec.Effective, o desired.OneShot) (final *observed.Result, failure string) {
+	pod := s.Pods.OneShots[o.Operation]
 	switch {
 	case pod == nil:
 		w.OneShots = append(w.OneShots, desired.OneShotPod(s, e, o))
 	case pod.DeletionTimestamp != nil:
-	case pod.Annotations[desired.AnnotationRequest] != o.Request:
-		w.FinishedOneShots = append(w.FinishedOneShots, pod)
+	case pod.Request != o.Request:
+		w.FinishedOneShots = append(w.FinishedOneShots, pod.Pod)
 	default:
-		r := resultOf(pod)
-		if r == nil || r.isFinal(o.Operation) {
-			return r, ""
+		if pod.Result == nil || isFinal(pod) {
+			return pod.Result, ""
 		}
-		return nil, w.retry(s, e, o, pod, *r)
+		return nil, w.retry(s, e, o, pod)
 	}
 	return nil, ""
 }
 
 // cancel deletes the pod of an operation that is no longer needed.
 func (w *Writes) cancel(s observed.State, operation string) {
-	if pod := s.OneShotPod(operation); pod != nil && pod.DeletionTimestamp == nil {
-		w.FinishedOneShots = append(w.FinishedOneShots, pod)
+	if pod := s.Pods.OneShots[operation]; pod != nil && pod.DeletionTimestamp == nil {
+		w.FinishedOneShots = append(w.FinishedOneShots, pod.Pod)
 	}
-}
-
-// resultOf returns the result of a finished pod. It returns nil while the pod runs.
-func resultOf(pod *corev1.Pod) *result {
-	if pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed {
-		return nil
-	}
-	ended := observed.MainContainer(pod).State.Terminated
-	if ended == nil {
-		return &result{contract.Termination{
-			Reason:  cmp.Or(pod.Status.Reason, "Error"),
-			Message: cmp.Or(pod.Status.Message, "the pod ended without a termination message"),
-		}, 1}
-	}
-	termination, ok := contract.ParseTermination(ended.Message)
-	if !ok {
-		termination = contract.Termination{
-			Reason: cmp.Or(ended.Reason, "Error"), Message: fmt.Sprintf("exit code %d", ended.ExitCode),
-		}
-	}
-	return &result{termination, ended.ExitCode}
 }

@@ -48,7 +48,7 @@ func TestNewConfigRollsOutOnlyAfterThePluginHasAcceptedIt(t *testing.T) {
 		before.Annotations[desired.AnnotationAccepted],
 		s.State.Objects.ConnectorSet.Annotations[desired.AnnotationAccepted],
 	)
-	require.Nil(t, s.State.OneShotPod(contract.OneShotValidate), "the one-shot pod is gone")
+	require.Nil(t, s.OneShot(contract.OneShotValidate), "the one-shot pod is gone")
 }
 
 func TestRejectedConfigIsReportedByFieldAndRunningPodsAreUnchanged(t *testing.T) {
@@ -83,7 +83,7 @@ func TestRejectedConfigIsReportedByFieldAndRunningPodsAreUnchanged(t *testing.T)
 		decidetest.Condition(t, s.State.Connector.Status.Conditions, connectv1.ConditionConfigValid).Reason,
 		"taking the change back is enough",
 	)
-	require.Nil(t, s.State.OneShotPod(contract.OneShotValidate))
+	require.Nil(t, s.OneShot(contract.OneShotValidate))
 }
 
 func TestFailedValidationStopsTheRolloutAndTellsHowToRetry(t *testing.T) {
@@ -158,7 +158,7 @@ func TestExactlyOnceSourceStopsAndFencesPreviousTasksBeforeNewTasksStart(t *test
 	s.Settle()
 	require.Equal(t, "2/2", s.State.Connector.Status.TaskSummary)
 	require.Equal(t, "new-1", s.State.Connector.Status.Tasks[1].ConfigHash)
-	require.Nil(t, s.State.OneShotPod(contract.OneShotFence))
+	require.Nil(t, s.OneShot(contract.OneShotFence))
 }
 
 func TestFailedFencePreventsTheStartOfNewTasks(t *testing.T) {
@@ -270,7 +270,7 @@ func TestOffsetsOperations(t *testing.T) {
 			told.Time, told.ID = metav1.Time{}, ""
 			require.Equal(t, test.want, told)
 			require.Empty(t, s.State.Connector.Annotations)
-			require.Nil(t, s.State.OneShotPod(contract.OneShotOffsets))
+			require.Nil(t, s.OneShot(contract.OneShotOffsets))
 		})
 	}
 }

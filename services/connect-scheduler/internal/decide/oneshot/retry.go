@@ -2,10 +2,7 @@ package oneshot
 
 import (
 	"fmt"
-	"strconv"
 	"time"
-
-	corev1 "k8s.io/api/core/v1"
 
 	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/desired"
@@ -21,52 +18,27 @@ const (
 
 // isFinal reports whether another attempt cannot have another result: the operation succeeded, or the connector plugin
 // rejected the configuration. Fencing is always repeated, because no task can start without it.
-func (r result) isFinal(operation string) bool {
-	return r.exitCode == 0 || r.Reason == contract.ReasonConfigInvalid && operation != contract.OneShotFence
+func isFinal(pod *observed.OneShotPod) bool {
+	r := pod.Result
+	return r.ExitCode == 0 || r.Reason == contract.ReasonConfigInvalid && pod.Operation != contract.OneShotFence
 }
 
 // retry replaces a failed pod when its delay is over. It returns a description of the failure and of the next attempt.
-func (w *Writes) retry(s observed.State, e spec.Effective, o desired.OneShot, pod *corev1.Pod, failure result) string {
-	attempt := attemptOf(pod)
-	next := finished(pod).Add(delay(attempt))
+func (w *Writes) retry(s observed.State, e spec.Effective, o desired.OneShot, pod *observed.OneShotPod) string {
+	next := pod.Ended.Add(delay(pod.Attempt))
 	if s.Now.Before(next) {
 		w.WakeAt = earliest(w.WakeAt, next)
 	} else {
-		o.Attempt = attempt + 1
-		w.FinishedOneShots = append(w.FinishedOneShots, pod)
+		o.Attempt = pod.Attempt + 1
+		w.FinishedOneShots = append(w.FinishedOneShots, pod.Pod)
 		w.OneShots = append(w.OneShots, desired.OneShotPod(s, e, o))
 	}
 	return fmt.Sprintf("attempt %d failed: %s; next attempt at %s; to retry now, delete pod %s",
-		attempt, failure, next.UTC().Format(time.RFC3339), pod.Name)
-}
-
-// attemptOf returns the number of the attempt for which a pod was created. The first attempt is 1. The count restarts
-// if the previous pod no longer exists when a pod is created.
-func attemptOf(pod *corev1.Pod) int {
-	attempt, err := strconv.Atoi(pod.Annotations[desired.AnnotationAttempt])
-	if err != nil || attempt < 1 {
-		return 1
-	}
-	return attempt
+		pod.Attempt, pod.Result, next.UTC().Format(time.RFC3339), pod.Name)
 }
 
 // isRetry reports whether a pod repeats a failed attempt.
-func isRetry(pod *corev1.Pod) bool { return pod != nil && attemptOf(pod) > 1 }
-
-// finished returns the time at which a pod ended.
-func finished(pod *corev1.Pod) time.Time {
-	if ended := observed.MainContainer(pod).State.Terminated; ended != nil && !ended.FinishedAt.IsZero() {
-		return ended.FinishedAt.Time
-	}
-	// An evicted pod may have no container status.
-	last := pod.CreationTimestamp.Time
-	for _, c := range pod.Status.Conditions {
-		if c.LastTransitionTime.After(last) {
-			last = c.LastTransitionTime.Time
-		}
-	}
-	return last
-}
+func isRetry(pod *observed.OneShotPod) bool { return pod != nil && pod.Attempt > 1 }
 
 // delay returns the delay after a failed attempt.
 func delay(attempt int) time.Duration {

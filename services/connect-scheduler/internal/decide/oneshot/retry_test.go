@@ -43,7 +43,7 @@ func TestFailedValidationIsRepeatedWithExponentialBackoff(t *testing.T) {
 		"OutOfMemory: no; next attempt at 2026-05-04T12:20:10Z; to retry now, delete pod test-validate", valid.Message)
 
 	s.Step()
-	s.State.OneShotPod(contract.OneShotValidate).Status = corev1.PodStatus{Phase: corev1.PodRunning}
+	s.OneShot(contract.OneShotValidate).Status = corev1.PodStatus{Phase: corev1.PodRunning}
 	s.Settle()
 	valid = decidetest.Condition(t, s.State.Connector.Status.Conditions, connectv1.ConditionConfigValid)
 	require.Equal(t, connectv1.ReasonValidationFailed, valid.Reason, "the reason does not change with each attempt")
@@ -54,7 +54,7 @@ func TestFailedValidationIsRepeatedWithExponentialBackoff(t *testing.T) {
 	s.Settle()
 	valid = decidetest.Condition(t, s.State.Connector.Status.Conditions, connectv1.ConditionConfigValid)
 	require.Equal(t, connectv1.ReasonAccepted, valid.Reason)
-	require.Nil(t, s.State.OneShotPod(contract.OneShotValidate))
+	require.Nil(t, s.OneShot(contract.OneShotValidate))
 }
 
 func TestRejectedConfigurationIsNotValidatedAgain(t *testing.T) {
@@ -84,7 +84,7 @@ func TestFailedFenceIsRepeatedUntilItSucceeds(t *testing.T) {
 	s.Termination = nil
 	s.Settle()
 	require.Equal(t, "2/2", s.State.Connector.Status.TaskSummary)
-	require.Nil(t, s.State.OneShotPod(contract.OneShotFence))
+	require.Nil(t, s.OneShot(contract.OneShotFence))
 }
 
 func TestFailedOperationOnOffsetsIsRepeatedUntilItIsCanceled(t *testing.T) {
@@ -113,7 +113,7 @@ func TestFailedOperationOnOffsetsIsRepeatedUntilItIsCanceled(t *testing.T) {
 			s.Settle()
 			require.Equal(t, end.state, s.State.Connector.Status.Offsets.State)
 			require.Empty(t, s.State.Connector.Annotations)
-			require.Nil(t, s.State.OneShotPod(contract.OneShotOffsets))
+			require.Nil(t, s.OneShot(contract.OneShotOffsets))
 		})
 	}
 }
@@ -124,7 +124,7 @@ func TestEvictedOneShotPodIsRepeated(t *testing.T) {
 	s.State.Connector.Spec.ConnectorConfig["kafka.topic"] = "other"
 	s.Step()
 	evicted := metav1.NewTime(decidetest.Noon.Add(time.Minute))
-	s.State.OneShotPod(contract.OneShotValidate).Status = corev1.PodStatus{
+	s.OneShot(contract.OneShotValidate).Status = corev1.PodStatus{
 		Phase: corev1.PodFailed, Reason: "Evicted", Message: "the node was low on memory",
 		Conditions: []corev1.PodCondition{{Type: corev1.DisruptionTarget, LastTransitionTime: evicted}},
 	}

@@ -36,9 +36,9 @@ func Validate(s observed.State, e spec.Effective) (Writes, *spec.Finding) {
 			"--runner-config", path.Join(desired.InputDir, path.Base(contract.RunnerConfigFile)),
 		},
 	})
-	pod := s.OneShotPod(contract.OneShotValidate)
-	if pod != nil && pod.DeletionTimestamp == nil && pod.Annotations[desired.AnnotationRequest] == key {
-		if finding := w.include(s, e, pod); finding != nil {
+	pod := s.Pods.OneShots[contract.OneShotValidate]
+	if pod != nil && pod.DeletionTimestamp == nil && pod.Request == key {
+		if finding := w.include(s, e, pod.Pod); finding != nil {
 			return w, finding
 		}
 	}
@@ -46,14 +46,14 @@ func Validate(s observed.State, e spec.Effective) (Writes, *spec.Finding) {
 	case failure != "":
 		return w, validationFailed(failure)
 	case result == nil && isRetry(pod):
-		return w, validationFailed(fmt.Sprintf("attempt %d is running%s", attemptOf(pod), lastError(pod)))
+		return w, validationFailed(fmt.Sprintf("attempt %d is running%s", pod.Attempt, lastError(pod)))
 	case result == nil:
 		return w, &spec.Finding{
 			Reason: connectv1.ReasonValidating,
 			Message: "the connector plugin is validating the new connectorConfig; running pods are unchanged" +
 				lastError(pod),
 		}
-	case result.exitCode == 0:
+	case result.ExitCode == 0:
 		return w, nil
 	}
 	return w, &spec.Finding{Reason: connectv1.ReasonConfigRejected, Message: rejection(*result)}
@@ -67,14 +67,11 @@ func validationFailed(failure string) *spec.Finding {
 }
 
 // lastError returns the last error of a pod that has not ended, as a suffix of a message.
-func lastError(pod *corev1.Pod) string {
-	if pod == nil {
+func lastError(pod *observed.OneShotPod) string {
+	if pod == nil || pod.LastError == "" {
 		return ""
 	}
-	if message := observed.LastError(pod); message != "" {
-		return ": " + message
-	}
-	return ""
+	return ": " + pod.LastError
 }
 
 // include writes the Secret with the configuration under validation.
@@ -98,7 +95,7 @@ func (w *Writes) include(s observed.State, e spec.Effective, pod *corev1.Pod) *s
 }
 
 // rejection returns the errors of the plugin by field.
-func rejection(r result) string {
+func rejection(r observed.Result) string {
 	var validation contract.ValidationResult
 	if err := json.Unmarshal(r.Result, &validation); err != nil || len(validation.Errors) == 0 {
 		return "the connector plugin rejected the new connectorConfig; running pods are unchanged: " + r.Message

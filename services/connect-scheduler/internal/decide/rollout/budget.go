@@ -4,11 +4,9 @@ import (
 	"slices"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
-	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/taskset"
 )
@@ -46,12 +44,13 @@ func NewBudget(s observed.State) *Budget {
 		if !ends.After(s.Now) {
 			continue
 		}
-		i := slices.IndexFunc(s.Pods, func(pod *corev1.Pod) bool { return pod.Name == entry.Pod })
-		if i >= 0 && s.Pods[i].UID != entry.UID {
-			if observed.IsReady(s.Pods[i]) {
+		pods := s.Pods.Workload
+		i := slices.IndexFunc(pods, func(pod *observed.Pod) bool { return pod.Name == entry.Pod })
+		if i >= 0 && pods[i].UID != entry.UID {
+			if pods[i].Ready {
 				continue
 			}
-			if observed.LastError(s.Pods[i]) != "" {
+			if pods[i].LastError != "" {
 				b.Failing++
 			}
 		}
@@ -93,12 +92,12 @@ func (b *Budget) TakeAll(s observed.State, set taskset.Set) bool {
 	if replicas := s.Objects.TaskSet.Spec.Replicas; replicas != nil && *replicas == 0 {
 		return true
 	}
-	var pods []*corev1.Pod
-	for _, pod := range observed.PodsByIndex(s.Pods, contract.TypeTask) {
+	var pods []*observed.Pod
+	for _, pod := range s.Pods.Tasks {
 		switch {
 		case pod.DeletionTimestamp != nil || b.has(pod):
 			return true
-		case observed.IsReady(pod):
+		case pod.Ready:
 			pods = append(pods, pod)
 		}
 	}
@@ -106,7 +105,7 @@ func (b *Budget) TakeAll(s observed.State, set taskset.Set) bool {
 		b.Waiting, b.Whole = len(pods), true
 		return false
 	}
-	slices.SortFunc(pods, compareNames)
+	slices.SortFunc(pods, func(a, b *observed.Pod) int { return a.Index - b.Index })
 	for _, pod := range pods {
 		b.add(pod)
 	}
@@ -116,17 +115,17 @@ func (b *Budget) TakeAll(s observed.State, set taskset.Set) bool {
 // keep removes entries of pods that exist unchanged and do not restart any more, for example after a revert.
 func (b *Budget) keep(s observed.State, restarts []Restart, stopsAll bool) {
 	b.Restarting = slices.DeleteFunc(b.Restarting, func(entry connectv1.RestartingPod) bool {
-		i := slices.IndexFunc(s.Pods, func(pod *corev1.Pod) bool { return pod.UID == entry.UID })
-		return i >= 0 && s.Pods[i].DeletionTimestamp == nil && !stopsAll &&
+		i := slices.IndexFunc(s.Pods.Workload, func(pod *observed.Pod) bool { return pod.UID == entry.UID })
+		return i >= 0 && s.Pods.Workload[i].DeletionTimestamp == nil && !stopsAll &&
 			!slices.ContainsFunc(restarts, func(r Restart) bool { return r.Pod.UID == entry.UID })
 	})
 }
 
-func (b *Budget) has(pod *corev1.Pod) bool {
+func (b *Budget) has(pod *observed.Pod) bool {
 	return slices.ContainsFunc(b.Restarting, func(entry connectv1.RestartingPod) bool { return entry.UID == pod.UID })
 }
 
-func (b *Budget) add(pod *corev1.Pod) {
+func (b *Budget) add(pod *observed.Pod) {
 	b.free--
 	// The previous pod of the same name may still count.
 	b.Restarting = slices.DeleteFunc(b.Restarting, func(entry connectv1.RestartingPod) bool {
@@ -140,11 +139,5 @@ func (b *Budget) add(pod *corev1.Pod) {
 
 // needsBudget reports whether a restart makes a pod unavailable because of a rollout.
 func needsBudget(r Restart) bool {
-	return observed.IsReady(r.Pod) && (r.Cause == causeTemplate || r.Cause == causeTaskConfig)
-}
-
-func compareNames(a, b *corev1.Pod) int {
-	x, _ := observed.PodIndex(a)
-	y, _ := observed.PodIndex(b)
-	return x - y
+	return r.Pod.Ready && (r.Cause == causeTemplate || r.Cause == causeTaskConfig)
 }

@@ -64,7 +64,7 @@ func TestPodThatIsRecordedRestartsWithoutAnotherBudget(t *testing.T) {
 	// The status was written, but the pod was not deleted.
 	s = limited(t, 0)
 	s.State.Connector.Status.Restarting = recorded
-	for _, pod := range s.State.Pods {
+	for _, pod := range s.Pods {
 		if pod.Name == recorded[0].Pod {
 			s.State.Connector.Status.Restarting[0].UID = pod.UID
 		}
@@ -143,5 +143,5 @@ func TestTasksOfAnExactlyOnceSourceStopOnlyWithBudgetForAll(t *testing.T) {
 	s.Settle()
 	require.Empty(t, s.State.Connector.Status.Restarting)
 	require.Equal(t, "4/4", s.State.Connector.Status.TaskSummary)
-	require.Equal(t, "another", observed.TaskHash(s.Pod("test-tasks-1")))
+	require.Equal(t, "another", s.TaskHash(1))
 }

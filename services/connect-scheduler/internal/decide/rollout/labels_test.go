@@ -29,7 +29,7 @@ func TestLabelsReachRunningPodsWithoutARestart(t *testing.T) {
 	pod(s, "test-tasks-1").Labels["added-by"] = "another client"
 	all, _ := rolled(s)
 	require.Empty(t, all)
-	for _, p := range s.State.Pods {
+	for _, p := range s.Pods {
 		require.Equal(t, "something else", p.Labels["project"], p.Name)
 		require.Equal(t, "connect-1.2.3", p.Labels["helm.sh/chart"], p.Name)
 		require.NotContains(t, p.Labels, "cost-center", "the KafkaConnector no longer has the label")
@@ -86,7 +86,7 @@ func TestUpgradeRestartsNoPodWithAHashOfTheFirstVersion(t *testing.T) {
 				taskset.Read(s.State, spec.Of(s.State.Connector, nil)),
 			)
 			require.NoError(t, err)
-			for _, p := range s.State.Pods {
+			for _, p := range s.Pods {
 				template := sets.Tasks.Spec.Template
 				if p.Labels[contract.LabelType] == contract.TypeConnector {
 					template = sets.Connector.Spec.Template
@@ -98,7 +98,7 @@ func TestUpgradeRestartsNoPodWithAHashOfTheFirstVersion(t *testing.T) {
 			test.change(s.State.Connector)
 			all, _ := rolled(s)
 			require.Len(t, all, test.restarted)
-			for _, p := range s.State.Pods {
+			for _, p := range s.Pods {
 				require.Contains(t, p.Annotations[desired.AnnotationTemplateHash], "v2:")
 				require.Equal(t, s.State.Connector.Labels["helm.sh/chart"], p.Labels["helm.sh/chart"])
 			}

@@ -30,7 +30,7 @@ func TestLostTaskConfigsRestartTheConnectorOnceAndNoTask(t *testing.T) {
 	loseTaskConfigs(s)
 	require.Equal(t, []string{"test-connector-0"}, names(s.Step().Restarts))
 	s.RunPods()
-	for _, pod := range s.State.Pods {
+	for _, pod := range s.Pods {
 		if pod.Name == "test-connector-0" {
 			pod.CreationTimestamp = metav1.NewTime(decidetest.Noon.Add(time.Minute))
 		}
@@ -101,7 +101,7 @@ func TestPodThatStaysStaleIsReplaced(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := decidetest.Running(t, decidetest.Connector(), decidetest.Hashes(2)...)
-			pod := observed.PodsByIndex(s.State.Pods, contract.TypeTask)[0]
+			pod := s.Task(0)
 			decidetest.Fail(pod, test.message, test.restarts)
 			all, _ := rolled(s)
 			require.Equal(t, test.want, all)

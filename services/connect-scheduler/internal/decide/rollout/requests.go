@@ -37,7 +37,7 @@ func Requests(s observed.State) Requested {
 		pod, value := requestedPod(s, annotation), s.Connector.Annotations[annotation]
 		switch {
 		case pod != nil && pod.DeletionTimestamp == nil && pod.Annotations[contract.ManualRollingUpdate] != "true":
-			r.Mark = append(r.Mark, pod)
+			r.Mark = append(r.Mark, pod.Pod)
 		case annotation == contract.Restart && value != "true":
 			r.LastRestart = recorded(value)
 		default:
@@ -66,20 +66,20 @@ func recorded(value string) string {
 
 // requestedPod returns the pod that an annotation selects. It is nil if the value is not valid or the pod does not
 // exist.
-func requestedPod(s observed.State, annotation string) *corev1.Pod {
+func requestedPod(s observed.State, annotation string) *observed.Pod {
 	if annotation == contract.Restart {
-		return observed.PodsByIndex(s.Pods, contract.TypeConnector)[0]
+		return s.Pods.Connector
 	}
 	id, err := strconv.Atoi(s.Connector.Annotations[annotation])
 	if err != nil {
 		return nil
 	}
-	return observed.PodsByIndex(s.Pods, contract.TypeTask)[id]
+	return s.Pods.Tasks[id]
 }
 
 // isRequested reports whether an annotation that has to be removed before the restart selects the pod. A value that
 // stays is recorded in the status, which is written before the pods of the same plan restart.
-func isRequested(s observed.State, pod *corev1.Pod) bool {
+func isRequested(s observed.State, pod *observed.Pod) bool {
 	for _, annotation := range restartAnnotations {
 		stays := annotation == contract.Restart && s.Connector.Annotations[annotation] != "true"
 		if !stays && isPending(s, annotation) {

@@ -21,7 +21,7 @@ import (
 
 // Restart is a pod that is deleted so that its StatefulSet recreates it.
 type Restart struct {
-	Pod *corev1.Pod
+	Pod *observed.Pod
 	// Cause is a clause for events.
 	Cause string
 }
@@ -61,20 +61,16 @@ func Decide(s observed.State, e spec.Effective, set taskset.Set, sets desired.Se
 // metadata returns the changes of labels and annotations of the pods that do not restart.
 func metadata(s observed.State, sets desired.Sets, restarts []Restart) []*desired.Metadata {
 	var changes []*desired.Metadata
-	for _, pod := range s.Pods {
+	for _, pod := range s.Pods.Workload {
 		template := sets.Tasks.Spec.Template
-		switch pod.Labels[contract.LabelType] {
-		case contract.TypeConnector:
+		if pod.Labels[contract.LabelType] == contract.TypeConnector {
 			template = sets.Connector.Spec.Template
-		case contract.TypeTask:
-		default:
-			continue
 		}
 		restarting := slices.ContainsFunc(restarts, func(r Restart) bool { return r.Pod == pod })
 		if pod.DeletionTimestamp != nil || restarting {
 			continue
 		}
-		if change := desired.SyncMetadata(pod, template); change != nil {
+		if change := desired.SyncMetadata(pod.Pod, template); change != nil {
 			changes = append(changes, change)
 		}
 	}
@@ -104,13 +100,11 @@ type outdatedPods struct {
 // count returns the number of outdated pods.
 func (o outdatedPods) count(replicas int) int {
 	count := 0
-	for _, pod := range observed.PodsByIndex(o.state.Pods, contract.TypeConnector) {
-		if o.connector(pod) != "" {
-			count++
-		}
+	if pod := o.state.Pods.Connector; pod != nil && o.connector(pod) != "" {
+		count++
 	}
-	for id, pod := range observed.PodsByIndex(o.state.Pods, contract.TypeTask) {
-		if id < replicas && o.task(pod, id) != "" {
+	for id, pod := range o.state.Pods.Tasks {
+		if id < replicas && o.task(pod) != "" {
 			count++
 		}
 	}
@@ -118,13 +112,13 @@ func (o outdatedPods) count(replicas int) int {
 }
 
 // connector returns the cause to restart the connector's pod. It is empty if there is none.
-func (o outdatedPods) connector(pod *corev1.Pod) string {
+func (o outdatedPods) connector(pod *observed.Pod) string {
 	return cmp.Or(o.cause(pod, o.connectorTemplate, ""), lostTaskConfigs(o.state, pod))
 }
 
 // task returns the cause to restart the pod of a task. It is empty if there is none.
-func (o outdatedPods) task(pod *corev1.Pod, id int) string {
-	hash := o.set.Hashes[id]
+func (o outdatedPods) task(pod *observed.Pod) string {
+	hash := o.set.Hashes[pod.Index]
 	if o.set.KeepsConfig(pod) {
 		hash = ""
 	}
@@ -140,12 +134,12 @@ const (
 )
 
 func (o outdatedPods) cause(
-	pod *corev1.Pod, template *corev1ac.PodTemplateSpecApplyConfiguration, taskHash string,
+	pod *observed.Pod, template *corev1ac.PodTemplateSpecApplyConfiguration, taskHash string,
 ) string {
 	switch {
-	case !desired.MatchesTemplate(pod, template):
+	case !desired.MatchesTemplate(pod.Pod, template):
 		return causeTemplate
-	case taskHash != "" && observed.TaskHash(pod) != taskHash:
+	case taskHash != "" && pod.TaskHash != taskHash:
 		return causeTaskConfig
 	case pod.Annotations[contract.ManualRollingUpdate] == "true" && !isRequested(o.state, pod):
 		return causeRequest
@@ -154,7 +148,7 @@ func (o outdatedPods) cause(
 }
 
 func restartConnector(s observed.State, outdated outdatedPods) []Restart {
-	pod := observed.PodsByIndex(s.Pods, contract.TypeConnector)[0]
+	pod := s.Pods.Connector
 	if pod == nil || pod.DeletionTimestamp != nil {
 		return nil
 	}
@@ -175,7 +169,7 @@ func maxUnavailable(bound intstr.IntOrString, replicas int) int {
 
 // resizeRestart returns the first task if a pod has to restart so that a driver without online expansion can grow the
 // file system. It returns nothing if a pod has started since the claim began to wait.
-func resizeRestart(s observed.State, pods map[int]*corev1.Pod, replicas int) []Restart {
+func resizeRestart(s observed.State, replicas int) []Restart {
 	if s.Claim == nil || replicas == 0 {
 		return nil
 	}
@@ -185,13 +179,13 @@ func resizeRestart(s observed.State, pods map[int]*corev1.Pod, replicas int) []R
 	if i < 0 {
 		return nil
 	}
-	for _, pod := range s.Pods {
+	for _, pod := range s.Pods.Workload {
 		if pod.DeletionTimestamp != nil ||
 			pod.CreationTimestamp.After(s.Claim.Status.Conditions[i].LastTransitionTime.Time) {
 			return nil
 		}
 	}
-	if pod := pods[0]; pod != nil {
+	if pod := s.Pods.Tasks[0]; pod != nil {
 		return []Restart{{pod, causeResize}}
 	}
 	return nil

@@ -100,7 +100,7 @@ func TestUnavailableTasksCountAgainstMaxUnavailable(t *testing.T) {
 func TestOutdatedTasksThatAreNotReadyRestartAtOnce(t *testing.T) {
 	t.Parallel()
 	s := decidetest.Running(t, decidetest.Large(4), decidetest.Hashes(4)...)
-	for _, pod := range s.State.Pods[1:] {
+	for _, pod := range s.Pods[1:] {
 		decidetest.Fail(pod, "", 3)
 	}
 	s.State.Connector.Spec.Task.Image = "fixed:2"
@@ -125,7 +125,7 @@ func TestTerminatingPodIsNotDeletedAgain(t *testing.T) {
 	s := decidetest.Running(t, decidetest.Connector(), decidetest.Hashes(1)...)
 	s.State.Connector.Spec.Task.Image = "another:2"
 	s.Step()
-	for _, pod := range s.State.Pods {
+	for _, pod := range s.Pods {
 		pod.DeletionTimestamp = &metav1.Time{Time: decidetest.Noon}
 	}
 	require.Empty(t, s.Step().Restarts)
@@ -176,7 +176,7 @@ func TestRequestedRestartHappensExactlyOnce(t *testing.T) {
 func TestMarkedPodsRestartWithinMaxUnavailable(t *testing.T) {
 	t.Parallel()
 	s := decidetest.Running(t, decidetest.Large(4), decidetest.Hashes(4)...)
-	for _, pod := range s.State.Pods {
+	for _, pod := range s.Pods {
 		if pod.Labels[contract.LabelType] == contract.TypeTask {
 			pod.Annotations[contract.ManualRollingUpdate] = "true"
 		}
@@ -205,7 +205,7 @@ func TestOnePodRestartsForAPendingFileSystemResize(t *testing.T) {
 	plan := s.Step()
 	require.Equal(t, []string{"test-tasks-0"}, names(plan.Restarts))
 	s.RunPods()
-	for _, pod := range s.State.Pods {
+	for _, pod := range s.Pods {
 		if pod.Name == "test-tasks-0" {
 			pod.CreationTimestamp = metav1.NewTime(decidetest.Noon.Add(2 * time.Minute))
 		}

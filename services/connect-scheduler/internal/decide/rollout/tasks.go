@@ -7,7 +7,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
 )
@@ -21,7 +20,7 @@ const (
 
 // tasks are the pods of the tasks, sorted by what a rollout can do with them.
 type tasks struct {
-	pods     map[int]*corev1.Pod
+	pods     map[int]*observed.Pod
 	replicas int
 	// broken are outdated pods that are not ready.
 	broken []Restart
@@ -31,37 +30,37 @@ type tasks struct {
 	// starting is the number of tasks that are not ready and can be expected to become ready.
 	starting int
 	// failed are pods that match the spec and fail. Waiting does not make them available.
-	failed []*corev1.Pod
+	failed []*observed.Pod
 	// unstable are ready pods that match the spec and whose container has failed a short time ago.
-	unstable []*corev1.Pod
+	unstable []*observed.Pod
 	// recheck is the time at which one of the pods counts as failed or as stable.
 	recheck time.Time
 }
 
 func observeTasks(s observed.State, e spec.Effective, replicas int, outdated outdatedPods) *tasks {
-	t := &tasks{pods: observed.PodsByIndex(s.Pods, contract.TypeTask), replicas: replicas}
+	t := &tasks{pods: s.Pods.Tasks, replicas: replicas}
 	for id := range replicas {
 		pod := t.pods[id]
 		switch {
 		case pod == nil:
 			t.starting++
 		case waitsForVolume(s, e, pod) && pod.DeletionTimestamp == nil:
-			if !observed.IsReady(pod) {
+			if !pod.Ready {
 				t.starting++
 			}
 		default:
-			t.add(s, pod, outdated.task(pod, id))
+			t.add(s, pod, outdated.task(pod))
 		}
 	}
 	return t
 }
 
-func (t *tasks) add(s observed.State, pod *corev1.Pod, cause string) {
+func (t *tasks) add(s observed.State, pod *observed.Pod, cause string) {
 	switch {
 	case pod.DeletionTimestamp != nil:
 		// The pod of a lost node stays until the node comes back or is removed.
 		t.addUnavailable(s, pod, pod.DeletionTimestamp.Add(startTimeout))
-	case observed.IsReady(pod):
+	case pod.Ready:
 		switch cause {
 		case causeTemplate:
 			t.template = append(t.template, Restart{pod, cause})
@@ -76,7 +75,7 @@ func (t *tasks) add(s observed.State, pod *corev1.Pod, cause string) {
 	case cause != "":
 		t.broken = append(t.broken, Restart{pod, cause})
 		t.starting++
-	case pod.Spec.NodeName != "" && observed.LastError(pod) != "":
+	case pod.Spec.NodeName != "" && pod.LastError != "":
 		t.failed = append(t.failed, pod)
 	default:
 		t.addUnavailable(s, pod, pod.CreationTimestamp.Add(startTimeout))
@@ -84,7 +83,7 @@ func (t *tasks) add(s observed.State, pod *corev1.Pod, cause string) {
 }
 
 // addUnavailable adds a pod that counts as failed after a deadline.
-func (t *tasks) addUnavailable(s observed.State, pod *corev1.Pod, deadline time.Time) {
+func (t *tasks) addUnavailable(s observed.State, pod *observed.Pod, deadline time.Time) {
 	if !deadline.After(s.Now) {
 		t.failed = append(t.failed, pod)
 		return
@@ -101,8 +100,8 @@ func (t *tasks) recheckAt(at time.Time) {
 
 // stableAt returns the time from which a ready pod no longer counts as unstable. It is zero if its container has never
 // failed.
-func stableAt(pod *corev1.Pod) time.Time {
-	ended := observed.MainContainer(pod).LastTerminationState.Terminated
+func stableAt(pod *observed.Pod) time.Time {
+	ended := pod.Main.LastTerminationState.Terminated
 	i := slices.IndexFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodReady })
 	if ended == nil || ended.ExitCode == 0 || i < 0 {
 		return time.Time{}
@@ -118,7 +117,7 @@ func stableAt(pod *corev1.Pod) time.Time {
 // all tasks.
 func (t *tasks) restarts(s observed.State, e spec.Effective) []Restart {
 	if len(t.broken)+len(t.template)+len(t.config) == 0 {
-		t.config = resizeRestart(s, t.pods, t.replicas)
+		t.config = resizeRestart(s, t.replicas)
 	}
 	spare := max(0, maxUnavailable(e.MaxUnavailable, t.replicas)-t.starting)
 	config := t.config[:min(spare, len(t.config))]
@@ -133,7 +132,7 @@ func (t *tasks) blocked(e spec.Effective) string {
 		return ""
 	}
 	cause := "it is not ready"
-	if message := observed.LastError(failed[0]); message != "" {
+	if message := failed[0].LastError; message != "" {
 		cause = message
 	}
 	return fmt.Sprintf("%d of %d tasks keep their previous pod template, because %d tasks fail and maxUnavailable is %d; "+

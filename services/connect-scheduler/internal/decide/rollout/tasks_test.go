@@ -15,7 +15,7 @@ import (
 
 func pod(s *decidetest.Env, name string) *corev1.Pod {
 	s.Helper()
-	for _, pod := range s.State.Pods {
+	for _, pod := range s.Pods {
 		if pod.Name == name {
 			return pod
 		}
@@ -96,8 +96,8 @@ func TestTaskThatIsReadyOnlyBetweenTwoFailuresStopsTheRollout(t *testing.T) {
 	s.Step()
 	require.Len(t, s.Step().Restarts, 1)
 	s.RunPods()
-	again := slices.IndexFunc(s.State.Pods, func(p *corev1.Pod) bool { return p.Name == "test-tasks-0" })
-	flapping := s.State.Pods[again]
+	again := slices.IndexFunc(s.Pods, func(p *corev1.Pod) bool { return p.Name == "test-tasks-0" })
+	flapping := s.Pods[again]
 	flapping.Status.ContainerStatuses[0].LastTerminationState.Terminated = &corev1.ContainerStateTerminated{ExitCode: 1}
 	flapping.Status.Conditions[0].LastTransitionTime = metav1.NewTime(decidetest.Noon.Add(-time.Second))
 	plan := s.Step()

@@ -1,9 +1,6 @@
 package rollout
 
 import (
-	corev1 "k8s.io/api/core/v1"
-
-	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/desired"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
@@ -11,11 +8,11 @@ import (
 
 // waitsForVolume reports whether a task keeps its pod until the connector's pod is ready with the desired claim. If the
 // claim cannot be mounted, the tasks keep running with the previous claim.
-func waitsForVolume(s observed.State, e spec.Effective, pod *corev1.Pod) bool {
+func waitsForVolume(s observed.State, e spec.Effective, pod *observed.Pod) bool {
 	want := desired.ClaimLabel(e.Volume)
 	if want == "" || pod.Labels[desired.LabelClaim] == want {
 		return false
 	}
-	first := observed.PodsByIndex(s.Pods, contract.TypeConnector)[0]
-	return first == nil || first.Labels[desired.LabelClaim] != want || !observed.IsReady(first)
+	first := s.Pods.Connector
+	return first == nil || first.Labels[desired.LabelClaim] != want || !first.Ready
 }

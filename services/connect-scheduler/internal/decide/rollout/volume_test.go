@@ -35,7 +35,7 @@ func TestTasksKeepTheirPodsUntilTheConnectorHasMountedANewVolume(t *testing.T) {
 	s.Step()
 	require.Equal(t, []string{"test-connector-0"}, names(s.Step().Restarts))
 	s.RunPods()
-	first := observed.PodsByIndex(s.State.Pods, contract.TypeConnector)[0]
+	first := s.Pod("test-connector-0")
 	working := slices.Clone(first.Status.Conditions)
 	first.Status.Conditions[0].Status = corev1.ConditionFalse
 	require.Empty(t, s.Step().Restarts, "the connector cannot mount the volume")

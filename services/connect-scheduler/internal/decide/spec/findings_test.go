@@ -186,7 +186,7 @@ func TestScaleDownAppliesEvenIfTheSpecIsInvalid(t *testing.T) {
 	s.State.Worker = nil
 	s.State.Connector.Spec.State = connectv1.StateStopped
 	s.Settle()
-	require.Empty(t, s.State.Pods)
+	require.Empty(t, s.Pods)
 	require.Equal(
 		t,
 		"runner",

@@ -40,7 +40,7 @@ func Of(s observed.State, e spec.Effective, in Input) connectv1.KafkaConnectorSt
 	desiredTasks := in.Tasks.Desired(e)
 	status := connectv1.KafkaConnectorStatus{
 		ObservedGeneration: s.Connector.Generation,
-		Connector:          connectorStatus(observed.PodsByIndex(s.Pods, contract.TypeConnector)[0]),
+		Connector:          connectorStatus(s.Pods.Connector),
 		Tasks:              taskStatuses(s, desiredTasks),
 		TasksDesired:       int32(desiredTasks), //nolint:gosec // at most 1000: tasks.max is bounded
 		Selector:           labels.SelectorFromSet(desired.Selector(s.Connector.Name, contract.TypeTask)).String(),
@@ -64,34 +64,33 @@ func Of(s observed.State, e spec.Effective, in Input) connectv1.KafkaConnectorSt
 	return status
 }
 
-func connectorStatus(pod *corev1.Pod) *connectv1.ConnectorStatus {
+func connectorStatus(pod *observed.Pod) *connectv1.ConnectorStatus {
 	if pod == nil {
 		return &connectv1.ConnectorStatus{State: connectv1.PodAbsent}
 	}
 	return &connectv1.ConnectorStatus{
 		State: PodState(pod), Pod: pod.Name, Node: pod.Spec.NodeName,
-		Restarts: observed.MainContainer(pod).RestartCount, LastError: observed.LastError(pod),
+		Restarts: pod.Main.RestartCount, LastError: pod.LastError,
 	}
 }
 
 // taskStatuses returns the status of each desired task, and of each other task whose pod still exists.
 func taskStatuses(s observed.State, desiredTasks int) []connectv1.TaskStatus {
-	pods := observed.PodsByIndex(s.Pods, contract.TypeTask)
 	count := desiredTasks
-	for id := range pods {
+	for id := range s.Pods.Tasks {
 		count = max(count, id+1)
 	}
 	var tasks []connectv1.TaskStatus
 	for id := range count {
-		pod := pods[id]
+		pod := s.Pods.Tasks[id]
 		if pod == nil && id >= desiredTasks {
 			continue
 		}
 		task := connectv1.TaskStatus{ID: int32(id), State: connectv1.PodAbsent} //nolint:gosec // at most 1000
 		if pod != nil {
-			task.State, task.LastError = PodState(pod), observed.LastError(pod)
-			task.Pod, task.Node, task.ConfigHash = pod.Name, pod.Spec.NodeName, observed.TaskHash(pod)
-			task.Restarts = observed.MainContainer(pod).RestartCount
+			task.State, task.LastError = PodState(pod), pod.LastError
+			task.Pod, task.Node, task.ConfigHash = pod.Name, pod.Spec.NodeName, pod.TaskHash
+			task.Restarts = pod.Main.RestartCount
 		}
 		task.Since = since(s, task)
 		tasks = append(tasks, task)
@@ -111,12 +110,12 @@ func since(s observed.State, task connectv1.TaskStatus) *metav1.Time {
 }
 
 // PodState returns the state of the pod of a connector or a task.
-func PodState(pod *corev1.Pod) connectv1.PodState {
-	main := observed.MainContainer(pod)
+func PodState(pod *observed.Pod) connectv1.PodState {
+	main := pod.Main
 	switch {
 	case pod.DeletionTimestamp != nil:
 		return connectv1.PodStopping
-	case observed.IsReady(pod):
+	case pod.Ready:
 		return connectv1.PodRunning
 	case pod.Status.Phase == corev1.PodFailed, main.State.Terminated != nil && main.State.Terminated.ExitCode != 0:
 		return connectv1.PodFailed

@@ -133,9 +133,9 @@ func TestPodState(t *testing.T) {
 			if test.change != nil {
 				test.change(pod)
 			}
-			state, lastError := status.PodState(pod), observed.LastError(pod)
-			require.Equal(t, test.state, state)
-			require.Equal(t, test.lastError, lastError)
+			task := observed.NewPods("test", []*corev1.Pod{pod}).Tasks[0]
+			require.Equal(t, test.state, status.PodState(task))
+			require.Equal(t, test.lastError, task.LastError)
 		})
 	}
 }
@@ -158,7 +158,7 @@ func TestStatesOfAConnector(t *testing.T) {
 			degraded: connectv1.ReasonNoFailures,
 		},
 		"is degraded by a failed task": {
-			change:   func(s *decidetest.Env) { decidetest.Fail(task(s, 1), broken, 4) },
+			change:   func(s *decidetest.Env) { decidetest.Fail(s.Task(1), broken, 4) },
 			state:    connectv1.PhaseDegraded,
 			ready:    connectv1.ReasonTasksFailed,
 			message:  "task 1 failed: TaskFailed: table orders does not exist",
@@ -167,7 +167,7 @@ func TestStatesOfAConnector(t *testing.T) {
 		"has failed when all tasks have": {
 			change: func(s *decidetest.Env) {
 				for id := range 3 {
-					decidetest.Fail(task(s, id), broken, 4)
+					decidetest.Fail(s.Task(id), broken, 4)
 				}
 			},
 			state:    connectv1.PhaseFailed,
@@ -177,7 +177,7 @@ func TestStatesOfAConnector(t *testing.T) {
 		},
 		"is degraded by a failed connector whose tasks go on": {
 			change: func(s *decidetest.Env) {
-				connector := observed.PodsByIndex(s.State.Pods, contract.TypeConnector)[0]
+				connector := s.Pod("test-connector-0")
 				decidetest.Fail(connector, `{"reason":"ConnectorFailed","message":"no such host"}`, 2)
 			},
 			state:    connectv1.PhaseDegraded,
@@ -207,10 +207,6 @@ func TestStatesOfAConnector(t *testing.T) {
 	}
 }
 
-func task(s *decidetest.Env, id int) *corev1.Pod {
-	return observed.PodsByIndex(s.State.Pods, contract.TypeTask)[id]
-}
-
 func TestPausedRunsOnlyTheConnectorAndStoppedRunsNothing(t *testing.T) {
 	t.Parallel()
 	for state, want := range map[connectv1.ConnectorState]struct {
@@ -229,7 +225,7 @@ func TestPausedRunsOnlyTheConnectorAndStoppedRunsNothing(t *testing.T) {
 		s.RunPods()
 		s.Settle()
 		require.Equal(t, want.word, s.State.Connector.Status.State)
-		require.Len(t, s.State.Pods, want.pods)
+		require.Len(t, s.Pods, want.pods)
 		require.EqualValues(
 			t,
 			want.word,
@@ -252,7 +248,7 @@ func TestSinceIsTheTimeOfTheLastStateChange(t *testing.T) {
 	s := decidetest.Running(t, decidetest.Connector(), decidetest.Hashes(1)...)
 	s.State.Now = decidetest.Noon.Add(time.Hour)
 	require.Equal(t, decidetest.Noon, s.Step().Status.Tasks[0].Since.UTC())
-	decidetest.Fail(task(s, 0), "", 1)
+	decidetest.Fail(s.Task(0), "", 1)
 	require.Equal(t, decidetest.Noon.Add(time.Hour), s.Step().Status.Tasks[0].Since.UTC())
 }
 
@@ -268,10 +264,10 @@ func TestEvents(t *testing.T) {
 	s := decidetest.Running(t, decidetest.Connector(), decidetest.Hashes(2)...)
 	require.Empty(t, said(s.Step()), "nothing new, nothing said")
 
-	decidetest.Fail(task(s, 1), `{"reason":"TaskFailed","message":"boom"}`, 1)
+	decidetest.Fail(s.Task(1), `{"reason":"TaskFailed","message":"boom"}`, 1)
 	require.Equal(t, []string{"Warning TaskFailed: task 1 failed: TaskFailed: boom"}, said(s.Step()))
 	require.Empty(t, said(s.Step()), "a failure is told once")
-	task(s, 1).Status.ContainerStatuses[0].RestartCount++
+	s.Task(1).Status.ContainerStatuses[0].RestartCount++
 	require.Equal(
 		t,
 		[]string{"Warning TaskFailed: task 1 failed: TaskFailed: boom"},
@@ -279,8 +275,8 @@ func TestEvents(t *testing.T) {
 		"the next failure is told again",
 	)
 
-	restarts := task(s, 1).Status.ContainerStatuses[0].RestartCount
-	*task(s, 1) = *readyPodLike(task(s, 1), restarts)
+	restarts := s.Task(1).Status.ContainerStatuses[0].RestartCount
+	*s.Task(1) = *readyPodLike(s.Task(1), restarts)
 	require.Equal(
 		t,
 		[]string{"Normal TaskRecovered: task 1 is running again", "Normal AllRunning: 2/2 tasks are ready"},

@@ -3,10 +3,8 @@ package taskset
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
@@ -126,7 +124,7 @@ func (h history) String() string {
 
 // KeepsConfig reports whether a pod keeps its task config although the set has another one. A pod whose container has
 // restarted and no longer finds its config is replaced.
-func (t Set) KeepsConfig(pod *corev1.Pod) bool {
-	isStale := !observed.IsReady(pod) && strings.HasPrefix(observed.LastError(pod), contract.ReasonTaskConfigStale+": ")
+func (t Set) KeepsConfig(pod *observed.Pod) bool {
+	isStale := !pod.Ready && pod.FailsWith(contract.ReasonTaskConfigStale)
 	return t.Delay != nil && !isStale
 }

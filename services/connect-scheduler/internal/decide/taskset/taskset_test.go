@@ -95,7 +95,7 @@ func TestTaskConfigsThatAreTooLargeAreReportedWithTheMessageOfTheConnector(t *te
 	s := decidetest.New(t, observed.State{Connector: decidetest.Connector(), Worker: decidetest.Worker()})
 	s.Settle()
 	decidetest.Fail(
-		s.State.Pods[0],
+		s.Pods[0],
 		`{"reason":"TaskConfigsTooLarge","message":"900 task configs have 1.4 MiB, and a Secret holds 1 MiB"}`,
 		1,
 	)
