@@ -67,7 +67,7 @@ func Connector(s observed.State, e spec.Effective) (Plan, error) {
 		requests = rollout.Requests(s)
 		plan.Mark, plan.Done = requests.Mark, requests.Done
 	}
-	writes, offsets, done := oneshot.Offsets(s, e)
+	writes, offsets, done := oneshot.Offsets(s, e, tasks)
 	plan.OneShots.Include(writes)
 	if done {
 		plan.Done = append(plan.Done, contract.ConnectorOffsets)
@@ -98,7 +98,7 @@ func (p *Plan) sync(s observed.State, e spec.Effective, tasks taskset.Set, want 
 		writes, tasks = oneshot.Fence(s, e, tasks)
 		p.OneShots.Include(writes)
 	} else {
-		tasks = tasks.Freeze(s, restartLimitReached)
+		tasks = tasks.Freeze(restartLimitReached)
 	}
 	writes, tasks = oneshot.Members(s, e, tasks)
 	p.OneShots.Include(writes)

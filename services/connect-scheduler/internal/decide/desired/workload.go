@@ -106,7 +106,7 @@ func PreviousTasks(s observed.State) int {
 func record(
 	s observed.State, set taskset.Set, tasks *appsv1ac.StatefulSetApplyConfiguration,
 ) *appsv1ac.StatefulSetApplyConfiguration {
-	previous := max(PreviousTasks(s), len(taskset.Running(s)))
+	previous := max(PreviousTasks(s), len(set.Running))
 	if set.History != "" {
 		tasks.WithAnnotations(map[string]string{taskset.AnnotationHistory: set.History})
 	}

@@ -24,7 +24,7 @@ func Fence(s observed.State, e spec.Effective, set taskset.Set) (Writes, taskset
 	if finding == nil {
 		return w, set
 	}
-	set = set.Freeze(s, *finding)
+	set = set.Freeze(*finding)
 	set.Fencing = true
 	return w, set
 }
@@ -34,8 +34,7 @@ func (w *Writes) fence(s observed.State, e spec.Effective, set taskset.Set) *spe
 		return &spec.Finding{Reason: connectv1.ReasonFencing, Message: fmt.Sprintf(
 			"exactly-once: waiting for %d tasks of a deleted connector of the same name to stop", left)}
 	}
-	previous := taskset.Running(s)
-	if !set.ExactlyOnce || slices.Equal(previous, set.Hashes) || len(previous) == 0 {
+	if !set.ExactlyOnce || slices.Equal(set.Running, set.Hashes) || len(set.Running) == 0 {
 		w.cancel(s, contract.OneShotFence)
 		return nil
 	}
@@ -43,7 +42,7 @@ func (w *Writes) fence(s observed.State, e spec.Effective, set taskset.Set) *spe
 		return &spec.Finding{Reason: connectv1.ReasonFencing, Message: fmt.Sprintf(
 			"exactly-once: waiting for %d previous tasks to stop before new tasks start", left)}
 	}
-	producers := max(len(previous), len(set.Hashes))
+	producers := max(len(set.Running), len(set.Hashes))
 	result, failure := w.run(s, e, desired.OneShot{
 		Operation: contract.OneShotFence, Request: contract.TaskConfigsHash(set.Hashes),
 		Args: []string{"offsets", "fence", "--fence-tasks", strconv.Itoa(producers)},

@@ -21,7 +21,7 @@ const maxMemberAttempts = 3
 // are gone. While the members are removed, none of these tasks starts again, so the set can have a limit.
 func Members(s observed.State, e spec.Effective, set taskset.Set) (Writes, taskset.Set) {
 	var w Writes
-	remaining, previous := len(taskset.Running(s)), desired.PreviousTasks(s)
+	remaining, previous := len(set.Running), desired.PreviousTasks(s)
 	pod := s.Pods.OneShots[contract.OneShotMembers]
 	if pod != nil && pod.Result == nil {
 		// A canceled pod can remove members until it has stopped.

@@ -24,7 +24,7 @@ const offsetsKey = "offsets.json"
 // Offsets runs the operation of the annotation strimzi.io/connector-offsets. An attempt that failed is repeated while
 // the annotation exists. It returns the status of the last
 // operation and whether the annotation can be removed.
-func Offsets(s observed.State, e spec.Effective) (w Writes, status *connectv1.OffsetsStatus, done bool) {
+func Offsets(s observed.State, e spec.Effective, tasks taskset.Set) (w Writes, status *connectv1.OffsetsStatus, done bool) {
 	status = s.Connector.Status.Offsets
 	operation, requested := s.Connector.Annotations[contract.ConnectorOffsets]
 	pod := s.Pods.OneShots[contract.OneShotOffsets]
@@ -62,8 +62,8 @@ func Offsets(s observed.State, e spec.Effective) (w Writes, status *connectv1.Of
 		o.ConfigMap = s.Connector.Spec.AlterOffsets.FromConfigMap.Name
 		o.Args = append(o.Args, "--offsets", path.Join(desired.InputDir, offsetsKey))
 	}
-	if tasks := previousTasks(s); operation != contract.OffsetsList && tasks > 0 {
-		o.Args = append(o.Args, "--fence-tasks", strconv.Itoa(tasks))
+	if producers := previousTasks(s, tasks); operation != contract.OffsetsList && producers > 0 {
+		o.Args = append(o.Args, "--fence-tasks", strconv.Itoa(producers))
 	}
 	if _, failure := w.run(s, e, o); failure != "" {
 		return w, &connectv1.OffsetsStatus{
@@ -96,7 +96,7 @@ func ChangesOffsets(s observed.State) bool {
 // previousTasks returns the number of tasks whose producers are fenced before offsets change. It is 0 if the
 // connector is not an exactly-once source. A task that still runs on an unreachable node cannot commit offsets after
 // it is fenced.
-func previousTasks(s observed.State) int {
+func previousTasks(s observed.State, tasks taskset.Set) int {
 	if s.TaskConfigs == nil || s.TaskConfigs.Annotations[contract.AnnotationExactlyOnce] != "true" {
 		return 0
 	}
@@ -104,7 +104,7 @@ func previousTasks(s observed.State) int {
 	if err != nil {
 		published = 0
 	}
-	return max(published, len(taskset.Running(s)))
+	return max(published, len(tasks.Running))
 }
 
 // maxNamedPods is the maximum number of pods that the message of OffsetsWaitingForPods names.

@@ -85,8 +85,7 @@ func (b *Budget) take(restarts []Restart) []Restart {
 // TakeAll reports whether all tasks of an exactly-once source may stop at the same time, so that another set of task
 // configs can be used. A set that has begun to stop needs no budget.
 func (b *Budget) TakeAll(s observed.State, set taskset.Set) bool {
-	previous := taskset.Running(s)
-	if !b.limited || !set.ExactlyOnce || len(previous) == 0 || slices.Equal(previous, set.Hashes) {
+	if !b.limited || !set.ExactlyOnce || len(set.Running) == 0 || slices.Equal(set.Running, set.Hashes) {
 		return true
 	}
 	if replicas := s.Objects.TaskSet.Spec.Replicas; replicas != nil && *replicas == 0 {

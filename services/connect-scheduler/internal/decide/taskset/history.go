@@ -61,19 +61,18 @@ func (t Set) Damp(s observed.State, e spec.Effective) Set {
 		return t
 	}
 	t.History = s.Objects.TaskSet.Annotations[AnnotationHistory]
-	running := Running(s)
 	last, isRecorded := parseHistory(t.History)
 	// A time in the future, for example after the clock was corrected, must not delay changes for longer than maxDelay.
 	isRecorded = isRecorded && !last.Time.After(s.Now)
 	if !isRecorded {
-		last = history{Hash: contract.TaskConfigsHash(running), Generation: e.Generation(), Tasks: len(running)}
+		last = history{Hash: contract.TaskConfigsHash(t.Running), Generation: e.Generation(), Tasks: len(t.Running)}
 	}
 	newest := history{
 		Hash: contract.TaskConfigsHash(t.Hashes), Generation: e.Generation(), Tasks: len(t.Hashes),
 		Changes: last.Changes + 1, Time: s.Timestamp(),
 	}
 	// A first set of task configs is not a change.
-	isFirst := !isRecorded && len(running) == 0
+	isFirst := !isRecorded && len(t.Running) == 0
 	if t.Condition.Status != metav1.ConditionTrue || newest.Hash == last.Hash || isFirst {
 		return t
 	}
@@ -90,7 +89,7 @@ func (t Set) Damp(s observed.State, e spec.Effective) Set {
 	default:
 		t.Delay = &Delay{Until: until, Changes: last.Changes, Tasks: newest.Tasks}
 		if t.ExactlyOnce {
-			t.Hashes = running
+			t.Hashes = t.Running
 			return t
 		}
 		return t.Limit(last.Tasks)

@@ -12,11 +12,11 @@ import (
 )
 
 // lost returns the set of the running tasks if their Secret was deleted, and whether it was.
-func lost(s observed.State) (Set, bool) {
-	if IsPublished(s) || len(Running(s)) == 0 {
+func (t Set) lost(s observed.State) (Set, bool) {
+	if IsPublished(s) || len(t.Running) == 0 {
 		return Set{}, false
 	}
-	set := Set{}.Freeze(s, spec.Finding{Reason: connectv1.ReasonTaskConfigsLost, Message: fmt.Sprintf(
+	set := t.Freeze(spec.Finding{Reason: connectv1.ReasonTaskConfigsLost, Message: fmt.Sprintf(
 		"Secret %s was deleted; waiting for the connector to publish its task configs again; running tasks are unchanged",
 		observed.TasksName(s.Connector.Name))})
 	set.Lost, set.replicas = true, int(ptr.Deref(s.Objects.TaskSet.Spec.Replicas, 1))

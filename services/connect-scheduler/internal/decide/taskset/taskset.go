@@ -18,6 +18,8 @@ import (
 type Set struct {
 	// Hashes of the task configs, by task id.
 	Hashes []string
+	// Running are the hashes of the task configs in the pod template of the tasks' StatefulSet, by task id.
+	Running []string
 	// Condition is the condition TaskConfigsPublished. If it is not True, Hashes are those of the running tasks.
 	Condition metav1.Condition
 	// ExactlyOnce is true if the previous tasks have to be stopped and fenced before tasks run with another set.
@@ -80,23 +82,24 @@ func IsSink(s observed.State) bool {
 }
 
 // Freeze returns the set of the running tasks, with the reason why the published set cannot be used.
-func (t Set) Freeze(s observed.State, finding spec.Finding) Set {
-	t.Hashes, t.Condition = Running(s), notPublished(finding.Reason, finding.Message)
+func (t Set) Freeze(finding spec.Finding) Set {
+	t.Hashes, t.Condition = t.Running, notPublished(finding.Reason, finding.Message)
 	return t
 }
 
 // Read returns the published set. If it cannot be used, Read returns the set of the running tasks, so that they are not
 // restarted.
 func Read(s observed.State, e spec.Effective) Set {
-	if set, lost := lost(s); lost {
+	current := Set{Running: running(s)}
+	if set, isLost := current.lost(s); isLost {
 		return set
 	}
 	hashes, finding := read(s, e)
 	if finding != nil {
-		return Set{}.Freeze(s, *finding)
+		return current.Freeze(*finding)
 	}
 	return Set{
-		Hashes: hashes,
+		Hashes: hashes, Running: current.Running,
 		Condition: condition.True(connectv1.ConditionTaskConfigsPublished, connectv1.ReasonPublished,
 			fmt.Sprintf("%d task configs", len(hashes))),
 		ExactlyOnce: s.TaskConfigs.Annotations[contract.AnnotationExactlyOnce] == "true",
@@ -162,8 +165,7 @@ func notPublished(reason, message string) metav1.Condition {
 	return condition.False(connectv1.ConditionTaskConfigsPublished, reason, message)
 }
 
-// Running returns the hashes of the task configs in the pod template of the tasks' StatefulSet.
-func Running(s observed.State) []string {
+func running(s observed.State) []string {
 	if s.Ownership(s.Objects.TaskSet) != observed.Owned {
 		return nil
 	}
