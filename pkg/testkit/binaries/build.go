@@ -15,7 +15,6 @@ import (
 	"time"
 )
 
-// No -trimpath: with the default flags of go build the packages share its build cache.
 const ldflags = "-s -w" +
 	" -X k8s.io/component-base/version.gitVersion=" + KubernetesVersion +
 	" -X k8s.io/component-base/version.gitMajor=1" +
@@ -101,8 +100,10 @@ func layOut(dir string) error {
 func goCommand(ctx context.Context, dir string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir
-	// The programs run on this machine, even if the caller cross-compiles.
-	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=readonly", "CGO_ENABLED=0", "GOOS=", "GOARCH=")
+	// The programs run on this machine, even if the caller cross-compiles. With the caller's flags, packages that it has
+	// compiled come from the build cache.
+	flags := strings.TrimSpace("-mod=readonly " + os.Getenv("GOFLAGS"))
+	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS="+flags, "CGO_ENABLED=0", "GOOS=", "GOARCH=")
 	return cmd
 }
 
