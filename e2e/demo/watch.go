@@ -63,7 +63,6 @@ func watch(ctx context.Context, connection *rest.Config, namespace string) (*obj
 		own.Io().V1().KafkaConnectors().Informer(),
 		core.Core().V1().Pods().Informer(),
 		core.Core().V1().Secrets().Informer(),
-		core.Core().V1().ConfigMaps().Informer(),
 		core.Core().V1().ServiceAccounts().Informer(),
 		core.Rbac().V1().Roles().Informer(),
 		core.Rbac().V1().RoleBindings().Informer(),
@@ -137,8 +136,6 @@ func kindOf(object metav1.Object) string {
 		return "Pod"
 	case *corev1.Secret:
 		return "Secret"
-	case *corev1.ConfigMap:
-		return "ConfigMap"
 	case *corev1.ServiceAccount:
 		return "ServiceAccount"
 	case *rbacv1.Role:

@@ -29,7 +29,6 @@ var kinds = []schema.GroupVersionResource{
 	{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "roles"},
 	{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "rolebindings"},
 	{Version: "v1", Resource: "secrets"},
-	{Version: "v1", Resource: "configmaps"},
 	{Group: "policy", Version: "v1", Resource: "poddisruptionbudgets"},
 	{Version: "v1", Resource: "services"},
 	{Group: "apps", Version: "v1", Resource: "statefulsets"},

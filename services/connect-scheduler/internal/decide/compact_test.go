@@ -88,7 +88,7 @@ func plain(t *testing.T) *decidetest.Env {
 	set := s.State.Objects.ConnectorSet.DeepCopy()
 	set.Spec.Template.Spec.Containers[0].Image = image
 	for _, annotations := range []map[string]string{set.Spec.Template.Annotations, s.Pod("test-connector-0").Annotations} {
-		annotations[desired.AnnotationTemplateHash] = "v2:" + plainHash(s)
+		annotations[desired.AnnotationTemplateHash] = plainHash(s)
 	}
 	s.State.Objects.ConnectorSet = set
 	return s
@@ -99,7 +99,7 @@ func plainHash(s *decidetest.Env) string {
 	e := spec.Of(s.State.Connector, nil)
 	_, sets, err := desired.Sync(s.State, e, taskset.Read(s.State, e))
 	require.NoError(s, err)
-	return sets.Connector.Spec.Template.Annotations[desired.AnnotationTemplateHash][len("v2:"):]
+	return sets.Connector.Spec.Template.Annotations[desired.AnnotationTemplateHash]
 }
 
 func TestUpgradeKeepsThePlainFormatUntilTheTemplateOfTheTasksChanges(t *testing.T) {

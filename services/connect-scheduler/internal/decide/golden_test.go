@@ -23,6 +23,22 @@ import (
 // StatefulSet to be brought up to date.
 func planned(t *testing.T, s observed.State, hashes ...string) []any {
 	t.Helper()
+	s = withTaskSet(s, hashes...)
+	plan, err := decide.Connector(s, spec.Of(s.Connector, s.Connect))
+	require.NoError(t, err)
+	var all []any
+	all = add(all, plan.ServiceAccounts)
+	all = add(all, plan.Roles)
+	all = add(all, plan.RoleBindings)
+	all = add(all, plan.Secrets)
+	all = add(all, plan.Claims)
+	all = add(all, plan.Budgets)
+	all = add(all, plan.Services)
+	return add(all, plan.StatefulSets)
+}
+
+// withTaskSet returns the state after the connector has published a config for each hash.
+func withTaskSet(s observed.State, hashes ...string) observed.State {
 	s.Now = decidetest.Noon
 	s.Settings = decidetest.Settings()
 	s.Worker = decidetest.Worker()
@@ -31,18 +47,7 @@ func planned(t *testing.T, s observed.State, hashes ...string) []any {
 		OwnerReferences: []metav1.OwnerReference{
 			{Kind: "KafkaConnector", Name: s.Connector.Name, UID: s.Connector.UID, Controller: ptr.To(true)},
 		}}}
-	plan, err := decide.Connector(s, spec.Of(s.Connector, s.Connect))
-	require.NoError(t, err)
-	var all []any
-	all = add(all, plan.ServiceAccounts)
-	all = add(all, plan.Roles)
-	all = add(all, plan.RoleBindings)
-	all = add(all, plan.Secrets)
-	all = add(all, plan.ConfigMaps)
-	all = add(all, plan.Claims)
-	all = add(all, plan.Budgets)
-	all = add(all, plan.Services)
-	return add(all, plan.StatefulSets)
+	return s
 }
 
 func add[T any](all []any, more []T) []any {

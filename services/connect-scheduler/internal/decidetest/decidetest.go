@@ -34,7 +34,7 @@ type Env struct {
 	State observed.State
 	// Pods are the pods in the cluster.
 	Pods []*corev1.Pod
-	made  int // number of created pods
+	made int // number of created pods
 	// Termination is the state in which one-shot pods end. The default is success.
 	Termination *corev1.ContainerStateTerminated
 }
@@ -54,12 +54,10 @@ func New(t testing.TB, s observed.State) *Env {
 func (s *Env) Step() decide.Plan {
 	s.Helper()
 	e := spec.Of(s.State.Connector, s.State.Connect)
-	s.State.AcceptedConfig = nil
+	s.State.AcceptedConfig, s.State.AcceptedFiles = nil, nil
 	if desired.NeedsAcceptedConfig(s.State, e) {
-		secret, err := s.kube.CoreV1().Secrets(s.State.Connector.Namespace).Get(
-			context.Background(), observed.ConnectorName(s.State.Connector.Name), metav1.GetOptions{})
-		require.NoError(s, err)
-		require.NoError(s, json.Unmarshal(secret.Data["connector.json"], &s.State.AcceptedConfig))
+		s.State.AcceptedFiles = s.ConnectorFiles()
+		require.NoError(s, json.Unmarshal(s.State.AcceptedFiles["connector.json"], &s.State.AcceptedConfig))
 	}
 	s.State.Pods = observed.NewPods(s.State.Connector.Name, s.Pods)
 	plan, err := decide.Connector(s.State, e)
@@ -87,20 +85,10 @@ func (s *Env) CarryOut(plan decide.Plan) {
 		case observed.CandidateName(s.State.Connector.Name):
 			secret = &live.Candidate
 		}
-		put(s, core.Secrets(ns), append(plan.Secrets[:0:0], want), secret)
-		for key, value := range (*secret).Data {
-			(*secret).Data[key] = []byte(contract.TaskConfigHash(value))
-		}
+		s.applySecret(want, secret)
 	}
-	for _, want := range plan.ConfigMaps {
-		put(
-			s,
-			core.ConfigMaps(ns),
-			append(plan.ConfigMaps[:0:0], want),
-			map[bool]**corev1.ConfigMap{
-				true: &live.ConnectorConfig, false: &live.TaskRunnerConfig,
-			}[*want.Name == observed.ConnectorName(s.State.Connector.Name)],
-		)
+	for _, configMap := range plan.ObsoleteConfigMaps {
+		live.ConfigMaps = slices.DeleteFunc(live.ConfigMaps, func(c *corev1.ConfigMap) bool { return c == configMap })
 	}
 	put(s, core.PersistentVolumeClaims(ns), plan.Claims, &s.State.Claim)
 	put(s, s.kube.PolicyV1().PodDisruptionBudgets(ns), plan.Budgets, &live.Budget)
@@ -191,6 +179,23 @@ func (s *Env) service(name string) **corev1.Service {
 		return &s.State.Objects.TaskService
 	}
 	return &s.State.Objects.TaskHeadless
+}
+
+// applySecret applies a Secret. Like the cache, live has the hashes of its values.
+func (s *Env) applySecret(want *corev1ac.SecretApplyConfiguration, live **corev1.Secret) {
+	put(s, s.kube.CoreV1().Secrets(s.State.Connector.Namespace), []*corev1ac.SecretApplyConfiguration{want}, live)
+	for key, value := range (*live).Data {
+		(*live).Data[key] = []byte(contract.TaskConfigHash(value))
+	}
+}
+
+// ConnectorFiles returns the values of the Secret `<connector>-connector`.
+func (s *Env) ConnectorFiles() map[string][]byte {
+	s.Helper()
+	secret, err := s.kube.CoreV1().Secrets(s.State.Connector.Namespace).Get(
+		context.Background(), observed.ConnectorName(s.State.Connector.Name), metav1.GetOptions{})
+	require.NoError(s, err)
+	return secret.Data
 }
 
 func put[C any, O metav1.Object](s *Env, client apply.Client[C, O], wanted []C, to *O) {

@@ -30,6 +30,7 @@ func (a actor) readAcceptedConfig(ctx context.Context, s *observed.State, e spec
 	if err != nil {
 		return fmt.Errorf("read Secret %s: %w", name, err)
 	}
+	s.AcceptedFiles = secret.Data
 	if json.Unmarshal(secret.Data[path.Base(contract.ConnectorConfigFile)], &s.AcceptedConfig) != nil {
 		// The decoder's message could contain values.
 		return errors.New("read Secret " + name + ": its connector configuration is not a JSON object of strings")

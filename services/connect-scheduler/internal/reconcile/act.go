@@ -70,7 +70,7 @@ func (a actor) finish(ctx context.Context, s *observed.State, plan *decide.Plan)
 }
 
 // write writes objects that do not depend on each other at the same time. Pods need their ServiceAccount when they are
-// created. They wait for Secrets and ConfigMaps, so new StatefulSets need not be written last.
+// created. They wait for Secrets, so new StatefulSets need not be written last.
 func (a actor) write(ctx context.Context, s *observed.State, plan *decide.Plan) error {
 	ns, b := s.Connector.Namespace, apply.NewBatch(ctx, decide.Manager)
 	core, rbac, sets := a.kube.CoreV1(), a.kube.RbacV1(), a.kube.AppsV1().StatefulSets(ns)
@@ -87,7 +87,6 @@ func (a actor) write(ctx context.Context, s *observed.State, plan *decide.Plan) 
 			apply.All(b, "Secret", core.Secrets(ns), plan.Secrets)
 			apply.All(b, "Secret", core.Secrets(ns), plan.OneShots.Candidates)
 		},
-		func(b *apply.Batch) { apply.All(b, "ConfigMap", core.ConfigMaps(ns), plan.ConfigMaps) },
 		func(b *apply.Batch) {
 			apply.All(b, "PersistentVolumeClaim", core.PersistentVolumeClaims(ns), plan.Claims)
 			apply.All(b, "PodDisruptionBudget", a.kube.PolicyV1().PodDisruptionBudgets(ns), plan.Budgets)
@@ -98,6 +97,7 @@ func (a actor) write(ctx context.Context, s *observed.State, plan *decide.Plan) 
 	apply.DeleteAll(b, "Pod", core.Pods(ns), plan.OneShots.FinishedOneShots)
 	apply.All(b, "Pod", core.Pods(ns), plan.OneShots.OneShots)
 	apply.DeleteAll(b, "Service", core.Services(ns), plan.ObsoleteServices)
+	apply.DeleteAll(b, "ConfigMap", core.ConfigMaps(ns), plan.ObsoleteConfigMaps)
 	apply.All(b, "Pod", core.Pods(ns), marks(plan.Mark))
 	if b.Err() != nil {
 		return b.Err()

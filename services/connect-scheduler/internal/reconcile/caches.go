@@ -38,10 +38,12 @@ const comparisonCacheSize = 50_000
 
 // caches holds the shared informers and their indexes.
 type caches struct {
-	objects  informers.SharedInformerFactory
-	pods     informers.SharedInformerFactory
-	events   informers.SharedInformerFactory
-	connects externalversions.SharedInformerFactory
+	objects informers.SharedInformerFactory
+	pods    informers.SharedInformerFactory
+	events  informers.SharedInformerFactory
+	// configMaps has the ConfigMaps that an older version has created.
+	configMaps informers.SharedInformerFactory
+	connects   externalversions.SharedInformerFactory
 	// starter starts the informers of connects, whose CustomResourceDefinitions can be missing.
 	starter *cacheutil.Starter
 
@@ -68,6 +70,10 @@ func newCaches(
 				o.FieldSelector = fields.Set{
 					"involvedObject.kind": "PersistentVolumeClaim",
 				}.String()
+			})),
+		configMaps: informers.NewSharedInformerFactoryWithOptions(kube, 0, in, informers.WithTransform(trimConfigMap),
+			informers.WithTweakListOptions(func(o *metav1.ListOptions) {
+				o.LabelSelector = contract.LabelManagedBy + "=" + observed.Manager
 			})),
 		connects: externalversions.NewSharedInformerFactoryWithOptions(weir, 0,
 			externalversions.WithNamespace(namespace),
@@ -122,11 +128,13 @@ func (c *caches) run(ctx context.Context) error {
 	c.objects.Start(ctx.Done())
 	c.pods.Start(ctx.Done())
 	c.events.Start(ctx.Done())
+	c.configMaps.Start(ctx.Done())
 	storage := make(chan error, 1)
 	go func() { storage <- c.storage.starter.Run(ctx) }()
 	err := errors.Join(c.starter.Run(ctx), <-storage)
 	c.objects.Shutdown()
 	c.pods.Shutdown()
 	c.events.Shutdown()
+	c.configMaps.Shutdown()
 	return err
 }

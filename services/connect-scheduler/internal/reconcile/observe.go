@@ -53,7 +53,7 @@ func (c *caches) observeObjects(key controller.Key) (observed.Objects, error) {
 	headless, candidate := observed.HeadlessName(key.Name), observed.CandidateName(key.Name)
 	core, rbac, ns := c.objects.Core().V1(), c.objects.Rbac().V1(), key.Namespace
 	sets := c.objects.Apps().V1().StatefulSets().Lister().StatefulSets(ns).Get
-	configMaps := core.ConfigMaps().Lister().ConfigMaps(ns).Get
+	configMaps := c.configMaps.Core().V1().ConfigMaps().Lister().ConfigMaps(ns).Get
 	secrets := core.Secrets().Lister().Secrets(ns).Get
 	services := core.Services().Lister().Services(ns).Get
 	accounts := core.ServiceAccounts().Lister().ServiceAccounts(ns).Get
@@ -63,8 +63,6 @@ func (c *caches) observeObjects(key controller.Key) (observed.Objects, error) {
 	objects := observed.Objects{
 		ConnectorSet:     cacheutil.Get(reads, "StatefulSet", connector, sets),
 		TaskSet:          cacheutil.Get(reads, "StatefulSet", tasks, sets),
-		ConnectorConfig:  cacheutil.Get(reads, "ConfigMap", connector, configMaps),
-		TaskRunnerConfig: cacheutil.Get(reads, "ConfigMap", tasks, configMaps),
 		ConnectorSecret:  cacheutil.Get(reads, "Secret", connector, secrets),
 		TaskConfigs:      cacheutil.Get(reads, "Secret", tasks, secrets),
 		Candidate:        cacheutil.Get(reads, "Secret", candidate, secrets),
@@ -75,6 +73,11 @@ func (c *caches) observeObjects(key controller.Key) (observed.Objects, error) {
 		ConnectorService: cacheutil.Get(reads, "Service", connector, services),
 		TaskService:      cacheutil.Get(reads, "Service", tasks, services),
 		TaskHeadless:     cacheutil.Get(reads, "Service", headless, services),
+	}
+	for _, name := range []string{connector, tasks} {
+		if configMap := cacheutil.Get(reads, "ConfigMap", name, configMaps); configMap != nil {
+			objects.ConfigMaps = append(objects.ConfigMaps, configMap)
+		}
 	}
 	return objects, reads.Err()
 }

@@ -101,11 +101,15 @@ func describe(secret *corev1.Secret) *observed.Secret {
 // trimObject is the transform of the caches of managed kinds. Of an object that connect-scheduler does not manage only
 // the owner is needed. Claims are kept, because storage.existingClaim can select any claim.
 func trimObject(object any) (any, error) {
-	return cacheutil.Transform(trimMetadata, cacheutil.ForType(func(c *corev1.ConfigMap) {
-		if !isManaged(c) {
-			c.Data, c.BinaryData = nil, nil
-		}
-	}))(object)
+	return cacheutil.Transform(trimMetadata)(object)
+}
+
+// trimConfigMap is the transform of the cache of ConfigMaps. Only their existence and their owners are needed.
+func trimConfigMap(object any) (any, error) {
+	if configMap, ok := object.(*corev1.ConfigMap); ok {
+		configMap.Data, configMap.BinaryData, configMap.ManagedFields, configMap.Annotations = nil, nil, nil, nil
+	}
+	return object, nil
 }
 
 // trimMetadata removes managed fields of other managers. If connect-scheduler does not manage the object, trimMetadata

@@ -41,7 +41,7 @@ func (c *caches) watchForConnectors(queue *controller.Controller) error {
 			ownersByName[*appsv1.StatefulSet](c),
 			countsPods,
 		),
-		controller.Watch(queue, core.ConfigMaps().Informer(), ownersByName[*corev1.ConfigMap](c)),
+		controller.Watch(queue, c.configMaps.Core().V1().ConfigMaps().Informer(), ownersByName[*corev1.ConfigMap](c)),
 		controller.Watch(queue, core.ServiceAccounts().Informer(), ownersByName[*corev1.ServiceAccount](c)),
 		controller.Watch(queue, core.Services().Informer(), ownersByName[*corev1.Service](c)),
 		controller.Watch(queue, rbac.Roles().Informer(), ownersByName[*rbacv1.Role](c)),

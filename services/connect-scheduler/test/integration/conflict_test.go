@@ -19,12 +19,6 @@ kind: Secret
 metadata: {name: test-tasks}
 stringData: {mine: precious}
 `,
-	"ConfigMap": `
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: test-connector}
-data: {mine: precious}
-`,
 	"StatefulSet": `
 apiVersion: apps/v1
 kind: StatefulSet

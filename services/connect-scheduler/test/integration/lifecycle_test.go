@@ -184,7 +184,7 @@ func TestDeletedConnectorLeavesNoObjects(t *testing.T) {
 	env.StartConnector("test", 2)
 	env.Kubectl("delete", "kctr", "test")
 	env.WaitGone(
-		"statefulsets,pods,secrets,configmaps,serviceaccounts,roles,rolebindings,poddisruptionbudgets,services",
+		"statefulsets,pods,secrets,serviceaccounts,roles,rolebindings,poddisruptionbudgets,services",
 		"-l",
 		"app.kubernetes.io/managed-by=connect-scheduler",
 	)
@@ -215,7 +215,7 @@ func TestLabelsReachObjectsAndPodsWithoutARestart(t *testing.T) {
 	env.Kubectl("label", "kctr/test", "helm.sh/chart=connect-1.2.3", "team=a")
 	env.Kubectl("label", "kctr/test", "team-")
 	env.Eventually(func(context.Context) error {
-		for _, kind := range []string{"pods", "statefulsets", "configmaps", "poddisruptionbudgets"} {
+		for _, kind := range []string{"pods", "statefulsets", "secrets", "poddisruptionbudgets"} {
 			const all = "io.confluent.csid.connect.connector=test"
 			every := env.Kubectl("get", kind, "-l", all, "-o", "name")
 			labeled := env.Kubectl("get", kind, "-l", all+",helm.sh/chart=connect-1.2.3,!team", "-o", "name")

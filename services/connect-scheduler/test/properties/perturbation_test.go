@@ -64,7 +64,7 @@ func subject() perturb.Subject {
 			resource("io.confluent.csid", "kafkaconnectors"), resource("io.confluent.csid", "kafkaconnects"),
 			resource("apps", "statefulsets"), resource("policy", "poddisruptionbudgets"),
 			resource("rbac.authorization.k8s.io", "roles"), resource("rbac.authorization.k8s.io", "rolebindings"),
-			resource("", "configmaps"), resource("", "secrets"), resource("", "serviceaccounts"),
+			resource("", "secrets"), resource("", "serviceaccounts"),
 			resource("", "services"), resource("", "persistentvolumeclaims"), resource("", "pods"),
 		),
 		Normalize: []snapshot.Normalizer{dropHistory},

@@ -21,6 +21,15 @@ import (
 // connectorConfig is held back; TestScaleAppliesWhileANewConfigIsRejected covers this.
 var unused = []string{"get secrets", "update kafkaconnectors/finalizers", "update kafkaconnects/finalizers"}
 
+// obsoleteConfigMap is a ConfigMap of an older version that no pod mounts.
+const obsoleteConfigMap = `
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: test-tasks
+  labels: {app.kubernetes.io/managed-by: connect-scheduler, app.kubernetes.io/instance: test}
+`
+
 func TestEveryPermissionIsUsedAndNoneIsMissing(t *testing.T) {
 	t.Parallel()
 	cp := controlPlane(t)
@@ -49,6 +58,7 @@ func TestEveryPermissionIsUsedAndNoneIsMissing(t *testing.T) {
 	apply(testenv.Example("shared-volume.yaml"))
 	apply(connector)
 	waitFor("Running", "3/3")
+	apply(obsoleteConfigMap)
 	kubectl("patch", "kctr", "test", "--type=merge", "-p", `{"spec":{"task":{"image":"runner:2","serviceSpec":null}}}`)
 	waitFor("Running", "3/3")
 	kubectl("annotate", "kctr/test", "strimzi.io/restart=true")

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
@@ -53,15 +54,16 @@ func Accepted(s observed.State, e spec.Effective) (spec.Effective, bool) {
 	return e.WithGeneration(generation, tasksMax), true
 }
 
-// NeedsAcceptedConfig reports whether tasks.max differs from the accepted one, and connectorConfig differs too, so that
-// the spec does not tell the accepted configuration.
+// NeedsAcceptedConfig reports whether tasks.max differs from the accepted one, and another part of the Secret
+// `<connector>-connector` differs too, so that the spec does not tell the accepted configuration.
 func NeedsAcceptedConfig(s observed.State, e spec.Effective) bool {
 	set := s.Objects.ConnectorSet
 	if s.Ownership(set) != observed.Owned {
 		return false
 	}
 	tasksMax, err := strconv.Atoi(set.Annotations[annotationAcceptedTasksMax])
-	return err == nil && tasksMax != e.TasksMax && set.Annotations[AnnotationAccepted] != e.CandidateKey()
+	return err == nil && tasksMax != e.TasksMax &&
+		(set.Annotations[AnnotationAccepted] != e.CandidateKey() || hasOtherRunnerFiles(s, e))
 }
 
 // scaleAccepted gives the connector's StatefulSet the generation and the tasks.max of the accepted configuration after
@@ -104,6 +106,8 @@ func Follow(s observed.State, e spec.Effective, set taskset.Set) (Writes, Sets, 
 		Roles:           outdated(&c, o.Role, want.role, rbacv1ac.ExtractRole),
 		RoleBindings:    outdated(&c, o.RoleBinding, want.roleBinding, rbacv1ac.ExtractRoleBinding),
 		Secrets:         outdatedSecret(&c, o.TaskConfigs, want.taskConfigs),
+
+		ObsoleteConfigMaps: obsoleteConfigMaps(s),
 	}
 	connector, err := extractSet(o.ConnectorSet)
 	if err != nil {
@@ -111,6 +115,7 @@ func Follow(s observed.State, e spec.Effective, set taskset.Set) (Writes, Sets, 
 	}
 	connector.Spec.WithReplicas(connectorReplicas(e))
 	if e.IsConfigKnown() {
+		keepRunnerFiles(s, want.connectorSecret.Data)
 		w.Secrets = append(outdatedSecret(&c, o.ConnectorSecret, want.connectorSecret), w.Secrets...)
 		scaleAccepted(connector, e)
 	}
@@ -129,7 +134,7 @@ func Follow(s observed.State, e spec.Effective, set taskset.Set) (Writes, Sets, 
 	// Before the first publication no template of the tasks is accepted. The tasks start if only connectorConfig is held
 	// back, because it is not part of their template.
 	isPublished := set.Condition.Status == metav1.ConditionTrue
-	if o.TaskSet != nil || isPublished && recordedHash(connectorSet(s, e)) == recordedHash(connector) {
+	if o.TaskSet != nil || isPublished && hasTemplate(connector, connectorSet(s, e)) {
 		w.StatefulSets = slices.Concat(w.StatefulSets, outdated(&c, o.TaskSet, sets.Tasks, appsv1ac.ExtractStatefulSet))
 	}
 	sets.Creates = c.creates
@@ -149,9 +154,12 @@ func extractSet(live *appsv1.StatefulSet) (*appsv1ac.StatefulSetApplyConfigurati
 	return set, nil
 }
 
-// recordedHash returns the hash of the pod template that an annotation of the template records.
-func recordedHash(set *appsv1ac.StatefulSetApplyConfiguration) string {
-	return set.Spec.Template.Annotations[AnnotationTemplateHash]
+// hasTemplate reports whether a StatefulSet has the pod template of another one.
+func hasTemplate(set, other *appsv1ac.StatefulSetApplyConfiguration) bool {
+	template := set.Spec.Template
+	return MatchesTemplate(
+		&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Labels: template.Labels, Annotations: template.Annotations}},
+		other.Spec.Template)
 }
 
 // acceptedPodSpec returns the pod spec of the connector's StatefulSet, or nil if there is none.

@@ -1,8 +1,6 @@
 package desired
 
 import (
-	"path"
-
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -23,8 +21,6 @@ type supporting struct {
 	role             *rbacv1ac.RoleApplyConfiguration
 	roleBinding      *rbacv1ac.RoleBindingApplyConfiguration
 	connectorSecret  *corev1ac.SecretApplyConfiguration
-	connectorConfig  *corev1ac.ConfigMapApplyConfiguration
-	taskRunnerConfig *corev1ac.ConfigMapApplyConfiguration
 	taskConfigs      *corev1ac.SecretApplyConfiguration
 	budget           *policyv1ac.PodDisruptionBudgetApplyConfiguration
 	connectorService *corev1ac.ServiceApplyConfiguration
@@ -51,17 +47,11 @@ func supportingObjects(s observed.State, e spec.Effective) supporting {
 			WithOwnerReferences(owner()).
 			WithRoleRef(rbacv1ac.RoleRef().WithAPIGroup("rbac.authorization.k8s.io").WithKind("Role").WithName(connector)).
 			WithSubjects(rbacv1ac.Subject().WithKind("ServiceAccount").WithName(connector).WithNamespace(c.Namespace)),
-		// The connector configuration is in a Secret because it may contain passwords.
+		// The files are in a Secret because the connector configuration and JVM options may contain passwords.
 		connectorSecret: corev1ac.Secret(connector, c.Namespace).
 			WithLabels(connectorLabels).
 			WithOwnerReferences(owner()).
-			WithData(map[string][]byte{path.Base(contract.ConnectorConfigFile): spec.Encode(e.ConnectorConfig)}),
-		connectorConfig: corev1ac.ConfigMap(connector, c.Namespace).
-			WithLabels(connectorLabels).
-			WithOwnerReferences(owner()).
-			WithData(runnerData(e, connectorRole(s, e))),
-		taskRunnerConfig: corev1ac.ConfigMap(tasks, c.Namespace).WithLabels(taskLabels).WithOwnerReferences(owner()).
-			WithData(runnerData(e, taskRole(s, e))),
+			WithData(connectorFiles(s, e)),
 		taskConfigs: corev1ac.Secret(tasks, c.Namespace).WithLabels(taskLabels).WithOwnerReferences(owner()),
 		budget: policyv1ac.PodDisruptionBudget(tasks, c.Namespace).WithLabels(taskLabels).WithOwnerReferences(owner()).
 			WithSpec(policyv1ac.PodDisruptionBudgetSpec().
@@ -80,10 +70,6 @@ func supportingObjects(s observed.State, e spec.Effective) supporting {
 		})
 	}
 	return objects
-}
-
-func runnerData(e spec.Effective, r role) map[string]string {
-	return map[string]string{path.Base(contract.RunnerConfigFile): string(spec.Encode(runnerConfig(e, r)))}
 }
 
 // service returns the Service of the user with the selector of the pods.

@@ -1,7 +1,7 @@
 package desired
 
 import (
-	"path"
+	"slices"
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
@@ -43,6 +43,11 @@ func OneShotPod(s observed.State, e spec.Effective, o OneShot) *corev1ac.PodAppl
 	container.WithName(o.Operation)
 	container.Args = o.Args
 	container.StartupProbe, container.LivenessProbe, container.ReadinessProbe, container.Ports = nil, nil, nil, nil
+	if o.Candidate {
+		// The pod reads the files of the candidate Secret. Those of the connector may not exist: an older version kept
+		// runner.json in a ConfigMap.
+		pod.Volumes[slices.IndexFunc(pod.Volumes, isRunnerSecret)].Secret.WithOptional(true)
+	}
 	pod.WithRestartPolicy(corev1.RestartPolicyNever).WithAutomountServiceAccountToken(false)
 	pod.ServiceAccountName = nil
 	var input *corev1ac.VolumeApplyConfiguration
@@ -77,7 +82,7 @@ func CandidateSecret(s observed.State, e spec.Effective, owner *corev1.Pod) *cor
 		WithOwnerReferences(metav1ac.OwnerReference().
 			WithAPIVersion("v1").WithKind("Pod").WithName(owner.Name).WithUID(owner.UID).WithController(true)).
 		WithData(map[string][]byte{
-			path.Base(contract.ConnectorConfigFile): spec.Encode(e.ConnectorConfig),
-			path.Base(contract.RunnerConfigFile):    spec.Encode(runnerConfig(e, connectorRole(s, e))),
+			keyConnector: spec.Encode(e.ConnectorConfig),
+			keyRunner:    spec.Encode(runnerConfig(e, connectorRole(s, e))),
 		})
 }

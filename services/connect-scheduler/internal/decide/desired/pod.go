@@ -178,13 +178,8 @@ func fromField(name, path string) *corev1ac.EnvVarApplyConfiguration {
 }
 
 func volumes(s observed.State, e spec.Effective, r role) []*corev1ac.VolumeApplyConfiguration {
-	runner := corev1ac.ProjectedVolumeSource().
-		WithSources(corev1ac.VolumeProjection().WithConfigMap(corev1ac.ConfigMapProjection().WithName(r.object)))
-	if r.podType == contract.TypeConnector {
-		runner.WithSources(corev1ac.VolumeProjection().WithSecret(corev1ac.SecretProjection().WithName(r.object)))
-	}
 	found := []*corev1ac.VolumeApplyConfiguration{
-		corev1ac.Volume().WithName(volumeRunner).WithProjected(runner),
+		runnerVolume(s, r),
 		corev1ac.Volume().
 			WithName(volumeWorker).
 			WithSecret(corev1ac.SecretVolumeSource().WithSecretName(e.WorkerSecret)),

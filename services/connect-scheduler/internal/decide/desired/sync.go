@@ -25,19 +25,20 @@ type Writes struct {
 	Roles           []*rbacv1ac.RoleApplyConfiguration
 	RoleBindings    []*rbacv1ac.RoleBindingApplyConfiguration
 	Secrets         []*corev1ac.SecretApplyConfiguration
-	ConfigMaps      []*corev1ac.ConfigMapApplyConfiguration
 	Claims          []*corev1ac.PersistentVolumeClaimApplyConfiguration
 	Budgets         []*policyv1ac.PodDisruptionBudgetApplyConfiguration
 	Services        []*corev1ac.ServiceApplyConfiguration
 	StatefulSets    []*appsv1ac.StatefulSetApplyConfiguration
 	// ObsoleteServices are Services that the spec no longer asks for.
 	ObsoleteServices []*corev1.Service
+	// ObsoleteConfigMaps are ConfigMaps of an older version that no pod mounts any more.
+	ObsoleteConfigMaps []*corev1.ConfigMap
 }
 
 // Len returns the number of writes.
 func (w Writes) Len() int {
-	return len(w.ServiceAccounts) + len(w.Roles) + len(w.RoleBindings) + len(w.Secrets) + len(w.ConfigMaps) +
-		len(w.Claims) + len(w.Budgets) + len(w.Services) + len(w.StatefulSets) + len(w.ObsoleteServices)
+	return len(w.ServiceAccounts) + len(w.Roles) + len(w.RoleBindings) + len(w.Secrets) + len(w.Claims) +
+		len(w.Budgets) + len(w.Services) + len(w.StatefulSets) + len(w.ObsoleteServices) + len(w.ObsoleteConfigMaps)
 }
 
 // StatefulSetsByOrder divides the StatefulSets into those that can be written at the same time as the objects that
@@ -52,11 +53,6 @@ func (w Writes) StatefulSetsByOrder(o observed.Objects) (early, late []*appsv1ac
 	}
 	for _, secret := range w.Secrets {
 		if existing[key{"Secret", *secret.Name}] {
-			return nil, w.StatefulSets
-		}
-	}
-	for _, configMap := range w.ConfigMaps {
-		if existing[key{"ConfigMap", *configMap.Name}] {
 			return nil, w.StatefulSets
 		}
 	}
@@ -89,9 +85,7 @@ func Sync(s observed.State, e spec.Effective, set taskset.Set) (Writes, Sets, er
 		Secrets: slices.Concat(
 			outdatedSecret(&c, o.ConnectorSecret, want.connectorSecret),
 			outdatedSecret(&c, o.TaskConfigs, want.taskConfigs)),
-		ConfigMaps: slices.Concat(
-			outdated(&c, o.ConnectorConfig, want.connectorConfig, corev1ac.ExtractConfigMap),
-			outdated(&c, o.TaskRunnerConfig, want.taskRunnerConfig, corev1ac.ExtractConfigMap)),
+		ObsoleteConfigMaps: obsoleteConfigMaps(s),
 	}
 	// Kubernetes emits events for a PodDisruptionBudget that selects no pods, so the StatefulSet is created first.
 	if o.TaskSet != nil {

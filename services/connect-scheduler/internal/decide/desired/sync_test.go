@@ -16,7 +16,7 @@ import (
 func TestNewStatefulSetIsWrittenEarlyUnlessAMountedObjectIsUpdated(t *testing.T) {
 	t.Parallel()
 	meta := metav1.ObjectMeta{Name: "test-connector"}
-	secret, config := &corev1.Secret{ObjectMeta: meta}, &corev1.ConfigMap{ObjectMeta: meta}
+	secret := &corev1.Secret{ObjectMeta: meta}
 	for name, test := range map[string]struct {
 		observed observed.Objects
 		writes   Writes
@@ -24,23 +24,16 @@ func TestNewStatefulSetIsWrittenEarlyUnlessAMountedObjectIsUpdated(t *testing.T)
 	}{
 		"all objects are new": {
 			writes: Writes{
-				Secrets:    []*corev1ac.SecretApplyConfiguration{corev1ac.Secret("test-connector", "x")},
-				ConfigMaps: []*corev1ac.ConfigMapApplyConfiguration{corev1ac.ConfigMap("test-connector", "x")},
+				Secrets: []*corev1ac.SecretApplyConfiguration{corev1ac.Secret("test-connector", "x")},
 			},
 			early: true,
 		},
 		"the StatefulSet was deleted": {
-			observed: observed.Objects{ConnectorSecret: secret, ConnectorConfig: config}, early: true,
+			observed: observed.Objects{ConnectorSecret: secret}, early: true,
 		},
 		"a mounted Secret is updated": {
 			observed: observed.Objects{ConnectorSecret: secret},
 			writes:   Writes{Secrets: []*corev1ac.SecretApplyConfiguration{corev1ac.Secret("test-connector", "x")}},
-		},
-		"a mounted ConfigMap is updated": {
-			observed: observed.Objects{ConnectorConfig: config},
-			writes: Writes{
-				ConfigMaps: []*corev1ac.ConfigMapApplyConfiguration{corev1ac.ConfigMap("test-connector", "x")},
-			},
 		},
 		"the StatefulSet exists": {
 			observed: observed.Objects{ConnectorSet: &appsv1.StatefulSet{ObjectMeta: meta}},

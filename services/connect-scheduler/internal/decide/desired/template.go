@@ -3,6 +3,7 @@ package desired
 import (
 	"encoding/json"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,7 +20,21 @@ import (
 
 // hashVersion is the prefix of template hashes. A release that renders the same spec as another template must increase
 // it and must still recognize pods with hashes of the previous version, so that an upgrade restarts no pod.
-const hashVersion = "v2:"
+const hashVersion = "v3:"
+
+// configMapVersion is the prefix of hashes of templates in which a ConfigMap has runner.json, see withConfigMap.
+const configMapVersion = "v2:"
+
+// versionOf returns the version of the template hash in the annotations of a pod or a template. It is empty for the
+// first version, whose hashes include the labels.
+func versionOf(annotations map[string]string) string {
+	for _, version := range []string{hashVersion, configMapVersion} {
+		if strings.HasPrefix(annotations[AnnotationTemplateHash], version) {
+			return version
+		}
+	}
+	return ""
+}
 
 // podTemplate returns the pod template of one role. One of its annotations is its hash.
 func podTemplate(s observed.State, e spec.Effective, r role) *corev1ac.PodTemplateSpecApplyConfiguration {
@@ -72,6 +87,9 @@ func propagatedLabels(s observed.State, r role, podLabels map[string]string) map
 // templateHash identifies a pod template without labels, which change without a restart, and without the hashes of task
 // configs.
 func templateHash(template *corev1ac.PodTemplateSpecApplyConfiguration) string {
+	if !slices.ContainsFunc(template.Spec.Volumes, isRunnerSecret) {
+		return configMapVersion + hashOf(template, nil)
+	}
 	return hashVersion + hashOf(template, nil)
 }
 
@@ -84,17 +102,19 @@ func hashOf(template *corev1ac.PodTemplateSpecApplyConfiguration, labels map[str
 	return contract.TaskConfigHash(spec.Encode(hashed))
 }
 
-// isVersioned reports whether the template hash of a pod has the current version.
-func isVersioned(pod *corev1.Pod) bool {
-	return strings.HasPrefix(pod.Annotations[AnnotationTemplateHash], hashVersion)
-}
-
 // MatchesTemplate reports whether a pod was created from a template with the same hash. Hashes without a version
 // include the labels with which the pod was created.
 func MatchesTemplate(pod *corev1.Pod, template *corev1ac.PodTemplateSpecApplyConfiguration) bool {
 	hash := pod.Annotations[AnnotationTemplateHash]
-	if isVersioned(pod) || hash == template.Annotations[AnnotationTemplateHash] {
-		return hash == template.Annotations[AnnotationTemplateHash]
+	if hash == template.Annotations[AnnotationTemplateHash] {
+		return true
+	}
+	template = withConfigMap(template)
+	switch versionOf(pod.Annotations) {
+	case hashVersion:
+		return false
+	case configMapVersion:
+		return hash == templateHash(template)
 	}
 	created := maps.Clone(pod.Labels)
 	maps.DeleteFunc(created, func(key, _ string) bool { return strings.HasPrefix(key, "topology.kubernetes.io/") })
@@ -111,22 +131,22 @@ type Metadata struct {
 	Annotations map[string]string
 }
 
-// SyncMetadata returns the change that gives a pod the labels of the template without a restart, and the current
-// version of its template hash. It returns nil if the pod needs no change. Each change of the template's labels is
-// written once, so that labels that other clients set on the pod later stay.
+// SyncMetadata returns the change that gives a pod the labels of the template without a restart, and a template hash
+// without labels. It returns nil if the pod needs no change. Each change of the template's labels is written once, so
+// that labels that other clients set on the pod later stay.
 func SyncMetadata(pod *corev1.Pod, template *corev1ac.PodTemplateSpecApplyConfiguration) *Metadata {
 	want := template.Annotations[AnnotationLabels]
-	isCurrent := isVersioned(pod)
+	isVersioned := versionOf(pod.Annotations) != ""
 	if want == "" {
 		// An older version wrote the template. The labels change when a new spec is accepted.
 		return nil
 	}
-	if isCurrent && pod.Annotations[AnnotationLabels] == want || !isCurrent && !MatchesTemplate(pod, template) {
+	if isVersioned && pod.Annotations[AnnotationLabels] == want || !isVersioned && !MatchesTemplate(pod, template) {
 		return nil
 	}
 	m := &Metadata{Pod: pod, Labels: map[string]*string{}, Annotations: map[string]string{AnnotationLabels: want}}
-	if !isCurrent {
-		m.Annotations[AnnotationTemplateHash] = template.Annotations[AnnotationTemplateHash]
+	if !isVersioned {
+		m.Annotations[AnnotationTemplateHash] = templateHash(withConfigMap(template))
 	}
 	for key := range decodeLabels(pod.Annotations[AnnotationLabels]) {
 		m.Labels[key] = nil

@@ -39,7 +39,7 @@ const (
 // role holds the differences between the connector's pod and the pods of tasks.
 type role struct {
 	podType  string // contract.TypeConnector or contract.TypeTask
-	object   string // name of the StatefulSet and the ConfigMap
+	object   string // name of the StatefulSet
 	workload connectv1.WorkloadSpec
 	template connectv1.WorkloadTemplate
 	// compact is the result of isCompact.

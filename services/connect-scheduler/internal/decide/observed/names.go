@@ -9,11 +9,10 @@ import (
 // Manager is the field manager of connect-scheduler and the value of app.kubernetes.io/managed-by on its objects.
 const Manager = "connect-scheduler"
 
-// ConnectorName returns the name of the connector's StatefulSet, ConfigMap, Secret, ServiceAccount, Role, RoleBinding
-// and Service.
+// ConnectorName returns the name of the connector's StatefulSet, Secret, ServiceAccount, Role, RoleBinding and Service.
 func ConnectorName(connector string) string { return connector + "-connector" }
 
-// TasksName returns the name of the tasks' StatefulSet, ConfigMap, Secret, PodDisruptionBudget and Service.
+// TasksName returns the name of the tasks' StatefulSet, Secret, PodDisruptionBudget and Service.
 func TasksName(connector string) string { return connector + "-tasks" }
 
 // HeadlessName returns the name of the headless Service that gives each task a host name.

@@ -35,6 +35,8 @@ type State struct {
 	// AcceptedConfig is the connectorConfig with which the connector runs. It is read only if tasks.max changes while
 	// another connectorConfig is held back. It may contain secrets.
 	AcceptedConfig map[string]string
+	// AcceptedFiles are the values of the Secret from which AcceptedConfig was read.
+	AcceptedFiles map[string][]byte
 	// Claim is the claim of the shared volume.
 	Claim *corev1.PersistentVolumeClaim
 	// ClaimWarning is the message of the newest warning event about the claim. It is empty if the cause no longer exists.
@@ -96,13 +98,14 @@ func (s State) Timestamp() metav1.Time { return metav1.NewTime(s.Now).Rfc3339Cop
 // Objects are the objects whose names derive from the name of the KafkaConnector.
 type Objects struct {
 	ConnectorSet, TaskSet                       *appsv1.StatefulSet
-	ConnectorConfig, TaskRunnerConfig           *corev1.ConfigMap
 	ConnectorSecret, TaskConfigs, Candidate     *corev1.Secret
 	ServiceAccount                              *corev1.ServiceAccount
 	Role                                        *rbacv1.Role
 	RoleBinding                                 *rbacv1.RoleBinding
 	Budget                                      *policyv1.PodDisruptionBudget
 	ConnectorService, TaskService, TaskHeadless *corev1.Service
+	// ConfigMaps are ConfigMaps that an older version has created. Pods of that version mount them.
+	ConfigMaps []*corev1.ConfigMap
 }
 
 // Object is an object with its kind.
@@ -117,7 +120,6 @@ func (o Objects) Managed() []Object {
 	var found []Object
 	for _, object := range []Object{
 		{o.ConnectorSet, "StatefulSet"}, {o.TaskSet, "StatefulSet"},
-		{o.ConnectorConfig, "ConfigMap"}, {o.TaskRunnerConfig, "ConfigMap"},
 		{o.ConnectorSecret, "Secret"}, {o.TaskConfigs, "Secret"},
 		{o.ServiceAccount, "ServiceAccount"}, {o.Role, "Role"}, {o.RoleBinding, "RoleBinding"},
 		{o.Budget, "PodDisruptionBudget"},
