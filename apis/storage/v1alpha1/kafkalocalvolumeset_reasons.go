@@ -35,6 +35,8 @@ const (
 	ReasonInsufficientCapacity VolumeReason = "InsufficientCapacity"
 	// ReasonOvercommitted: a file system is smaller than the sizes that are reserved on it.
 	ReasonOvercommitted VolumeReason = "Overcommitted"
+	// ReasonFileSystemFull: a file system with volumes of the set has almost no free space.
+	ReasonFileSystemFull VolumeReason = "FileSystemFull"
 	// ReasonDirectoriesPending: an agent has not prepared a directory yet.
 	ReasonDirectoriesPending VolumeReason = "DirectoriesPending"
 	// ReasonDirectoryFailed: a directory or its file system has an error.

@@ -182,3 +182,33 @@ func TestClaimWhosePersistentVolumeWasDeletedIsBoundAgain(t *testing.T) {
 	require.Equal(t, claim.UID, w.PVs["data-0"].Spec.ClaimRef.UID)
 	require.Equal(t, "3/3", set.Status.Ready)
 }
+
+func TestFullAndOvercommittedFileSystemsAreReportedAndNothingMoves(t *testing.T) {
+	t.Parallel()
+	for reason, test := range map[string]struct {
+		capacity, available int64
+		message             string
+	}{
+		"Overcommitted":  {capacity: 25 << 30, available: 20 << 30, message: "has 25Gi, and its volumes have 30Gi together"},
+		"FileSystemFull": {capacity: 100 << 30, available: 1 << 30, message: "/mnt/data on node a has less than 2 % free space"},
+	} {
+		w := decidetest.New("a")
+		set := w.AddSet(t, small)
+		w.Claim("default", "data-0", "10Gi")
+		w.Settle(t)
+		require.Equal(t, metav1.ConditionTrue, condition(set, "CapacityOK").Status)
+		before := w.PVs["data-0"]
+		fs := &w.Agents["a"].Status.FileSystems[0]
+		fs.CapacityBytes, fs.AvailableBytes = test.capacity, test.available
+		w.Settle(t)
+		require.Equal(t, reason, condition(set, "CapacityOK").Reason)
+		require.Contains(t, condition(set, "CapacityOK").Message, test.message)
+		require.Equal(t, reason, condition(set, "Ready").Reason)
+		require.Equal(t, "3/3", set.Status.Ready)
+		require.Equal(t, before, w.PVs["data-0"])
+		fs = &w.Agents["a"].Status.FileSystems[0]
+		fs.CapacityBytes, fs.AvailableBytes = 100<<30, 90<<30
+		w.Settle(t)
+		require.Equal(t, metav1.ConditionTrue, condition(set, "Ready").Status)
+	}
+}

@@ -65,6 +65,7 @@ func Set(s *observed.State) Plan {
 			rebinds += volumes.Rebinds(pv)
 		}
 	}
+	d.checkFileSystems(wanted)
 	for _, entry := range s.Set.Status.Volumes {
 		if !seen[entry.Claim] && entry.Node != "" {
 			entry.Phase = storagev1alpha1.PhaseRetained

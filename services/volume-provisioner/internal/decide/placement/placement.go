@@ -137,6 +137,11 @@ func (p *Placer) Room(node string) int64 {
 	return p.ledger.room(p.state.Agents[node], p.state.Set.Spec.BasePath, p.state.Set.Spec.ReservedPercent)
 }
 
+// Reserved returns the bytes that volumes of all sets reserve on the file system of the set's base path on a node.
+func (p *Placer) Reserved(node string) int64 {
+	return p.ledger.Reserved(p.state.Agents[node], p.state.Set.Spec.BasePath)
+}
+
 // Reserve records a growth of a volume on a node.
 func (p *Placer) Reserve(node string, bytes int64) {
 	p.ledger.reserve(p.state.Agents[node], p.state.Set.Spec.BasePath, bytes)
