@@ -6,6 +6,9 @@
 // A test package that uses it has a TestMain:
 //
 //	func TestMain(m *testing.M) { gluster.Main(m) }
+//
+// With MainWithQuota and NewWithQuota the same cluster runs under user-mode Linux, see [quotakernel], and its bricks have
+// XFS project quota.
 package gluster
 
 import (
@@ -21,6 +24,7 @@ import (
 	"github.com/weir-dev/weir/pkg/testkit"
 	"github.com/weir-dev/weir/pkg/testkit/disk"
 	"github.com/weir-dev/weir/pkg/testkit/process"
+	"github.com/weir-dev/weir/pkg/testkit/quotakernel"
 )
 
 // Servers is the number of servers.
@@ -39,6 +43,19 @@ const deadline = time.Minute
 func New(t testing.TB) *Cluster {
 	t.Helper()
 	Need(t)
+	return start(t)
+}
+
+// NewWithQuota is New with bricks on XFS with project quota. The TestMain of the package calls MainWithQuota.
+func NewWithQuota(t testing.TB) *Cluster {
+	t.Helper()
+	quotakernel.Need(t)
+	Need(t)
+	return start(t, "prjquota")
+}
+
+func start(t testing.TB, mountOptions ...string) *Cluster {
+	t.Helper()
 	c := &Cluster{t: t, dir: t.TempDir()}
 	for i := 1; i <= Servers; i++ {
 		for _, dir := range []string{"work", "run", "disk"} {
@@ -46,7 +63,7 @@ func New(t testing.TB) *Cluster {
 				t.Fatal(err)
 			}
 		}
-		disk.NewIn(t, "xfs").Mount(c.path(i, "disk"))
+		disk.NewIn(t, "xfs").Mount(c.path(i, "disk"), mountOptions...)
 		c.start(i)
 	}
 	for i := 2; i <= Servers; i++ {
@@ -67,6 +84,14 @@ func Host(i int) string { return fmt.Sprintf("127.1.1.%d", i) }
 
 // Hosts are the addresses of all servers.
 func Hosts() []string { return []string{Host(1), Host(2), Host(3)} }
+
+// Disk is the mount point of the file system with the bricks of a server.
+func (c *Cluster) Disk(server int) string { return c.path(server, "disk") }
+
+// Brick is the directory of a volume's brick on a server.
+func (c *Cluster) Brick(server int, volume string) string {
+	return filepath.Join(c.Disk(server), volume)
+}
 
 func (c *Cluster) path(server int, name string) string {
 	return filepath.Join(c.dir, fmt.Sprint(server), name)
@@ -90,7 +115,18 @@ func (c *Cluster) start(i int) {
 	c.t.Cleanup(func() {
 		_ = command.Process.Kill()
 		_ = command.Wait()
+		c.logIfFailed(c.path(i, "log"))
 	})
+}
+
+// logIfFailed prints the end of a log file if the test failed.
+func (c *Cluster) logIfFailed(name string) {
+	content, err := os.ReadFile(name)
+	if err != nil || !c.t.Failed() {
+		return
+	}
+	const limit = 2 << 10
+	c.t.Logf("%s:\n%s", name, content[max(0, len(content)-limit):])
 }
 
 // Gluster runs a command of the administrator's tool on the first server.
@@ -128,7 +164,7 @@ func (c *Cluster) Volume(name string, kind ...string) {
 	c.t.Helper()
 	args := append([]string{"volume", "create", name}, kind...)
 	for i := 1; i <= Servers; i++ {
-		args = append(args, Host(i)+":"+filepath.Join(c.path(i, "disk"), name))
+		args = append(args, Host(i)+":"+c.Brick(i, name))
 	}
 	c.Gluster(args...)
 	c.Gluster("volume", "start", name)

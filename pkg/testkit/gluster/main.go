@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/weir-dev/weir/pkg/testkit"
+	"github.com/weir-dev/weir/pkg/testkit/quotakernel"
 )
 
 // inNamespace is set in the test process that has its own namespaces.
@@ -31,6 +33,14 @@ func Main(m *testing.M) {
 		}
 		os.Exit(m.Run())
 	}
+	if quotakernel.Inside() {
+		// The kernel runs nothing else.
+		if err := errors.Join(os.Setenv(inNamespace, "1"), provideDirectories(), replaceGeoReplication()); err != nil {
+			fmt.Fprintln(os.Stderr, "prepare the tests:", err)
+			os.Exit(1)
+		}
+		Main(m)
+	}
 	command := exec.Command("/proc/self/exe", os.Args[1:]...)
 	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
 	command.Env = append(os.Environ(), inNamespace+"=1")
@@ -44,6 +54,39 @@ func Main(m *testing.M) {
 	}
 	os.Exit(command.ProcessState.ExitCode())
 }
+
+// provideDirectories makes the directories writable that GlusterFS uses in any case.
+func provideDirectories() error {
+	for _, directory := range []string{"/tmp", "/run", "/var/log", "/var/lib/glusterd"} {
+		err := unix.Mount("tmpfs", directory, "tmpfs", 0, "mode=0755")
+		if err != nil && !errors.Is(err, unix.ENOENT) {
+			return fmt.Errorf("mount tmpfs at %s: %w", directory, err)
+		}
+	}
+	return nil
+}
+
+// replaceGeoReplication replaces the program of geo-replication with one that prints its version. GlusterFS does not
+// start if it fails, it is written in Python, and Python does not start on the kernel with quota.
+func replaceGeoReplication() error {
+	programs, err := filepath.Glob("/usr/lib/*/glusterfs/gsyncd")
+	if err != nil {
+		return err
+	}
+	const replacement = "/run/gsyncd"
+	if err := os.WriteFile(replacement, []byte("#!/bin/sh\necho gsyncd.py 10.3\n"), 0o700); err != nil {
+		return err
+	}
+	for _, program := range programs {
+		if err := unix.Mount(replacement, program, "", unix.MS_BIND, ""); err != nil {
+			return fmt.Errorf("replace %s: %w", program, err)
+		}
+	}
+	return nil
+}
+
+// MainWithQuota is Main on a kernel with XFS project quota, see [quotakernel].
+func MainWithQuota(m *testing.M) { quotakernel.MainWith(m, Main) }
 
 // enter makes the mounts private, mounts /proc of the process namespace and starts the loopback interface.
 func enter() error {
@@ -72,6 +115,9 @@ func enter() error {
 // Need skips a test that cannot run GlusterFS, and says what is missing.
 func Need(t testing.TB) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("short mode: this test starts GlusterFS")
+	}
 	if os.Getuid() != 0 {
 		testkit.Skip(t, "GlusterFS needs root: run the test as root")
 	}

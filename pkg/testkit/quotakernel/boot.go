@@ -49,8 +49,10 @@ func initialize(shared string) error {
 			return fmt.Errorf("mount %s at %s: %w", mount.fileSystem, mount.target, err)
 		}
 	}
-	if err := loadLoop(); err != nil {
-		return err
+	for _, module := range []string{"drivers/block/loop.ko", "fs/fuse/fuse.ko"} {
+		if err := load(module); err != nil {
+			return err
+		}
 	}
 	code, err := runTests()
 	if err != nil {
@@ -59,14 +61,14 @@ func initialize(shared string) error {
 	return os.WriteFile(filepath.Join(exchange, codeFile), []byte(strconv.Itoa(code)), 0o600)
 }
 
-// loadLoop loads the driver of loop devices, which is a module.
-func loadLoop() error {
+// load loads a module of the kernel.
+func load(module string) error {
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil {
 		return err
 	}
 	file, err := os.Open(filepath.Join("/usr/lib/uml/modules", unix.ByteSliceToString(name.Release[:]),
-		"kernel/drivers/block/loop.ko"))
+		"kernel", module))
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,8 @@ const (
 	// sharedVariable is the directory through which init and the machine exchange files.
 	sharedVariable = "WEIR_QUOTA_KERNEL_SHARED"
 	program        = "linux.uml"
-	memory         = "768M"
+	// memory is an upper limit; the machine provides only what is used.
+	memory = "2G"
 )
 
 // Names of the files in the shared directory.
@@ -44,13 +45,16 @@ type process struct {
 }
 
 // Main runs the tests of a package on a kernel with XFS project quota.
-func Main(m *testing.M) {
+func Main(m *testing.M) { MainWith(m, disk.Main) }
+
+// MainWith is Main with another main function for the process on that kernel.
+func MainWith(m *testing.M, runTests func(*testing.M)) {
 	kernel := os.Getenv(kernelVariable)
 	switch {
 	case os.Getpid() == 1 && os.Getenv(sharedVariable) != "":
 		boot(os.Getenv(sharedVariable))
 	case kernel == host || kernel == inside:
-		disk.Main(m)
+		runTests(m)
 	case missing() != "":
 		// The tests skip with this reason.
 		os.Exit(m.Run())
@@ -73,17 +77,27 @@ func missing() string {
 	return ""
 }
 
+// Inside reports whether this process runs under user-mode Linux.
+func Inside() bool { return os.Getenv(kernelVariable) == inside }
+
+// Need skips a test that cannot run on this machine, and says what is missing.
+func Need(t testing.TB) {
+	t.Helper()
+	if kernel := os.Getenv(kernelVariable); kernel == host || kernel == inside {
+		return
+	}
+	reason := missing()
+	if reason == "" {
+		t.Fatal("the test package needs a TestMain that calls quotakernel.Main")
+	}
+	testkit.Skip(t, reason)
+}
+
 // New creates an XFS file system and mounts it with project quota until the end of the test. A test that cannot run on
 // this machine is skipped.
 func New(t testing.TB) (d *disk.Disk, point string) {
 	t.Helper()
-	if kernel := os.Getenv(kernelVariable); kernel != host && kernel != inside {
-		reason := missing()
-		if reason == "" {
-			t.Fatal("the test package needs a TestMain that calls quotakernel.Main")
-		}
-		testkit.Skip(t, reason)
-	}
+	Need(t)
 	d, point = disk.New(t, "xfs"), t.TempDir()
 	d.Mount(point, "prjquota")
 	return d, point
@@ -138,7 +152,7 @@ func run() (code int, err error) {
 func self() (process, error) {
 	this := process{Env: os.Environ()}
 	if largeRegisters() {
-		this.Env = append(this.Env, withoutVectors, withoutLibraryVectors)
+		this.Env = append(this.Env, withoutVectors, withoutLibraryVectors, withoutCryptoVectors)
 	}
 	var err error
 	if this.Path, err = os.Executable(); err != nil {

@@ -47,6 +47,9 @@ func hideExtendedRegisters() error {
 // withoutVectors is the setting of Go's runtime that avoids AVX.
 const withoutVectors = "GODEBUG=cpu.all=off"
 
-// withoutLibraryVectors is the same setting of glibc, for mkfs.xfs.
+// withoutCryptoVectors is the same setting of OpenSSL, for GlusterFS.
+const withoutCryptoVectors = "OPENSSL_ia32cap=~0x1000000000000000:0"
+
+// withoutLibraryVectors is the same setting of glibc, for mkfs.xfs and GlusterFS.
 const withoutLibraryVectors = "GLIBC_TUNABLES=glibc.cpu.hwcaps=" +
 	"-AVX,-AVX2,-AVX512F,-AVX512VL,-AVX512BW,-ERMS,-FSRM,-EVEX"
