@@ -2588,6 +2588,13 @@ func schema_weir_apis_storage_v1alpha1_BrickStatus(ref common.ReferenceCallback)
 							Format:      "",
 						},
 					},
+					"nodeName": {
+						SchemaProps: spec.SchemaProps{
+							Description: "nodeName is the Kubernetes node whose quotad wrote the entry. It is empty if that quotad runs outside the cluster. The pods of quotad can write only entries with the name of their own node.",
+							Type:        []string{"string"},
+							Format:      "",
+						},
+					},
 					"host": {
 						SchemaProps: spec.SchemaProps{
 							Description: "host is the host name of the brick, as in the brick list of the volume.",

@@ -897,6 +897,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: string
       default: ""
+    - name: nodeName
+      type:
+        scalar: string
     - name: observedGeneration
       type:
         scalar: numeric

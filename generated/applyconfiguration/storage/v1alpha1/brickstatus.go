@@ -17,6 +17,9 @@ type BrickStatusApplyConfiguration struct {
 	Node *string `json:"node,omitempty"`
 	// brick is the brick's path on the node.
 	Brick *string `json:"brick,omitempty"`
+	// nodeName is the Kubernetes node whose quotad wrote the entry. It is empty if that quotad runs outside the cluster. The
+	// pods of quotad can write only entries with the name of their own node.
+	NodeName *string `json:"nodeName,omitempty"`
 	// host is the host name of the brick, as in the brick list of the volume.
 	Host *string `json:"host,omitempty"`
 	// state of the limit.
@@ -51,6 +54,14 @@ func (b *BrickStatusApplyConfiguration) WithNode(value string) *BrickStatusApply
 // If called multiple times, the Brick field is set to the value of the last call.
 func (b *BrickStatusApplyConfiguration) WithBrick(value string) *BrickStatusApplyConfiguration {
 	b.Brick = &value
+	return b
+}
+
+// WithNodeName sets the NodeName field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the NodeName field is set to the value of the last call.
+func (b *BrickStatusApplyConfiguration) WithNodeName(value string) *BrickStatusApplyConfiguration {
+	b.NodeName = &value
 	return b
 }
 
