@@ -161,6 +161,8 @@ const (
 	ReasonScaled = "Scaled"
 	// ReasonOffsets: an operation on the connector's offsets has ended.
 	ReasonOffsets = "Offsets"
+	// ReasonDelayEnded: the newest task configs are no longer delayed and roll out now.
+	ReasonDelayEnded = "DelayEnded"
 )
 
 // ConnectorPhase is the observed state of a KafkaConnector (status.state).

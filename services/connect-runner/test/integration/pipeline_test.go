@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/weir-dev/weir/apis/contract"
 )
 
 var sentRecords = regexp.MustCompile(
@@ -46,6 +48,9 @@ func TestFileIsCopiedThroughATopicByThreeTasks(t *testing.T) {
 	})
 	sink.worker["consumer.isolation.level"] = "read_committed"
 	tasks := sink.startTasks(3)
+	// connect-scheduler removes static members only for connectors that are published as sinks.
+	require.Equal(t, contract.ConnectorTypeSource, source.annotations()[contract.AnnotationConnectorType])
+	require.Equal(t, contract.ConnectorTypeSink, sink.annotations()[contract.AnnotationConnectorType])
 
 	eventually(t, 2*time.Minute, "all lines arrive", func() bool { return len(lines(t, out)) >= records })
 	took := time.Since(began)

@@ -113,5 +113,6 @@ func (p *Plan) sync(s observed.State, e spec.Effective, tasks taskset.Set, want 
 	if tasks.Delay != nil {
 		p.wakeAt(tasks.Delay.Until, s.Now)
 	}
+	p.delayEnded = tasks.Delay == nil && status.IsDelayed(p.previous)
 	return tasks, nil
 }

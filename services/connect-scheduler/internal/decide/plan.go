@@ -47,6 +47,8 @@ type Plan struct {
 	// creates is true if an object is created. The watch event of the object triggers the next reconcile, which has
 	// more to report. Skipping the status until then saves one write for each step towards Ready.
 	creates bool
+	// delayEnded is true if task configs that were delayed roll out now.
+	delayEnded bool
 }
 
 // Fail reports a rejected write in the status.
@@ -88,6 +90,10 @@ func (p *Plan) Events() []event.Event {
 	}
 	if p.StatusChanged() {
 		events = append(events, status.Events(p.previous, p.Status)...)
+		if p.delayEnded {
+			events = append(events, event.Normal(connectv1.ReasonDelayEnded, "Rollout",
+				"the newest task configs are no longer delayed and roll out now"))
+		}
 	}
 	return events
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/status"
 )
 
 var (
@@ -20,6 +21,12 @@ var (
 		"weir_connect_tasks",
 		"Tasks by namespace and state.",
 		[]string{"namespace", "state"},
+		nil,
+	)
+	connectorsReconfiguring = prometheus.NewDesc(
+		"weir_connect_connectors_reconfiguring_too_often",
+		"KafkaConnectors whose newest task configs are delayed, because the connector changes them too often.",
+		[]string{"namespace"},
 		nil,
 	)
 	claimCapacity = prometheus.NewDesc(
@@ -60,6 +67,7 @@ type collector struct {
 func (c collector) Describe(to chan<- *prometheus.Desc) {
 	to <- connectorsByState
 	to <- tasksByState
+	to <- connectorsReconfiguring
 	to <- claimCapacity
 	to <- restartingPods
 	to <- restartingPodsLimit
@@ -74,10 +82,13 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(value))
 	}
 	type group struct{ namespace, state string }
-	connectors, tasks := map[group]int{}, map[group]int{}
+	connectors, tasks, reconfiguring := map[group]int{}, map[group]int{}, map[string]int{}
 	all, _ := c.connectorLister.List(labels.Everything())
 	for _, connector := range all {
 		connectors[group{connector.Namespace, string(connector.Status.State)}]++
+		if status.IsDelayed(connector.Status) {
+			reconfiguring[connector.Namespace]++
+		}
 		for _, t := range connector.Status.Tasks {
 			tasks[group{connector.Namespace, string(t.State)}]++
 		}
@@ -87,6 +98,10 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 	}
 	for p, n := range tasks {
 		to <- prometheus.MustNewConstMetric(tasksByState, prometheus.GaugeValue, float64(n), p.namespace, p.state)
+	}
+	for namespace, n := range reconfiguring {
+		to <- prometheus.MustNewConstMetric(
+			connectorsReconfiguring, prometheus.GaugeValue, float64(n), namespace)
 	}
 	claims, _ := c.objects.Core().
 		V1().

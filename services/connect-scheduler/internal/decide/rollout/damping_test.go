@@ -110,12 +110,25 @@ func TestConditionTellsWhenDelayedTaskConfigsRollOut(t *testing.T) {
 	status := s.State.Connector.Status
 	delayed := decidetest.Condition(t, status.Conditions, connectv1.ConditionReconfiguringTooOften)
 	require.Equal(t, connectv1.ReasonTaskConfigsDelayed, delayed.Reason)
-	require.Equal(t, "the connector has changed its task configs 1 times with less than 10 minutes between changes; "+
+	require.Equal(t, "the connector has changed its task configs 2 times with less than 10 minutes between changes; "+
 		"the newest change (3 task configs) rolls out at 2026-05-04T12:00:10Z; running tasks keep their previous task "+
 		"configs until then", delayed.Message)
 	require.True(t, meta.IsStatusConditionTrue(status.Conditions, connectv1.ConditionReady), "all tasks run")
-	playUntil(s, s.State.Now.Add(10*time.Second))
-	s.Settle()
+	s.State.Now = s.State.Now.Add(10 * time.Second)
+	var notes []string
+	plan := s.Step()
+	for _, e := range plan.Events() {
+		notes = append(notes, e.Reason+": "+e.Note)
+	}
+	require.Contains(t, notes, "DelayEnded: the newest task configs are no longer delayed and roll out now")
+	s.RunPods()
+	for range 10 {
+		plan = s.Step()
+		for _, e := range plan.Events() {
+			require.NotEqual(t, connectv1.ReasonDelayEnded, e.Reason, "there is one event")
+		}
+		s.RunPods()
+	}
 	require.Nil(t, meta.FindStatusCondition(s.State.Connector.Status.Conditions, connectv1.ConditionReconfiguringTooOften))
 	require.Equal(t, "second-1", s.State.Connector.Status.Tasks[1].ConfigHash)
 }
@@ -147,6 +160,67 @@ func TestChangesThatAreNeverDelayed(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestConfigurationThatLeavesTaskConfigsEqualIsNotAChangeOfThem(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		// changes is the number of changes of task configs before the change of the configuration.
+		changes int
+		// delay of the first change of task configs after it.
+		delay time.Duration
+		// next is the delay of the second one.
+		next time.Duration
+	}{
+		"the connector has never changed them":    {0, 0, 10 * time.Second},
+		"the connector has just changed them":     {1, 10 * time.Second, 20 * time.Second},
+		"the connector changes them all the time": {3, 40 * time.Second, 80 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := decidetest.Running(t, decidetest.Connector(), decidetest.Hashes(3)...)
+			published := decidetest.Hashes(3)
+			change := func(value string) time.Duration {
+				begun := s.State.Now
+				published = []string{value, "hash-1", "hash-2"}
+				publish(s, published...)
+				for s.State.Connector.Status.Tasks[0].ConfigHash != value {
+					plan := s.Step()
+					s.RunPods()
+					if plan.Empty() && !plan.StatusChanged() {
+						require.Positive(t, plan.RequeueAfter)
+						s.State.Now = s.State.Now.Add(plan.RequeueAfter)
+					}
+				}
+				s.Settle()
+				return s.State.Now.Sub(begun)
+			}
+			for i := range test.changes {
+				change(fmt.Sprint("before-", i))
+			}
+			s.State.Connector.Spec.ConnectorConfig["kafka.topic"] = "other"
+			s.Settle()
+			publish(s, published...)
+			s.Settle()
+			require.Equal(t, test.delay, change("after"))
+			require.Equal(t, test.next, change("after that"))
+		})
+	}
+}
+
+func TestFirstChangeAfterAnotherConfigurationRollsOutAtOnceAndTheNextOneToo(t *testing.T) {
+	t.Parallel()
+	s := decidetest.Running(t, decidetest.Connector(), decidetest.Hashes(3)...)
+	s.State.Connector.Spec.ConnectorConfig["kafka.topic"] = "other"
+	s.Settle()
+	for i, hash := range []string{"of-the-new-configuration", "first-change"} {
+		publish(s, hash, "hash-1", "hash-2")
+		s.Settle()
+		require.Equal(t, hash, s.State.Connector.Status.Tasks[0].ConfigHash, i)
+	}
+	publish(s, "second-change", "hash-1", "hash-2")
+	s.Settle()
+	require.Equal(t, "first-change", s.State.Connector.Status.Tasks[0].ConfigHash, "10 s have not passed")
 }
 
 func TestAlternatingNumberOfTasksIsDelayed(t *testing.T) {

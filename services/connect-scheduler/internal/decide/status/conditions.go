@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
@@ -42,11 +43,25 @@ func conditions(
 	}
 	if delay := in.Tasks.Delay; delay != nil {
 		all = append(all, condition.True(connectv1.ConditionReconfiguringTooOften, connectv1.ReasonTaskConfigsDelayed,
-			fmt.Sprintf("the connector has changed its task configs %d times with less than 10 minutes between changes; "+
-				"the newest change (%d task configs) rolls out at %s; running tasks keep their previous task configs until "+
-				"then", delay.Changes, delay.Tasks, delay.Until.UTC().Format(time.RFC3339))))
+			fmt.Sprintf("the connector has changed its task configs %s with less than 10 minutes between changes; "+
+				"the newest change (%s) rolls out at %s; running tasks keep their previous task configs until then",
+				counted(delay.Changes+1, "time"), counted(delay.Tasks, "task config"),
+				delay.Until.UTC().Format(time.RFC3339))))
 	}
 	return append(all, storage...)
+}
+
+// counted returns a number with a noun in the singular or plural.
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// IsDelayed reports whether a status tells that a change of task configs is delayed.
+func IsDelayed(status connectv1.KafkaConnectorStatus) bool {
+	return meta.IsStatusConditionTrue(status.Conditions, connectv1.ConditionReconfiguringTooOften)
 }
 
 func configValid(s observed.State, finding *spec.Finding) metav1.Condition {

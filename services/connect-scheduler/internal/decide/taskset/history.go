@@ -13,8 +13,8 @@ import (
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
 )
 
-// AnnotationHistory on the tasks' StatefulSet describes the last change of task configs that has rolled out, as JSON.
-// It does not exist before the first change.
+// AnnotationHistory on the tasks' StatefulSet describes the last set of task configs that has rolled out, as JSON. An
+// older version has not written it before the first change.
 const AnnotationHistory = "weir.dev/task-configs-history"
 
 const (
@@ -27,9 +27,10 @@ const (
 	quietPeriod = 10 * time.Minute
 )
 
-// history describes the last change of task configs that has rolled out.
+// history describes the last set of task configs that has rolled out.
 type history struct {
-	// Hash identifies the set of task configs, Generation the configuration of the connector.
+	// Hash identifies the set of task configs, Generation the newest configuration of the connector for which the
+	// connector has published this set.
 	Hash       string `json:"hash"`
 	Generation string `json:"generation"`
 	// Tasks is the number of task configs.
@@ -57,28 +58,33 @@ type Delay struct {
 // the Secret. Running tasks keep their configs, and further tasks do not start: they could do the work of others twice.
 // The tasks of an exactly-once source may only change together, so their StatefulSet keeps the previous set.
 func (t Set) Damp(s observed.State, e spec.Effective) Set {
-	if s.Ownership(s.Objects.TaskSet) != observed.Owned {
+	exists := s.Ownership(s.Objects.TaskSet) == observed.Owned
+	if exists {
+		t.History = s.Objects.TaskSet.Annotations[AnnotationHistory]
+	}
+	if t.Condition.Status != metav1.ConditionTrue {
 		return t
 	}
-	t.History = s.Objects.TaskSet.Annotations[AnnotationHistory]
 	last, isRecorded := parseHistory(t.History)
 	// A time in the future, for example after the clock was corrected, must not delay changes for longer than maxDelay.
 	isRecorded = isRecorded && !last.Time.After(s.Now)
 	if !isRecorded {
-		last = history{Hash: contract.TaskConfigsHash(t.Running), Generation: e.Generation(), Tasks: len(t.Running)}
+		last = history{
+			Hash: contract.TaskConfigsHash(t.Running), Generation: e.Generation(), Tasks: len(t.Running), Time: s.Timestamp(),
+		}
 	}
 	newest := history{
 		Hash: contract.TaskConfigsHash(t.Hashes), Generation: e.Generation(), Tasks: len(t.Hashes),
 		Changes: last.Changes + 1, Time: s.Timestamp(),
 	}
-	// A first set of task configs is not a change.
-	isFirst := !isRecorded && len(t.Running) == 0
-	if t.Condition.Status != metav1.ConditionTrue || newest.Hash == last.Hash || isFirst {
-		return t
-	}
 	until := last.Time.Add(delay(last.Changes))
 	switch {
-	case newest.Generation != last.Generation:
+	case newest.Hash == last.Hash:
+		// Another configuration of the connector that leaves its task configs equal is not a change. Its generation is
+		// recorded, so that the next change of the task configs is not taken for a change of the configuration.
+		newest.Changes, newest.Time = last.Changes, last.Time
+	case !exists, newest.Generation != last.Generation, len(t.Running) == 0 && last.Changes == 0:
+		// A first set of task configs is not a change.
 		newest.Changes = 0
 	case newest.Tasks < last.Tasks, ptr.Deref(s.Objects.TaskSet.Spec.Replicas, 1) == 0:
 		// Without running tasks, none restarts.
