@@ -1,8 +1,7 @@
-// Package decidetest tests decisions: Env carries out plans on a fake API and plays the StatefulSet controller.
+// Package decidetest tests decisions: Env carries out plans and plays the API server and the StatefulSet controller.
 package decidetest
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -14,27 +13,25 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/kubernetes/fake"
 
 	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
 	"github.com/weir-dev/weir/apis/contract"
-	"github.com/weir-dev/weir/pkg/apply"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/desired"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
 )
 
-// Env carries out plans on a fake API with server-side apply and plays the StatefulSet controller.
+// Env carries out plans. It plays the API server, with server-side apply, and the StatefulSet controller.
 type Env struct {
 	testing.TB
-	kube kubernetes.Interface
 	// State is the input of the next decision. Each step sets State.Pods from Pods.
 	State observed.State
 	// Pods are the pods in the cluster.
 	Pods []*corev1.Pod
 	made int // number of created pods
+	// connectorFiles are the values of the Secret `<connector>-connector`, of which State has the hashes.
+	connectorFiles map[string][]byte
 	// Termination is the state in which one-shot pods end. The default is success.
 	Termination *corev1.ContainerStateTerminated
 }
@@ -47,7 +44,7 @@ func New(t testing.TB, s observed.State) *Env {
 	if s.Now.IsZero() {
 		s.Now = Noon
 	}
-	return &Env{TB: t, kube: fake.NewClientset(), State: s}
+	return &Env{TB: t, State: s}
 }
 
 // Step decides once and carries out the plan.
@@ -72,11 +69,10 @@ func (s *Env) Step() decide.Plan {
 
 // CarryOut carries out a plan.
 func (s *Env) CarryOut(plan decide.Plan) {
-	ctx, ns := context.Background(), s.State.Connector.Namespace
-	core, rbac, live := s.kube.CoreV1(), s.kube.RbacV1(), &s.State.Objects
-	put(s, core.ServiceAccounts(ns), plan.ServiceAccounts, &live.ServiceAccount)
-	put(s, rbac.Roles(ns), plan.Roles, &live.Role)
-	put(s, rbac.RoleBindings(ns), plan.RoleBindings, &live.RoleBinding)
+	live := &s.State.Objects
+	put(s, plan.ServiceAccounts, &live.ServiceAccount)
+	put(s, plan.Roles, &live.Role)
+	put(s, plan.RoleBindings, &live.RoleBinding)
 	for _, want := range slices.Concat(plan.Secrets, plan.OneShots.Candidates) {
 		secret := &live.TaskConfigs
 		switch *want.Name {
@@ -90,10 +86,10 @@ func (s *Env) CarryOut(plan decide.Plan) {
 	for _, configMap := range plan.ObsoleteConfigMaps {
 		live.ConfigMaps = slices.DeleteFunc(live.ConfigMaps, func(c *corev1.ConfigMap) bool { return c == configMap })
 	}
-	put(s, core.PersistentVolumeClaims(ns), plan.Claims, &s.State.Claim)
-	put(s, s.kube.PolicyV1().PodDisruptionBudgets(ns), plan.Budgets, &live.Budget)
+	put(s, plan.Claims, &s.State.Claim)
+	put(s, plan.Budgets, &live.Budget)
 	for _, want := range plan.Services {
-		put(s, core.Services(ns), append(plan.Services[:0:0], want), s.service(*want.Name))
+		put(s, append(plan.Services[:0:0], want), s.service(*want.Name))
 	}
 	for _, pod := range plan.OneShots.FinishedOneShots {
 		s.Remove(pod.Name)
@@ -105,7 +101,6 @@ func (s *Env) CarryOut(plan decide.Plan) {
 		)
 	}
 	for _, service := range plan.ObsoleteServices {
-		require.NoError(s, apply.Delete(ctx, core.Services(ns), service))
 		*s.service(service.Name) = nil
 	}
 	for _, want := range plan.StatefulSets {
@@ -113,7 +108,7 @@ func (s *Env) CarryOut(plan decide.Plan) {
 		if *want.Name == observed.ConnectorName(s.State.Connector.Name) {
 			set = &live.ConnectorSet
 		}
-		put(s, s.kube.AppsV1().StatefulSets(ns), append(plan.StatefulSets[:0:0], want), set)
+		put(s, append(plan.StatefulSets[:0:0], want), set)
 	}
 	for _, pod := range plan.Mark {
 		if pod.Annotations == nil {
@@ -183,28 +178,17 @@ func (s *Env) service(name string) **corev1.Service {
 
 // applySecret applies a Secret. Like the cache, live has the hashes of its values.
 func (s *Env) applySecret(want *corev1ac.SecretApplyConfiguration, live **corev1.Secret) {
-	put(s, s.kube.CoreV1().Secrets(s.State.Connector.Namespace), []*corev1ac.SecretApplyConfiguration{want}, live)
+	put(s, []*corev1ac.SecretApplyConfiguration{want}, live)
+	if live == &s.State.Objects.ConnectorSecret {
+		s.connectorFiles = want.Data
+	}
 	for key, value := range (*live).Data {
 		(*live).Data[key] = []byte(contract.TaskConfigHash(value))
 	}
 }
 
 // ConnectorFiles returns the values of the Secret `<connector>-connector`.
-func (s *Env) ConnectorFiles() map[string][]byte {
-	s.Helper()
-	secret, err := s.kube.CoreV1().Secrets(s.State.Connector.Namespace).Get(
-		context.Background(), observed.ConnectorName(s.State.Connector.Name), metav1.GetOptions{})
-	require.NoError(s, err)
-	return secret.Data
-}
-
-func put[C any, O metav1.Object](s *Env, client apply.Client[C, O], wanted []C, to *O) {
-	for _, want := range wanted {
-		object, err := apply.Object(context.Background(), client, observed.Manager, want)
-		require.NoError(s, err)
-		*to = object
-	}
-}
+func (s *Env) ConnectorFiles() map[string][]byte { return s.connectorFiles }
 
 // Remove deletes a pod.
 func (s *Env) Remove(name string) {
@@ -352,8 +336,7 @@ func Condition(t testing.TB, conditions []metav1.Condition, kind string) metav1.
 
 // ApplyClaim applies a claim and returns it.
 func (s *Env) ApplyClaim(want *corev1ac.PersistentVolumeClaimApplyConfiguration) *corev1.PersistentVolumeClaim {
-	claim, err := apply.Object(
-		context.Background(), s.kube.CoreV1().PersistentVolumeClaims(*want.Namespace), decide.Manager, want)
-	require.NoError(s, err)
+	var claim *corev1.PersistentVolumeClaim
+	put(s, []*corev1ac.PersistentVolumeClaimApplyConfiguration{want}, &claim)
 	return claim
 }

@@ -1,7 +1,6 @@
 package decidetest
 
 import (
-	"context"
 	"slices"
 
 	"github.com/stretchr/testify/require"
@@ -11,7 +10,6 @@ import (
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 
 	"github.com/weir-dev/weir/apis/contract"
-	"github.com/weir-dev/weir/pkg/apply"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/desired"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
@@ -21,7 +19,7 @@ import (
 // the ConfigMaps `<connector>-connector` and `<connector>-tasks`.
 func (s *Env) MountConfigMaps() {
 	s.Helper()
-	c, live := s.State.Connector, &s.State.Objects
+	live := &s.State.Objects
 	secret, err := corev1ac.ExtractSecret(live.ConnectorSecret, observed.Manager)
 	require.NoError(s, err)
 	secret.Data = map[string][]byte{"connector.json": s.ConnectorFiles()["connector.json"]}
@@ -37,9 +35,7 @@ func (s *Env) MountConfigMaps() {
 		want, err := appsv1ac.ExtractStatefulSet(*set, observed.Manager)
 		require.NoError(s, err)
 		mountConfigMap(want)
-		*set, err = apply.Object(
-			context.Background(), s.kube.AppsV1().StatefulSets(c.Namespace), observed.Manager, want)
-		require.NoError(s, err)
+		put(s, []*appsv1ac.StatefulSetApplyConfiguration{want}, set)
 		hash := want.Spec.Template.Annotations[desired.AnnotationTemplateHash]
 		for _, pod := range s.Pods {
 			if pod.Labels[contract.LabelType] == (*set).Spec.Template.Labels[contract.LabelType] {
