@@ -67,17 +67,39 @@ func (c *Controller) volumesOf(ctx context.Context, s decide.Storage) ([]*csi.Vo
 			found <- volumes
 			return err
 		}
-		entries, _, err := t.List(ctx)
+		if err := t.Ledger.Load(ctx, t, false); err != nil {
+			return err
+		}
+		entries, _ := t.Ledger.Entries()
 		for _, e := range entries {
-			add(e.Directory, e.Size)
+			if c.owned(s, e.Info) == nil {
+				add(e.Directory, e.Size)
+			}
 		}
 		found <- volumes
-		return err
+		return nil
 	}, func() {})
 	if err != nil {
 		return nil, err
 	}
 	return <-found, nil
+}
+
+// ControllerGetVolume returns one volume.
+func (c *Controller) ControllerGetVolume(
+	ctx context.Context, r *csi.ControllerGetVolumeRequest,
+) (*csi.ControllerGetVolumeResponse, error) {
+	if r.GetVolumeId() == "" {
+		return nil, status.Error(codes.InvalidArgument, "volume_id is missing")
+	}
+	s, id, info, err := c.find(ctx, r.GetVolumeId())
+	if err != nil {
+		return nil, err
+	}
+	return &csi.ControllerGetVolumeResponse{
+		Volume: &csi.Volume{VolumeId: id.String(), CapacityBytes: info.Size, VolumeContext: contextOf(s, id)},
+		Status: &csi.ControllerGetVolumeResponse_VolumeStatus{},
+	}, nil
 }
 
 // GetCapacity returns the space of a storage that is not provisioned yet.
@@ -89,7 +111,7 @@ func (c *Controller) GetCapacity(ctx context.Context, r *csi.GetCapacityRequest)
 	if err != nil {
 		return nil, err
 	}
-	probe := c.Pool.Of(s.Volume).Probe(ctx, c.Timeout, s.Native)
+	probe := c.Pool.Of(s.Volume).Probe(ctx, c.Timeout, s.Native, false)
 	if probe.Err != nil {
 		return nil, statusOf("storage "+s.ID(), probe.Err)
 	}
