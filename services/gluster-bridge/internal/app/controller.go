@@ -152,7 +152,7 @@ one controller runs at a time: it serializes the changes of a GlusterFS volume.
 			o := pkgcsi.Options{Socket: socket, Log: env.Log, Metrics: pkgcsi.NewMetrics(env.Metrics)}
 			service := &csi.Controller{
 				Storages: controllers, Pool: pool, Log: env.Log, Timeout: c.StorageTimeout, Locks: locks,
-				Limits: controllers.Limits(), Loaded: controllers.Loaded(),
+				Limits: controllers.Limits(), Loaded: controllers.Loaded(), Claimed: controllers.Claimed,
 			}
 			components := controllers.Components()
 			components.Always = append(components.Always, service.Run, func(ctx context.Context) error {

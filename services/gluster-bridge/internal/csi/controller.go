@@ -38,6 +38,8 @@ type Controller struct {
 	Locks *pkgcsi.Locks
 	// Limits are the limits that quotad sets; optional.
 	Limits Limits
+	// Claimed reports whether a PersistentVolume exists that is a whole GlusterFS volume; optional.
+	Claimed func(storageID string) bool
 	// Loaded receives a value when a storage can be used for the first time; optional.
 	Loaded <-chan struct{}
 
@@ -123,7 +125,7 @@ func (c *Controller) CreateVolume(
 		}
 	}
 	return &csi.CreateVolumeResponse{Volume: &csi.Volume{
-		VolumeId: id.String(), CapacityBytes: info.Size, VolumeContext: contextOf(s, id),
+		VolumeId: id.String(), CapacityBytes: info.Size, VolumeContext: decide.Context(s, id),
 		ContentSource: r.GetVolumeContentSource(),
 	}}, nil
 }

@@ -43,7 +43,7 @@ func (c *Controller) make(
 		if s.Native {
 			info, err = c.create(ctx, t, s, id, w)
 		} else {
-			info, err = assign(t, w.name, w.size)
+			info, err = c.assign(t, s, w.name, w.size)
 		}
 		found <- made{info, t.Client.Graph}
 		return err
@@ -129,7 +129,7 @@ func (c *Controller) owned(s decide.Storage, info decide.Info) error {
 }
 
 // assign makes the whole GlusterFS volume one persistent volume.
-func assign(t *gluster.Tree, name string, size int64) (decide.Info, error) {
+func (c *Controller) assign(t *gluster.Tree, s decide.Storage, name string, size int64) (decide.Info, error) {
 	capacity, _, err := t.Size()
 	if err != nil {
 		return decide.Info{}, err
@@ -143,6 +143,10 @@ func assign(t *gluster.Tree, name string, size int64) (decide.Info, error) {
 	case taken:
 		return info, status.Errorf(codes.ResourceExhausted,
 			"the GlusterFS volume is already the persistent volume %q; with kadalu-format: false it has only one", info.Name)
+	case c.Claimed != nil && c.Claimed(s.ID()):
+		// An adopted PersistentVolume has no metadata on the volume.
+		return info, status.Error(codes.ResourceExhausted,
+			"the GlusterFS volume is already a persistent volume; with kadalu-format: false it has only one")
 	}
 	if err := decide.Fits(capacity, 0, size); err != nil {
 		return info, status.Error(codes.ResourceExhausted, err.Error())

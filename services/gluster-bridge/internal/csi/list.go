@@ -4,7 +4,6 @@ package csi
 
 import (
 	"context"
-	"strings"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
 	"google.golang.org/grpc/codes"
@@ -56,7 +55,7 @@ func (c *Controller) volumesOf(ctx context.Context, s decide.Storage) ([]*csi.Vo
 		add := func(directory string, size int64) {
 			id := decide.VolumeID{Namespace: s.Namespace, Storage: s.Name, Directory: directory}
 			volumes = append(volumes, &csi.Volume{
-				VolumeId: id.String(), CapacityBytes: size, VolumeContext: contextOf(s, id),
+				VolumeId: id.String(), CapacityBytes: size, VolumeContext: decide.Context(s, id),
 			})
 		}
 		if !s.Native {
@@ -97,7 +96,7 @@ func (c *Controller) ControllerGetVolume(
 		return nil, err
 	}
 	return &csi.ControllerGetVolumeResponse{
-		Volume: &csi.Volume{VolumeId: id.String(), CapacityBytes: info.Size, VolumeContext: contextOf(s, id)},
+		Volume: &csi.Volume{VolumeId: id.String(), CapacityBytes: info.Size, VolumeContext: decide.Context(s, id)},
 		Status: &csi.ControllerGetVolumeResponse_VolumeStatus{},
 	}, nil
 }
@@ -120,21 +119,4 @@ func (c *Controller) GetCapacity(ctx context.Context, r *csi.GetCapacityRequest)
 		available = 0
 	}
 	return &csi.GetCapacityResponse{AvailableCapacity: available}, nil
-}
-
-// Keys of the volume context. They are all that a node needs to mount a volume.
-const (
-	contextHosts, contextPort, contextVolume = "gluster_hosts", "gluster_port", "gluster_volname"
-	contextOptions, contextPath              = "gluster_options", "path"
-)
-
-func contextOf(s decide.Storage, id decide.VolumeID) map[string]string {
-	values := map[string]string{
-		contextHosts: strings.Join(s.Volume.Hosts, ","), contextPort: itoa(int64(s.Volume.Port)),
-		contextVolume: s.Volume.Name, contextOptions: strings.Join(s.Volume.Options, ","),
-	}
-	if !id.Whole() {
-		values[contextPath] = decide.DataPath(id.Directory)
-	}
-	return values
 }

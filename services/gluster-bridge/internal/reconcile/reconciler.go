@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/scheme"
 
@@ -237,6 +238,16 @@ func (c *Controllers) Get(id string) (s decide.Storage, gone bool, err error) {
 		return s, false, fmt.Errorf("KadaluStorage %s cannot be used: %w", id, errors.New(text))
 	}
 	return plan.Effective, false, nil
+}
+
+// Claimed reports whether a PersistentVolume exists that is the whole GlusterFS volume of a storage.
+func (c *Controllers) Claimed(storageID string) bool {
+	for _, pv := range cacheutil.ByIndex[*corev1.PersistentVolume](c.caches.volumes, byStorage, "", storageID) {
+		if id, err := decide.ParseVolumeID(pv.Spec.CSI.VolumeHandle); err == nil && id.Whole() {
+			return true
+		}
+	}
+	return false
 }
 
 // All returns all storages that can be used, ordered by id.

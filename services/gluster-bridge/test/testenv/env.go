@@ -53,7 +53,10 @@ func (s shared) Run() int {
 }
 
 // Main is for TestMain of the packages that use this one.
-func Main(m *testing.M) { gluster.Main(shared{m}) }
+func Main(m *testing.M) {
+	runController()
+	gluster.Main(shared{m})
+}
 
 // Env is a control plane, a GlusterFS cluster with a volume, and the rights of the controller.
 type Env struct {

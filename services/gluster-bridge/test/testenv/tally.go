@@ -24,6 +24,8 @@ type Found struct {
 	Directories map[string]string
 	Metadata    map[string]int64
 	Objects     map[string]int64
+	// Snapshots are the directories of snapshots and whether they are complete.
+	Snapshots map[string]bool
 	// Duplicates are project ids that two volumes have.
 	Duplicates []string
 	// Leftovers are files that no complete call leaves.
@@ -32,7 +34,7 @@ type Found struct {
 
 // Find reads the volumes from a brick and from the API.
 func (e *Env) Find(ctx context.Context) (Found, error) {
-	f := Found{Directories: map[string]string{}, Metadata: map[string]int64{}, Objects: map[string]int64{}}
+	f := Found{Directories: map[string]string{}, Metadata: map[string]int64{}, Objects: map[string]int64{}, Snapshots: map[string]bool{}}
 	brick, projects := e.Cluster.Brick(1, Volume), map[int64]string{}
 	err := walk(filepath.Join(brick, "subvol"), 3, func(name string) error {
 		f.Directories[filepath.Base(name)] = strings.TrimPrefix(name, brick+"/")
@@ -62,6 +64,41 @@ func (e *Env) Find(ctx context.Context) (Found, error) {
 			f.Duplicates = append(f.Duplicates, other+" and "+directory)
 		}
 		projects[info.ProjectID] = directory
+		return nil
+	})
+	if err != nil {
+		return f, err
+	}
+	err = walk(filepath.Join(brick, ".weir", "snapshots"), 3, func(name string) error {
+		f.Snapshots[filepath.Base(name)] = false
+		return nil
+	})
+	if err != nil {
+		return f, err
+	}
+	err = walk(filepath.Join(brick, ".weir", "snapshot-info"), 3, func(name string) error {
+		directory, valid := strings.CutSuffix(filepath.Base(name), ".json")
+		if !valid {
+			f.Leftovers = append(f.Leftovers, name)
+			return nil
+		}
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		var info struct {
+			Ready bool `json:"ready"`
+		}
+		_, copied := f.Snapshots[directory]
+		err = json.Unmarshal(data, &info)
+		f.Snapshots[directory] = info.Ready && copied
+		return err
+	})
+	if err != nil {
+		return f, err
+	}
+	err = walk(filepath.Join(brick, ".weir", "trash"), 1, func(name string) error {
+		f.Leftovers = append(f.Leftovers, name)
 		return nil
 	})
 	if err != nil {
