@@ -162,14 +162,26 @@ func version() string {
 	return v
 }
 
-// Main executes a command and returns the exit code: 0, or 1 after an error. The first SIGTERM or SIGINT shuts down
+// ExitCoder is an error with an exit code.
+type ExitCoder interface {
+	error
+	ExitCode() int
+}
+
+// Main executes a command and returns the exit code: 0, or after an error that of the ExitCoder, else 1. The first
+// SIGTERM or SIGINT shuts down
 // gracefully; the second kills the process.
 func Main(command *cobra.Command) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	context.AfterFunc(ctx, stop)
-	if err := command.ExecuteContext(ctx); err != nil {
-		return 1
+	err := command.ExecuteContext(ctx)
+	var coder ExitCoder
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &coder):
+		return coder.ExitCode()
 	}
-	return 0
+	return 1
 }

@@ -3,7 +3,6 @@
 package gluster
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -11,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/weir-dev/weir/services/gluster-bridge/internal/decide"
@@ -24,9 +22,8 @@ type Pool struct {
 	// Logs is the directory of the clients' log files.
 	Logs string
 
-	mu      sync.Mutex
-	mounts  map[string]*Hosted
-	ledgers ledgers
+	mu     sync.Mutex
+	mounts map[string]*Hosted
 }
 
 // Hosted is a GlusterFS volume that is mounted when it is used.
@@ -34,19 +31,15 @@ type Hosted struct {
 	// Point is the mount point.
 	Point string
 
-	pool   *Pool
 	volume decide.Mountable
 	logs   string
 	// mounting is held by the call that mounts.
 	mounting chan struct{}
 	// calls limits the calls that wait for an unavailable volume.
 	calls chan struct{}
-	// last is the ledger of the last call.
-	last atomic.Pointer[Ledger]
+	// Changes is held while the set of volumes and their sizes changes.
+	Changes sync.Mutex
 }
-
-// Ledger returns the ledger of the volume, or nil before the first call.
-func (h *Hosted) Ledger() *Ledger { return h.last.Load() }
 
 // maxCalls is the largest number of concurrent calls to one volume.
 const maxCalls = 64
@@ -62,7 +55,7 @@ func (p *Pool) Of(m decide.Mountable) *Hosted {
 	}
 	if p.mounts[key] == nil {
 		p.mounts[key] = &Hosted{
-			Point: filepath.Join(p.Root, key), logs: filepath.Join(p.Logs, key+".log"), volume: m, pool: p,
+			Point: filepath.Join(p.Root, key), logs: filepath.Join(p.Logs, key+".log"), volume: m,
 			mounting: make(chan struct{}, 1), calls: make(chan struct{}, maxCalls),
 		}
 	}
@@ -123,12 +116,6 @@ func (h *Hosted) call(ctx context.Context, f func(context.Context, *Tree) error)
 		return err
 	}
 	defer func() { _ = tree.Close() }()
-	if tree.Client, err = Inspect(h.Point); err != nil {
-		return err
-	}
-	// The UUID is that of the mounted volume, whatever its name and hosts are.
-	tree.Ledger = h.pool.ledger(cmp.Or(tree.Client.Graph.ID, h.Point))
-	h.last.Store(tree.Ledger)
 	return f(ctx, tree)
 }
 
@@ -137,28 +124,24 @@ type Status struct {
 	Client
 	CapacityBytes, FreeBytes, ProvisionedBytes int64
 	Volumes                                    int
-	// Offline are the bricks to which the client is not connected.
-	Offline []string
-	// Damaged is the number of metadata files that cannot be used, DamagedError one of the errors.
-	Damaged      int
-	DamagedError error
+	// Damaged are the metadata files that cannot be used.
+	Damaged []error
 	// Err is why the volume cannot be used.
 	Err error
 }
 
-// Probe mounts the volume and describes it. If reload is true, it reads the metadata of all volumes again; otherwise
-// only the first call reads it.
-func (h *Hosted) Probe(ctx context.Context, timeout time.Duration, native, reload bool) Status {
+// Probe mounts the volume and describes it.
+func (h *Hosted) Probe(ctx context.Context, timeout time.Duration, native bool) Status {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	found := make(chan Status, 1)
 	err := h.Do(ctx, func(ctx context.Context, t *Tree) error {
-		s := Status{Client: t.Client}
+		var s Status
 		var err error
-		if s.CapacityBytes, s.FreeBytes, err = t.Size(); err != nil {
+		if s.Client, err = Inspect(h.Point); err != nil {
 			return err
 		}
-		if s.Offline, err = t.Offline(); err != nil {
+		if s.CapacityBytes, s.FreeBytes, err = t.Size(); err != nil {
 			return err
 		}
 		if !native {
@@ -169,12 +152,13 @@ func (h *Hosted) Probe(ctx context.Context, timeout time.Duration, native, reloa
 			found <- s
 			return err
 		}
-		if err := t.Ledger.Load(ctx, t, reload); err != nil {
-			return err
+		entries, damaged, err := t.List(ctx)
+		for _, e := range entries {
+			s.ProvisionedBytes += e.Size
 		}
-		s.Volumes, s.ProvisionedBytes, s.Damaged, s.DamagedError = t.Ledger.Totals()
+		s.Volumes, s.Damaged = len(entries), damaged
 		found <- s
-		return nil
+		return err
 	}, func() {})
 	if err != nil {
 		return Status{Err: err}

@@ -1,0 +1,127 @@
+//go:build linux
+
+package brick
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/weir-dev/weir/pkg/node"
+	"github.com/weir-dev/weir/services/quotad/internal/decide"
+)
+
+// quotaAttribute of a description has its content. On the bricks of a disperse volume the content of a file is encoded,
+// but its attributes are not.
+const quotaAttribute = "user.weir.quota"
+
+// Target reads the size of a directory from its description on the brick. found is false if it has none.
+func (b *Brick) Target(v decide.Volume, data string) (t decide.Target, found bool) {
+	t = decide.Target{Path: data}
+	name, err := decide.InfoPath(data)
+	if err != nil {
+		return t, false
+	}
+	content, err := b.description(v, name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOTDIR):
+		return t, false
+	case err != nil:
+		t.Problem = fmt.Sprintf("the size is not known, and a present limit is not changed: %v", err)
+		return t, true
+	}
+	parsed, err := decide.ParseInfo(data, content)
+	if err != nil {
+		t.Problem = fmt.Sprintf("the size is not known, and a present limit is not changed: %s: %v", name, err)
+		return t, true
+	}
+	return parsed, true
+}
+
+func (b *Brick) description(v decide.Volume, name string) ([]byte, error) {
+	stat, err := b.root.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if stat.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil, fmt.Errorf("%s: %w", name, node.ErrNotRegular)
+	}
+	file, err := b.root.Open(name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	value := make([]byte, decide.MaxInfo)
+	var n int
+	err = node.Control(file, func(fd int) error {
+		n, err = unix.Fgetxattr(fd, quotaAttribute, value)
+		return err
+	})
+	switch {
+	case err == nil:
+		return value[:n], nil
+	case !errors.Is(err, unix.ENODATA):
+		return nil, fmt.Errorf("%s: read attribute %s: %w", name, quotaAttribute, err)
+	case v.Kind == decide.Disperse:
+		return nil, fmt.Errorf("%s has no attribute %s, and its content is encoded on the bricks of a disperse volume; "+
+			"gluster-bridge sets the attribute, kadalu does not", name, quotaAttribute)
+	}
+	return b.root.ReadFile(name, decide.MaxInfo)
+}
+
+// Walk calls found with the directories that have a description, some at a time.
+func (b *Brick) Walk(found func(paths []string) error) error {
+	first, err := b.names(decide.InfoRoot)
+	if err != nil {
+		return err
+	}
+	for _, one := range first {
+		second, err := b.names(path.Join(decide.InfoRoot, one))
+		if err != nil {
+			return err
+		}
+		var paths []string
+		for _, two := range second {
+			files, err := b.names(path.Join(decide.InfoRoot, one, two))
+			if err != nil {
+				return err
+			}
+			for _, file := range files {
+				// Other files, such as temporary ones, are of no interest.
+				if data, err := decide.DataPath(path.Join(one, two, file)); err == nil {
+					paths = append(paths, data)
+				}
+			}
+		}
+		if len(paths) > 0 {
+			if err := found(paths); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// names returns the entries of a directory, none if it does not exist or is not a directory.
+func (b *Brick) names(name string) ([]string, error) {
+	dir, err := b.root.OpenDir(name)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = dir.Close() }()
+	entries, err := dir.Entries(-1)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(entries))
+	for i, entry := range entries {
+		names[i] = entry.Name()
+	}
+	return names, nil
+}

@@ -1,0 +1,301 @@
+//go:build linux
+
+// Package ledger records which directories the project ids of a file system were given to. A limit without a record is
+// not changed. Records are on the node, outside of the bricks.
+//
+// Each file system has a file with one change per line. A line that a crash has torn is ignored: a change is carried out
+// only after its line is on disk.
+package ledger
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/weir-dev/weir/pkg/node"
+	"github.com/weir-dev/weir/services/quotad/internal/decide"
+)
+
+// ErrLocked means that another process uses the directory.
+var ErrLocked = errors.New("another quotad uses the state directory; only one can run on a node")
+
+// Ledger is the directory with the records of a node.
+type Ledger struct {
+	dir    *node.Dir
+	unlock func() error
+
+	mutex sync.Mutex
+	books map[string]*book
+}
+
+// Open opens the records in a directory, and creates it if it does not exist. It fails with ErrLocked if another process
+// uses it.
+func Open(dir string) (*Ledger, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("create the state directory: %w", err)
+	}
+	opened, err := node.OpenDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	unlock, err := opened.Lock()
+	if err != nil {
+		_ = opened.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			err = fmt.Errorf("%s: %w", dir, ErrLocked)
+		}
+		return nil, err
+	}
+	return &Ledger{dir: opened, unlock: unlock, books: map[string]*book{}}, nil
+}
+
+// Read returns the records of a file system without changing anything. It needs no lock.
+func Read(dir, fileSystem string) (map[uint32]decide.Owner, error) {
+	opened, err := node.OpenDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = opened.Close() }()
+	owners, err := load(opened, fileSystem)
+	return owners, err
+}
+
+// Close closes the ledger.
+func (l *Ledger) Close() error {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	var errs []error
+	for _, b := range l.books {
+		errs = append(errs, b.file.Close())
+	}
+	return errors.Join(append(errs, l.unlock(), l.dir.Close())...)
+}
+
+// Change is a new owner of a project id. A nil owner removes the record.
+type Change struct {
+	Project uint32        `json:"project"`
+	Owner   *decide.Owner `json:"owner,omitempty"`
+}
+
+// Write records changes. It returns when they are on disk.
+func (l *Ledger) Write(fileSystem string, changes []Change) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	b, err := l.book(fileSystem)
+	if err != nil {
+		return err
+	}
+	return b.write(changes)
+}
+
+// Assigned records that everything in directories belongs to their projects. It leaves out directories whose record has
+// changed since the assignment began.
+func (l *Ledger) Assigned(fileSystem string, changes []Change) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	b, err := l.book(fileSystem)
+	if err != nil {
+		return err
+	}
+	return b.write(slices.DeleteFunc(changes, func(c Change) bool {
+		now, found := b.owners[c.Project]
+		return !found || now.Released || now.Volume != c.Owner.Volume || now.Path != c.Owner.Path
+	}))
+}
+
+// Of returns the records of project ids and of directories of a volume.
+func (l *Ledger) Of(fileSystem, volume string, projects []uint32, paths []string) (map[uint32]decide.Owner, error) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	b, err := l.book(fileSystem)
+	if err != nil {
+		return nil, err
+	}
+	found := map[uint32]decide.Owner{}
+	for _, path := range paths {
+		for _, project := range b.byPath[directory{volume, path}] {
+			found[project] = b.owners[project]
+		}
+	}
+	for _, project := range projects {
+		if owner, isRecorded := b.owners[project]; isRecorded {
+			found[project] = owner
+		}
+	}
+	return found, nil
+}
+
+// Paths returns the recorded directories of a volume, sorted.
+func (l *Ledger) Paths(fileSystem, volume string) ([]string, error) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	b, err := l.book(fileSystem)
+	if err != nil {
+		return nil, err
+	}
+	var paths []string
+	for d := range b.byPath {
+		if d.volume == volume {
+			paths = append(paths, d.path)
+		}
+	}
+	slices.Sort(paths)
+	return paths, nil
+}
+
+// directory identifies a directory of a volume.
+type directory struct{ volume, path string }
+
+// book has the records of one file system.
+type book struct {
+	file   *os.File
+	owners map[uint32]decide.Owner
+	byPath map[directory][]uint32
+}
+
+var fileSystemID = regexp.MustCompile(`^[0-9a-f-]{1,64}$`)
+
+func nameOf(fileSystem string) (string, error) {
+	if !fileSystemID.MatchString(fileSystem) {
+		return "", fmt.Errorf("file system id %q is not a UUID", fileSystem)
+	}
+	return fileSystem + ".jsonl", nil
+}
+
+// book returns the records of a file system. It rewrites the file when it is opened, without what later lines replace.
+func (l *Ledger) book(fileSystem string) (*book, error) {
+	if b := l.books[fileSystem]; b != nil {
+		return b, nil
+	}
+	owners, err := load(l.dir, fileSystem)
+	if err != nil {
+		return nil, err
+	}
+	name, err := nameOf(fileSystem)
+	if err != nil {
+		return nil, err
+	}
+	var content bytes.Buffer
+	b := &book{owners: owners, byPath: map[directory][]uint32{}}
+	for _, project := range slices.Sorted(maps.Keys(owners)) {
+		owner := owners[project]
+		b.index(project, owner)
+		if err := encode(&content, Change{project, &owner}); err != nil {
+			return nil, err
+		}
+	}
+	if err := l.dir.WriteFile(name, content.Bytes(), 0o600); err != nil {
+		return nil, err
+	}
+	if b.file, err = l.dir.Open(name, unix.O_WRONLY|unix.O_APPEND, 0); err != nil {
+		return nil, err
+	}
+	l.books[fileSystem] = b
+	return b, nil
+}
+
+// maxBook limits what is read into memory.
+const maxBook = 1 << 30
+
+func load(dir *node.Dir, fileSystem string) (map[uint32]decide.Owner, error) {
+	owners := map[uint32]decide.Owner{}
+	name, err := nameOf(fileSystem)
+	if err != nil {
+		return nil, err
+	}
+	content, err := dir.ReadFile(name, maxBook)
+	if errors.Is(err, fs.ErrNotExist) {
+		return owners, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	torn := len(content) > 0 && content[len(content)-1] != '\n'
+	lines := bufio.NewScanner(bytes.NewReader(content))
+	lines.Buffer(nil, 1<<20)
+	for number := 1; lines.Scan(); number++ {
+		var change Change
+		if err := json.Unmarshal(lines.Bytes(), &change); err != nil {
+			isLast := bytes.HasSuffix(content, lines.Bytes())
+			if torn && isLast {
+				break
+			}
+			return nil, fmt.Errorf("%s line %d: %w; restore the file, or remove it: limits whose directories still have "+
+				"their project ids are found again", filepath.Join(dir.Name(), name), number, err)
+		}
+		if change.Owner == nil {
+			delete(owners, change.Project)
+			continue
+		}
+		owners[change.Project] = *change.Owner
+	}
+	return owners, lines.Err()
+}
+
+func (b *book) write(changes []Change) error {
+	var content bytes.Buffer
+	for _, change := range changes {
+		if err := encode(&content, change); err != nil {
+			return err
+		}
+	}
+	if _, err := b.file.Write(content.Bytes()); err != nil {
+		return fmt.Errorf("write the records of project ids: %w", err)
+	}
+	if err := b.file.Sync(); err != nil {
+		return fmt.Errorf("write the records of project ids: %w", err)
+	}
+	for _, change := range changes {
+		if old, found := b.owners[change.Project]; found {
+			b.unindex(change.Project, old)
+			delete(b.owners, change.Project)
+		}
+		if change.Owner != nil {
+			b.owners[change.Project] = *change.Owner
+			b.index(change.Project, *change.Owner)
+		}
+	}
+	return nil
+}
+
+func (b *book) index(project uint32, o decide.Owner) {
+	d := directory{o.Volume, o.Path}
+	b.byPath[d] = append(b.byPath[d], project)
+}
+
+func (b *book) unindex(project uint32, o decide.Owner) {
+	d := directory{o.Volume, o.Path}
+	b.byPath[d] = slices.DeleteFunc(b.byPath[d], func(p uint32) bool { return p == project })
+	if len(b.byPath[d]) == 0 {
+		delete(b.byPath, d)
+	}
+}
+
+func encode(to *bytes.Buffer, change Change) error {
+	line, err := json.Marshal(change)
+	if err != nil {
+		return err
+	}
+	to.Write(line)
+	return to.WriteByte('\n')
+}

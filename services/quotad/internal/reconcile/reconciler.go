@@ -1,0 +1,316 @@
+//go:build linux
+
+// Package reconcile keeps the limits of the bricks of one node as they should be.
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/weir-dev/weir/pkg/controller"
+	"github.com/weir-dev/weir/services/quotad/internal/brick"
+	"github.com/weir-dev/weir/services/quotad/internal/decide"
+	"github.com/weir-dev/weir/services/quotad/internal/glusterd"
+	"github.com/weir-dev/weir/services/quotad/internal/ledger"
+)
+
+const (
+	// chunkSize is the number of directories that are handled at a time.
+	chunkSize = 512
+	// discoverInterval is the time between two reads of glusterd's files.
+	discoverInterval = 10 * time.Second
+	// waitingInterval is the time after which a directory that does not exist on a brick yet is looked for again.
+	waitingInterval = time.Second
+	// inUseInterval is the time after which a project id that is in use is tried again.
+	inUseInterval = time.Minute
+)
+
+// Discover is the key that reads the volumes of the node. The key of a volume has its UUID as namespace and no name; the
+// key of a directory has its path as name.
+var Discover = controller.Key{}
+
+// Reconciler limits the directories of the bricks of a node.
+type Reconciler struct {
+	// Dir has the files of glusterd.
+	Dir string
+	// Records are the records of project ids.
+	Records *ledger.Ledger
+	// Source knows the sizes of directories.
+	Source Source
+	// Reporter receives the results; optional.
+	Reporter Reporter
+	// Interval is the time between two checks of all directories.
+	Interval time.Duration
+	// Metrics of the service.
+	Metrics *Metrics
+	// Log of the service.
+	Log *slog.Logger
+	// Enqueue adds a key to the queue.
+	Enqueue func(controller.Key)
+	// Changed is called with the managed volumes when they have changed; optional.
+	Changed func([]decide.Volume)
+
+	mutex sync.Mutex
+	node  glusterd.Node
+	// problems are those of the last read, which are logged once.
+	problems string
+	// limiting is held while limits are decided and set, but not while large directories are assigned.
+	limiting sync.Mutex
+}
+
+// Reporter reports the states of limits.
+type Reporter interface {
+	// Report reports the results of one directory on all local bricks. full is true for the regular check of all
+	// directories.
+	Report(ctx context.Context, nodeID string, results []BrickResult, full bool) error
+}
+
+// BrickResult is the result of a directory on a brick.
+type BrickResult struct {
+	Brick decide.Brick
+	decide.Result
+}
+
+// Reconcile handles a key.
+func (r *Reconciler) Reconcile(ctx context.Context, key controller.Key) (controller.Result, error) {
+	if key == Discover {
+		return controller.Result{RequeueAfter: discoverInterval}, r.discover()
+	}
+	v, found := r.volume(key.Namespace)
+	if !found {
+		return controller.Result{}, nil
+	}
+	if key.Name == "" {
+		return controller.Result{RequeueAfter: r.Interval}, r.all(ctx, v)
+	}
+	begun := time.Now()
+	states, err := r.sync(ctx, v, []string{key.Name}, false)
+	r.Metrics.synced(time.Since(begun))
+	switch {
+	case err != nil:
+		return controller.Result{}, err
+	case slices.Contains(states, decide.Waiting):
+		return controller.Result{RequeueAfter: waitingInterval}, nil
+	case slices.Contains(states, decide.ProjectInUse):
+		return controller.Result{RequeueAfter: inUseInterval}, nil
+	}
+	return controller.Result{}, nil
+}
+
+// discover reads the volumes of the node and enqueues those that are new or have changed.
+func (r *Reconciler) discover() error {
+	read, err := glusterd.Read(r.Dir)
+	if err != nil {
+		return err
+	}
+	r.mutex.Lock()
+	before := r.node
+	if problem := errors.Join(read.Problems...); problem != nil {
+		if problem.Error() != r.problems {
+			r.Log.Warn("some volumes cannot be read", "error", problem)
+		}
+		r.problems = problem.Error()
+		// A file that is being written must not look like a deleted volume.
+		read.Volumes = keepUnreadable(before.Volumes, read)
+	} else {
+		r.problems = ""
+	}
+	r.node = read
+	r.mutex.Unlock()
+	r.Metrics.problems(len(read.Problems))
+	var managed []decide.Volume
+	for _, v := range read.Volumes {
+		if !r.Source.Manages(v) {
+			continue
+		}
+		managed = append(managed, v)
+		if !slices.ContainsFunc(before.Volumes, func(old decide.Volume) bool { return reflect.DeepEqual(old, v) }) {
+			r.Log.Info("found a volume", "volume", v.Name, "bricks", len(v.Local))
+			r.Enqueue(controller.Key{Namespace: v.ID})
+		}
+	}
+	if r.Changed != nil {
+		r.Changed(managed)
+	}
+	return nil
+}
+
+func keepUnreadable(before []decide.Volume, read glusterd.Node) []decide.Volume {
+	volumes := slices.Clone(read.Volumes)
+	for _, old := range before {
+		known := slices.ContainsFunc(volumes, func(v decide.Volume) bool { return v.Name == old.Name })
+		if !known && slices.Contains(read.Unreadable, old.Name) {
+			volumes = append(volumes, old)
+		}
+	}
+	return volumes
+}
+
+// CheckAll enqueues all managed volumes.
+func (r *Reconciler) CheckAll() {
+	for _, v := range r.volumes() {
+		if r.Source.Manages(v) {
+			r.Enqueue(controller.Key{Namespace: v.ID})
+		}
+	}
+}
+
+func (r *Reconciler) volumes() []decide.Volume {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	return r.node.Volumes
+}
+
+func (r *Reconciler) nodeID() string {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	return r.node.ID
+}
+
+func (r *Reconciler) volume(id string) (decide.Volume, bool) {
+	volumes := r.volumes()
+	i := slices.IndexFunc(volumes, func(v decide.Volume) bool { return v.ID == id })
+	if i < 0 || !r.Source.Manages(volumes[i]) {
+		// The limits of a volume that is no longer managed stay as they are.
+		return decide.Volume{}, false
+	}
+	return volumes[i], true
+}
+
+// all checks all directories of a volume, and those that had a limit before.
+func (r *Reconciler) all(ctx context.Context, v decide.Volume) error {
+	bricks, problems := open(v)
+	fileSystems := map[string]bool{}
+	for i, b := range bricks {
+		r.Metrics.brick(v, v.Local[i], problems[i])
+		if b != nil {
+			fileSystems[b.FileSystem] = true
+		}
+		if problems[i] != nil {
+			r.Log.Warn("a brick cannot limit directories", "volume", v.Name, "brick", v.Local[i].Path,
+				"state", string(problems[i].State), "reason", problems[i].Message)
+		}
+	}
+	defer closeAll(bricks)
+	seen := map[string]bool{}
+	counts := map[decide.BrickState]int{}
+	var failed []error
+	check := func(paths []string) error {
+		states, err := r.sync(ctx, v, paths, true)
+		for _, state := range states {
+			counts[state]++
+		}
+		if err != nil && len(failed) < 5 {
+			failed = append(failed, err)
+		}
+		for _, path := range paths {
+			seen[path] = true
+		}
+		return ctx.Err()
+	}
+	if err := r.Source.Walk(v, bricks, check); err != nil {
+		return fmt.Errorf("volume %s: %w", v.Name, err)
+	}
+	for fileSystem := range fileSystems {
+		recorded, err := r.Records.Paths(fileSystem, v.ID)
+		if err != nil {
+			return err
+		}
+		recorded = slices.DeleteFunc(recorded, func(path string) bool { return seen[path] })
+		for chunk := range slices.Chunk(recorded, chunkSize) {
+			if err := check(chunk); err != nil {
+				return err
+			}
+		}
+	}
+	r.Metrics.counted(v, counts)
+	return errors.Join(failed...)
+}
+
+// sync limits some directories of a volume on all local bricks.
+func (r *Reconciler) sync(
+	ctx context.Context, v decide.Volume, paths []string, full bool,
+) ([]decide.BrickState, error) {
+	bricks, problems := open(v)
+	defer closeAll(bricks)
+	var states []decide.BrickState
+	results := map[string][]BrickResult{}
+	var failed []error
+	for i, b := range bricks {
+		of := v.Local[i]
+		found, err := r.limit(ctx, v, of, b, problems[i], paths)
+		if err != nil {
+			failed = append(failed, fmt.Errorf("brick %s: %w", of.Path, err))
+		}
+		for _, result := range found {
+			states = append(states, result.State)
+			results[result.Target.Path] = append(results[result.Target.Path], BrickResult{of, result})
+		}
+	}
+	if r.Reporter != nil {
+		for _, path := range slices.Compact(slices.Sorted(slices.Values(paths))) {
+			if len(results[path]) == 0 {
+				continue
+			}
+			if err := r.Reporter.Report(ctx, r.nodeID(), results[path], full); err != nil {
+				failed = append(failed, err)
+			}
+		}
+	}
+	return states, errors.Join(failed...)
+}
+
+// limit limits some directories on a brick.
+func (r *Reconciler) limit(
+	ctx context.Context, v decide.Volume, of decide.Brick, b *brick.Brick, problem *decide.Problem, paths []string,
+) ([]decide.Result, error) {
+	if problem != nil {
+		s := decide.State{Volume: v, Brick: of, Problem: problem}
+		for _, path := range paths {
+			if target, found := r.Source.Target(v, b, path); found {
+				s.Targets = append(s.Targets, target)
+			}
+		}
+		return decide.Decide(s).Results, nil
+	}
+	plan, assign, failed := r.decide(v, of, b, paths)
+	for path, err := range b.Assign(ctx, r.Records, assign) {
+		failed[path] = err
+	}
+	r.Metrics.changed(plan.Steps)
+	for i := range plan.Results {
+		result := &plan.Results[i]
+		if err := failed[result.Target.Path]; err != nil {
+			result.State, result.Message = decide.Failed, err.Error()
+		}
+	}
+	return plan.Results, joined(failed)
+}
+
+func (r *Reconciler) decide(
+	v decide.Volume, of decide.Brick, b *brick.Brick, paths []string,
+) (decide.Plan, []decide.Step, map[string]error) {
+	r.limiting.Lock()
+	defer r.limiting.Unlock()
+	state, failed := observe(r.Records, r.Source, v, of, b, paths)
+	plan := decide.Decide(state)
+	assign, errs := b.Limit(r.Records, plan.Steps)
+	for path, err := range errs {
+		failed[path] = err
+	}
+	return plan, assign, failed
+}
+
+// Ready returns nil when the files of glusterd have been read.
+func (r *Reconciler) Ready(context.Context) error {
+	if r.nodeID() == "" {
+		return fmt.Errorf("the files of glusterd in %s have not been read yet", r.Dir)
+	}
+	return nil
+}

@@ -1,0 +1,95 @@
+//go:build linux
+
+package reconcile
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/weir-dev/weir/pkg/controller"
+	"github.com/weir-dev/weir/services/quotad/internal/decide"
+	"github.com/weir-dev/weir/services/quotad/internal/spool"
+)
+
+// Watches watch the spool directories of bricks.
+type Watches struct {
+	// Log of the service.
+	Log *slog.Logger
+	// Metrics of the service.
+	Metrics *Metrics
+	// Enqueue adds a key to the queue.
+	Enqueue func(controller.Key)
+
+	mutex   sync.Mutex
+	ctx     context.Context //nolint:containedctx // watches end with the service, not with a reconcile
+	running map[string]context.CancelFunc
+	group   sync.WaitGroup
+}
+
+// Run keeps the watches until ctx ends.
+func (w *Watches) Run(ctx context.Context) error {
+	w.mutex.Lock()
+	w.ctx, w.running = ctx, map[string]context.CancelFunc{}
+	w.mutex.Unlock()
+	<-ctx.Done()
+	w.group.Wait()
+	return nil
+}
+
+// Set watches the bricks of volumes, and no others.
+func (w *Watches) Set(volumes []decide.Volume) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	if w.ctx == nil || w.ctx.Err() != nil {
+		return
+	}
+	wanted := map[string]bool{}
+	for _, v := range volumes {
+		for _, b := range v.Local {
+			id := v.ID + " " + b.Path
+			wanted[id] = true
+			if w.running[id] == nil {
+				ctx, cancel := context.WithCancel(w.ctx)
+				w.running[id] = cancel
+				w.group.Go(func() { w.watch(ctx, v, b) })
+			}
+		}
+	}
+	for id, cancel := range w.running {
+		if !wanted[id] {
+			cancel()
+			delete(w.running, id)
+		}
+	}
+}
+
+// rewatchInterval is the time after which an unmounted brick is watched again.
+const rewatchInterval = time.Second
+
+func (w *Watches) watch(ctx context.Context, v decide.Volume, b decide.Brick) {
+	volume := controller.Key{Namespace: v.ID}
+	handler := spool.Handler{
+		Changed: func(name string) {
+			if path, found := decide.SpoolPath(name); found {
+				w.Enqueue(controller.Key{Namespace: v.ID, Name: path})
+			}
+		},
+		Overflowed: func() {
+			w.Metrics.Overflowed()
+			w.Enqueue(volume)
+		},
+	}
+	for ctx.Err() == nil {
+		err := spool.Watch(ctx, b.Path, handler)
+		if ctx.Err() != nil {
+			return
+		}
+		w.Log.Debug("the watch of a brick ended", "brick", b.Path, "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(rewatchInterval):
+		}
+	}
+}
