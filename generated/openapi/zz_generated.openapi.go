@@ -2458,7 +2458,7 @@ func schema_weir_apis_kadalu_v1alpha1_KadaluStorageSpec(ref common.ReferenceCall
 					},
 					"quota": {
 						SchemaProps: spec.SchemaProps{
-							Description: "quota is the way sizes are enforced. Managed: a volume is ready when quotad reports the limit of every online brick in its GlusterVolume. External: a volume is ready when statfs shows the limit that a standalone quotad sets. Unmanaged: sizes are not enforced. Default: Unmanaged until a quotad reports for the volume, then Managed.",
+							Description: "quota is the way sizes are enforced. Managed: a volume is ready when quotad reports the limit of every online brick in its GlusterVolume. External: a volume is ready when statfs shows the limit that a standalone quotad sets. Unmanaged: sizes are not enforced, and no GlusterVolume is written. Default: Unmanaged until a quotad has enforced a limit on the storage, then Managed.",
 							Type:        []string{"string"},
 							Format:      "",
 						},

@@ -32,3 +32,11 @@ func (l *Locks) Lock(id, operation string) (unlock func(), err error) {
 		delete(l.held, id)
 	}, nil
 }
+
+// Held reports whether an operation has the lock of an id.
+func (l *Locks) Held(id string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, busy := l.held[id]
+	return busy
+}

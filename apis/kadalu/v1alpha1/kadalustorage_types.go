@@ -74,7 +74,8 @@ type KadaluStorageSpec struct {
 
 	// quota is the way sizes are enforced. Managed: a volume is ready when quotad reports the limit of every online brick
 	// in its GlusterVolume. External: a volume is ready when statfs shows the limit that a standalone quotad sets.
-	// Unmanaged: sizes are not enforced. Default: Unmanaged until a quotad reports for the volume, then Managed.
+	// Unmanaged: sizes are not enforced, and no GlusterVolume is written. Default: Unmanaged until a quotad has enforced a
+	// limit on the storage, then Managed.
 	// +optional
 	// +kubebuilder:validation:Enum=Managed;External;Unmanaged
 	Quota QuotaMode `json:"quota,omitempty"`

@@ -30,6 +30,18 @@ const (
 	ReasonVersionNotSupported StorageReason = "VersionNotSupported"
 	// ReasonVolumesExist: the storage is being deleted, and PersistentVolumes use it.
 	ReasonVolumesExist StorageReason = "VolumesExist"
+	// ReasonAllEnforced: the sizes of all persistent volumes are enforced.
+	ReasonAllEnforced StorageReason = "AllEnforced"
+	// ReasonNotAllEnforced: the size of at least one persistent volume is not enforced. The message names it.
+	ReasonNotAllEnforced StorageReason = "NotAllEnforced"
 	// ReasonQuotaUnmanaged: no quotad limits the sizes.
 	ReasonQuotaUnmanaged StorageReason = "QuotaUnmanaged"
+)
+
+// Reasons of events about a KadaluStorage.
+const (
+	// EventMetadataRestored: the metadata of a volume was missing or damaged and was written again from its GlusterVolume.
+	EventMetadataRestored = "MetadataRestored"
+	// EventVolumeAdopted: a volume of kadalu got a project id and a GlusterVolume.
+	EventVolumeAdopted = "VolumeAdopted"
 )

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"testing"
 
 	"golang.org/x/sys/unix"
 
@@ -15,9 +16,12 @@ import (
 )
 
 // Mount mounts a volume with the FUSE client until the end of the test, and returns the mount point.
-func (c *Cluster) Mount(volume string) (point string) {
-	c.t.Helper()
-	point = c.t.TempDir()
+func (c *Cluster) Mount(volume string) (point string) { return c.MountFor(c.t, volume) }
+
+// MountFor is Mount for one of several tests that share the cluster.
+func (c *Cluster) MountFor(t testing.TB, volume string) (point string) {
+	t.Helper()
+	point = t.TempDir()
 	logFile := filepath.Join(c.dir, "client-"+volume+".log")
 	args := []string{"-N", "--volfile-id=" + volume, "-l", logFile}
 	for _, host := range Hosts() {
@@ -25,15 +29,15 @@ func (c *Cluster) Mount(volume string) (point string) {
 	}
 	command := exec.Command("glusterfs", append(args, point)...)
 	if err := process.Start(command); err != nil {
-		c.t.Fatalf("mount the volume %s: %v", volume, err)
+		t.Fatalf("mount the volume %s: %v", volume, err)
 	}
-	c.t.Cleanup(func() {
+	t.Cleanup(func() {
 		_ = unix.Unmount(point, unix.MNT_DETACH)
 		_ = command.Process.Kill()
 		_ = command.Wait()
 		c.logIfFailed(logFile)
 	})
-	testkit.Eventually(c.t, deadline, func(context.Context) error {
+	testkit.Eventually(t, deadline, func(context.Context) error {
 		var fs unix.Statfs_t
 		if err := unix.Statfs(point, &fs); err != nil {
 			return err

@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -164,7 +165,7 @@ func (c *Cluster) Volume(name string, kind ...string) {
 	c.t.Helper()
 	args := append([]string{"volume", "create", name}, kind...)
 	for i := 1; i <= Servers; i++ {
-		args = append(args, Host(i)+":"+c.Brick(i, name))
+		args = append(args, c.BrickName(i, name))
 	}
 	c.Gluster(args...)
 	c.Gluster("volume", "start", name)
@@ -173,4 +174,45 @@ func (c *Cluster) Volume(name string, kind ...string) {
 			c.t.Log(err)
 		}
 	})
+}
+
+// StopBrick ends the process of the brick of a volume on a server.
+func (c *Cluster) StopBrick(server int, volume string) {
+	c.t.Helper()
+	output := c.Gluster("volume", "status", volume, c.BrickName(server, volume))
+	for line := range strings.Lines(output) {
+		fields := strings.Fields(line)
+		// Long names of bricks are wrapped; the process id is the last column of the line with the ports.
+		if len(fields) < 4 || fields[len(fields)-2] != "Y" {
+			continue
+		}
+		pid, err := strconv.Atoi(fields[len(fields)-1])
+		if err != nil {
+			c.t.Fatalf("parse the status of volume %s: %q", volume, line)
+		}
+		process, err := os.FindProcess(pid)
+		if err == nil {
+			err = process.Kill()
+		}
+		if err == nil {
+			// The test process is the init process of its namespace: glusterd takes a zombie for a running brick.
+			_, err = process.Wait()
+		}
+		if err != nil {
+			c.t.Fatalf("stop brick %d of volume %s: %v", server, volume, err)
+		}
+		return
+	}
+	c.t.Fatalf("brick %d of volume %s is not online: %s", server, volume, output)
+}
+
+// StartBricks starts the bricks of a volume that were stopped.
+func (c *Cluster) StartBricks(volume string) {
+	c.t.Helper()
+	c.Gluster("volume", "start", volume, "force")
+}
+
+// BrickName is the name of a volume's brick on a server, as host:path.
+func (c *Cluster) BrickName(server int, volume string) string {
+	return Host(server) + ":" + c.Brick(server, volume)
 }

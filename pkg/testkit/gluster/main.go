@@ -21,8 +21,8 @@ import (
 const inNamespace = "WEIR_TEST_GLUSTER_NAMESPACE"
 
 // Main runs the tests of a package in their own mount, process and network namespaces. Everything that they start and
-// mount ends with the test process, and the ports of GlusterFS are free.
-func Main(m *testing.M) {
+// mount ends with the test process, and the ports of GlusterFS are free. m is the *testing.M of the package, or runs it.
+func Main(m interface{ Run() int }) {
 	if os.Getuid() != 0 {
 		os.Exit(m.Run())
 	}
@@ -86,7 +86,7 @@ func replaceGeoReplication() error {
 }
 
 // MainWithQuota is Main on a kernel with XFS project quota, see [quotakernel].
-func MainWithQuota(m *testing.M) { quotakernel.MainWith(m, Main) }
+func MainWithQuota(m *testing.M) { quotakernel.MainWith(m, func(m *testing.M) { Main(m) }) }
 
 // enter makes the mounts private, mounts /proc of the process namespace and starts the loopback interface.
 func enter() error {

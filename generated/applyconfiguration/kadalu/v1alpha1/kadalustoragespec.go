@@ -29,7 +29,8 @@ type KadaluStorageSpecApplyConfiguration struct {
 	PVReclaimPolicy *kadaluv1alpha1.ReclaimPolicy `json:"pvReclaimPolicy,omitempty"`
 	// quota is the way sizes are enforced. Managed: a volume is ready when quotad reports the limit of every online brick
 	// in its GlusterVolume. External: a volume is ready when statfs shows the limit that a standalone quotad sets.
-	// Unmanaged: sizes are not enforced. Default: Unmanaged until a quotad reports for the volume, then Managed.
+	// Unmanaged: sizes are not enforced, and no GlusterVolume is written. Default: Unmanaged until a quotad has enforced a
+	// limit on the storage, then Managed.
 	Quota *kadaluv1alpha1.QuotaMode `json:"quota,omitempty"`
 }
 

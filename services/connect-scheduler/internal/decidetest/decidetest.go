@@ -57,6 +57,13 @@ func (s *Env) Step() decide.Plan {
 		require.NoError(s, json.Unmarshal(s.State.AcceptedFiles["connector.json"], &s.State.AcceptedConfig))
 	}
 	s.State.Pods = observed.NewPods(s.State.Connector.Name, s.Pods)
+	s.State.Comparisons = comparisons
+	for _, object := range s.State.Objects.Managed() {
+		setVersion(s, object.Object)
+	}
+	if s.State.Claim != nil {
+		setVersion(s, s.State.Claim)
+	}
 	plan, err := decide.Connector(s.State, e)
 	require.NoError(s, err)
 	s.CarryOut(plan)

@@ -17,5 +17,6 @@ func Command() *cobra.Command {
 The controller creates its StorageClass and a directory for each claim. The node process mounts the directories.`,
 		app.Command(ControllerSpec(&controller)),
 		app.Command(NodeSpec(&node)),
+		adoptCommand(),
 	)
 }

@@ -73,11 +73,18 @@ type ControllerConfig struct {
 	Workers int
 	// ProbeInterval is the time between two probes of a storage.
 	ProbeInterval time.Duration
+	// ResyncInterval is the time after which the metadata of all volumes is read again.
+	ResyncInterval time.Duration
+	// ProjectIDs is the range of XFS project ids.
+	ProjectIDs string
 }
 
 // ControllerDefaults returns the default flags of the controller.
 func ControllerDefaults() ControllerConfig {
-	return ControllerConfig{Common: commonDefaults(), Workers: 4, ProbeInterval: 30 * time.Second}
+	return ControllerConfig{
+		Common: commonDefaults(), Workers: 4, ProbeInterval: 30 * time.Second, ResyncInterval: 10 * time.Minute,
+		ProjectIDs: decide.DefaultProjects.String(),
+	}
 }
 
 // AddFlags registers the flags.
@@ -87,6 +94,10 @@ func (c *ControllerConfig) AddFlags(flags *pflag.FlagSet) {
 		"number of KadaluStorages that are reconciled in parallel, from 1 to 64")
 	flags.DurationVar(&c.ProbeInterval, "probe-interval", c.ProbeInterval,
 		"time between two probes of a storage, from 1s to 1h")
+	flags.DurationVar(&c.ResyncInterval, "resync-interval", c.ResyncInterval,
+		"time after which the metadata of all volumes is read again, from 1m to 24h")
+	flags.StringVar(&c.ProjectIDs, "project-ids", c.ProjectIDs,
+		"range of the XFS project ids of volumes, <first>-<last>; nothing else on the bricks may use it")
 }
 
 // Validate returns an error that names each invalid flag and its value.
@@ -97,6 +108,12 @@ func (c *ControllerConfig) Validate() error {
 	}
 	if c.ProbeInterval < time.Second || c.ProbeInterval > time.Hour {
 		err = errors.Join(err, fmt.Errorf("--probe-interval=%s: must be from 1s to 1h", c.ProbeInterval))
+	}
+	if c.ResyncInterval < time.Minute || c.ResyncInterval > 24*time.Hour {
+		err = errors.Join(err, fmt.Errorf("--resync-interval=%s: must be from 1m to 24h", c.ResyncInterval))
+	}
+	if _, rangeErr := decide.ParseProjectRange(c.ProjectIDs); rangeErr != nil {
+		err = errors.Join(err, fmt.Errorf("--project-ids=%s: %w", c.ProjectIDs, rangeErr))
 	}
 	return err
 }
@@ -116,8 +133,14 @@ one controller runs at a time: it serializes the changes of a GlusterFS volume.
 		Validate: c.Validate,
 		Setup: func(_ context.Context, env app.Env) (app.Components, error) {
 			pool := &gluster.Pool{Root: c.MountDirectory, Logs: c.LogDirectory}
+			locks := &pkgcsi.Locks{}
+			projects, err := decide.ParseProjectRange(c.ProjectIDs)
+			if err != nil {
+				return app.Components{}, err
+			}
 			controllers, err := reconcile.New(env, reconcile.Options{
-				Workers: c.Workers, ProbeInterval: c.ProbeInterval, Timeout: c.StorageTimeout, Pool: pool,
+				Workers: c.Workers, ProbeInterval: c.ProbeInterval, ResyncInterval: c.ResyncInterval,
+				Timeout: c.StorageTimeout, Pool: pool, Locks: locks, Projects: projects,
 			})
 			if err != nil {
 				return app.Components{}, err
@@ -127,15 +150,17 @@ one controller runs at a time: it serializes the changes of a GlusterFS volume.
 				return app.Components{}, err
 			}
 			o := pkgcsi.Options{Socket: socket, Log: env.Log, Metrics: pkgcsi.NewMetrics(env.Metrics)}
+			service := &csi.Controller{
+				Storages: controllers, Pool: pool, Log: env.Log, Timeout: c.StorageTimeout, Locks: locks,
+				Limits: controllers.Limits(), Loaded: controllers.Loaded(), Claimed: controllers.Claimed,
+			}
 			components := controllers.Components()
-			components.Always = append(components.Always, func(ctx context.Context) error {
+			components.Always = append(components.Always, service.Run, func(ctx context.Context) error {
 				return pkgcsi.Serve(ctx, o, func(r grpc.ServiceRegistrar) {
 					csispec.RegisterIdentityServer(r, &pkgcsi.Identity{
 						Name: decide.Driver, Version: driverVersion(), Controller: true, Ready: controllers.Synced,
 					})
-					csispec.RegisterControllerServer(r, &csi.Controller{
-						Storages: controllers, Pool: pool, Log: env.Log, Timeout: c.StorageTimeout,
-					})
+					csispec.RegisterControllerServer(r, service)
 				})
 			})
 			return components, nil

@@ -4,7 +4,6 @@ package csi
 
 import (
 	"context"
-	"strings"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
 	"google.golang.org/grpc/codes"
@@ -56,7 +55,7 @@ func (c *Controller) volumesOf(ctx context.Context, s decide.Storage) ([]*csi.Vo
 		add := func(directory string, size int64) {
 			id := decide.VolumeID{Namespace: s.Namespace, Storage: s.Name, Directory: directory}
 			volumes = append(volumes, &csi.Volume{
-				VolumeId: id.String(), CapacityBytes: size, VolumeContext: contextOf(s, id),
+				VolumeId: id.String(), CapacityBytes: size, VolumeContext: decide.Context(s, id),
 			})
 		}
 		if !s.Native {
@@ -67,17 +66,39 @@ func (c *Controller) volumesOf(ctx context.Context, s decide.Storage) ([]*csi.Vo
 			found <- volumes
 			return err
 		}
-		entries, _, err := t.List(ctx)
+		if err := t.Ledger.Load(ctx, t, false); err != nil {
+			return err
+		}
+		entries, _ := t.Ledger.Entries()
 		for _, e := range entries {
-			add(e.Directory, e.Size)
+			if c.owned(s, e.Info) == nil {
+				add(e.Directory, e.Size)
+			}
 		}
 		found <- volumes
-		return err
+		return nil
 	}, func() {})
 	if err != nil {
 		return nil, err
 	}
 	return <-found, nil
+}
+
+// ControllerGetVolume returns one volume.
+func (c *Controller) ControllerGetVolume(
+	ctx context.Context, r *csi.ControllerGetVolumeRequest,
+) (*csi.ControllerGetVolumeResponse, error) {
+	if r.GetVolumeId() == "" {
+		return nil, status.Error(codes.InvalidArgument, "volume_id is missing")
+	}
+	s, id, info, err := c.find(ctx, r.GetVolumeId())
+	if err != nil {
+		return nil, err
+	}
+	return &csi.ControllerGetVolumeResponse{
+		Volume: &csi.Volume{VolumeId: id.String(), CapacityBytes: info.Size, VolumeContext: decide.Context(s, id)},
+		Status: &csi.ControllerGetVolumeResponse_VolumeStatus{},
+	}, nil
 }
 
 // GetCapacity returns the space of a storage that is not provisioned yet.
@@ -89,7 +110,7 @@ func (c *Controller) GetCapacity(ctx context.Context, r *csi.GetCapacityRequest)
 	if err != nil {
 		return nil, err
 	}
-	probe := c.Pool.Of(s.Volume).Probe(ctx, c.Timeout, s.Native)
+	probe := c.Pool.Of(s.Volume).Probe(ctx, c.Timeout, s.Native, false)
 	if probe.Err != nil {
 		return nil, statusOf("storage "+s.ID(), probe.Err)
 	}
@@ -98,21 +119,4 @@ func (c *Controller) GetCapacity(ctx context.Context, r *csi.GetCapacityRequest)
 		available = 0
 	}
 	return &csi.GetCapacityResponse{AvailableCapacity: available}, nil
-}
-
-// Keys of the volume context. They are all that a node needs to mount a volume.
-const (
-	contextHosts, contextPort, contextVolume = "gluster_hosts", "gluster_port", "gluster_volname"
-	contextOptions, contextPath              = "gluster_options", "path"
-)
-
-func contextOf(s decide.Storage, id decide.VolumeID) map[string]string {
-	values := map[string]string{
-		contextHosts: strings.Join(s.Volume.Hosts, ","), contextPort: itoa(int64(s.Volume.Port)),
-		contextVolume: s.Volume.Name, contextOptions: strings.Join(s.Volume.Options, ","),
-	}
-	if !id.Whole() {
-		values[contextPath] = decide.DataPath(id.Directory)
-	}
-	return values
 }

@@ -266,17 +266,17 @@ func volumeOf(volumeID string, values map[string]string) (decide.VolumeID, decid
 	if !id.Whole() {
 		want = decide.DataPath(id.Directory)
 	}
-	if values[contextPath] != want {
+	if values[decide.ContextPath] != want {
 		return id, m, status.Errorf(codes.InvalidArgument, "volume_context path %q: must be %q for volume_id %q",
-			values[contextPath], want, volumeID)
+			values[decide.ContextPath], want, volumeID)
 	}
-	m.Name = values[contextVolume]
-	m.Hosts = split(values[contextHosts])
-	m.Options = split(values[contextOptions])
-	if port := values[contextPort]; port != "" {
+	m.Name = values[decide.ContextVolume]
+	m.Hosts = split(values[decide.ContextHosts])
+	m.Options = split(values[decide.ContextOptions])
+	if port := values[decide.ContextPort]; port != "" {
 		n, err := strconv.ParseInt(port, 10, 32)
 		if err != nil {
-			return id, m, status.Errorf(codes.InvalidArgument, "volume_context %s %q: must be a number", contextPort, port)
+			return id, m, status.Errorf(codes.InvalidArgument, "volume_context %s %q: must be a number", decide.ContextPort, port)
 		}
 		m.Port = int32(n)
 	}

@@ -58,7 +58,7 @@ func driver(t *testing.T, storages ...decide.Storage) (string, *Controller, *Nod
 	dir, log := t.TempDir(), slog.New(slog.DiscardHandler)
 	pool := &gluster.Pool{Root: filepath.Join(dir, "mounts"), Logs: dir}
 	nodePool := &gluster.Pool{Root: filepath.Join(dir, "node"), Logs: dir}
-	controller := &Controller{Storages: fixed(storages), Pool: pool, Log: log, Timeout: time.Minute}
+	controller := &Controller{Storages: fixed(storages), Pool: pool, Log: log, Timeout: time.Minute, Locks: &pkgcsi.Locks{}}
 	node := &Node{Name: "node1", Pool: nodePool, Timeout: time.Minute}
 	o := pkgcsi.Options{Socket: csitest.Socket(t), Log: log}
 	csitest.Serve(t, o, func(r grpc.ServiceRegistrar) {
@@ -66,7 +66,12 @@ func driver(t *testing.T, storages ...decide.Storage) (string, *Controller, *Nod
 		csi.RegisterControllerServer(r, controller)
 		csi.RegisterNodeServer(r, node)
 	})
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- controller.Run(ctx) }()
 	t.Cleanup(func() {
+		cancel()
+		<-done
 		pool.UnmountAll()
 		nodePool.UnmountAll()
 	})
@@ -75,9 +80,6 @@ func driver(t *testing.T, storages ...decide.Storage) (string, *Controller, *Nod
 
 // TestDriverOnGlusterFS shares one cluster, whose start takes most of the time.
 func TestDriverOnGlusterFS(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it runs GlusterFS; run it without -short")
-	}
 	if testing.Short() {
 		t.Skip("short mode: the test starts a GlusterFS cluster")
 	}
@@ -92,7 +94,9 @@ func TestDriverOnGlusterFS(t *testing.T) {
 				c.TestVolumeSize, c.TestVolumeExpandSize = 10<<20, 20<<20
 			})
 	})
-	t.Run("AVolumeIsSharedAndSurvivesAPlugin", func(t *testing.T) { sharedVolume(t) })
+	t.Run("AVolumeIsSharedByTwoNodes", func(t *testing.T) { sharedVolume(t) })
+	t.Run("SnapshotsAndClonesAreCopies", func(t *testing.T) { snapshots(t) })
+	t.Run("ACopyThatWasStoppedIsContinued", func(t *testing.T) { resumed(t) })
 	t.Run("ConcurrentCreatesDoNotOvercommit", func(t *testing.T) { overcommit(t) })
 	t.Run("ADistributedVolumeIsRefusedUnlessItIsOneVolume", func(t *testing.T) { distributed(t) })
 	t.Run("AnUnavailableStorageDoesNotDelayAnother", func(t *testing.T) { unavailable(t) })

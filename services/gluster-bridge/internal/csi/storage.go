@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
@@ -17,20 +18,38 @@ import (
 	"github.com/weir-dev/weir/services/gluster-bridge/internal/gluster"
 )
 
-// do runs f on a storage while the volume is locked. The lock is held until f has returned, even if the call gave up.
-func (c *Controller) do(
-	ctx context.Context, id decide.VolumeID, operation string, s decide.Storage,
-	f func(context.Context, *gluster.Hosted, *gluster.Tree) error,
-) error {
-	unlock, err := c.locks.Lock(id.String(), operation)
+// hold is the lock of a volume. It is released when the call and everything that it started have ended: a system call on
+// an unavailable storage can last longer than its call.
+type hold struct {
+	unlock func()
+	users  atomic.Int32
+}
+
+// lock locks a volume for a call, which calls release at its end.
+func (c *Controller) lock(id decide.VolumeID, operation string) (*hold, error) {
+	unlock, err := c.Locks.Lock(id.String(), operation)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	h := &hold{unlock: unlock}
+	h.users.Store(1)
+	return h, nil
+}
+
+func (h *hold) release() {
+	if h.users.Add(-1) == 0 {
+		h.unlock()
+	}
+}
+
+// do runs f on a storage for a call that has locked the volume. f can run longer than do.
+func (c *Controller) do(
+	ctx context.Context, held *hold, s decide.Storage, f func(context.Context, *gluster.Tree) error,
+) error {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	h := c.Pool.Of(s.Volume)
-	err = h.Do(ctx, func(ctx context.Context, t *gluster.Tree) error { return f(ctx, h, t) }, unlock)
-	return statusOf("storage "+s.ID(), err)
+	held.users.Add(1)
+	return statusOf("storage "+s.ID(), c.Pool.Of(s.Volume).Do(ctx, f, held.release))
 }
 
 // statusOf gives an error of the outside world a status code.

@@ -42,10 +42,12 @@ func Free(capacity, provisioned int64) int64 {
 }
 
 // SameVolume returns an error if an existing volume does not satisfy a request with the same name.
-func SameVolume(info Info, name string, size, limit int64) error {
+func SameVolume(info Info, name string, size, limit int64, source string) error {
 	switch {
 	case info.Name != "" && info.Name != name:
 		return fmt.Errorf("the directory belongs to the volume %q", info.Name)
+	case info.Source != source:
+		return fmt.Errorf("the volume exists with the content source %q; use another name", info.Source)
 	case info.Size < size || limit > 0 && info.Size > limit:
 		return fmt.Errorf("the volume exists with %d bytes, and %d are requested; use another name", info.Size, size)
 	}

@@ -218,7 +218,8 @@ func TestAVolfileShowsTheTypeOfTheVolume(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, Graph{
 		ID: "78cf716c-01d6-444b-a8e6-7209ef0bc963", Distribute: 1, Replicas: 3, Arbiters: 1,
-		Bricks: []string{"10.0.0.1:/bricks/r3", "10.0.0.2:/bricks/r3", "10.0.0.3:/bricks/r3"},
+		Bricks:  []string{"10.0.0.1:/bricks/r3", "10.0.0.2:/bricks/r3", "10.0.0.3:/bricks/r3"},
+		Clients: []string{"r3-client-0", "r3-client-1", "r3-client-2"},
 	}, g)
 	require.Equal(t, "Arbiter", g.Type())
 	data, err := json.Marshal(g)

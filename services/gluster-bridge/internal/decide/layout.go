@@ -24,7 +24,8 @@ const (
 	OwnRoot = ".weir"
 	// TrashDir has the directories that are being removed.
 	TrashDir = OwnRoot + "/trash"
-	// SpoolDir has one file for each change of a size, for a standalone quotad.
+	// SpoolDir has one file for each change of a size, for a standalone quotad. The file is removed when statfs shows the
+	// size.
 	SpoolDir = OwnRoot + "/spool"
 	// OwnerFile names the persistent volume that the whole GlusterFS volume is.
 	OwnerFile = OwnRoot + "/volume.json"
@@ -74,6 +75,14 @@ type Info struct {
 	Name string `json:"name,omitempty"`
 	// ProjectID is the XFS project id, 0 if none is allocated.
 	ProjectID int64 `json:"project_id,omitempty"`
+	// Storage is the KadaluStorage, as <namespace>/<name>. It is empty for volumes of kadalu that were not adopted yet.
+	Storage string `json:"storage,omitempty"`
+	// Source is what the volume was copied from, volume/<directory> or snapshot/<directory>, or empty.
+	Source string `json:"source,omitempty"`
+	// Copying is true until all files of Source are copied.
+	Copying bool `json:"copying,omitempty"`
+	// Progress of the copy.
+	Progress *Progress `json:"progress,omitempty"`
 }
 
 // MaxInfo is the largest metadata file that is read, in bytes.
@@ -92,8 +101,13 @@ func ParseInfo(directory string, data []byte) (Info, error) {
 	if want := path.Join(DataRoot, prefix(directory)); strings.Trim(i.PathPrefix, "/") != want && directory != "" {
 		return Info{}, fmt.Errorf("metadata of %q: path_prefix %q must be %q", directory, i.PathPrefix, want)
 	}
-	if i.ProjectID < 0 || i.ProjectID > 1<<32-2 {
+	if i.ProjectID < 0 || i.ProjectID > maxProject {
 		return Info{}, fmt.Errorf("metadata of %q: project_id %d is not valid", directory, i.ProjectID)
+	}
+	if i.Source != "" {
+		if _, err := SourcePath(i.Source); err != nil {
+			return Info{}, fmt.Errorf("metadata of %q: %w", directory, err)
+		}
 	}
 	return i, nil
 }
@@ -101,6 +115,25 @@ func ParseInfo(directory string, data []byte) (Info, error) {
 // NewInfo returns the metadata of a new directory.
 func NewInfo(name string, size int64) Info {
 	return Info{Size: size, PathPrefix: path.Join(DataRoot, prefix(DirectoryOf(name))), Name: name}
+}
+
+// Spool is the content of a file in SpoolDir.
+type Spool struct {
+	Path      string `json:"path"`
+	Size      int64  `json:"size"`
+	ProjectID int64  `json:"projectID"`
+}
+
+// SpoolPath returns the path of the spool file of a directory.
+func SpoolPath(directory string) string { return path.Join(SpoolDir, directory) }
+
+// Encode returns the JSON form.
+func (s Spool) Encode() []byte {
+	data, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // Spool has only strings and numbers.
+	}
+	return append(data, '\n')
 }
 
 // Encode returns the JSON form.
@@ -125,6 +158,11 @@ func (v VolumeID) StorageID() string { return v.Namespace + "/" + v.Storage }
 // Whole reports whether the volume is a whole GlusterFS volume.
 func (v VolumeID) Whole() bool { return v.Directory == "" }
 
+// ValidDirectory reports whether a name can be the directory of a volume.
+func ValidDirectory(name string) bool {
+	return plainName.MatchString(name) && !strings.Contains(name, "..") && !strings.HasPrefix(name, ArchivedPrefix)
+}
+
 var label = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`)
 
 // ParseVolumeID parses a volume id. Only ids that String can have returned are valid, so no path can leave its parent.
@@ -135,8 +173,7 @@ func ParseVolumeID(id string) (VolumeID, error) {
 	switch {
 	case !one || !two || len(id) > 128 || !label.MatchString(namespace) || !label.MatchString(storage):
 		return VolumeID{}, errors.New("a volume id has the form <namespace>/<storage>/<directory>")
-	case directory != "" && (!plainName.MatchString(directory) || strings.Contains(directory, "..") ||
-		strings.HasPrefix(directory, ArchivedPrefix)):
+	case directory != "" && !ValidDirectory(directory):
 		return VolumeID{}, fmt.Errorf("the directory %q of the volume id is not valid", directory)
 	}
 	return v, nil

@@ -10,6 +10,7 @@ import (
 	storagev1ac "k8s.io/client-go/applyconfigurations/storage/v1"
 
 	kadaluv1alpha1 "github.com/weir-dev/weir/apis/kadalu/v1alpha1"
+	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
 	"github.com/weir-dev/weir/pkg/condition"
 )
 
@@ -27,6 +28,8 @@ type State struct {
 	PersistentVolumes int
 	// Probe is the last probe of the volume, or nil.
 	Probe *Probe
+	// Volumes are the GlusterVolumes of the storage.
+	Volumes []*storagev1alpha1.GlusterVolume
 }
 
 // Probe is what a mount of the volume has shown.
@@ -34,6 +37,8 @@ type Probe struct {
 	Version                         string
 	Graph                           Graph
 	CapacityBytes, ProvisionedBytes int64
+	// Offline are the bricks to which the client is not connected, as in Graph.Bricks.
+	Offline []string
 	// Damaged is the number of metadata files that cannot be used, and one of the errors.
 	Damaged      int
 	DamagedError string
@@ -47,6 +52,8 @@ type Plan struct {
 	Finalizers *[]string
 	// Class is applied if not nil.
 	Class *storagev1ac.StorageClassApplyConfiguration
+	// DeleteVolumes are GlusterVolumes that are deleted.
+	DeleteVolumes []*storagev1alpha1.GlusterVolume
 	// DeleteClass is deleted if not nil.
 	DeleteClass *storagev1.StorageClass
 	// Status is written if not nil. Its conditions have no times.
@@ -55,6 +62,8 @@ type Plan struct {
 	Usable bool
 	// Effective is the storage with all spellings merged.
 	Effective Storage
+	// Mode is the quota mode in effect.
+	Mode kadaluv1alpha1.QuotaMode
 }
 
 // Decide plans the writes for one storage.
@@ -64,13 +73,14 @@ func Decide(state State) Plan {
 		return Plan{}
 	}
 	storage, findings := Resolve(ks)
-	plan := Plan{Effective: storage}
+	plan := Plan{Effective: storage, Mode: Mode(storage, ks.Status.QuotaMode, state.Volumes)}
 	own := state.Class != nil && reasonOf(ClassConflict(storage, state.Class)) == ""
 	if ks.DeletionTimestamp != nil {
 		if state.PersistentVolumes == 0 {
 			if own {
 				plan.DeleteClass = state.Class
 			}
+			plan.DeleteVolumes = state.Volumes
 			plan.Finalizers = without(ks.Finalizers)
 			return plan
 		}
@@ -168,15 +178,15 @@ func compatible(state State, s Storage) metav1.Condition {
 }
 
 func status(state State, s Storage, ready metav1.Condition) *kadaluv1alpha1.KadaluStorageStatus {
+	mode := Mode(s, state.Storage.Status.QuotaMode, state.Volumes)
 	out := &kadaluv1alpha1.KadaluStorageStatus{
 		ObservedGeneration: state.Storage.Generation,
 		Conditions: []metav1.Condition{
 			ready, reachable(state), compatible(state, s),
-			condition.False(kadaluv1alpha1.ConditionQuotaEnforced, string(kadaluv1alpha1.ReasonQuotaUnmanaged),
-				"the sizes of directories are not enforced; a pod can use more space than its claim"),
+			quotaEnforced(s, mode, CountLimits(state.Volumes)),
 		},
 		PersistentVolumes: int32(state.PersistentVolumes),
-		QuotaMode:         kadaluv1alpha1.QuotaUnmanaged,
+		QuotaMode:         mode,
 	}
 	if reason, _ := ClassConflict(s, state.Class); reason == "" {
 		out.StorageClass = ClassOf(s.Name)

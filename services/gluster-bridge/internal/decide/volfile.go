@@ -16,6 +16,8 @@ type Graph struct {
 	ID string
 	// Bricks are the bricks as host:path, in the order of the volfile.
 	Bricks []string
+	// Clients are the names of the translators of the bricks, in the same order.
+	Clients []string
 	// Distribute is the number of subvolumes that files are distributed over.
 	Distribute int
 	// Replicas, Arbiters and Redundancy describe one subvolume. Replicas is 1 if it is a single brick; Redundancy is
@@ -53,6 +55,7 @@ func ParseVolfile(volfile string) (Graph, error) {
 		switch t.kind {
 		case "protocol/client":
 			g.Bricks = append(g.Bricks, t.options["remote-host"]+":"+t.options["remote-subvolume"])
+			g.Clients = append(g.Clients, t.name)
 		case "cluster/distribute", "cluster/nufa", "cluster/switch":
 			g.Distribute = max(g.Distribute, len(t.subvolumes))
 		case "cluster/replicate":
@@ -106,6 +109,18 @@ func parseTranslators(volfile string) ([]translator, error) {
 		return nil, fmt.Errorf("the volfile ends inside the volume %q", current.name)
 	}
 	return all, nil
+}
+
+// Connected reports whether a client translator is connected to its brick. private is its file of that name in the
+// client's directory .meta. A client without this line counts as connected: its brick is waited for.
+func Connected(private string) bool {
+	for line := range strings.Lines(private) {
+		name, value, _ := strings.Cut(line, "=")
+		if strings.TrimSpace(name) == "connected" {
+			return strings.TrimSpace(value) != "0"
+		}
+	}
+	return true
 }
 
 func atoi(s string) int {

@@ -172,6 +172,22 @@ func Inspect(point string) (Client, error) {
 	return Client{Version: version.Package, Graph: graph}, err
 }
 
+// Offline returns the bricks to which the client is not connected, as in Graph.Bricks. It reads the state of the client
+// and sends nothing to the bricks.
+func (t *Tree) Offline() ([]string, error) {
+	var offline []string
+	for i, client := range t.Client.Graph.Clients {
+		data, err := readMeta(filepath.Join(t.Point, ".meta", "graphs", "active", client, "private"))
+		if err != nil {
+			return nil, err
+		}
+		if !decide.Connected(string(data)) {
+			offline = append(offline, t.Client.Graph.Bricks[i])
+		}
+	}
+	return offline, nil
+}
+
 func readMeta(name string) ([]byte, error) {
 	info, err := os.ReadFile(name)
 	if err == nil && len(info) > maxMeta {

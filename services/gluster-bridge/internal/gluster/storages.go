@@ -3,6 +3,7 @@
 package gluster
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weir-dev/weir/services/gluster-bridge/internal/decide"
@@ -22,8 +24,9 @@ type Pool struct {
 	// Logs is the directory of the clients' log files.
 	Logs string
 
-	mu     sync.Mutex
-	mounts map[string]*Hosted
+	mu      sync.Mutex
+	mounts  map[string]*Hosted
+	ledgers ledgers
 }
 
 // Hosted is a GlusterFS volume that is mounted when it is used.
@@ -31,15 +34,19 @@ type Hosted struct {
 	// Point is the mount point.
 	Point string
 
+	pool   *Pool
 	volume decide.Mountable
 	logs   string
 	// mounting is held by the call that mounts.
 	mounting chan struct{}
 	// calls limits the calls that wait for an unavailable volume.
 	calls chan struct{}
-	// Changes is held while the set of volumes and their sizes changes.
-	Changes sync.Mutex
+	// last is the ledger of the last call.
+	last atomic.Pointer[Ledger]
 }
+
+// Ledger returns the ledger of the volume, or nil before the first call.
+func (h *Hosted) Ledger() *Ledger { return h.last.Load() }
 
 // maxCalls is the largest number of concurrent calls to one volume.
 const maxCalls = 64
@@ -55,7 +62,7 @@ func (p *Pool) Of(m decide.Mountable) *Hosted {
 	}
 	if p.mounts[key] == nil {
 		p.mounts[key] = &Hosted{
-			Point: filepath.Join(p.Root, key), logs: filepath.Join(p.Logs, key+".log"), volume: m,
+			Point: filepath.Join(p.Root, key), logs: filepath.Join(p.Logs, key+".log"), volume: m, pool: p,
 			mounting: make(chan struct{}, 1), calls: make(chan struct{}, maxCalls),
 		}
 	}
@@ -116,6 +123,12 @@ func (h *Hosted) call(ctx context.Context, f func(context.Context, *Tree) error)
 		return err
 	}
 	defer func() { _ = tree.Close() }()
+	if tree.Client, err = Inspect(h.Point); err != nil {
+		return err
+	}
+	// The UUID is that of the mounted volume, whatever its name and hosts are.
+	tree.Ledger = h.pool.ledger(cmp.Or(tree.Client.Graph.ID, h.Point))
+	h.last.Store(tree.Ledger)
 	return f(ctx, tree)
 }
 
@@ -124,24 +137,28 @@ type Status struct {
 	Client
 	CapacityBytes, FreeBytes, ProvisionedBytes int64
 	Volumes                                    int
-	// Damaged are the metadata files that cannot be used.
-	Damaged []error
+	// Offline are the bricks to which the client is not connected.
+	Offline []string
+	// Damaged is the number of metadata files that cannot be used, DamagedError one of the errors.
+	Damaged      int
+	DamagedError error
 	// Err is why the volume cannot be used.
 	Err error
 }
 
-// Probe mounts the volume and describes it.
-func (h *Hosted) Probe(ctx context.Context, timeout time.Duration, native bool) Status {
+// Probe mounts the volume and describes it. If reload is true, it reads the metadata of all volumes again; otherwise
+// only the first call reads it.
+func (h *Hosted) Probe(ctx context.Context, timeout time.Duration, native, reload bool) Status {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	found := make(chan Status, 1)
 	err := h.Do(ctx, func(ctx context.Context, t *Tree) error {
-		var s Status
+		s := Status{Client: t.Client}
 		var err error
-		if s.Client, err = Inspect(h.Point); err != nil {
+		if s.CapacityBytes, s.FreeBytes, err = t.Size(); err != nil {
 			return err
 		}
-		if s.CapacityBytes, s.FreeBytes, err = t.Size(); err != nil {
+		if s.Offline, err = t.Offline(); err != nil {
 			return err
 		}
 		if !native {
@@ -152,13 +169,12 @@ func (h *Hosted) Probe(ctx context.Context, timeout time.Duration, native bool) 
 			found <- s
 			return err
 		}
-		entries, damaged, err := t.List(ctx)
-		for _, e := range entries {
-			s.ProvisionedBytes += e.Size
+		if err := t.Ledger.Load(ctx, t, reload); err != nil {
+			return err
 		}
-		s.Volumes, s.Damaged = len(entries), damaged
+		s.Volumes, s.ProvisionedBytes, s.Damaged, s.DamagedError = t.Ledger.Totals()
 		found <- s
-		return err
+		return nil
 	}, func() {})
 	if err != nil {
 		return Status{Err: err}

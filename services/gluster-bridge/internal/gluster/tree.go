@@ -10,6 +10,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -19,7 +20,14 @@ import (
 
 // Tree is the directory tree of persistent volumes on a mounted GlusterFS volume. All paths are resolved beneath the
 // root, without symbolic links: a user of one volume cannot lead a call into another one.
-type Tree struct{ root *node.Dir }
+type Tree struct {
+	root *node.Dir
+	// Point is the mount point, Client what is mounted there.
+	Point  string
+	Client Client
+	// Ledger has the metadata of all volumes.
+	Ledger *Ledger
+}
 
 // OpenTree opens the tree at a mount point.
 func OpenTree(point string) (*Tree, error) {
@@ -27,7 +35,7 @@ func OpenTree(point string) (*Tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Tree{root}, nil
+	return &Tree{root: root, Point: point}, nil
 }
 
 // Close closes the tree.
@@ -119,7 +127,7 @@ func (t *Tree) move(directory, target string) error {
 }
 
 // rename renames a directory. FUSE clients of GlusterFS do not support RENAME_NOREPLACE, so the target is checked
-// first. The lock of the storage keeps other calls away, and an existing directory that is not empty is never replaced.
+// first. The lock of the directory keeps other calls away, and a directory that is not empty is never replaced.
 func (t *Tree) rename(from, to string) error {
 	if _, err := t.root.Stat(to); !missing(err) {
 		if err == nil {
@@ -167,18 +175,19 @@ type Entry struct {
 	decide.Info
 }
 
-// List returns the volumes, by name, and the metadata files that cannot be used. A damaged file does not hide the other
-// volumes.
-func (t *Tree) List(ctx context.Context) (entries []Entry, damaged []error, err error) {
+// List returns the volumes, by name, and the errors of the metadata files that cannot be used, by directory. A damaged
+// file does not hide the other volumes.
+func (t *Tree) List(ctx context.Context) (entries []Entry, damaged map[string]error, err error) {
+	damaged = map[string]error{}
 	err = t.walk(ctx, decide.InfoRoot, 3, func(name string) {
 		directory, found := strings.CutSuffix(path.Base(name), ".json")
-		if !found || decide.InfoPath(directory) != name {
+		if !found || decide.InfoPath(directory) != name || !decide.ValidDirectory(directory) {
 			return
 		}
 		info, found, err := t.Info(directory)
 		switch {
 		case err != nil:
-			damaged = append(damaged, err)
+			damaged[directory] = err
 		case found:
 			entries = append(entries, Entry{directory, info})
 		}
@@ -216,6 +225,44 @@ func (t *Tree) walk(ctx context.Context, dir string, depth int, visit func(name 
 		}
 	}
 	return nil
+}
+
+// Spool tells a standalone quotad the size of a volume.
+func (t *Tree) Spool(directory string, info decide.Info) error {
+	if err := t.mkdirAll(decide.SpoolDir, 0o700); err != nil {
+		return err
+	}
+	spool := decide.Spool{Path: decide.DataPath(directory), Size: info.Size, ProjectID: info.ProjectID}
+	return t.root.WriteFile(decide.SpoolPath(directory), spool.Encode(), 0o600)
+}
+
+// Unspool removes the spool file of a volume.
+func (t *Tree) Unspool(directory string) error {
+	return ignore(t.root.Remove(decide.SpoolPath(directory)))
+}
+
+// Shows reports whether statfs of a directory shows the limit of a volume.
+func (t *Tree) Shows(directory string, size int64) (bool, error) {
+	capacity, _, err := t.Size()
+	if err != nil {
+		return false, err
+	}
+	dir, err := t.root.OpenDir(decide.DataPath(directory))
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = dir.Close() }()
+	var s unix.Statfs_t
+	if err := dir.Control(func(fd int) error { return unix.Fstatfs(fd, &s) }); err != nil {
+		return false, fmt.Errorf("statfs %s: %w", decide.DataPath(directory), err)
+	}
+	return decide.Shows(size, int64(s.Blocks)*s.Bsize, s.Bsize, capacity, t.Client.Graph.DataBricks()), nil
+}
+
+// SetDamagedAside renames metadata that cannot be used, so that it can be written again.
+func (t *Tree) SetDamagedAside(directory string) error {
+	name := decide.InfoPath(directory)
+	return ignore(t.rename(name, fmt.Sprintf("%s.damaged-%d", name, time.Now().UnixNano())))
 }
 
 // Owner returns the metadata of the persistent volume that the whole GlusterFS volume is.

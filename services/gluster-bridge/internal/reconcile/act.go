@@ -30,6 +30,11 @@ func (a *actor) act(ctx context.Context, state decide.State, plan decide.Plan) e
 	ks := state.Storage
 	storages := a.weir.KadaluV1alpha1().KadaluStorages(ks.Namespace)
 	classes := a.kube.StorageV1().StorageClasses()
+	for _, gv := range plan.DeleteVolumes {
+		if err := apply.IgnoreGone(apply.Delete(ctx, a.weir.StorageV1alpha1().GlusterVolumes(), gv)); err != nil {
+			return fmt.Errorf("delete GlusterVolume %s: %w", gv.Name, err)
+		}
+	}
 	if plan.DeleteClass != nil {
 		if err := apply.IgnoreGone(apply.Delete(ctx, classes, plan.DeleteClass)); err != nil {
 			return fmt.Errorf("delete StorageClass %s: %w", plan.DeleteClass.Name, err)

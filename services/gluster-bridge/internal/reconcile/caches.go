@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
+	"strconv"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -15,6 +17,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	kadaluv1alpha1 "github.com/weir-dev/weir/apis/kadalu/v1alpha1"
+	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
 	"github.com/weir-dev/weir/generated/clientset/versioned"
 	"github.com/weir-dev/weir/generated/informers/externalversions"
 	"github.com/weir-dev/weir/pkg/cacheutil"
@@ -22,8 +25,12 @@ import (
 	"github.com/weir-dev/weir/services/gluster-bridge/internal/decide"
 )
 
-// byStorage indexes PersistentVolumes by the namespace and name of their storage.
-const byStorage = "storage"
+const (
+	// byStorage indexes PersistentVolumes and GlusterVolumes by the namespace and name of their storage.
+	byStorage = "storage"
+	// byProject indexes GlusterVolumes by their project id.
+	byProject = "project"
+)
 
 // caches holds the shared informers and their indexes.
 type caches struct {
@@ -32,7 +39,7 @@ type caches struct {
 	// starter starts the informers of weir, whose CustomResourceDefinitions can be missing.
 	starter *cacheutil.Starter
 
-	storages, volumes, classes, deployments cache.SharedIndexInformer
+	storages, volumes, classes, deployments, glusterVolumes cache.SharedIndexInformer
 }
 
 func newCaches(
@@ -53,7 +60,14 @@ func newCaches(
 	c.deployments = c.objects.Apps().V1().Deployments().Informer()
 	c.storages = c.weir.Kadalu().V1alpha1().KadaluStorages().Informer()
 	c.starter.Add(kadaluv1alpha1.SchemeGroupVersion.WithResource("kadalustorages"), "", c.storages)
-	return c, cacheutil.AddIndexers(c.volumes, "PersistentVolumes", cache.Indexers{byStorage: volumesByStorage})
+	c.glusterVolumes = c.weir.Storage().V1alpha1().GlusterVolumes().Informer()
+	c.starter.Add(storagev1alpha1.SchemeGroupVersion.WithResource("glustervolumes"), "", c.glusterVolumes)
+	return c, errors.Join(
+		cacheutil.AddIndexers(c.volumes, "PersistentVolumes", cache.Indexers{byStorage: volumesByStorage}),
+		cacheutil.AddIndexers(c.glusterVolumes, "GlusterVolumes", cache.Indexers{
+			byStorage: glusterVolumesByStorage, byProject: glusterVolumesByProject,
+		}),
+	)
 }
 
 // run runs the informers until ctx ends.
@@ -73,6 +87,24 @@ func volumesByStorage(object any) ([]string, error) {
 	return storagesOf(pv), nil
 }
 
+func glusterVolumesByStorage(object any) ([]string, error) {
+	gv, ok := object.(*storagev1alpha1.GlusterVolume)
+	if !ok || len(keyOf(gv)) == 0 {
+		return nil, nil
+	}
+	return []string{gv.Spec.Storage}, nil
+}
+
+func glusterVolumesByProject(object any) ([]string, error) {
+	gv, ok := object.(*storagev1alpha1.GlusterVolume)
+	if !ok {
+		return nil, nil
+	}
+	return []string{projectKey(gv.Spec.ProjectID)}, nil
+}
+
+func projectKey(project int64) string { return strconv.FormatInt(project, 10) }
+
 // storagesOf returns the storage of a PersistentVolume of the driver.
 func storagesOf(pv *corev1.PersistentVolume) []string {
 	if pv.Spec.CSI == nil || pv.Spec.CSI.Driver != decide.Driver {
@@ -85,9 +117,20 @@ func storagesOf(pv *corev1.PersistentVolume) []string {
 	return []string{id.StorageID()}
 }
 
-// watch adds the watches of the controller.
-func (c *caches) watch(to *controller.Controller) error {
+// watch adds the watches of the controllers. changed is called after each change of a GlusterVolume.
+func (c *caches) watch(to, volumes *controller.Controller, changed func(object any)) error {
+	_, err := c.glusterVolumes.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: changed, DeleteFunc: changed, UpdateFunc: func(_, updated any) { changed(updated) },
+	})
 	return errors.Join(
+		err,
+		controller.Watch(volumes, c.glusterVolumes, keyOf),
+		controller.Watch(to, c.glusterVolumes, func(gv *storagev1alpha1.GlusterVolume) []controller.Key {
+			if id, ok := decide.VolumeOf(gv); ok {
+				return []controller.Key{storageKey(id)}
+			}
+			return nil
+		}, sameLimit),
 		controller.Watch(to, c.storages, controller.Self[*kadaluv1alpha1.KadaluStorage]),
 		controller.Watch(to, c.classes, func(class *storagev1.StorageClass) []controller.Key {
 			return c.named(class.Name)
@@ -107,6 +150,19 @@ func (c *caches) watch(to *controller.Controller) error {
 			return c.named("")
 		}, controller.StatusOnly[*appsv1.Deployment]),
 	)
+}
+
+// sameLimit ignores updates of a GlusterVolume that do not change the status of its storage.
+func sameLimit(old, updated *storagev1alpha1.GlusterVolume) bool {
+	return old.UID == updated.UID && old.Generation == updated.Generation &&
+		sameConditions(old.Status.Conditions, updated.Status.Conditions) && enforcing(old) == enforcing(updated)
+}
+
+// enforcing reports whether a brick of a GlusterVolume enforces a limit.
+func enforcing(gv *storagev1alpha1.GlusterVolume) bool {
+	return slices.ContainsFunc(gv.Status.Bricks, func(b storagev1alpha1.BrickStatus) bool {
+		return b.State == storagev1alpha1.BrickEnforced
+	})
 }
 
 // named returns the keys of the storages whose StorageClass has a name, or of all if it is empty.

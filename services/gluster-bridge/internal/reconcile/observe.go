@@ -10,6 +10,7 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 
 	kadaluv1alpha1 "github.com/weir-dev/weir/apis/kadalu/v1alpha1"
+	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
 	"github.com/weir-dev/weir/pkg/cacheutil"
 	"github.com/weir-dev/weir/pkg/controller"
 	"github.com/weir-dev/weir/services/gluster-bridge/internal/decide"
@@ -25,6 +26,12 @@ func (c *Controllers) observe(key controller.Key) *decide.State {
 		Storage: ks, Operator: c.operator(), Probe: c.probes.last(key),
 		PersistentVolumes: len(cacheutil.ByIndex[*corev1.PersistentVolume](c.caches.volumes, byStorage, "", key.String())),
 	}
+	state.Volumes = cacheutil.ByIndex[*storagev1alpha1.GlusterVolume](c.caches.glusterVolumes, byStorage, "", key.String())
+	return c.withClass(state, key)
+}
+
+// withClass adds what the usability of a storage depends on.
+func (c *Controllers) withClass(state *decide.State, key controller.Key) *decide.State {
 	if class, found := cacheutil.Lookup[*storagev1.StorageClass](c.caches.classes, "", decide.ClassOf(key.Name)); found {
 		state.Class = class
 	}

@@ -14,7 +14,6 @@ import (
 
 	"github.com/weir-dev/weir/pkg/controller"
 	"github.com/weir-dev/weir/services/gluster-bridge/internal/decide"
-	"github.com/weir-dev/weir/services/gluster-bridge/internal/gluster"
 )
 
 // probes mounts each storage and describes it, in a goroutine of its own: a storage that does not answer delays no
@@ -23,8 +22,10 @@ type probes struct {
 	options Options
 	log     *slog.Logger
 	changed func(controller.Key)
+	// loaded is called when the metadata of all volumes of a storage has been read.
+	loaded func(controller.Key, decide.Storage)
 
-	up, capacity, provisioned *prometheus.GaugeVec
+	up, capacity, provisioned, volumes, enforced *prometheus.GaugeVec
 
 	mu      sync.Mutex
 	ctx     context.Context //nolint:containedctx // of run; probes start before and during run
@@ -35,12 +36,18 @@ type target struct {
 	storage decide.Storage
 	stop    context.CancelFunc
 	last    *decide.Probe
+	// reloaded is the time of the last read of all metadata, loads the number of reads that volumes were enqueued for.
+	reloaded time.Time
+	loads    int
 }
 
-func newProbes(o Options, log *slog.Logger, r prometheus.Registerer, changed func(controller.Key)) *probes {
+func newProbes(
+	o Options, log *slog.Logger, r prometheus.Registerer, changed func(controller.Key),
+	loaded func(controller.Key, decide.Storage),
+) *probes {
 	factory, labels := promauto.With(r), []string{"namespace", "storage"}
 	return &probes{
-		options: o, log: log, changed: changed, targets: map[controller.Key]*target{},
+		options: o, log: log, changed: changed, loaded: loaded, targets: map[controller.Key]*target{},
 		up: factory.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "weir_gluster_storage_up", Help: "1 if the storage is mounted and answers, else 0.",
 		}, labels),
@@ -49,6 +56,13 @@ func newProbes(o Options, log *slog.Logger, r prometheus.Registerer, changed fun
 		}, labels),
 		provisioned: factory.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "weir_gluster_storage_provisioned_bytes", Help: "Sum of the sizes of all volumes of the storage.",
+		}, labels),
+		volumes: factory.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "weir_gluster_storage_volumes", Help: "Number of GlusterVolumes of the storage.",
+		}, labels),
+		enforced: factory.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "weir_gluster_storage_enforced_volumes",
+			Help: "Number of GlusterVolumes of the storage whose size is enforced.",
 		}, labels),
 	}
 }
@@ -97,8 +111,18 @@ func (p *probes) drop(key controller.Key, t *target) {
 		t.stop()
 	}
 	delete(p.targets, key)
-	for _, gauge := range []*prometheus.GaugeVec{p.up, p.capacity, p.provisioned} {
+	for _, gauge := range []*prometheus.GaugeVec{p.up, p.capacity, p.provisioned, p.volumes, p.enforced} {
 		gauge.DeleteLabelValues(key.Namespace, key.Name)
+	}
+}
+
+// report sets the metrics of the limits of a storage.
+func (p *probes) report(key controller.Key, l decide.Limits) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.targets[key] != nil {
+		p.volumes.WithLabelValues(key.Namespace, key.Name).Set(float64(l.Volumes))
+		p.enforced.WithLabelValues(key.Namespace, key.Name).Set(float64(l.Enforced))
 	}
 }
 
@@ -119,7 +143,8 @@ func (p *probes) start(key controller.Key, t *target) {
 		ticker := time.NewTicker(p.options.ProbeInterval)
 		defer ticker.Stop()
 		for {
-			p.store(ctx, key, t, p.probe(ctx, t.storage))
+			p.store(ctx, key, t, p.probe(ctx, t))
+			p.enqueue(key, t)
 			select {
 			case <-ticker.C:
 			case <-ctx.Done():
@@ -129,20 +154,32 @@ func (p *probes) start(key controller.Key, t *target) {
 	}()
 }
 
-func (p *probes) probe(ctx context.Context, s decide.Storage) *decide.Probe {
-	found := p.options.Pool.Of(s.Volume).Probe(ctx, p.options.Timeout, s.Native)
+func (p *probes) probe(ctx context.Context, t *target) *decide.Probe {
+	s := t.storage
+	reload := time.Since(t.reloaded) > p.options.ResyncInterval
+	if reload {
+		t.reloaded = time.Now()
+	}
+	found := p.options.Pool.Of(s.Volume).Probe(ctx, p.options.Timeout, s.Native, reload)
+	text := ""
+	if found.DamagedError != nil {
+		text = found.DamagedError.Error()
+	}
 	return &decide.Probe{
 		Version: found.Version, Graph: found.Graph, CapacityBytes: found.CapacityBytes,
-		ProvisionedBytes: found.ProvisionedBytes, Damaged: len(found.Damaged), DamagedError: first(found),
-		Err: found.Err,
+		ProvisionedBytes: found.ProvisionedBytes, Damaged: found.Damaged, DamagedError: text,
+		Offline: found.Offline, Err: found.Err,
 	}
 }
 
-func first(s gluster.Status) string {
-	if len(s.Damaged) == 0 {
-		return ""
+// enqueue enqueues all volumes of a storage after their metadata was read.
+func (p *probes) enqueue(key controller.Key, t *target) {
+	ledger := p.options.Pool.Of(t.storage.Volume).Ledger()
+	if ledger == nil || ledger.Loads() == t.loads {
+		return
 	}
-	return s.Damaged[0].Error()
+	t.loads = ledger.Loads()
+	p.loaded(key, t.storage)
 }
 
 // store keeps a probe and enqueues the storage if its status changes.

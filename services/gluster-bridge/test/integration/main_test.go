@@ -6,7 +6,7 @@ package integration
 import (
 	"testing"
 
-	"github.com/weir-dev/weir/pkg/testkit"
+	"github.com/weir-dev/weir/services/gluster-bridge/test/testenv"
 )
 
-func TestMain(m *testing.M) { testkit.Main(m) }
+func TestMain(m *testing.M) { testenv.Main(m) }

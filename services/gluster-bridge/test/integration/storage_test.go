@@ -27,6 +27,7 @@ import (
 	"github.com/weir-dev/weir/pkg/csi/csitest"
 	"github.com/weir-dev/weir/pkg/testkit"
 	glusterbridge "github.com/weir-dev/weir/services/gluster-bridge/internal/app"
+	"github.com/weir-dev/weir/services/gluster-bridge/test/testenv"
 )
 
 // timeout is the deadline of each wait.
@@ -42,21 +43,11 @@ type env struct {
 	weir versioned.Interface
 }
 
-func deploy(elements ...string) string {
-	return filepath.Join(append([]string{"..", "..", "..", "..", "deploy"}, elements...)...)
-}
-
 // start installs the base and runs the controller with exactly its rights.
 func start(t *testing.T) *env {
 	t.Helper()
 	cp, ctx := testkit.New(t), t.Context()
-	for _, name := range []string{"base", "gluster-bridge"} {
-		manifests, err := cp.Kubectl(ctx, "kustomize", deploy(name))
-		require.NoError(t, err)
-		_, err = cp.ApplyYAML(ctx, "", manifests)
-		require.NoError(t, err)
-	}
-	account, err := cp.ServiceAccount(ctx, "weir-node", "gluster-bridge")
+	account, err := testenv.Install(ctx, cp)
 	require.NoError(t, err)
 	weir, err := versioned.NewForConfig(cp.RESTConfig())
 	require.NoError(t, err)
@@ -106,7 +97,7 @@ func TestAKadaluStorageHasAStorageClassUntilItsVolumesAreDeleted(t *testing.T) {
 	t.Parallel()
 	e := start(t)
 	ctx := t.Context()
-	data, err := os.ReadFile(deploy("examples", "gluster-bridge", "external.yaml"))
+	data, err := os.ReadFile(testenv.Deploy("examples", "gluster-bridge", "external.yaml"))
 	require.NoError(t, err)
 	_, err = e.cp.ApplyYAML(ctx, "default", string(data))
 	require.NoError(t, err)

@@ -1,0 +1,22 @@
+package v1alpha1
+
+// GlusterVolumeReason explains the condition Enforced of a GlusterVolume.
+type GlusterVolumeReason string
+
+// Reasons of the condition Enforced of a GlusterVolume.
+const (
+	// ReasonLimitsEnforced: every online brick enforces the limit.
+	ReasonLimitsEnforced GlusterVolumeReason = "LimitsEnforced"
+	// ReasonLimitShown: statfs of the directory shows the limit. The storage has quota External.
+	ReasonLimitShown GlusterVolumeReason = "LimitShown"
+	// ReasonNoQuotad: no quotad has enforced a limit on the storage yet.
+	ReasonNoQuotad GlusterVolumeReason = "NoQuotad"
+	// ReasonWaitingForBricks: bricks have not reported the limit of the current size yet. The message names them.
+	ReasonWaitingForBricks GlusterVolumeReason = "WaitingForBricks"
+	// ReasonBricksFailed: bricks report that they cannot enforce the limit. The message has their errors.
+	ReasonBricksFailed GlusterVolumeReason = "BricksFailed"
+	// ReasonLimitNotShown: statfs of the directory does not show the limit. The storage has quota External.
+	ReasonLimitNotShown GlusterVolumeReason = "LimitNotShown"
+	// ReasonStorageUnavailable: the storage cannot be used, so the bricks are not known. The status is Unknown.
+	ReasonStorageUnavailable GlusterVolumeReason = "StorageUnavailable"
+)

@@ -1,0 +1,90 @@
+//go:build linux
+
+package testenv
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+
+	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
+	storageac "github.com/weir-dev/weir/generated/applyconfiguration/storage/v1alpha1"
+	"github.com/weir-dev/weir/pkg/testkit/gluster"
+)
+
+// Quotad reports limits as the quotad of one server does, without setting them.
+type Quotad struct {
+	// Server is the number of the Gluster server.
+	Server int
+
+	mu    sync.Mutex
+	state storagev1alpha1.BrickState
+}
+
+// Quotad starts a simulated quotad for a server. It reports Enforced.
+func (e *Env) Quotad(server int) *Quotad {
+	e.Helper()
+	q := &Quotad{Server: server, state: storagev1alpha1.BrickEnforced}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(e.Context()))
+	var running sync.WaitGroup
+	running.Go(func() {
+		wait.UntilWithContext(ctx, func(ctx context.Context) {
+			if err := q.report(ctx, e); err != nil && ctx.Err() == nil {
+				e.Logf("quotad %d: %v", server, err)
+			}
+		}, 50*time.Millisecond)
+	})
+	e.Cleanup(func() {
+		cancel()
+		running.Wait()
+	})
+	return q
+}
+
+// Report changes the state that quotad reports for all volumes.
+func (q *Quotad) Report(state storagev1alpha1.BrickState) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.state = state
+}
+
+func (q *Quotad) report(ctx context.Context, e *Env) error {
+	q.mu.Lock()
+	state := q.state
+	q.mu.Unlock()
+	client := e.Weir.StorageV1alpha1().GlusterVolumes()
+	// From the cache of the API server: it costs little.
+	list, err := client.List(ctx, metav1.ListOptions{ResourceVersion: "0"})
+	if err != nil {
+		return err
+	}
+	node, path := fmt.Sprintf("00000000-0000-0000-0000-%012d", q.Server), e.Cluster.Brick(q.Server, Volume)
+	for _, gv := range list.Items {
+		if reported(gv, node, state) {
+			continue
+		}
+		entry := storageac.BrickStatus().WithNode(node).WithBrick(path).WithHost(gluster.Host(q.Server)).
+			WithState(state).WithLimitBytes(gv.Spec.CapacityBytes).WithObservedGeneration(gv.Generation).
+			WithMessage("simulated")
+		_, err := client.ApplyStatus(ctx, storageac.GlusterVolume(gv.Name).WithUID(gv.UID).
+			WithStatus(storageac.GlusterVolumeStatus().WithBricks(entry)),
+			metav1.ApplyOptions{FieldManager: "quotad-" + node, Force: true})
+		if err != nil && ctx.Err() == nil && !gone(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+func reported(gv storagev1alpha1.GlusterVolume, node string, state storagev1alpha1.BrickState) bool {
+	for _, b := range gv.Status.Bricks {
+		if b.Node == node {
+			return b.ObservedGeneration == gv.Generation && b.State == state && b.LimitBytes == gv.Spec.CapacityBytes
+		}
+	}
+	return false
+}
