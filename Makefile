@@ -15,6 +15,7 @@ CHECKS := $(shell scripts/verify --list)
 
 SERVICE ?=
 SUITE ?=
+CHAPTER ?=
 VERSION ?=
 FUZZTIME ?= 20s
 # Many packages start a control plane of their own. Two packages are tested at a time.
@@ -42,8 +43,8 @@ help: ## list the targets
 	@printf '\nservices: %s\n' '$(SERVICES)'
 
 .PHONY: demo
-demo: ## run the demo on an embedded control plane; it needs only Go
-	$(if $(wildcard e2e/demo/*.go),@cd e2e && go build -o ../bin/demo ./demo && exec ../bin/demo,$(call missing,e2e/demo does not exist))
+demo: ## run the demo on an embedded control plane; it needs only Go [CHAPTER=connect|volumes]
+	$(if $(wildcard e2e/demo/*.go),@cd e2e && go build -o ../bin/demo ./demo && exec ../bin/demo $(CHAPTER),$(call missing,e2e/demo does not exist))
 
 .PHONY: build
 build: $(CHOSEN:%=build-%) ## build the services into bin/ [SERVICE=x]

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -12,9 +13,6 @@ import (
 	"github.com/weir-dev/weir/pkg/testkit"
 	"github.com/weir-dev/weir/pkg/testkit/binaries"
 )
-
-// namespace is the namespace in the manifests of the csid Connect operator's sample.
-const namespace = "kafka-connect-poc"
 
 // pace is the pause after each step on a terminal.
 const pace = 2 * time.Second
@@ -26,15 +24,32 @@ type demo struct {
 	// completed is set after the last step.
 	completed bool
 
+	chapters []chapter
+	// namespace is the namespace of the current chapter.
+	namespace string
+
 	root      string
 	cp        *testkit.ControlPlane
-	scheduler *env.ConnectScheduler
+	scheduler *env.Service
 	runner    *env.Process
 	objects   *objects
 	stopWatch context.CancelFunc
+	// volumes is the state of the chapter volumes.
+	volumes volumes
 
 	step  int
 	began time.Time
+}
+
+// services returns the running services.
+func (d *demo) services() []*env.Service {
+	var running []*env.Service
+	for _, s := range []*env.Service{d.scheduler, d.volumes.controller, d.volumes.agent} {
+		if s != nil {
+			running = append(running, s)
+		}
+	}
+	return running
 }
 
 // do prints the title of a step and runs it within its time limit.
@@ -97,8 +112,8 @@ func (d *demo) kubectl(ctx context.Context, args ...string) error {
 			run[i] = filepath.Join(d.root, arg)
 		}
 	}
-	d.screen.line(indent+"%s", d.screen.paint(cyan, "$ kubectl -n "+namespace+" "+strings.Join(shown, " ")))
-	_, err := d.cp.Kubectl(ctx, append([]string{"-n", namespace}, run...)...)
+	d.screen.line(indent+"%s", d.screen.paint(cyan, "$ kubectl -n "+d.namespace+" "+strings.Join(shown, " ")))
+	_, err := d.cp.Kubectl(ctx, append([]string{"-n", d.namespace}, run...)...)
 	return err
 }
 
@@ -131,6 +146,10 @@ func (d *demo) spin(label string, act func() error) error {
 func (d *demo) until(ctx context.Context, condition func() error) error {
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
+	var changes chan change
+	if d.objects != nil {
+		changes = d.objects.changes
+	}
 	for {
 		d.screen.show(d.table())
 		err := condition()
@@ -138,7 +157,7 @@ func (d *demo) until(ctx context.Context, condition func() error) error {
 			return nil
 		}
 		select {
-		case c := <-d.objects.changes:
+		case c := <-changes:
 			d.printChange(c, d.objects.update(c))
 		case <-second.C:
 			if err := d.checkProcesses(); err != nil {
@@ -153,8 +172,8 @@ func (d *demo) until(ctx context.Context, condition func() error) error {
 // checkProcesses returns an error if a process has ended.
 func (d *demo) checkProcesses() error {
 	errs := []error{d.cp.Err()}
-	if d.scheduler != nil {
-		errs = append(errs, d.scheduler.Err())
+	for _, s := range d.services() {
+		errs = append(errs, s.Err())
 	}
 	if d.runner != nil {
 		errs = append(errs, d.runner.Err())
@@ -162,12 +181,15 @@ func (d *demo) checkProcesses() error {
 	return errors.Join(errs...)
 }
 
-// logTail returns the end of the log of a running connect-scheduler.
-func (d *demo) logTail() string {
-	if d.scheduler == nil || d.scheduler.Err() != nil {
-		return ""
+// logTails returns the ends of the logs of the running services.
+func (d *demo) logTails() string {
+	var tails strings.Builder
+	for _, s := range d.services() {
+		if s.Err() == nil {
+			fmt.Fprintf(&tails, "%sLast lines of %s:\n%s\n", indent, filepath.Base(s.Log), s.Tail(10))
+		}
 	}
-	return d.scheduler.Tail(10)
+	return tails.String()
 }
 
 // close stops all processes and removes their files.
@@ -179,12 +201,15 @@ func (d *demo) close() error {
 			shutdown()
 		}
 	}
-	if d.scheduler != nil {
-		errs = append(errs, d.scheduler.Stop())
+	for _, s := range d.services() {
+		errs = append(errs, s.Stop())
 	}
 	errs = append(errs, d.runner.Stop())
 	if d.cp != nil {
 		errs = append(errs, d.cp.Stop())
+	}
+	if d.volumes.basePath != "" {
+		errs = append(errs, os.RemoveAll(d.volumes.basePath))
 	}
 	return errors.Join(errs...)
 }
@@ -209,20 +234,18 @@ func (d *demo) finish(ctx context.Context) error {
 		d.screen.paint(bold, "Everything keeps running until you press Ctrl-C. Explore it from another terminal:"),
 	)
 	d.screen.line("")
-	for _, command := range []string{
+	commands := []string{
 		"export KUBECONFIG=" + d.cp.Kubeconfig(),
 		"alias kubectl=" + set.Path(binaries.Kubectl),
-		"kubectl config set-context --current --namespace=" + namespace,
-		"kubectl get kafkaconnectors -o wide",
-		"kubectl get pods -L io.confluent.csid.connect.type -o wide",
-		"kubectl describe kafkaconnector clicks",
-		"kubectl get kafkaconnector clicks " +
-			"-o jsonpath='{range .status.tasks[*]}{.id} {.state} {.configHash}{\"\\n\"}{end}'",
-		"kubectl annotate kafkaconnector clicks strimzi.io/restart-task=3",
-		`kubectl patch kafkaconnector test --type=merge -p '{"spec":{"state":"stopped"}}'`,
-		"kubectl delete kafkaconnector clicks",
-		"tail -f " + d.scheduler.Log,
-	} {
+	}
+	for _, c := range d.chapters {
+		commands = append(commands, "kubectl config set-context --current --namespace="+c.namespace)
+		commands = append(commands, c.explore(d)...)
+	}
+	for _, s := range d.services() {
+		commands = append(commands, "tail -f "+s.Log)
+	}
+	for _, command := range commands {
 		d.screen.line(indent+"%s", d.screen.paint(cyan, command))
 	}
 	d.screen.line("")

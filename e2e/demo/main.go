@@ -1,5 +1,5 @@
-// Command demo demonstrates connect-scheduler on an embedded control plane. Every step verifies its result; a
-// failed or late step ends the demo with an error.
+// Command demo demonstrates Weir's services on an embedded control plane, in chapters. Every step verifies its result; a
+// failed or late step ends the demo with an error. Arguments are the chapters to run; the default is all.
 //
 // DEMO_EXIT=1 ends the demo after the last step. NO_COLOR disables colors.
 package main
@@ -22,8 +22,13 @@ func run() int {
 	defer stop()
 	context.AfterFunc(ctx, stop)
 
-	d := &demo{screen: newScreen(os.Stdout), exit: os.Getenv("DEMO_EXIT") == "1"}
-	err := d.play(ctx)
+	selected, err := choose(os.Args[1:])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		return 1
+	}
+	d := &demo{screen: newScreen(os.Stdout), exit: os.Getenv("DEMO_EXIT") == "1", chapters: selected}
+	err = d.play(ctx)
 	d.screen.show(nil)
 	// Errors after an interruption are expected.
 	if ctx.Err() != nil {
@@ -36,9 +41,7 @@ func run() int {
 	if err != nil && !errors.Is(err, errInterrupted) {
 		d.screen.line("")
 		d.screen.line("%s %v", d.screen.paint(red, "✗"), err)
-		if tail := d.logTail(); tail != "" {
-			d.screen.line("%sLast lines of the connect-scheduler log:\n%s", indent, tail)
-		}
+		d.screen.line("%s", d.logTails())
 	}
 	err = errors.Join(err, d.close())
 	switch {

@@ -24,10 +24,14 @@ func (d *demo) build(ctx context.Context) error {
 		return err
 	}
 	d.explain("The first build downloads and compiles all dependencies. This takes several minutes.")
-	if err := d.spin("go build", func() error { return env.Build(ctx, d.root, service) }); err != nil {
-		return err
+	var built []string
+	for _, c := range d.chapters {
+		if err := d.spin("go build "+c.service, func() error { return env.Build(ctx, d.root, c.service) }); err != nil {
+			return err
+		}
+		built = append(built, "bin/"+c.service)
 	}
-	d.done("bin/connect-scheduler and bin/fake-runner are built (%s).", since(d.began))
+	d.done("%s: built (%s).", strings.Join(built, ", "), since(d.began))
 	return nil
 }
 

@@ -13,52 +13,50 @@ import (
 	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
 	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/e2e/internal/env"
-	"github.com/weir-dev/weir/pkg/testkit/binaries"
 )
 
 const (
 	service = "connect-scheduler"
-	// stepLimit is the time limit of a step that takes a second or two on an idle machine.
-	stepLimit = time.Minute
-	// buildLimit is the time limit of a step that may download and compile.
-	buildLimit = 30 * time.Minute
+	// namespace is the namespace in the manifests of the csid Connect operator's sample.
+	namespace = "kafka-connect-poc"
 )
 
-// play runs all steps.
-func (d *demo) play(ctx context.Context) error {
-	d.screen.line("%s", d.screen.paint(bold, "Weir demo: Kafka Connect without workers"))
-	d.explain(
-		"connect-scheduler runs every Kafka Connect connector and every task in its own pod. This demo uses a real",
-	)
-	d.explain(
-		"Kubernetes %s control plane. The nodes are simulated: no containers run, and a fake runner publishes task",
-		binaries.KubernetesVersion,
-	)
-	d.explain("configs in place of real connectors. make e2e runs real connectors and Kafka brokers on kind.")
-	for _, step := range []struct {
-		title string
-		limit time.Duration
-		act   func(context.Context) error
-	}{
-		{"Build connect-scheduler and the fake runner.", buildLimit, d.build},
-		{"Start a Kubernetes control plane and three simulated nodes.", buildLimit, d.startControlPlane},
-		{"Install connect-scheduler and run it with the permissions of its manifests.", 3 * stepLimit, d.install},
-		{"Apply the csid Connect operator's sample unchanged: a connector with three tasks.", stepLimit, d.applySample},
-		{"Add a connector with 12 tasks.", stepLimit, d.applyClicks},
-		{"Change the config of one of the 12 tasks. No other task restarts.", stepLimit, d.changeOneTask},
-		{"Make a task fail. The status shows the failure and its cause.", stepLimit, d.failTask},
-		{"The kubelet restarts the container. The status shows the recovery.", stepLimit, d.recoverTask},
-		{"Scale the first connector to five tasks. The three running tasks do not restart.", stepLimit, d.scale},
-		{"Pause the second connector, then resume it.", 2 * stepLimit, d.pauseAndResume},
-	} {
-		if err := d.do(ctx, step.title, step.limit, step.act); err != nil {
-			return err
+// connectChapter demonstrates connect-scheduler.
+var connectChapter = chapter{
+	name:      "connect",
+	title:     "Kafka Connect without workers",
+	service:   service,
+	namespace: namespace,
+	intro: []string{
+		"connect-scheduler runs every Kafka Connect connector and every task in its own pod. A fake runner publishes task",
+		"configs in place of real connectors. make e2e runs real connectors and Kafka brokers on kind.",
+	},
+	steps: []step{
+		{"Install connect-scheduler and run it with the permissions of its manifests.", 3 * stepLimit, (*demo).install},
+		{
+			"Apply the csid Connect operator's sample unchanged: a connector with three tasks.", stepLimit,
+			(*demo).applySample,
+		},
+		{"Add a connector with 12 tasks.", stepLimit, (*demo).applyClicks},
+		{"Change the config of one of the 12 tasks. No other task restarts.", stepLimit, (*demo).changeOneTask},
+		{"Make a task fail. The status shows the failure and its cause.", stepLimit, (*demo).failTask},
+		{"The kubelet restarts the container. The status shows the recovery.", stepLimit, (*demo).recoverTask},
+		{"Scale the first connector to five tasks. The three running tasks do not restart.", stepLimit, (*demo).scale},
+		{"Pause the second connector, then resume it.", 2 * stepLimit, (*demo).pauseAndResume},
+	},
+	usage: func(d *demo) *env.Service { return d.scheduler },
+	explore: func(*demo) []string {
+		return []string{
+			"kubectl get kafkaconnectors -o wide",
+			"kubectl get pods -L io.confluent.csid.connect.type -o wide",
+			"kubectl describe kafkaconnector clicks",
+			"kubectl get kafkaconnector clicks " +
+				"-o jsonpath='{range .status.tasks[*]}{.id} {.state} {.configHash}{\"\\n\"}{end}'",
+			"kubectl annotate kafkaconnector clicks strimzi.io/restart-task=3",
+			`kubectl patch kafkaconnector test --type=merge -p '{"spec":{"state":"stopped"}}'`,
+			"kubectl delete kafkaconnector clicks",
 		}
-	}
-	if err := d.printUsage(ctx); err != nil {
-		return err
-	}
-	return d.finish(ctx)
+	},
 }
 
 func (d *demo) applySample(ctx context.Context) error {
@@ -283,27 +281,3 @@ func (d *demo) setState(ctx context.Context, connector, state string) error {
 	patch := `{"spec":{"state":"` + state + `"}}`
 	return d.kubectl(ctx, "patch", "kafkaconnector", connector, "--type=merge", "-p", patch)
 }
-
-// printUsage prints what connect-scheduler used for all steps.
-func (d *demo) printUsage(ctx context.Context) error {
-	metrics, err := d.scheduler.Metrics(ctx)
-	if err != nil {
-		return err
-	}
-	writes, _ := metrics.Writes()
-	total := 0.0
-	for _, n := range writes {
-		total += n
-	}
-	d.screen.line("")
-	d.screen.line(
-		"connect-scheduler used %.0f API writes, %.0f reconciles, %.1f s of CPU and %.0f MiB of memory for all steps.",
-		total,
-		metrics.Sum("weir_reconciles_total"),
-		metrics.Sum("process_cpu_seconds_total"),
-		metrics.Sum("process_resident_memory_bytes")/(1<<20),
-	)
-	return nil
-}
-
-func since(t time.Time) string { return fmt.Sprintf("%.1f s", time.Since(t).Seconds()) }

@@ -136,7 +136,7 @@ func (e *environment) close() error {
 
 // until waits until a condition returns nil. It checks the condition after each change, at most every 5 ms, and
 // fails early when a process has ended. what completes the error "wait for ...".
-func (e *environment) until(ctx context.Context, what string, s *env.ConnectScheduler, condition func() error) error {
+func (e *environment) until(ctx context.Context, what string, s *env.Service, condition func() error) error {
 	pause := time.NewTicker(5 * time.Millisecond)
 	defer pause.Stop()
 	second := time.NewTicker(time.Second)

@@ -18,7 +18,7 @@ import (
 )
 
 // measureIdle counts writes and reconciles while nothing changes.
-func (r *report) measureIdle(ctx context.Context, o options, _ *environment, s *env.ConnectScheduler) error {
+func (r *report) measureIdle(ctx context.Context, o options, _ *environment, s *env.Service) error {
 	bench.Logf("measuring an idle service for %s", o.idle)
 	before, err := count(ctx, s)
 	if err != nil {
@@ -45,7 +45,7 @@ type change struct {
 }
 
 // measureChanges adds, changes and deletes one connector among all others.
-func (r *report) measureChanges(ctx context.Context, o options, e *environment, s *env.ConnectScheduler) error {
+func (r *report) measureChanges(ctx context.Context, o options, e *environment, s *env.Service) error {
 	bench.Logf("adding, changing and deleting one connector")
 	added, changed, deleted := o.connectors, o.connectors/2, o.connectors/3
 	connectors := e.weir.IoV1()
@@ -120,7 +120,7 @@ func (r *report) measureChanges(ctx context.Context, o options, e *environment, 
 }
 
 // measureFailures makes tasks fail one after the other and measures the time until each failure is in the status.
-func (r *report) measureFailures(ctx context.Context, o options, e *environment, s *env.ConnectScheduler) error {
+func (r *report) measureFailures(ctx context.Context, o options, e *environment, s *env.Service) error {
 	bench.Logf("making %d tasks fail", o.failures)
 	cause := contract.Termination{Reason: contract.ReasonTaskFailed, Message: "failed by the benchmark"}
 	for n := range o.failures {

@@ -27,7 +27,7 @@ type counts struct {
 	cpu float64
 }
 
-func count(ctx context.Context, s *env.ConnectScheduler) (counts, error) {
+func count(ctx context.Context, s *env.Service) (counts, error) {
 	m, err := s.Metrics(ctx)
 	if err != nil {
 		return counts{}, err
@@ -108,7 +108,7 @@ func runService(
 	if *created, err = collect(ctx, e.cp); err != nil {
 		return result, err
 	}
-	for _, measure := range []func(context.Context, options, *environment, *env.ConnectScheduler) error{
+	for _, measure := range []func(context.Context, options, *environment, *env.Service) error{
 		r.measureIdle, r.measureChanges, r.measureFailures,
 	} {
 		if err := measure(ctx, o, e, s); err != nil {
@@ -119,7 +119,7 @@ func runService(
 }
 
 // converge creates all KafkaConnectors and waits until all are Ready.
-func converge(ctx context.Context, o options, e *environment, s *env.ConnectScheduler) (side, error) {
+func converge(ctx context.Context, o options, e *environment, s *env.Service) (side, error) {
 	bench.Logf("creating %d KafkaConnectors with %d tasks each for %s", o.connectors, o.tasks, service)
 	result := side{}
 	requestsSince, err := countRequests(ctx, e.cp)
@@ -188,7 +188,7 @@ func (e *environment) create(ctx context.Context, o options, i int) error {
 }
 
 // waitUntilIdle waits until the service has neither written nor reconciled for 3 seconds.
-func waitUntilIdle(ctx context.Context, s *env.ConnectScheduler) error {
+func waitUntilIdle(ctx context.Context, s *env.Service) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
 	last, err := count(ctx, s)

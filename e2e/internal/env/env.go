@@ -66,11 +66,11 @@ func Build(ctx context.Context, root, service string) error {
 type Base struct {
 	// Applied lists the objects that were applied.
 	Applied []*unstructured.Unstructured
-	// Skipped lists the Deployment and its PodDisruptionBudget: simulated nodes do not run containers.
+	// Skipped lists the Deployment, its PodDisruptionBudget and the DaemonSet: simulated nodes do not run containers.
 	Skipped []*unstructured.Unstructured
 }
 
-// Install applies the kustomize base of a service, except the Deployment: the service runs as a local process
+// Install applies the kustomize base of a service, except what runs its pods: the service runs as a local process
 // instead.
 func Install(ctx context.Context, cp *testkit.ControlPlane, root, service string) (Base, error) {
 	var base Base
@@ -90,7 +90,7 @@ func Install(ctx context.Context, cp *testkit.ControlPlane, root, service string
 	var wanted []*unstructured.Unstructured
 	for _, object := range objects {
 		switch object.GetKind() {
-		case "Deployment", "PodDisruptionBudget":
+		case "Deployment", "DaemonSet", "PodDisruptionBudget":
 			base.Skipped = append(base.Skipped, object)
 		default:
 			wanted = append(wanted, object)
@@ -107,7 +107,10 @@ func WriteKubeconfig(path string, connection *rest.Config) error {
 	const name = "weir"
 	config := clientcmdapi.NewConfig()
 	config.Clusters[name] = &clientcmdapi.Cluster{Server: connection.Host, CertificateAuthorityData: connection.CAData}
-	config.AuthInfos[name] = &clientcmdapi.AuthInfo{Token: connection.BearerToken}
+	config.AuthInfos[name] = &clientcmdapi.AuthInfo{
+		Token: connection.BearerToken, Impersonate: connection.Impersonate.UserName,
+		ImpersonateGroups: connection.Impersonate.Groups, ImpersonateUserExtra: connection.Impersonate.Extra,
+	}
 	config.Contexts[name] = &clientcmdapi.Context{Cluster: name, AuthInfo: name}
 	config.CurrentContext = name
 	if err := clientcmd.WriteToFile(*config, path); err != nil {

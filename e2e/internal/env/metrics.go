@@ -17,7 +17,7 @@ import (
 type Metrics map[string]*dto.MetricFamily
 
 // Metrics scrapes the metrics of the service.
-func (s *ConnectScheduler) Metrics(ctx context.Context) (Metrics, error) {
+func (s *Service) Metrics(ctx context.Context) (Metrics, error) {
 	return Scrape(ctx, s.address)
 }
 

@@ -20,15 +20,16 @@ const stopTimeout = 15 * time.Second
 type Process struct {
 	// Log is the path of the output file.
 	Log   string
+	name  string
 	cmd   *exec.Cmd
 	ended chan struct{}
 	err   error
 }
 
-// start runs a program and writes its output to a file in dir. The kernel kills the program when this process dies.
-func start(dir, program string, args ...string) (*Process, error) {
-	name := filepath.Base(program)
-	p := &Process{Log: filepath.Join(dir, name+".log"), cmd: exec.Command(program, args...), ended: make(chan struct{})}
+// start runs a program and writes its output to the file NAME.log in dir. The kernel kills the program when this process
+// dies.
+func start(dir, name, program string, args ...string) (*Process, error) {
+	p := &Process{name: name, Log: filepath.Join(dir, name+".log"), cmd: exec.Command(program, args...), ended: make(chan struct{})}
 	log, err := os.OpenFile(p.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
@@ -61,7 +62,7 @@ func (p *Process) Err() error {
 	if p.err != nil {
 		status = p.err.Error()
 	}
-	return fmt.Errorf("%s ended: %s\n%s", filepath.Base(p.cmd.Path), status, p.Tail(15))
+	return fmt.Errorf("%s ended: %s\n%s", p.name, status, p.Tail(15))
 }
 
 // Tail returns the last lines of the log.
@@ -80,7 +81,7 @@ func (p *Process) Stop() error {
 		return nil
 	}
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("stop %s: %w", filepath.Base(p.cmd.Path), err)
+		return fmt.Errorf("stop %s: %w", p.name, err)
 	}
 	timeout := time.NewTimer(stopTimeout)
 	defer timeout.Stop()
@@ -91,5 +92,5 @@ func (p *Process) Stop() error {
 	}
 	_ = p.cmd.Process.Kill()
 	<-p.ended
-	return fmt.Errorf("stop %s: still running %s after SIGTERM, killed", filepath.Base(p.cmd.Path), stopTimeout)
+	return fmt.Errorf("stop %s: still running %s after SIGTERM, killed", p.name, stopTimeout)
 }

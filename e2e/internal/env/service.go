@@ -11,14 +11,16 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/client-go/rest"
+
 	"github.com/weir-dev/weir/pkg/testkit"
 )
 
 // readyTimeout is long enough for a busy machine.
 const readyTimeout = time.Minute
 
-// ConnectScheduler is a running connect-scheduler process.
-type ConnectScheduler struct {
+// Service is a running process of a service.
+type Service struct {
 	*Process
 	// Kubeconfig is the path of its kubeconfig.
 	Kubeconfig string
@@ -27,26 +29,27 @@ type ConnectScheduler struct {
 
 // StartConnectScheduler runs bin/connect-scheduler under the ServiceAccount of its kustomize base, with exactly the
 // RBAC rules of that base, and waits until it is ready.
-func StartConnectScheduler(
-	ctx context.Context,
-	cp *testkit.ControlPlane,
-	root string,
-	args ...string,
-) (*ConnectScheduler, error) {
+func StartConnectScheduler(ctx context.Context, cp *testkit.ControlPlane, root string, args ...string) (*Service, error) {
 	const name = "connect-scheduler"
 	account, err := cp.ServiceAccount(ctx, Namespace, name)
 	if err != nil {
 		return nil, err
 	}
-	s := &ConnectScheduler{Kubeconfig: filepath.Join(cp.Dir(), name+".kubeconfig")}
-	if err := WriteKubeconfig(s.Kubeconfig, account); err != nil {
+	args = append([]string{"--leader-elect", "--lease-namespace=" + Namespace}, args...)
+	return startService(ctx, cp, name, filepath.Join(root, "bin", name), account, args...)
+}
+
+// startService runs a program with a connection and waits until it is ready. name is unique among the services of a
+// control plane.
+func startService(ctx context.Context, cp *testkit.ControlPlane, name, program string, connection *rest.Config,
+	args ...string) (*Service, error) {
+	s := &Service{Kubeconfig: filepath.Join(cp.Dir(), name+".kubeconfig")}
+	if err := WriteKubeconfig(s.Kubeconfig, connection); err != nil {
 		return nil, err
 	}
-	args = append([]string{
-		"--kubeconfig=" + s.Kubeconfig, "--metrics-address=127.0.0.1:0",
-		"--leader-elect", "--lease-namespace=" + Namespace,
-	}, args...)
-	if s.Process, err = start(cp.Dir(), filepath.Join(root, "bin", name), args...); err != nil {
+	args = append(args, "--kubeconfig="+s.Kubeconfig, "--metrics-address=127.0.0.1:0")
+	var err error
+	if s.Process, err = start(cp.Dir(), name, program, args...); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
@@ -57,7 +60,7 @@ func StartConnectScheduler(
 	return s, nil
 }
 
-func (s *ConnectScheduler) ready(ctx context.Context) error {
+func (s *Service) ready(ctx context.Context) error {
 	if err := s.Err(); err != nil {
 		return testkit.Permanent(err)
 	}
@@ -74,7 +77,7 @@ func (s *ConnectScheduler) ready(ctx context.Context) error {
 }
 
 // listenAddress returns the address that the service has logged, because it picks a free port.
-func (s *ConnectScheduler) listenAddress() string {
+func (s *Service) listenAddress() string {
 	for line := range strings.Lines(s.Tail(1000)) {
 		var entry struct{ Address string }
 		if json.Unmarshal([]byte(line), &entry) == nil && entry.Address != "" {
@@ -104,5 +107,5 @@ func get(ctx context.Context, address, path string) (io.ReadCloser, error) {
 // connect-runner.
 func StartFakeRunner(cp *testkit.ControlPlane, root string, args ...string) (*Process, error) {
 	args = append([]string{"--kubeconfig=" + cp.Kubeconfig()}, args...)
-	return start(cp.Dir(), filepath.Join(root, "bin", "fake-runner"), args...)
+	return start(cp.Dir(), "fake-runner", filepath.Join(root, "bin", "fake-runner"), args...)
 }
