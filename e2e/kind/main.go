@@ -26,16 +26,33 @@ import (
 	"github.com/weir-dev/weir/pkg/testkit/binaries"
 )
 
-// services lists the services whose images the suites use.
-var services = []string{"connect-scheduler", "connect-runner", "drain-cleaner"}
+// volumes is a service that only some suites use. Its suites also use an image of ZooKeeper.
+const volumes = "volume-provisioner"
 
-// loaded lists the images that are loaded into the cluster. The manifests in deploy/ use the tag latest, which is
+// services returns the services whose images the suites use.
+func services(selected []suite.Suite) []string {
+	names := []string{"connect-scheduler", "connect-runner", "drain-cleaner"}
+	for _, s := range selected {
+		for _, name := range s.Services {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+// loaded returns the images that are loaded into the cluster. The manifests in deploy/ use the tag latest, which is
 // the tree's build here.
-var loaded = []string{
-	"ghcr.io/weir-dev/connect-scheduler:latest",
-	"ghcr.io/weir-dev/drain-cleaner:latest",
-	"ghcr.io/weir-dev/connect-runner:latest",
-	"weir.local/connect:e2e", "weir.local/plugin:e2e", "weir.local/kafka:e2e", "weir.local/load:e2e",
+func loaded(services []string) []string {
+	images := []string{"weir.local/connect:e2e", "weir.local/plugin:e2e", "weir.local/kafka:e2e", "weir.local/load:e2e"}
+	for _, name := range services {
+		images = append(images, "ghcr.io/weir-dev/"+name+":latest")
+	}
+	if slices.Contains(services, volumes) {
+		images = append(images, "weir.local/zookeeper:e2e")
+	}
+	return images
 }
 
 func main() {
@@ -80,10 +97,12 @@ func run(ctx context.Context, name, chosen string, clean, up bool) error {
 	if clean {
 		return c.Delete()
 	}
-	// An unknown suite name fails before the cluster is created.
-	if _, err := choose(suites.All(nil, nil), chosen); err != nil {
+	// An unknown suite name fails before the cluster is created. With up, chosen is empty: all suites.
+	selected, err := choose(suites.All(nil, nil), chosen)
+	if err != nil {
 		return err
 	}
+	used := services(selected)
 	logf := func(format string, args ...any) {
 		fmt.Printf("e2e %6.1fs  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
 	}
@@ -94,7 +113,7 @@ func run(ctx context.Context, name, chosen string, clean, up bool) error {
 		return err
 	}
 	logf("images")
-	if err := images(ctx, root); err != nil {
+	if err := images(ctx, root, used); err != nil {
 		return err
 	}
 	node, err := nodeImage(ctx, root)
@@ -116,7 +135,7 @@ func run(ctx context.Context, name, chosen string, clean, up bool) error {
 		return errors.Join(err, c.Delete())
 	}
 	logf("loading images")
-	if err = c.Load(ctx, loaded...); err == nil && !up {
+	if err = c.Load(ctx, loaded(used)...); err == nil && !up {
 		err = runSuites(ctx, c, programs.Path(binaries.Kubectl), root, artifacts, chosen, logf)
 	}
 	err = errors.Join(err, c.Delete())
@@ -169,7 +188,7 @@ func choose(all []suite.Suite, names string) ([]suite.Suite, error) {
 }
 
 // images builds all images for the cluster. E2E_BUILD=false uses the existing images of the services.
-func images(ctx context.Context, root string) error {
+func images(ctx context.Context, root string, services []string) error {
 	if os.Getenv("E2E_BUILD") != "false" {
 		if err := script(ctx, root, os.Stdout, "scripts/images/build", services...); err != nil {
 			return err
@@ -181,7 +200,11 @@ func images(ctx context.Context, root string) error {
 			return err
 		}
 	}
-	return script(ctx, root, os.Stdout, "e2e/kind/images/build")
+	var additional []string
+	if slices.Contains(services, volumes) {
+		additional = []string{"zookeeper"}
+	}
+	return script(ctx, root, os.Stdout, "e2e/kind/images/build", additional...)
 }
 
 // nodeImage returns WEIR_NODE_IMAGE, or kind's default image, or a locally built image if the default cannot be

@@ -24,6 +24,8 @@ type options struct {
 	brokers    []string
 	topic      string
 	rate       int
+	records    int
+	prefix     string
 	partitions int32
 	replicas   int16
 	count      int
@@ -38,6 +40,8 @@ func main() {
 	pflag.StringSliceVar(&o.brokers, "brokers", []string{"kafka:9092"}, "bootstrap brokers")
 	pflag.StringVar(&o.topic, "topic", "", "topic")
 	pflag.IntVar(&o.rate, "rate", 100, "records per second")
+	pflag.IntVar(&o.records, "records", 0, "number of records to produce; 0 produces until the end of the process")
+	pflag.StringVar(&o.prefix, "prefix", "p", "prefix of the produced values")
 	pflag.Int32Var(&o.partitions, "partitions", 3, "partitions of a new topic")
 	pflag.Int16Var(&o.replicas, "replicas", 1, "replicas of a new topic")
 	pflag.IntVar(&o.minISR, "min-isr", 1, "min.insync.replicas of a new topic")

@@ -12,8 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// produce writes p-0, p-1, … with acks=all until the context ends. Each second it prints the number of acknowledged
-// records.
+// produce writes p-0, p-1, … with acks=all until the context ends or all records are written. Each second it prints
+// the number of acknowledged records.
 func produce(ctx context.Context, o options) error {
 	client, err := kgo.NewClient(
 		kgo.SeedBrokers(o.brokers...),
@@ -33,20 +33,26 @@ func produce(ctx context.Context, o options) error {
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
 	report := func() { fmt.Printf("{\"acknowledged\":%d,\"refused\":%d}\n", acknowledged.Load(), refused.Load()) }
+	flush := func() error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
+		defer cancel()
+		err := client.Flush(ctx)
+		report()
+		return err
+	}
 	for n := 0; ; {
+		if o.records > 0 && n == o.records {
+			return flush()
+		}
 		select {
 		case <-ctx.Done():
-			flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
-			defer cancel()
-			err := client.Flush(flush)
-			report()
-			return err
+			return flush()
 		case <-second.C:
 			report()
 		case <-tick.C:
 			client.Produce(
 				context.WithoutCancel(ctx),
-				&kgo.Record{Value: fmt.Appendf(nil, "p-%d", n)},
+				&kgo.Record{Value: fmt.Appendf(nil, "%s-%d", o.prefix, n)},
 				func(_ *kgo.Record, err error) {
 					if err != nil {
 						refused.Add(1)

@@ -197,6 +197,27 @@ func load(node nodes.Node, archive string) error {
 	return nil
 }
 
+// Exec runs a command in a node and returns its standard output.
+func (c *Cluster) Exec(ctx context.Context, node string, command ...string) (string, error) {
+	return docker(ctx, append([]string{"exec", node}, command...)...)
+}
+
+// mountDisk needs the directory and the size. The nodes see loop devices that the host has created only if they have
+// device files for them.
+const mountDisk = `set -eu
+! mountpoint -q "$1" || exit 0
+for i in $(seq 0 63); do [ -e "/dev/loop$i" ] || mknod "/dev/loop$i" b 7 "$i"; done
+truncate -s "$2" /var/weir-disk.img
+mkfs.ext4 -q -F /var/weir-disk.img
+mkdir -p "$1"
+mount -o loop /var/weir-disk.img "$1"`
+
+// Disk mounts a new ext4 file system at a directory of a node, unless one is mounted.
+func (c *Cluster) Disk(ctx context.Context, node, directory, size string) error {
+	_, err := c.Exec(ctx, node, "sh", "-c", mountDisk, "disk", directory, size)
+	return err
+}
+
 // Stop kills a node, as a power failure does.
 func (c *Cluster) Stop(ctx context.Context, node string) error {
 	_, err := docker(ctx, "kill", node)

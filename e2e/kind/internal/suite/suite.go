@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"text/tabwriter"
 	"time"
 )
 
@@ -15,6 +16,8 @@ type Suite struct {
 	Name string
 	// Description states in a sentence what the suite verifies.
 	Description string
+	// Services are the services that the suite uses besides connect-scheduler and drain-cleaner.
+	Services []string
 	// Run runs the checks. It stops at the first error.
 	Run func(context.Context, *Results) error
 }
@@ -25,6 +28,8 @@ type Results struct {
 	out   io.Writer
 	began time.Time
 	rows  []row
+	// details is a table that follows the checks.
+	details [][]string
 }
 
 type row struct {
@@ -53,6 +58,9 @@ func (r *Results) Step(ctx context.Context, check string, limit time.Duration,
 	return nil
 }
 
+// Table adds a table that is printed after the checks. Its first row has the titles of the columns.
+func (r *Results) Table(rows [][]string) { r.details = rows }
+
 // write prints the table to the output of the suite.
 func (r *Results) write() {
 	width := 0
@@ -66,6 +74,14 @@ func (r *Results) write() {
 		}
 		padding := strings.Repeat(" ", width-len([]rune(line.check)))
 		fmt.Fprintf(r.out, "  %s %s%s %6.1fs  %s\n", mark, line.check, padding, line.took.Seconds(), line.result)
+	}
+	if len(r.details) > 1 {
+		table := tabwriter.NewWriter(r.out, 0, 0, 2, ' ', 0)
+		defer table.Flush()
+		fmt.Fprintln(table)
+		for _, line := range r.details {
+			fmt.Fprintln(table, "  "+strings.Join(line, "\t"))
+		}
 	}
 }
 

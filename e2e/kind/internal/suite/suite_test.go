@@ -23,6 +23,7 @@ func TestRunPrintsEveryCheckAndContinuesAfterAFailedSuite(t *testing.T) {
 			return r.Step(ctx, "a step that fails", time.Minute, func(context.Context) (string, error) { return "", broken })
 		}},
 		{Name: "second", Description: "works", Run: func(ctx context.Context, r *Results) error {
+			r.Table([][]string{{"DIRECTORY", "NODE"}, {"/mnt/data/a", "worker"}})
 			return r.Step(ctx, "another step", time.Minute, passing)
 		}},
 		{Name: "third", Description: "has no setup", Run: func(context.Context, *Results) error { return broken }},
@@ -37,7 +38,8 @@ func TestRunPrintsEveryCheckAndContinuesAfterAFailedSuite(t *testing.T) {
 		`first: fails\n  ok   a step that works +0\.0s  3 pods\n  FAIL a step that fails +0\.0s  broken\n`,
 		out.String(),
 	)
-	require.Regexp(t, `second: works\n  ok   another step +0\.0s  3 pods\n`, out.String())
+	require.Regexp(t, `second: works\n  ok   another step +0\.0s  3 pods\n\n`+
+		`  DIRECTORY    NODE\n  /mnt/data/a  worker\n`, out.String())
 	require.Regexp(t, `third: has no setup\n  FAIL set up the suite +0\.0s  broken\n`, out.String())
 }
 

@@ -50,6 +50,12 @@ func All(kubernetes *env.Env, c *cluster.Cluster) []suite.Suite {
 		{Name: "storage", Run: e.storage, Description: "one volume that connectors and tasks share"},
 		{Name: "drain", Run: e.drain, Description: "no node drain takes a partition below min.insync.replicas"},
 		{Name: "together", Run: e.together, Description: "connectors keep running while all nodes are drained"},
+		{
+			Name:        "volumes",
+			Run:         e.volumes,
+			Services:    []string{"volume-provisioner"},
+			Description: "every replica of the Confluent chart gets its own directories back",
+		},
 	}
 	for i, s := range all {
 		all[i].Run = func(ctx context.Context, r *suite.Results) error {
