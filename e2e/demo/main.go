@@ -1,5 +1,5 @@
-// Command demo demonstrates Weir's services on an embedded control plane, in chapters. Every step verifies its result; a
-// failed or late step ends the demo with an error. Arguments are the chapters to run; the default is all.
+// Command demo demonstrates Weir's services on an embedded control plane, in chapters. Every step verifies its result;
+// a failed or late step ends the demo with an error. Arguments are the chapters to run; the default is all.
 //
 // DEMO_EXIT=1 ends the demo after the last step. NO_COLOR disables colors.
 package main

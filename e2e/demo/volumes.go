@@ -46,8 +46,8 @@ var volumesChapter = chapter{
 	namespace: "default",
 	linux:     true,
 	intro: []string{
-		"Kafka needs local disks, and the data of kafka-1 must never go to another replica. The controller places replicas and",
-		"writes PersistentVolumes; the agent of a node creates real directories, here below a temporary directory.",
+		"Kafka needs local disks, and the data of kafka-1 must never go to another replica. The controller places replicas",
+		"and writes PersistentVolumes; the agent of a node creates real directories, here below a temporary directory.",
 	},
 	steps: []step{
 		{"Install volume-provisioner with the agent of one node.", 3 * stepLimit, (*demo).installVolumes},
@@ -112,8 +112,8 @@ func (d *demo) applySet(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.screen.line(indent+"%s", d.screen.paint(cyan, fmt.Sprintf("$ sed 's|/mnt/data|%s|; s|5Gi|10Mi|' %s | kubectl apply -f -",
-		d.volumes.basePath, file)))
+	command := fmt.Sprintf("$ sed 's|/mnt/data|%s|; s|5Gi|10Mi|' %s | kubectl apply -f -", d.volumes.basePath, file)
+	d.screen.line(indent+"%s", d.screen.paint(cyan, command))
 	set := strings.NewReplacer("/mnt/data", d.volumes.basePath, "5Gi", "10Mi").Replace(string(example))
 	if uid := os.Getuid(); uid != 0 {
 		d.explain("The directories belong to you, because the agent does not run as root here: owner: {uid: %d}.", uid)

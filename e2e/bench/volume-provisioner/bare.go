@@ -22,7 +22,8 @@ const (
 
 // runBareClient creates the same PersistentVolumes while no controller acts on them. The client has the ServiceAccount
 // of the service, its request rate and as many workers.
-func runBareClient(ctx context.Context, o options, root string, created persistentVolumes) (took time.Duration, err error) {
+func runBareClient(ctx context.Context, o options, root string,
+	created persistentVolumes) (took time.Duration, err error) {
 	e, err := newEnvironment(ctx, o, root)
 	if err != nil {
 		return 0, err

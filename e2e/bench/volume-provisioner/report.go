@@ -115,7 +115,7 @@ func (r *report) printMany(p printer, o options) {
 	p.row("resident memory without volumes\t%.0f MiB", r.empty)
 	p.row("resident memory with all volumes\t%.0f MiB (peak %.0f MiB)", r.full, r.peak)
 	p.row("resident memory after %s without changes\t%.0f MiB", o.idle, r.settled)
-	r.idle.print(p, o)
+	r.idle.rows(p, o)
 }
 
 func (r *report) printAgent(p printer, o options) {
@@ -123,10 +123,10 @@ func (r *report) printAgent(p printer, o options) {
 	p.row("\nA REAL AGENT WITH %d DIRECTORIES ON THIS MACHINE", a.directories)
 	p.row("all directories created, all sets Ready\t%.1f s", a.prepared.Seconds())
 	p.row("resident memory\t%.0f MiB (peak %.0f MiB)", a.memory, a.peak)
-	a.idle.print(p, o)
+	a.idle.rows(p, o)
 }
 
-func (u usage) print(p printer, o options) {
+func (u usage) rows(p printer, o options) {
 	p.row("CPU in %s without changes\t%.2f s (%.2f%% of a core)", o.idle, u.cpu, 100*u.cpu/o.idle.Seconds())
 	p.row("API writes\t%.0f (and %.0f lease renewals)", u.writes, u.renewals)
 	p.row("reconciles\t%.0f", u.reconciles)

@@ -172,7 +172,8 @@ func (r *report) measureAgent(ctx context.Context, o options, root string) (err 
 			return err
 		}
 	}
-	if err := e.until(ctx, "the directories of the agent", agent, func() error { return e.setsReady(o.sets) }); err != nil {
+	ready := func() error { return e.setsReady(o.sets) }
+	if err := e.until(ctx, "the directories of the agent", agent, ready); err != nil {
 		return err
 	}
 	r.agent.prepared = time.Since(began)

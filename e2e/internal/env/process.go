@@ -26,10 +26,12 @@ type Process struct {
 	err   error
 }
 
-// start runs a program and writes its output to the file NAME.log in dir. The kernel kills the program when this process
-// dies.
+// start runs a program and writes its output to the file NAME.log in dir. The kernel kills the program when this
+// process dies.
 func start(dir, name, program string, args ...string) (*Process, error) {
-	p := &Process{name: name, Log: filepath.Join(dir, name+".log"), cmd: exec.Command(program, args...), ended: make(chan struct{})}
+	p := &Process{
+		Log: filepath.Join(dir, name+".log"), name: name, cmd: exec.Command(program, args...), ended: make(chan struct{}),
+	}
 	log, err := os.OpenFile(p.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)

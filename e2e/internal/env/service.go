@@ -29,7 +29,8 @@ type Service struct {
 
 // StartConnectScheduler runs bin/connect-scheduler under the ServiceAccount of its kustomize base, with exactly the
 // RBAC rules of that base, and waits until it is ready.
-func StartConnectScheduler(ctx context.Context, cp *testkit.ControlPlane, root string, args ...string) (*Service, error) {
+func StartConnectScheduler(ctx context.Context, cp *testkit.ControlPlane, root string,
+	args ...string) (*Service, error) {
 	const name = "connect-scheduler"
 	account, err := cp.ServiceAccount(ctx, Namespace, name)
 	if err != nil {

@@ -282,4 +282,7 @@ func (c *chart) deletePod(ctx context.Context) (string, error) {
 func ordinal(name string) string { return name[strings.LastIndex(name, "-")+1:] }
 
 // podOf returns the name of the pod that a claim is for.
-func podOf(claim string) string { return claim[strings.Index(claim, release):] }
+func podOf(claim string) string {
+	_, name, _ := strings.Cut(claim, release)
+	return release + name
+}

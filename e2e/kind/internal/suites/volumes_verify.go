@@ -139,7 +139,8 @@ func (c *chart) verifyZnodes(ctx context.Context) error {
 
 // zookeeper executes the commands that a script prints on a ZooKeeper server.
 func (c *chart) zookeeper(ctx context.Context, server, script string) (string, error) {
-	return c.Kubectl(ctx, "exec", "-n", volumesNamespace, server, "--", "sh", "-c", "{ "+script+"; } | zookeeper-client 2>&1")
+	script = "{ " + script + "; } | zookeeper-client 2>&1"
+	return c.Kubectl(ctx, "exec", "-n", volumesNamespace, server, "--", "sh", "-c", script)
 }
 
 // write writes records and znodes with the number of the installation.
