@@ -33,9 +33,9 @@ func checkCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "check",
 		Short: "Print the bricks of this node and the limits that differ",
-		Long: `check prints a line for each brick of this node: its file system, whether project quota is enforced, and the number
-of directories by the state of their limit. Below it prints each directory whose limit differs, and each project id with a
-limit that quotad has not set. It changes nothing, and can run beside quotad.
+		Long: `check prints a line for each brick of this node: its state, its file system, the number of directories, and how
+many of them have their limit. Below it prints each directory whose limit differs, and each project id with a limit that
+quotad has not set. It changes nothing, and can run beside quotad.
 
 Exit codes, as monitoring plugins use them:
   0   all limits are as they should be

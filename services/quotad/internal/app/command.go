@@ -18,8 +18,9 @@ import (
 // Name is the name of the service.
 const Name = "quotad"
 
-const long = `quotad runs on each node of a GlusterFS cluster. It limits the directories of persistent volumes on the local
-bricks with XFS project quota, so that a volume of 1 GiB takes 1 GiB. The bricks must be on XFS, mounted with prjquota.
+const long = `quotad runs on each node of a GlusterFS cluster. It limits the directories of persistent volumes on the
+local bricks with XFS project quota, so that a volume of 1 GiB takes 1 GiB. The bricks must be on XFS, mounted with
+prjquota.
 
   quotad standalone   sizes come from the descriptions that gluster-bridge and kadalu write to the volume
   quotad cluster      sizes come from GlusterVolumes, and the limits are reported in their status

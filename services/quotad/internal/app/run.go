@@ -49,8 +49,8 @@ func ClusterSpec(o *Options) app.Spec {
 	return app.Spec{
 		Name: Name, Use: "cluster",
 		Short: "Limit the directories of GlusterVolumes and report them",
-		Long: `quotad cluster limits the directories that GlusterVolumes name, on the bricks of this node, and reports each brick in
-the status:
+		Long: `quotad cluster limits the directories that GlusterVolumes name, on the bricks of this node, and reports each
+brick in the status:
 
   kubectl get glustervolumes
   kubectl describe glustervolume NAME

@@ -71,8 +71,8 @@ func (b *Brick) setLimit(step decide.Step) error {
 	return err
 }
 
-// Assign assigns directories and everything in them to their projects, which can take long, and records that. It returns
-// the error of each directory that failed.
+// Assign assigns directories and everything in them to their projects, which can take long, and records that. It
+// returns the error of each directory that failed.
 func (b *Brick) Assign(ctx context.Context, records *ledger.Ledger, steps []decide.Step) map[string]error {
 	failed := map[string]error{}
 	var assigned []ledger.Change

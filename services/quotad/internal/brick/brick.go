@@ -16,8 +16,8 @@ import (
 	"github.com/weir-dev/weir/services/quotad/internal/decide"
 )
 
-// volumeIDAttribute is the attribute in which glusterd stores the UUID of the volume in the root of each brick. It tells
-// a brick from the empty mount point of a brick that is not mounted.
+// volumeIDAttribute is the attribute in which glusterd stores the UUID of the volume in the root of each brick. It
+// tells a brick from the empty mount point of a brick that is not mounted.
 const volumeIDAttribute = "trusted.glusterfs.volume-id"
 
 // Brick is an open brick. It keeps the file system busy, so it is closed after each use.

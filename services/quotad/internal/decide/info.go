@@ -16,8 +16,8 @@ import (
 const (
 	// InfoRoot has a file <two digits>/<two digits>/<directory>.json for each directory.
 	InfoRoot = "info"
-	// SpoolRoot has a file <directory> for each directory whose size has changed. Its content is not read: it is encoded on
-	// the bricks of a disperse volume.
+	// SpoolRoot has a file <directory> for each directory whose size has changed. Its content is not read: it is encoded
+	// on the bricks of a disperse volume.
 	SpoolRoot = ".weir/spool"
 	dataRoot  = "subvol"
 	suffix    = ".json"

@@ -41,7 +41,7 @@ func Decide(s State) Plan {
 		}
 		return plan
 	}
-	wanted := map[string]bool{}
+	wanted := map[string]uint32{}
 	taken, recorded := map[uint32]Owner{}, map[string]uint32{}
 	for id, owner := range s.Owners {
 		taken[id] = owner
@@ -50,8 +50,8 @@ func Decide(s State) Plan {
 		}
 	}
 	for _, t := range s.Targets {
-		wanted[t.Path] = true
-		result, step := s.target(t, taken, recorded[t.Path])
+		result, project, step := s.target(t, taken, recorded[t.Path])
+		wanted[t.Path] = project
 		plan.Results = append(plan.Results, result)
 		if step != nil {
 			plan.Steps = append(plan.Steps, *step)
@@ -61,33 +61,33 @@ func Decide(s State) Plan {
 	return plan
 }
 
-// target decides about one directory. taken has the owners of project ids, with those of earlier targets. recorded is the
-// recorded id of the directory, or 0.
-func (s State) target(t Target, taken map[uint32]Owner, recorded uint32) (Result, *Step) {
+// target decides about one directory. taken has the owners of project ids, with those of earlier targets. recorded is
+// the recorded id of the directory, or 0.
+func (s State) target(t Target, taken map[uint32]Owner, recorded uint32) (Result, uint32, *Step) {
 	r := Result{Target: t, State: Failed, Message: t.Problem}
 	if t.Problem != "" {
-		return r, nil
+		return r, 0, nil
 	}
 	if s.Brick.Arbiter {
 		r.State = Arbiter
-		return r, nil
+		return r, 0, nil
 	}
 	dir := s.Directories[t.Path]
 	if dir.Problem != "" {
 		r.Message = dir.Problem
-		return r, nil
+		return r, 0, nil
 	}
 	project, conflict := s.project(t, dir, taken, recorded)
 	if conflict != "" {
 		r.State, r.Message = ProjectInUse, conflict
-		return r, nil
+		return r, 0, nil
 	}
 	owner, isRecorded := taken[project]
 	taken[project] = Owner{Volume: s.Volume.ID, Path: t.Path, Assigned: owner.Assigned}
 	r.LimitBytes, r.UsedBytes = s.roundUp(s.Volume.Limit(t.Bytes)), s.Usage[project].UsedBytes
 	if !dir.Exists {
 		r.State, r.Message, r.LimitBytes = Waiting, "the directory does not exist on this brick yet", 0
-		return r, nil
+		return r, project, nil
 	}
 	r.State = Enforced
 	step := Step{
@@ -100,9 +100,9 @@ func (s State) target(t Target, taken map[uint32]Owner, recorded uint32) (Result
 		step.Own = &Owner{Volume: s.Volume.ID, Path: t.Path}
 	}
 	if step.Own == nil && !step.SetLimit && !step.Assign {
-		return r, nil
+		return r, project, nil
 	}
-	return r, &step
+	return r, project, &step
 }
 
 // project returns the project id of a directory, or why it has none.
@@ -147,8 +147,8 @@ func (s State) conflict(t Target, dir Directory, project uint32, taken map[uint3
 
 // release returns the steps for directories of the volume that were limited before and are no targets any more. A
 // directory that still exists keeps its limit: its files still have the project id. The id of a deleted directory is
-// free when no file has it.
-func (s State) release(wanted map[string]bool) []Step {
+// free when no file has it. wanted has the project ids of the targets, or 0 if one could not be decided.
+func (s State) release(wanted map[string]uint32) []Step {
 	var steps []Step
 	for _, project := range slices.Sorted(maps.Keys(s.Owners)) {
 		owner := s.Owners[project]
@@ -156,9 +156,10 @@ func (s State) release(wanted map[string]bool) []Step {
 		if owner.Volume != s.Volume.ID || !isObserved || s.Brick.Arbiter || dir.Problem != "" {
 			continue
 		}
-		// A released id stays released if a new directory of the same path has another id.
-		isHeld := !owner.Released && (wanted[owner.Path] || dir.Exists && dir.Project == project)
-		if isHeld {
+		// A directory that was created again can have another id.
+		now, isWanted := wanted[owner.Path]
+		isHeld := isWanted && (now == project || now == 0) || !isWanted && dir.Exists && dir.Project == project
+		if isHeld && !owner.Released {
 			continue
 		}
 		usage := s.Usage[project]

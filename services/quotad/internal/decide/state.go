@@ -94,8 +94,8 @@ type Plan struct {
 	Results []Result
 }
 
-// Step changes the limit of one directory. The parts are performed in the order of the fields. A crash between two parts
-// leaves a state from which the next decision goes on.
+// Step changes the limit of one directory. The parts are performed in the order of the fields. A crash between two
+// parts leaves a state from which the next decision goes on.
 type Step struct {
 	// Volume is the UUID of the GlusterFS volume.
 	Volume  string

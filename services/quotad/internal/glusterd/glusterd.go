@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package glusterd reads the volumes and bricks of a node from the files of glusterd. It does not need glusterd to run.
 package glusterd
 
@@ -84,7 +86,8 @@ func Read(dir string) (Node, error) {
 		}
 	}
 	for name := range managed {
-		n.Problems = append(n.Problems, fmt.Errorf("%s lists volume %s, which does not exist on this node", managedFile, name))
+		n.Problems = append(n.Problems,
+			fmt.Errorf("%s lists volume %s, which does not exist on this node", managedFile, name))
 	}
 	return n, nil
 }

@@ -3,8 +3,8 @@
 // Package ledger records which directories the project ids of a file system were given to. A limit without a record is
 // not changed. Records are on the node, outside of the bricks.
 //
-// Each file system has a file with one change per line. A line that a crash has torn is ignored: a change is carried out
-// only after its line is on disk.
+// Each file system has a file with one change per line. A line that a crash has torn is ignored: a change is carried
+// out only after its line is on disk.
 package ledger
 
 import (
@@ -39,8 +39,8 @@ type Ledger struct {
 	books map[string]*book
 }
 
-// Open opens the records in a directory, and creates it if it does not exist. It fails with ErrLocked if another process
-// uses it.
+// Open opens the records in a directory, and creates it if it does not exist. It fails with ErrLocked if another
+// process uses it.
 func Open(dir string) (*Ledger, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("create the state directory: %w", err)

@@ -26,8 +26,8 @@ type Statuses struct {
 // Manager returns the field manager of the quotad of a Gluster node.
 func Manager(nodeID string) string { return "quotad-" + nodeID }
 
-// Report writes the entries of a directory's bricks if they have changed. The use is written when it has changed by more
-// than a hundredth of the limit, and only by the regular check.
+// Report writes the entries of a directory's bricks if they have changed. The use is written when it has changed by
+// more than a hundredth of the limit, and only by the regular check.
 func (s *Statuses) Report(ctx context.Context, nodeID string, results []BrickResult, full bool) error {
 	target := results[0].Target
 	object, found := cacheutil.Lookup[*storagev1alpha1.GlusterVolume](s.Source.informer, "", target.Name)

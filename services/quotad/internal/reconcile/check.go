@@ -67,7 +67,9 @@ func Check(glusterdDir, stateDir string) (CheckReport, error) {
 	return report, nil
 }
 
-func (c *CheckReport) add(format string, args ...any) { c.Lines = append(c.Lines, fmt.Sprintf(format, args...)) }
+func (c *CheckReport) add(format string, args ...any) {
+	c.Lines = append(c.Lines, fmt.Sprintf(format, args...))
+}
 
 func (c *CheckReport) check(
 	v decide.Volume, of decide.Brick, b *brick.Brick, stateDir string, checked *CheckedBrick,
@@ -111,8 +113,11 @@ func (c *CheckReport) check(
 	checked.Directories = len(plan.Results)
 	steps := map[string]decide.Step{}
 	for _, step := range plan.Steps {
-		steps[step.Path] = step
-		if step.Own != nil && step.Own.Released {
+		if step.LimitBytes != 0 {
+			steps[step.Path] = step
+			continue
+		}
+		if step.SetLimit {
 			c.add("%s %s: %s was deleted, but project %d still has its limit", v.Name, of.Path, step.Path, step.Project)
 		}
 	}

@@ -31,8 +31,8 @@ const (
 	inUseInterval = time.Minute
 )
 
-// Discover is the key that reads the volumes of the node. The key of a volume has its UUID as namespace and no name; the
-// key of a directory has its path as name.
+// Discover is the key that reads the volumes of the node. The key of a volume has its UUID as namespace and no name;
+// the key of a directory has its path as name.
 var Discover = controller.Key{}
 
 // Reconciler limits the directories of the bricks of a node.
