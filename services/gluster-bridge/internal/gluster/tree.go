@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/pkg/node"
 	"github.com/weir-dev/weir/services/gluster-bridge/internal/decide"
 )
@@ -50,7 +51,7 @@ func (t *Tree) Create(directory string, info decide.Info) error {
 	if err := t.mkdirAll(path.Dir(decide.InfoPath(directory)), 0o700); err != nil {
 		return err
 	}
-	if err := t.root.WriteFile(decide.InfoPath(directory), info.Encode(), 0o600); err != nil {
+	if err := t.SetInfo(directory, info); err != nil {
 		return err
 	}
 	return t.Ensure(directory)
@@ -71,7 +72,21 @@ func (t *Tree) Ensure(directory string) error {
 
 // SetInfo replaces the metadata of a volume.
 func (t *Tree) SetInfo(directory string, info decide.Info) error {
-	return t.root.WriteFile(decide.InfoPath(directory), info.Encode(), 0o600)
+	name, content := decide.InfoPath(directory), info.Encode()
+	if err := t.root.WriteFile(name, content, 0o600); err != nil || t.Client.Graph.Redundancy == 0 {
+		return err
+	}
+	file, err := t.root.Open(name, unix.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	err = node.Control(file, func(fd int) error {
+		return unix.Fsetxattr(fd, contract.AttributeGlusterQuota, content, 0)
+	})
+	if err != nil {
+		err = fmt.Errorf("set attribute %s of %s: %w", contract.AttributeGlusterQuota, name, err)
+	}
+	return errors.Join(err, file.Close())
 }
 
 // Info returns the metadata of a volume; found is false if it does not exist.

@@ -10,13 +10,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/pkg/node"
 	"github.com/weir-dev/weir/services/quotad/internal/decide"
 )
-
-// quotaAttribute of a description has its content. On the bricks of a disperse volume the content of a file is encoded,
-// but its attributes are not.
-const quotaAttribute = "user.weir.quota"
 
 // Target reads the size of a directory from its description on the brick. found is false if it has none.
 func (b *Brick) Target(v decide.Volume, data string) (t decide.Target, found bool) {
@@ -57,17 +54,17 @@ func (b *Brick) description(v decide.Volume, name string) ([]byte, error) {
 	value := make([]byte, decide.MaxInfo)
 	var n int
 	err = node.Control(file, func(fd int) error {
-		n, err = unix.Fgetxattr(fd, quotaAttribute, value)
+		n, err = unix.Fgetxattr(fd, contract.AttributeGlusterQuota, value)
 		return err
 	})
 	switch {
 	case err == nil:
 		return value[:n], nil
 	case !errors.Is(err, unix.ENODATA):
-		return nil, fmt.Errorf("%s: read attribute %s: %w", name, quotaAttribute, err)
+		return nil, fmt.Errorf("%s: read attribute %s: %w", name, contract.AttributeGlusterQuota, err)
 	case v.Kind == decide.Disperse:
 		return nil, fmt.Errorf("%s has no attribute %s, and its content is encoded on the bricks of a disperse volume; "+
-			"gluster-bridge sets the attribute, kadalu does not", name, quotaAttribute)
+			"gluster-bridge sets the attribute, kadalu does not", name, contract.AttributeGlusterQuota)
 	}
 	return b.root.ReadFile(name, decide.MaxInfo)
 }
