@@ -1,6 +1,7 @@
 package spec_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -178,6 +179,36 @@ func TestRunningPodsAreUnchangedWhenTheSpecBecomesInvalid(t *testing.T) {
 	plan := s.Step()
 	require.True(t, plan.Empty())
 	require.EqualValues(t, 3, plan.Status.TasksReady)
+}
+
+func TestRunningPodsAreUnchangedWhileTheirNewVolumeCannotBeUsed(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		storage connectv1.StorageSpec
+		class   observed.ClassState
+		reason  string
+	}{
+		"the claim does not exist": {
+			connectv1.StorageSpec{ExistingClaim: "nowhere", MountPath: "/mnt"}, observed.ClassUnknown,
+			connectv1.ReasonClaimNotFound,
+		},
+		"the StorageClass does not exist": {
+			connectv1.StorageSpec{Size: "1Gi", Class: "nowhere", MountPath: "/mnt"}, observed.ClassMissing,
+			connectv1.ReasonStorageClassNotFound,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := decidetest.Running(t, decidetest.Connector(), "aaaa", "bbbb")
+			pods := slices.Clone(s.Pods)
+			s.State.Connector.Spec.Storage, s.State.Class = &test.storage, test.class
+			s.Settle()
+			valid := decidetest.Condition(t, s.State.Connector.Status.Conditions, connectv1.ConditionConfigValid)
+			require.Equal(t, test.reason, valid.Reason)
+			require.Equal(t, pods, s.Pods)
+			require.Nil(t, s.State.Claim, "a claim with a wrong class would have to be deleted again")
+		})
+	}
 }
 
 func TestScaleDownAppliesEvenIfTheSpecIsInvalid(t *testing.T) {

@@ -70,7 +70,11 @@ func (r *rollouts) playUntil(t *testing.T, at time.Time) {
 
 func TestLastTaskConfigsAlwaysRollOutAndTheNumberOfRolloutsIsLimited(t *testing.T) {
 	t.Parallel()
-	for run := range uint64(200) {
+	runs := uint64(200)
+	if testing.Short() {
+		runs = 40
+	}
+	for run := range runs {
 		random := rand.New(rand.NewPCG(run, 0)) //nolint:gosec // each run makes the same changes every time
 		r := newRollouts()
 		r.state.TaskConfigs = decidetest.Published(r.state.Connector, decidetest.Hashes(4)...)
