@@ -37,8 +37,8 @@ func setVersion(s *Env, object metav1.Object) {
 	object.SetResourceVersion(version)
 }
 
-// put sets an object to what server-side apply makes of each of wanted, if connect-scheduler is its only manager. A fake
-// clientset would do the same for any number of managers, but in several times the CPU time of the decisions.
+// put sets an object to what server-side apply makes of each of wanted, if connect-scheduler is its only manager.
+// A fake clientset would do the same for any number of managers, but in several times the CPU time of the decisions.
 func put[C, T any, O interface {
 	*T
 	metav1.Object

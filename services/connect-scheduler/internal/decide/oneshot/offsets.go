@@ -24,7 +24,9 @@ const offsetsKey = "offsets.json"
 // Offsets runs the operation of the annotation strimzi.io/connector-offsets. An attempt that failed is repeated while
 // the annotation exists. It returns the status of the last
 // operation and whether the annotation can be removed.
-func Offsets(s observed.State, e spec.Effective, tasks taskset.Set) (w Writes, status *connectv1.OffsetsStatus, done bool) {
+func Offsets(
+	s observed.State, e spec.Effective, tasks taskset.Set,
+) (w Writes, status *connectv1.OffsetsStatus, done bool) {
 	status = s.Connector.Status.Offsets
 	operation, requested := s.Connector.Annotations[contract.ConnectorOffsets]
 	pod := s.Pods.OneShots[contract.OneShotOffsets]
