@@ -112,7 +112,7 @@ func readObjects(input io.Reader) ([]corev1.PersistentVolume, []kadaluv1alpha1.K
 
 const adoptNotes = `# Replace the PersistentVolumes while no pod uses them:
 # 1. Set persistentVolumeReclaimPolicy: Retain on each existing PersistentVolume, and stop kadalu's operator.
-# 2. Delete the existing PersistentVolumes. Their claims become Lost; the data stays.
+# 2. Delete the existing PersistentVolumes, and remove their finalizers. Their claims become Lost; the data stays.
 # 3. Apply this file. The claims become Bound again.
 # The storage class of a bound claim cannot change, so it stays; new claims use kadalu.external.<storage>.
 `

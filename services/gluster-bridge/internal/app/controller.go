@@ -12,6 +12,7 @@ import (
 	csispec "github.com/container-storage-interface/spec/lib/go/csi"
 	"github.com/spf13/pflag"
 	"google.golang.org/grpc"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/weir-dev/weir/pkg/app"
 	pkgcsi "github.com/weir-dev/weir/pkg/csi"
@@ -156,6 +157,10 @@ one controller runs at a time: it serializes the changes of a GlusterFS volume.
 			}
 			components := controllers.Components()
 			components.Always = append(components.Always, service.Run, func(ctx context.Context) error {
+				// Without the storages, calls would end with NotFound, which the sidecars do not repeat.
+				if err := untilSynced(ctx, controllers); err != nil {
+					return nil //nolint:nilerr // ctx has ended
+				}
 				return pkgcsi.Serve(ctx, o, func(r grpc.ServiceRegistrar) {
 					csispec.RegisterIdentityServer(r, &pkgcsi.Identity{
 						Name: decide.Driver, Version: driverVersion(), Controller: true, Ready: controllers.Synced,
@@ -166,4 +171,12 @@ one controller runs at a time: it serializes the changes of a GlusterFS volume.
 			return components, nil
 		},
 	}
+}
+
+// untilSynced waits until the caches have all storages.
+func untilSynced(ctx context.Context, c *reconcile.Controllers) error {
+	const interval = 20 * time.Millisecond
+	return wait.PollUntilContextCancel(ctx, interval, true, func(ctx context.Context) (bool, error) {
+		return c.Synced(ctx) == nil, nil
+	})
 }

@@ -210,6 +210,11 @@ func distributed(t *testing.T) {
 	_, err := c.CreateVolume(t.Context(), request("pvc-1", "native", 1<<20))
 	require.Equal(t, codes.FailedPrecondition, status.Code(err), err)
 	require.ErrorContains(t, err, "distributed over 3 subvolumes")
+	// A PersistentVolume of kadalu that was adopted has no metadata on the volume.
+	c.Claimed = func(storageID string) bool { return storageID == "default/whole" }
+	_, err = c.CreateVolume(t.Context(), request("pvc-1", "whole", 1<<20))
+	require.Equal(t, codes.ResourceExhausted, status.Code(err), err)
+	c.Claimed = nil
 	first, err := c.CreateVolume(t.Context(), request("pvc-1", "whole", 1<<20))
 	require.NoError(t, err)
 	_, err = c.CreateVolume(t.Context(), request("pvc-2", "whole", 1<<20))

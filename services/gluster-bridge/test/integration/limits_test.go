@@ -122,6 +122,7 @@ func TestSizesAreAcknowledgedByTheBricks(t *testing.T) {
 		require.NoError(t, err)
 		check(t, e, names...)
 	})
+	t.Run("TheClaimOfAKadaluVolumeIsBoundAgainToItsReplacement", func(t *testing.T) { adopted(e.At(t), kadalu) })
 	t.Run("LostGlusterVolumesAndLostMetadataAreRestoredWithTheSameProjectID", func(t *testing.T) {
 		restore(e.At(t), e, c, names)
 	})
