@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"path"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -74,7 +75,7 @@ type VolumeState struct {
 	Shown bool
 }
 
-// VolumePlan lists the writes for one volume. At most one of Delete, Recover, Allocate and Apply is set.
+// VolumePlan lists the writes for one volume. At most one of Delete, Recover, Allocate, Renumber and Apply is set.
 type VolumePlan struct {
 	// Delete is true if the GlusterVolume is not needed.
 	Delete bool
@@ -83,6 +84,8 @@ type VolumePlan struct {
 	Recover bool
 	// Allocate is true if the metadata has no project id or names no storage.
 	Allocate bool
+	// Renumber is true if a brick refuses the project id, because it belongs to something else there.
+	Renumber bool
 	// Apply is the desired GlusterVolume.
 	Apply *storageac.GlusterVolumeApplyConfiguration
 	// Conditions of the status, or nil.
@@ -112,6 +115,8 @@ func Volume(state VolumeState) VolumePlan {
 		return VolumePlan{Allocate: true}
 	case gv != nil && Replaces(gv, state.ID, *state.Info, state.Storage.Volume.Name):
 		return VolumePlan{Delete: true}
+	case gv != nil && projectInUse(gv):
+		return VolumePlan{Renumber: true, Conditions: conditions(state)}
 	}
 	plan := VolumePlan{Conditions: conditions(state)}
 	volumeID := ""
@@ -124,6 +129,13 @@ func Volume(state VolumeState) VolumePlan {
 		plan.Apply = GlusterVolume(state.ID, *state.Info, state.Storage.Volume.Name, volumeID)
 	}
 	return plan
+}
+
+// projectInUse reports whether a brick refuses the project id of a GlusterVolume.
+func projectInUse(gv *storagev1alpha1.GlusterVolume) bool {
+	return slices.ContainsFunc(gv.Status.Bricks, func(b storagev1alpha1.BrickStatus) bool {
+		return b.State == storagev1alpha1.BrickProjectInUse && b.ObservedGeneration == gv.Generation
+	})
 }
 
 // another reports whether the mounted GlusterFS volume is not the one that the GlusterVolume was written for. Its limits

@@ -42,7 +42,8 @@ type Acknowledgement struct {
 	Waiting []string
 	// Failed are the online bricks that report that they cannot enforce the size, with the cause.
 	Failed []string
-	// Blocked is true if a brick cannot enforce any size until the administrator changes it.
+	// Blocked is true if waiting is useless: a brick cannot enforce any size until the administrator changes it, or it
+	// refuses the project id and the volume gets another one.
 	Blocked bool
 	// Enforced is the number of online bricks with data that enforce the size.
 	Enforced int
@@ -94,7 +95,8 @@ func Acknowledged(
 			a.Waiting = append(a.Waiting, brick)
 		default:
 			a.Failed = append(a.Failed, fmt.Sprintf("%s: %s: %s", brick, b.State, b.Message))
-			a.Blocked = a.Blocked || b.State == storagev1alpha1.BrickUnsupported || b.State == storagev1alpha1.BrickRefused
+			a.Blocked = a.Blocked || b.State == storagev1alpha1.BrickUnsupported ||
+				b.State == storagev1alpha1.BrickRefused || b.State == storagev1alpha1.BrickProjectInUse
 		}
 	}
 	return a

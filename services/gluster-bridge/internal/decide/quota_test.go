@@ -185,6 +185,8 @@ func TestPlansForAVolume(t *testing.T) {
 	deleting.DeletionTimestamp = &now
 	enforced := glusterVolume(brick("h1", storagev1alpha1.BrickEnforced, 2), brick("h2", storagev1alpha1.BrickEnforced, 2),
 		brick("h3", storagev1alpha1.BrickEnforced, 2))
+	refused := glusterVolume(brick("h1", storagev1alpha1.BrickEnforced, 2),
+		brick("h2", storagev1alpha1.BrickProjectInUse, 2), brick("h3", storagev1alpha1.BrickProjectInUse, 1))
 	for name, test := range map[string]struct {
 		state  VolumeState
 		want   string
@@ -196,9 +198,12 @@ func TestPlansForAVolume(t *testing.T) {
 		"a volume that grew":          {VolumeState{Info: &larger, Volume: enforced, Listed: true}, "apply", storagev1alpha1.ReasonLimitsEnforced},
 		"another project id":          {VolumeState{Info: &renumbered, Volume: enforced, Listed: true}, "delete", ""},
 		"a volume of another storage": {VolumeState{Info: &foreign, Volume: enforced, Listed: true}, "delete", ""},
-		"lost metadata":               {VolumeState{Volume: enforced, Listed: true}, "recover", ""},
-		"nothing":                     {VolumeState{Listed: true}, "", ""},
-		"metadata that was not read":  {VolumeState{Volume: enforced}, "", storagev1alpha1.ReasonLimitsEnforced},
+		"a project id that a brick refuses": {
+			VolumeState{Info: &info, Volume: refused, Listed: true}, "renumber", storagev1alpha1.ReasonBricksFailed,
+		},
+		"lost metadata":              {VolumeState{Volume: enforced, Listed: true}, "recover", ""},
+		"nothing":                    {VolumeState{Listed: true}, "", ""},
+		"metadata that was not read": {VolumeState{Volume: enforced}, "", storagev1alpha1.ReasonLimitsEnforced},
 		"a volume that a call changes": {
 			VolumeState{Volume: enforced, Listed: true, Busy: true}, "", "",
 		},
@@ -234,6 +239,7 @@ func TestPlansForAVolume(t *testing.T) {
 			did := ""
 			for what, done := range map[string]bool{
 				"delete": plan.Delete, "recover": plan.Recover, "allocate": plan.Allocate, "apply": plan.Apply != nil,
+				"renumber": plan.Renumber,
 			} {
 				if done {
 					did += what

@@ -38,6 +38,21 @@ func (t *Tree) Adopt(
 ) (decide.Info, error) {
 	want := info
 	want.Storage = id.StorageID()
+	return t.change(id, info, want, ids, taken)
+}
+
+// Renumber gives a volume another project id.
+func (t *Tree) Renumber(
+	id decide.VolumeID, info decide.Info, ids decide.ProjectRange, taken func(int64) bool,
+) (decide.Info, error) {
+	want := info
+	want.ProjectID = 0
+	return t.change(id, info, want, ids, taken)
+}
+
+func (t *Tree) change(
+	id decide.VolumeID, info, want decide.Info, ids decide.ProjectRange, taken func(int64) bool,
+) (decide.Info, error) {
 	want, err := t.Reserve(id, want, ids, taken)
 	if err != nil || reflect.DeepEqual(want, info) {
 		return want, err

@@ -94,6 +94,7 @@ func (v *volumes) changed(object any) {
 func (v *volumes) Delete(ctx context.Context, id decide.VolumeID) error {
 	v.mu.Lock()
 	delete(v.shown, id)
+	delete(v.renumbered, id)
 	v.mu.Unlock()
 	if gv, found := v.cached(id); found {
 		if err := apply.Delete(ctx, v.client(), gv); err == nil || !apply.IsGone(err) {

@@ -110,6 +110,7 @@ func New(env app.Env, o Options) (*Controllers, error) {
 	c.limits = &volumes{
 		controllers: c, weir: weir, events: env.Events, log: env.Log, now: env.Now, projects: o.Projects, pool: o.Pool,
 		locks: o.Locks, timeout: o.Timeout, changes: map[string]chan struct{}{}, shown: map[decide.VolumeID]int64{},
+		renumbered: map[decide.VolumeID]int{},
 	}
 	c.volumes = controller.New("glustervolumes", c.limits, controller.Options{
 		Workers: o.Workers, Log: env.Log, Metrics: env.Metrics,

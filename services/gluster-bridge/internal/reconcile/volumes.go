@@ -47,7 +47,12 @@ type volumes struct {
 	changes map[string]chan struct{}
 	// shown are the sizes that statfs has shown, by volume.
 	shown map[decide.VolumeID]int64
+	// renumbered are the numbers of project ids that bricks have refused, by volume.
+	renumbered map[decide.VolumeID]int
 }
+
+// maxRenumbered is how often a volume gets another project id until the process is restarted.
+const maxRenumbered = 5
 
 // busyRetry is the time after which a volume is looked at again that a CSI call is changing, statfsRetry the one for a
 // volume whose limit statfs does not show.
@@ -80,8 +85,11 @@ func (v *volumes) Reconcile(ctx context.Context, key controller.Key) (controller
 		return controller.Result{RequeueAfter: busyRetry}, nil
 	}
 	plan := decide.Volume(state)
-	if plan.Allocate {
-		if err := v.allocate(ctx, state); err != nil {
+	if plan.Renumber && !v.mayRenumber(id) {
+		plan.Renumber = false
+	}
+	if plan.Allocate || plan.Renumber {
+		if err := v.allocate(ctx, state, plan.Renumber); err != nil {
 			return controller.Result{}, fmt.Errorf("adopt volume %s: %w", id, err)
 		}
 		state = v.observe(ctx, id)
@@ -180,8 +188,15 @@ func (v *volumes) shows(ctx context.Context, s decide.Storage, id decide.VolumeI
 	return true
 }
 
-// allocate gives a volume of kadalu a project id.
-func (v *volumes) allocate(ctx context.Context, state decide.VolumeState) error {
+func (v *volumes) mayRenumber(id decide.VolumeID) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.renumbered[id]++
+	return v.renumbered[id] <= maxRenumbered
+}
+
+// allocate gives a volume of kadalu a project id, or a volume another one if a brick has refused its id.
+func (v *volumes) allocate(ctx context.Context, state decide.VolumeState, again bool) error {
 	id := state.ID
 	ctx, cancel := context.WithTimeout(ctx, v.timeout)
 	defer cancel()
@@ -196,8 +211,15 @@ func (v *volumes) allocate(ctx context.Context, state decide.VolumeState) error 
 			t.Refresh(id.Directory)
 			return err
 		}
-		// The GlusterVolume still has the id if the metadata comes from an old backup.
-		if gv := state.Volume; info.ProjectID == 0 && gv != nil {
+		gv := state.Volume
+		switch {
+		case again && gv != nil && info.ProjectID == gv.Spec.ProjectID:
+			v.log.Warn("a brick refuses the project id of a volume; it gets another one", "volume", id.String(), "id",
+				info.ProjectID)
+			_, err = t.Renumber(id, info, v.projects, v.Taken)
+			return err
+		case info.ProjectID == 0 && gv != nil:
+			// The GlusterVolume still has the id if the metadata comes from an old backup.
 			info.ProjectID = gv.Spec.ProjectID
 		}
 		_, err = t.Adopt(id, info, v.projects, v.Taken)

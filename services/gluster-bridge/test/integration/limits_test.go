@@ -122,6 +122,21 @@ func TestSizesAreAcknowledgedByTheBricks(t *testing.T) {
 		require.NoError(t, err)
 		check(t, e, names...)
 	})
+	t.Run("AProjectIDThatABrickRefusesIsReplaced", func(t *testing.T) {
+		// A new volume gets the first free id after the hash of its name.
+		id, err := decide.DefaultProjects.Allocate(testenv.VolumeID("pvc-used"), 0, func(int64) bool { return false })
+		require.NoError(t, err)
+		third.Refuse(id)
+		testkit.Eventually(t, testenv.Timeout, func(ctx context.Context) error {
+			_, err := c.CreateVolume(ctx, testenv.Request("pvc-used", mebibyte))
+			return err
+		})
+		gv := e.At(t).Enforced(name("pvc-used"), storagev1alpha1.ReasonLimitsEnforced)
+		require.NotEqual(t, id, gv.Spec.ProjectID)
+		require.Equal(t, gv.Spec.ProjectID, readInfo(t, e, "pvc-used").ProjectID)
+		names = append(names, "pvc-used")
+		check(t, e, names...)
+	})
 	t.Run("TheClaimOfAKadaluVolumeIsBoundAgainToItsReplacement", func(t *testing.T) { adopted(e.At(t), kadalu) })
 	t.Run("LostGlusterVolumesAndLostMetadataAreRestoredWithTheSameProjectID", func(t *testing.T) {
 		restore(e.At(t), e, c, names)
@@ -150,6 +165,7 @@ func TestSizesAreAcknowledgedByTheBricks(t *testing.T) {
 		names = names[:len(names)-40]
 		check(t, e, names...)
 	})
+	t.Run("ReclaimPoliciesThatKeepTheDataLeaveNoVolume", func(t *testing.T) { reclaim(e.At(t), e, c, names) })
 	t.Run("AnExternalQuotadIsToldAndStatfsMustShowTheSize", func(t *testing.T) {
 		external(e.At(t), c)
 		names = append(names, "pvc-ext")

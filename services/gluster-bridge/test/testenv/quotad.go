@@ -23,6 +23,7 @@ type Quotad struct {
 
 	mu    sync.Mutex
 	state storagev1alpha1.BrickState
+	inUse int64
 }
 
 // Quotad starts a simulated quotad for a server. It reports Enforced.
@@ -52,9 +53,16 @@ func (q *Quotad) Report(state storagev1alpha1.BrickState) {
 	q.state = state
 }
 
+// Refuse makes quotad report that a project id belongs to something else.
+func (q *Quotad) Refuse(project int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.inUse = project
+}
+
 func (q *Quotad) report(ctx context.Context, e *Env) error {
 	q.mu.Lock()
-	state := q.state
+	standard, inUse := q.state, q.inUse
 	q.mu.Unlock()
 	client := e.Weir.StorageV1alpha1().GlusterVolumes()
 	// From the cache of the API server: it costs little.
@@ -64,6 +72,10 @@ func (q *Quotad) report(ctx context.Context, e *Env) error {
 	}
 	node, path := fmt.Sprintf("00000000-0000-0000-0000-%012d", q.Server), e.Cluster.Brick(q.Server, Volume)
 	for _, gv := range list.Items {
+		state := standard
+		if gv.Spec.ProjectID == inUse {
+			state = storagev1alpha1.BrickProjectInUse
+		}
 		if reported(gv, node, state) {
 			continue
 		}
