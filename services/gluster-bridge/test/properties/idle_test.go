@@ -71,7 +71,7 @@ func rights(t *testing.T, e *testenv.Env) {
 		_, err := c.CreateVolume(ctx, testenv.Request("pvc-rights", mebibyte))
 		return err
 	})
-	// A volume of kadalu is adopted, which is an event. Its second adoption is a repeated event.
+	at.Enforced(objectName("pvc-rights"), storagev1alpha1.ReasonLimitsEnforced)
 	_, err := c.DeleteVolume(t.Context(), &csi.DeleteVolumeRequest{VolumeId: testenv.VolumeID("pvc-rights")})
 	require.NoError(t, err)
 	// The cache does not have a GlusterVolume that does not exist: it is read from the API.

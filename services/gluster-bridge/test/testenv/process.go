@@ -13,6 +13,7 @@ import (
 
 	csispec "github.com/container-storage-interface/spec/lib/go/csi"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"k8s.io/client-go/rest"
@@ -65,6 +66,11 @@ func (e *Env) Process(t *testing.T, flags ...string) *Process {
 	t.Cleanup(func() {
 		_ = conn.Close()
 		p.Kill()
+		// The clients do not end with the process. A mount that stays would let the removal of the directory delete all data.
+		mounts, _ := filepath.Glob(filepath.Join(dir, "mounts", "*"))
+		for _, mount := range mounts {
+			_ = unix.Unmount(mount, unix.MNT_DETACH)
+		}
 		_ = log.Close()
 		if t.Failed() {
 			data, _ := os.ReadFile(log.Name())
