@@ -49,6 +49,7 @@ func TestControllerOnGlusterFS(t *testing.T) {
 	for server := 1; server <= 3; server++ {
 		e.Quotad(server)
 	}
+	e.AddStorage(kadaluv1alpha1.QuotaManaged)
 	t.Run("AControllerThatIsKilledLosesAndLeavesNothing", func(t *testing.T) { killed(t, e) })
 	t.Run("IdleVolumesCauseNoWrite", func(t *testing.T) { idle(t, e) })
 	t.Run("EveryPermissionIsUsedAndNoneIsMissing", func(t *testing.T) { rights(t, e) })
@@ -145,10 +146,8 @@ func (s *sidecar) life(ctx context.Context, worker int, random *rand.Rand) (volu
 }
 
 func killed(t *testing.T, e *testenv.Env) {
-	at := e.At(t)
 	p := e.Process(t)
 	require.NoError(t, p.Start())
-	at.CreateStorage(kadaluv1alpha1.QuotaManaged)
 	require.NoError(t, p.Ready(t.Context()))
 	s := &sidecar{ControllerClient: p}
 	const workers = 4

@@ -152,8 +152,15 @@ func (e *Env) Start(config *rest.Config, change func(*glusterbridge.ControllerCo
 	return &Controller{csispec.NewControllerClient(conn), stop, flags.MountDirectory}
 }
 
-// CreateStorage creates the KadaluStorage and waits until it is ready.
+// CreateStorage creates the KadaluStorage and waits until a controller has made it ready.
 func (e *Env) CreateStorage(quota kadaluv1alpha1.QuotaMode) {
+	e.Helper()
+	e.AddStorage(quota)
+	e.StorageCondition(kadaluv1alpha1.ConditionReady, metav1.ConditionTrue, kadaluv1alpha1.ReasonStorageReady)
+}
+
+// AddStorage creates the KadaluStorage.
+func (e *Env) AddStorage(quota kadaluv1alpha1.QuotaMode) {
 	e.Helper()
 	_, err := e.Weir.KadaluV1alpha1().KadaluStorages(Namespace).Create(e.Context(), &kadaluv1alpha1.KadaluStorage{
 		ObjectMeta: metav1.ObjectMeta{Name: Storage},
@@ -166,7 +173,6 @@ func (e *Env) CreateStorage(quota kadaluv1alpha1.QuotaMode) {
 		},
 	}, metav1.CreateOptions{})
 	require.NoError(e, err)
-	e.StorageCondition(kadaluv1alpha1.ConditionReady, metav1.ConditionTrue, kadaluv1alpha1.ReasonStorageReady)
 }
 
 // StorageCondition waits until a condition of the storage has this status and reason, and returns its message.
