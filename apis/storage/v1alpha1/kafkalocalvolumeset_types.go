@@ -79,7 +79,7 @@ type KafkaLocalVolumeSetSpec struct {
 	// basePath is the directory on each node that contains the directories of the volumes. It must exist, must be one of
 	// the paths that the administrator allows with --allowed-base-paths, and must not be a symbolic link. Immutable.
 	// +required
-	// +kubebuilder:validation:MinLength=2
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:XValidation:rule="self.matches('^(/[^/]+)+$') && !self.matches('(^|/)[.][.]?(/|$)')",messageExpression="'spec.basePath ' + self + ' must be an absolute path other than /, without . or .. and without a trailing slash: use for example /mnt/data'"
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",messageExpression="'spec.basePath ' + oldSelf + ' cannot be changed: the data would stay behind; create another set'"

@@ -212,3 +212,26 @@ func TestFullAndOvercommittedFileSystemsAreReportedAndNothingMoves(t *testing.T)
 		require.Equal(t, metav1.ConditionTrue, condition(set, "Ready").Status)
 	}
 }
+
+// Kubernetes binds a claim to a PersistentVolume with the claim's uid at once. Without the uid, a claim that exists before
+// the PersistentVolume is available waits for the next resync of the binder.
+func TestAvailableVolumesNameTheUIDOfTheClaimThatWaits(t *testing.T) {
+	t.Parallel()
+	w := decidetest.New("a")
+	claim := w.Claim("default", "data-0", "10Gi")
+	w.Claim("default", "data-1", "11Gi")
+	set := w.AddSet(t, small)
+	for len(w.PVs) < 3 {
+		w.Step(t)
+	}
+	require.Equal(t, claim.UID, w.PVs["data-0"].Spec.ClaimRef.UID)
+	require.Empty(t, w.PVs["data-1"].Spec.ClaimRef.UID, "the claim is too large")
+	require.Empty(t, w.PVs["data-2"].Spec.ClaimRef.UID, "no claim exists")
+	w.Settle(t)
+	require.Equal(t, storagev1alpha1.PhaseBound, volume(set, "data-0").Phase)
+	w.DeleteClaim("default", "data-0")
+	again := w.Claim("default", "data-0", "10Gi")
+	w.Step(t)
+	require.Equal(t, again.UID, w.PVs["data-0"].Spec.ClaimRef.UID)
+	require.Equal(t, "1", w.PVs["data-0"].Annotations[storagev1alpha1.AnnotationRebinds])
+}

@@ -123,10 +123,7 @@ func (d *decision) volume(
 		entry.Phase, entry.Message, entry.PV = storagev1alpha1.PhasePreparing, "", name
 		d.report.Pending("PersistentVolume " + name + " is being created")
 		created := volumes.Build(d.s.Set, v, name, node, entry.Bytes)
-		if claim := d.s.Claims[v.Claim]; claim != nil && claim.Spec.VolumeName == name {
-			// The claim was bound to a PersistentVolume that was deleted. It is bound again only with its uid.
-			created.Spec.ClaimRef.UID = claim.UID
-		}
+		volumes.Await(created, d.s.Claims[v.Claim])
 		d.plan.Create = append(d.plan.Create, created)
 		return
 	}
@@ -135,8 +132,8 @@ func (d *decision) volume(
 	ref := pv.Spec.ClaimRef
 	switch difference := volumes.Difference(pv, want); {
 	case managed && pv.Annotations[storagev1alpha1.AnnotationSet] != d.s.Set.Name:
-		conflict(fmt.Sprintf("PersistentVolume %s belongs to KafkaLocalVolumeSet %s; use the name of that set, or delete "+
-			"the PersistentVolume", pv.Name, pv.Annotations[storagev1alpha1.AnnotationSet]))
+		conflict(fmt.Sprintf("PersistentVolume %s belongs to %s; use the name of that set, or delete the PersistentVolume",
+			pv.Name, spec.Owner(pv.Annotations[storagev1alpha1.AnnotationSet])))
 		return
 	case managed && difference != "":
 		d.moved(entry, pv, difference)

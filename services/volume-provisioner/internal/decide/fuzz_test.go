@@ -20,6 +20,7 @@ func FuzzSets(f *testing.F) {
 	f.Add([]byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12})
 	f.Add([]byte{0, 20, 3, 30, 4, 50, 5, 70, 11, 90, 2, 9, 8, 7, 3, 3, 3})
 	f.Add([]byte{0, 13, 26, 39, 3, 16, 29, 4, 17, 30, 7, 7, 0, 9, 9, 3})
+	f.Add([]byte{13, 28, 14, 13, 43, 10, 14, 13, 12, 29, 28, 10, 10, 11, 14, 13})
 	f.Fuzz(func(t *testing.T, operations []byte) {
 		w := decidetest.New("a", "b")
 		owners := map[string]string{} // of directories
@@ -49,11 +50,12 @@ func FuzzSets(f *testing.F) {
 }
 
 func operate(t *testing.T, w *decidetest.World, operation, i int) {
-	variant := operation / 13
+	const operations = 15
+	variant := operation / operations
 	namespace, name := []string{"default", "other"}[variant%2], fmt.Sprintf("s%d", variant%3)
 	set := w.Sets[namespace+"/"+name]
-	claim := fmt.Sprintf("data-%d", variant%4)
-	switch operation % 13 {
+	claim, ofClass := fmt.Sprintf("data-%d", variant%4), fmt.Sprintf("class-%d", variant%4)
+	switch operation % operations {
 	case 0:
 		if set == nil {
 			w.AddSet(t, fmt.Sprintf("metadata: {name: %s, namespace: %s}\nspec:\n  replicas: %d\n  basePath: /mnt/data\n"+
@@ -106,6 +108,15 @@ func operate(t *testing.T, w *decidetest.World, operation, i int) {
 			if pv.Status.Phase == "Available" {
 				delete(w.PVs, key)
 			}
+		}
+	case 13:
+		if w.Claims[namespace+"/"+ofClass] == nil {
+			nodes := slices.Sorted(maps.Keys(w.Nodes))
+			w.ClassClaim(namespace, ofClass, "10Gi", nodes[variant%len(nodes)])
+		}
+	case 14:
+		if w.Claims[namespace+"/"+ofClass] != nil {
+			w.DeleteClaim(namespace, ofClass)
 		}
 	}
 }

@@ -19,6 +19,8 @@ type NodeState struct {
 	Node *corev1.Node
 	// Sets are all sets.
 	Sets []*storagev1alpha1.KafkaLocalVolumeSet
+	// BasePaths are those of StorageClasses for claims that no set describes.
+	BasePaths []string
 	// Wipes are all VolumeWipes.
 	Wipes    []*storagev1alpha1.VolumeWipe
 	Settings spec.Settings
@@ -33,9 +35,12 @@ func Node(s *NodeState) storagev1alpha1.LocalVolumeNodeSpec {
 	name := s.Agent.Name
 	directories := map[string]storagev1alpha1.DirectorySpec{}
 	for _, d := range s.Agent.Spec.Directories {
-		directories[d.ID] = d
+		directories[d.ID] = settled(s, d)
 	}
 	bases := map[string]bool{}
+	for _, base := range s.BasePaths {
+		bases[base] = true
+	}
 	for _, set := range s.Sets {
 		if !s.Settings.Allowed(set.Spec.BasePath) {
 			continue
@@ -115,8 +120,13 @@ func directory(
 			d.GID = *o.FSGroup
 		}
 	}
-	if seen := observed.Directory(s.Agent, id); seen != nil && seen.State == storagev1alpha1.DirectoryReady &&
-		seen.Marker != nil && seen.Marker.ID == id {
+	return settled(s, d)
+}
+
+// settled records where a directory exists. It is not created again.
+func settled(s *NodeState, d storagev1alpha1.DirectorySpec) storagev1alpha1.DirectorySpec {
+	if seen := observed.Directory(s.Agent, d.ID); seen != nil && seen.State == storagev1alpha1.DirectoryReady &&
+		seen.Marker != nil && seen.Marker.ID == d.ID {
 		d.Create = false
 		d.MachineID = cmp.Or(d.MachineID, s.Agent.Status.MachineID)
 		d.FileSystem = cmp.Or(d.FileSystem, seen.FileSystem)

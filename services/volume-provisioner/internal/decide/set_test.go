@@ -356,3 +356,22 @@ func TestSelectorsWithoutNodesAreReported(t *testing.T) {
 	require.Equal(t, "NoNodeMatches", condition(set, "PlacementComplete").Reason)
 	require.Contains(t, condition(set, "PlacementComplete").Message, "spec.nodes.selector disk=ssd selects no node")
 }
+
+func TestASetThatWantsAPlacedDirectoryInVainDoesNotHideItFromOthers(t *testing.T) {
+	t.Parallel()
+	inside := strings.NewReplacer("{name: s}", "{name: inside}", "/mnt/data", "/mnt/data/data-1", "data-{", "in-{")
+	for _, name := range []string{"a-same", "z-same"} {
+		w := decidetest.New("a")
+		first := w.AddSet(t, small)
+		w.Settle(t)
+		second := w.AddSet(t, strings.Replace(small, "{name: s}", "{name: "+name+"}", 1))
+		w.Settle(t)
+		third := w.AddSet(t, inside.Replace(small))
+		third.CreationTimestamp = second.CreationTimestamp
+		w.Settle(t)
+		require.Equal(t, "3/3", first.Status.Ready)
+		require.Equal(t, "0/3", second.Status.Ready)
+		require.Equal(t, "0/3", third.Status.Ready, name)
+		require.Equal(t, "PathInUse", condition(third, "Conflict").Reason)
+	}
+}

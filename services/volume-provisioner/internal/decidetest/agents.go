@@ -18,24 +18,10 @@ import (
 
 // stepAgents writes the specs of all LocalVolumeNodes and lets the agents do their work.
 func (w *World) stepAgents() (changed bool) {
-	var sets []*storagev1alpha1.KafkaLocalVolumeSet
-	for _, key := range slices.Sorted(maps.Keys(w.Sets)) {
-		sets = append(sets, w.Sets[key])
-	}
+	sets := w.allSets()
 	for _, name := range slices.Sorted(maps.Keys(w.Agents)) {
 		agent := w.Agents[name].DeepCopy()
-		agent.Spec = decide.Node(&decide.NodeState{
-			Agent: agent, Node: w.Nodes[name], Sets: sets, Wipes: w.Wipes, Settings: w.Settings,
-			HasVolume: func(namespace, claim string) bool {
-				for _, pv := range w.PVs {
-					if ref := pv.Spec.ClaimRef; ref != nil && ref.Namespace == namespace && ref.Name == claim &&
-						decide.OnNode(pv, name) {
-						return true
-					}
-				}
-				return false
-			},
-		})
+		agent.Spec = decide.Node(w.nodeState(agent, sets))
 		if w.Nodes[name] != nil {
 			w.work(agent)
 		}
@@ -43,6 +29,24 @@ func (w *World) stepAgents() (changed bool) {
 		w.Agents[name] = agent
 	}
 	return changed
+}
+
+func (w *World) nodeState(
+	agent *storagev1alpha1.LocalVolumeNode, sets []*storagev1alpha1.KafkaLocalVolumeSet,
+) *decide.NodeState {
+	return &decide.NodeState{
+		Agent: agent, Node: w.Nodes[agent.Name], Sets: sets, Wipes: w.Wipes, Settings: w.Settings,
+		BasePaths: []string{Class.BasePath},
+		HasVolume: func(namespace, claim string) bool {
+			for _, pv := range w.PVs {
+				if ref := pv.Spec.ClaimRef; ref != nil && ref.Namespace == namespace && ref.Name == claim &&
+					decide.OnNode(pv, agent.Name) {
+					return true
+				}
+			}
+			return false
+		},
+	}
 }
 
 // work does what the agent does on its node.

@@ -37,6 +37,9 @@ type World struct {
 	// Disks has the directories of each node and their markers, by absolute path. It outlives all objects.
 	Disks map[string]map[string]storagev1alpha1.DirectoryMarker
 
+	// Problems are those of the claims of Class, by namespace/name.
+	Problems map[string]string
+
 	Settings   spec.Settings
 	Expandable bool
 	// Later is the time since Now.
@@ -51,6 +54,7 @@ func New(nodes ...string) *World {
 		Agents: map[string]*storagev1alpha1.LocalVolumeNode{}, PVs: map[string]*corev1.PersistentVolume{},
 		Claims: map[string]*corev1.PersistentVolumeClaim{}, Pods: map[string][]*corev1.Pod{},
 		Disks:    map[string]map[string]storagev1alpha1.DirectoryMarker{},
+		Problems: map[string]string{},
 		Settings: spec.Settings{AllowedBasePaths: []string{"/mnt/data"}}, Expandable: true,
 	}
 	for _, name := range nodes {
@@ -145,6 +149,11 @@ func (w *World) Apply(t testing.TB, s *observed.State, plan decide.Plan) {
 	t.Helper()
 	set := w.Sets[spec.ID(s.Set.Namespace, s.Set.Name)]
 	set.Status = plan.Status
+	w.apply(t, plan)
+}
+
+func (w *World) apply(t testing.TB, plan decide.Plan) {
+	t.Helper()
 	for _, pv := range plan.Create {
 		require.NotContains(t, w.PVs, pv.Name, "a PersistentVolume is created twice")
 		pv = pv.DeepCopy()
@@ -184,6 +193,7 @@ func (w *World) Step(t testing.TB) (changed bool) {
 		changed = changed || !plan.Empty(s)
 		w.Apply(t, s, plan)
 	}
+	changed = w.stepClaims(t) || changed
 	return w.stepAgents() || changed
 }
 
@@ -232,11 +242,11 @@ func (w *World) DeleteClaim(namespace, name string) {
 func (w *World) Bind() {
 	for key, pv := range w.PVs {
 		ref := pv.Spec.ClaimRef
-		if ref == nil || ref.UID != "" || pv.Status.Phase != corev1.VolumeAvailable {
+		if ref == nil || pv.Status.Phase != corev1.VolumeAvailable {
 			continue
 		}
 		claim := w.Claims[spec.ID(ref.Namespace, ref.Name)]
-		if claim == nil || claim.Spec.VolumeName != "" && claim.Spec.VolumeName != pv.Name {
+		if claim == nil || ref.UID != "" && ref.UID != claim.UID || claim.Spec.VolumeName != "" && claim.Spec.VolumeName != pv.Name {
 			continue
 		}
 		asks, has := claim.Spec.Resources.Requests[corev1.ResourceStorage], pv.Spec.Capacity[corev1.ResourceStorage]

@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	"k8s.io/client-go/kubernetes"
 
@@ -33,6 +34,18 @@ func (a actor) set(ctx context.Context, s *observed.State, plan decide.Plan) ([]
 	if plan.Reserves {
 		return plan.Events, a.setStatus(ctx, s, plan)
 	}
+	done, err := a.volumes(ctx, plan)
+	if !plan.StatusChanged(s) {
+		return done, err
+	}
+	if failed := a.setStatus(ctx, s, plan); failed != nil {
+		return done, errors.Join(err, failed)
+	}
+	return append(done, plan.Events...), err
+}
+
+// volumes writes PersistentVolumes and completes the expansion of claims. It returns the events of what was done.
+func (a actor) volumes(ctx context.Context, plan decide.Plan) ([]event.Event, error) {
 	var done []event.Event
 	var failed []error
 	pvs := a.kube.CoreV1().PersistentVolumes()
@@ -53,11 +66,14 @@ func (a actor) set(ctx context.Context, s *observed.State, plan decide.Plan) ([]
 		swap("update", u.Live, u.Want, u.Event)
 	}
 	for _, r := range plan.Release {
-		gone, err := a.claimGone(ctx, r.Live)
+		old, replacement := r.Live.Spec.ClaimRef, r.Want.Spec.ClaimRef
+		uid, err := a.claimUID(ctx, old)
 		switch {
 		case err != nil:
 			failed = append(failed, err)
-		case gone:
+		case uid != "" && (old.UID == "" || uid == old.UID):
+			// The claim exists. The caches are newer than the API server that answered.
+		case old.Name != replacement.Name || replacement.UID == "" || replacement.UID == uid:
 			swap("release", r.Live, r.Want, event.Normal(storagev1alpha1.EventVolumeReleased, "Release", fmt.Sprintf(
 				"the claim of PersistentVolume %s was deleted; a new claim %s binds to it", r.Live.Name,
 				r.Live.Spec.ClaimRef.Name)))
@@ -74,27 +90,32 @@ func (a actor) set(ctx context.Context, s *observed.State, plan decide.Plan) ([]
 	for _, e := range plan.Expand {
 		failed = append(failed, a.expand(ctx, e))
 	}
-	if plan.StatusChanged(s) {
-		if err := a.setStatus(ctx, s, plan); err != nil {
-			failed = append(failed, err)
-		} else {
-			done = append(done, plan.Events...)
-		}
-	}
 	return done, errors.Join(failed...)
 }
 
-// claimGone reports whether the claim that a PersistentVolume was bound to does not exist, according to a live read.
-func (a actor) claimGone(ctx context.Context, pv *corev1.PersistentVolume) (bool, error) {
-	ref := pv.Spec.ClaimRef
+// reschedule removes the node that the scheduler has chosen for a claim. The scheduler chooses again.
+func (a actor) reschedule(ctx context.Context, claim *corev1.PersistentVolumeClaim) error {
+	_, err := apply.MergePatch(ctx, a.kube.CoreV1().PersistentVolumeClaims(claim.Namespace), spec.Manager, claim,
+		apply.SameVersion, map[string]any{"metadata": map[string]any{
+			"annotations": map[string]any{spec.AnnotationSelectedNode: nil},
+		}})
+	if err := apply.IgnoreGone(err); err != nil {
+		return fmt.Errorf("remove the annotation %s of claim %s/%s: %w", spec.AnnotationSelectedNode, claim.Namespace,
+			claim.Name, err)
+	}
+	return nil
+}
+
+// claimUID returns the uid of a claim according to a live read; empty if the claim does not exist.
+func (a actor) claimUID(ctx context.Context, ref *corev1.ObjectReference) (types.UID, error) {
 	claim, err := a.kube.CoreV1().PersistentVolumeClaims(ref.Namespace).Get(ctx, ref.Name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
-		return true, nil
+		return "", nil
 	case err != nil:
-		return false, fmt.Errorf("read claim %s/%s: %w", ref.Namespace, ref.Name, err)
+		return "", fmt.Errorf("read claim %s/%s: %w", ref.Namespace, ref.Name, err)
 	}
-	return ref.UID != "" && claim.UID != ref.UID, nil
+	return claim.UID, nil
 }
 
 func (a actor) expand(ctx context.Context, e decide.Expansion) error {
@@ -129,8 +150,10 @@ func (a actor) node(
 	if err != nil {
 		return fmt.Errorf("convert the spec: %w", err)
 	}
-	// The uid prevents that an object is created for a node whose agent does not run.
-	want := storageac.LocalVolumeNode(agent.Name).WithUID(agent.UID).WithSpec(converted)
+	// The uid prevents that an object is created for a node whose agent does not run. The resource version prevents that a
+	// cache that lags removes a directory: the spec records the volumes of claims and of deleted sets.
+	want := storageac.LocalVolumeNode(agent.Name).WithUID(agent.UID).WithResourceVersion(agent.ResourceVersion).
+		WithSpec(converted)
 	_, err = apply.Object(ctx, a.weir.StorageV1alpha1().LocalVolumeNodes(), spec.Manager, want)
 	if err := apply.IgnoreGone(err); err != nil {
 		return fmt.Errorf("apply the spec of LocalVolumeNode %s: %w", agent.Name, err)

@@ -20,7 +20,7 @@ import (
 // Indexes of the caches. Their values are namespace/name.
 const (
 	byClaim = "claim" // PersistentVolumes by the claim in their claimRef, pods and sets by their claims
-	byNode  = "node"  // sets by the nodes that they have volumes on
+	byNode  = "node"  // sets by the nodes that they have volumes on, claims by the node that the scheduler chose
 )
 
 // caches holds the shared informers and their indexes.
@@ -55,6 +55,7 @@ func newCaches(kube kubernetes.Interface, weir versioned.Interface, log *slog.Lo
 	return c, errors.Join(
 		cacheutil.AddIndexers(c.volumes, "PersistentVolumes", cache.Indexers{byClaim: volumesByClaim}),
 		cacheutil.AddIndexers(c.pods, "pods", cache.Indexers{byClaim: cacheutil.IndexMany(claimsOfPod)}),
+		cacheutil.AddIndexers(c.claims, "claims", cache.Indexers{byNode: claimsByNode}),
 		cacheutil.AddIndexers(c.sets, "KafkaLocalVolumeSets", cache.Indexers{
 			byNode: setsByNode, byClaim: cacheutil.IndexMany(claimsOfSet),
 		}),
@@ -94,6 +95,15 @@ func setsByNode(object any) ([]string, error) {
 		}
 	}
 	return names, nil
+}
+
+// claimsByNode indexes claims without a PersistentVolume by the name of the node that the scheduler has chosen.
+func claimsByNode(object any) ([]string, error) {
+	claim, ok := object.(*corev1.PersistentVolumeClaim)
+	if !ok || claim.Spec.VolumeName != "" || claim.Annotations[spec.AnnotationSelectedNode] == "" {
+		return nil, nil
+	}
+	return []string{claim.Annotations[spec.AnnotationSelectedNode]}, nil
 }
 
 func claimsOfPod(pod *corev1.Pod) []string {

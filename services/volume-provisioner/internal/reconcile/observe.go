@@ -34,20 +34,13 @@ func (c *caches) observeSet(key controller.Key, now time.Time) *observed.State {
 // observeLive reads the state of a set with sets, agents and PersistentVolumes that are read from the API server. It
 // returns nil if the set does not exist any more.
 func (c *caches) observeLive(ctx context.Context, a actor, key controller.Key, now time.Time) (*observed.State, error) {
-	sets, err := a.weir.StorageV1alpha1().KafkaLocalVolumeSets("").List(ctx, metav1.ListOptions{})
+	sets, agents, err := c.live(ctx, a)
 	if err != nil {
-		return nil, fmt.Errorf("list KafkaLocalVolumeSets: %w", err)
+		return nil, err
 	}
-	agents, err := a.weir.StorageV1alpha1().LocalVolumeNodes().List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("list LocalVolumeNodes: %w", err)
-	}
-	s := &observed.State{Agents: map[string]*storagev1alpha1.LocalVolumeNode{}, Now: now}
-	for i := range agents.Items {
-		s.Agents[agents.Items[i].Name] = &agents.Items[i]
-	}
-	for i := range sets.Items {
-		if set := &sets.Items[i]; set.Namespace == key.Namespace && set.Name == key.Name {
+	s := &observed.State{Agents: agents, Now: now}
+	for _, set := range sets {
+		if set.Namespace == key.Namespace && set.Name == key.Name {
 			s.Set = set
 		} else {
 			s.Others = append(s.Others, set)
@@ -58,6 +51,29 @@ func (c *caches) observeLive(ctx context.Context, a actor, key controller.Key, n
 	}
 	c.observeObjects(s)
 	return s, nil
+}
+
+// live reads all sets and LocalVolumeNodes from the API server. They have all reservations.
+func (c *caches) live(
+	ctx context.Context, a actor,
+) ([]*storagev1alpha1.KafkaLocalVolumeSet, map[string]*storagev1alpha1.LocalVolumeNode, error) {
+	list, err := a.weir.StorageV1alpha1().KafkaLocalVolumeSets("").List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, nil, fmt.Errorf("list KafkaLocalVolumeSets: %w", err)
+	}
+	nodes, err := a.weir.StorageV1alpha1().LocalVolumeNodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, nil, fmt.Errorf("list LocalVolumeNodes: %w", err)
+	}
+	agents := map[string]*storagev1alpha1.LocalVolumeNode{}
+	for i := range nodes.Items {
+		agents[nodes.Items[i].Name] = &nodes.Items[i]
+	}
+	sets := make([]*storagev1alpha1.KafkaLocalVolumeSet, len(list.Items))
+	for i := range list.Items {
+		sets[i] = &list.Items[i]
+	}
+	return sets, agents, nil
 }
 
 // observeObjects reads nodes, PersistentVolumes, claims and pods of the state's set.
@@ -118,8 +134,15 @@ func (c *caches) observeNode(name string) *decide.NodeState {
 	if !found || agent.DeletionTimestamp != nil {
 		return nil
 	}
+	return c.nodeState(agent)
+}
+
+// nodeState returns what the work of an agent depends on.
+func (c *caches) nodeState(agent *storagev1alpha1.LocalVolumeNode) *decide.NodeState {
+	name := agent.Name
 	s := &decide.NodeState{
 		Agent: agent, Sets: c.allSets(), Wipes: cacheutil.List[*storagev1alpha1.VolumeWipe](c.wipes), Settings: c.settings,
+		BasePaths: c.classBasePaths(),
 		HasVolume: func(namespace, claim string) bool {
 			return slices.ContainsFunc(cacheutil.ByIndex[*corev1.PersistentVolume](c.volumes, byClaim, namespace, claim),
 				func(pv *corev1.PersistentVolume) bool { return decide.OnNode(pv, name) })

@@ -52,7 +52,7 @@ type Options struct {
 	Settings spec.Settings
 }
 
-// Setup builds the controllers of KafkaLocalVolumeSets, LocalVolumeNodes and VolumeWipes.
+// Setup builds the controllers of KafkaLocalVolumeSets, PersistentVolumeClaims, LocalVolumeNodes and VolumeWipes.
 func Setup(_ context.Context, env app.Env, o Options) (app.Components, error) {
 	if env.Namespace != "" {
 		return app.Components{}, fmt.Errorf("--namespace=%s: must be empty; PersistentVolumes and the space of the nodes "+
@@ -69,14 +69,18 @@ func Setup(_ context.Context, env app.Env, o Options) (app.Components, error) {
 	c.settings = o.Settings
 	act := actor{kube: env.Client, weir: weir}
 	options := controller.Options{Workers: o.Workers, Log: env.Log, Metrics: env.Metrics, Debounce: debounce}
-	released := newRebinds()
+	released, reserving := newRebinds(), &sync.Mutex{}
 	set := controller.New("kafkalocalvolumeset", &sets{
-		caches: c, act: act, events: env.Events, now: env.Now, rebinds: released,
+		caches: c, act: act, events: env.Events, now: env.Now, rebinds: released, reserving: reserving,
+	}, options)
+	claim := controller.New("persistentvolumeclaim", &claims{
+		caches: c, act: act, events: env.Events, now: env.Now, reserving: reserving, reported: map[controller.Key]string{},
 	}, options)
 	options.Workers = nodeWorkers
 	node := controller.New("localvolumenode", &nodes{c, act}, options)
 	wipe := controller.New("volumewipe", &wipes{c, act, env.Now}, options)
-	if err := errors.Join(c.watchForSets(set), c.watchForNodes(node), c.watchForWipes(wipe)); err != nil {
+	err = errors.Join(c.watchForSets(set), c.watchForClaims(claim), c.watchForNodes(node), c.watchForWipes(wipe))
+	if err != nil {
 		return app.Components{}, err
 	}
 	for _, collector := range []prometheus.Collector{collector{c}, released} {
@@ -86,7 +90,7 @@ func Setup(_ context.Context, env app.Env, o Options) (app.Components, error) {
 	}
 	return app.Components{
 		Always:      []app.Runnable{c.run},
-		LeaderOnly:  []app.Runnable{set.Run, node.Run, wipe.Run},
+		LeaderOnly:  []app.Runnable{set.Run, claim.Run, node.Run, wipe.Run},
 		ReadyChecks: map[string]health.Check{"caches": set.Synced, "definitions": c.starter.Synced},
 	}, nil
 }
@@ -101,7 +105,7 @@ type sets struct {
 
 	// reserving is held while a volume is placed or a size is reserved, until the status is written. Two sets never
 	// reserve the same bytes.
-	reserving sync.Mutex
+	reserving *sync.Mutex
 }
 
 func (r *sets) Reconcile(ctx context.Context, key controller.Key) (controller.Result, error) {

@@ -2,15 +2,18 @@ package reconcile
 
 import (
 	"errors"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
 	"github.com/weir-dev/weir/pkg/cacheutil"
 	"github.com/weir-dev/weir/pkg/controller"
 	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/spec"
+	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/volumes"
 )
 
 func (c *caches) watchForSets(queue *controller.Controller) error {
@@ -37,6 +40,58 @@ func (c *caches) watchForSets(queue *controller.Controller) error {
 	)
 }
 
+func (c *caches) watchForClaims(queue *controller.Controller) error {
+	// onNode returns the claims whose volume is on a node, or shall be.
+	onNode := func(name string) []controller.Key {
+		found := keys(cacheutil.ByIndex[*corev1.PersistentVolumeClaim](c.claims, byNode, "", name))
+		agent, _ := cacheutil.Lookup[*storagev1alpha1.LocalVolumeNode](c.agents, "", name)
+		if agent == nil {
+			return found
+		}
+		for _, d := range agent.Spec.Directories {
+			if d.SetName == "" {
+				namespace, claim := split(d.ID)
+				found = append(found, controller.Key{Namespace: namespace, Name: claim})
+			}
+		}
+		return found
+	}
+	named := func(matches func(*corev1.PersistentVolumeClaim) bool) []controller.Key {
+		return keys(slices.DeleteFunc(cacheutil.List[*corev1.PersistentVolumeClaim](c.claims),
+			func(claim *corev1.PersistentVolumeClaim) bool { return !matches(claim) }))
+	}
+	return errors.Join(
+		controller.Watch(queue, c.claims, controller.Self[*corev1.PersistentVolumeClaim]),
+		controller.Watch(queue, c.classes, func(class *storagev1.StorageClass) []controller.Key {
+			if class.Provisioner != storagev1alpha1.Provisioner {
+				return nil
+			}
+			return named(func(claim *corev1.PersistentVolumeClaim) bool { return spec.ClassOf(claim) == class.Name })
+		}),
+		controller.Watch(queue, c.agents, func(agent *storagev1alpha1.LocalVolumeNode) []controller.Key {
+			return onNode(agent.Name)
+		}),
+		controller.Watch(queue, c.nodes, func(node *corev1.Node) []controller.Key { return onNode(node.Name) }, sameNode),
+		controller.Watch(queue, c.volumes, func(pv *corev1.PersistentVolume) []controller.Key {
+			if pv.Annotations[storagev1alpha1.AnnotationSet] != "" || !volumes.Managed(pv) {
+				return nil
+			}
+			namespace, claim := split(pv.Annotations[storagev1alpha1.AnnotationVolume])
+			return []controller.Key{{Namespace: namespace, Name: claim}}
+		}),
+		controller.Watch(queue, c.pods, func(pod *corev1.Pod) []controller.Key {
+			var found []controller.Key
+			for _, claim := range claimsOfPod(pod) {
+				found = append(found, controller.Key{Namespace: pod.Namespace, Name: claim})
+			}
+			return found
+		}),
+		controller.Watch(queue, c.wipes, func(wipe *storagev1alpha1.VolumeWipe) []controller.Key {
+			return named(func(claim *corev1.PersistentVolumeClaim) bool { return claim.Namespace == wipe.Namespace })
+		}),
+	)
+}
+
 func (c *caches) watchForNodes(queue *controller.Controller) error {
 	self := func(name string) []controller.Key { return []controller.Key{{Name: name}} }
 	every := func() []controller.Key {
@@ -59,6 +114,12 @@ func (c *caches) watchForNodes(queue *controller.Controller) error {
 		}),
 		controller.Watch(queue, c.sets, func(*storagev1alpha1.KafkaLocalVolumeSet) []controller.Key { return every() },
 			controller.StatusOnly),
+		controller.Watch(queue, c.classes, func(class *storagev1.StorageClass) []controller.Key {
+			if class.Provisioner != storagev1alpha1.Provisioner {
+				return nil
+			}
+			return every()
+		}),
 		controller.Watch(queue, c.wipes, func(wipe *storagev1alpha1.VolumeWipe) []controller.Key {
 			return self(wipe.Status.Node)
 		}),
@@ -184,10 +245,10 @@ func claimsOfSet(set *storagev1alpha1.KafkaLocalVolumeSet) []string {
 	return claims
 }
 
-func keys(sets []*storagev1alpha1.KafkaLocalVolumeSet) []controller.Key {
-	found := make([]controller.Key, len(sets))
-	for i, set := range sets {
-		found[i] = controller.Key{Namespace: set.Namespace, Name: set.Name}
+func keys[T metav1.Object](objects []T) []controller.Key {
+	found := make([]controller.Key, len(objects))
+	for i, object := range objects {
+		found[i] = controller.Key{Namespace: object.GetNamespace(), Name: object.GetName()}
 	}
 	return found
 }

@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
 	"github.com/weir-dev/weir/pkg/testkit"
 	"github.com/weir-dev/weir/services/volume-provisioner/test/testenv"
 )
@@ -21,9 +22,10 @@ import (
 // examples has a test for each file of deploy/examples/volume-provisioner. agents are those of three nodes with an SSD; one
 // more node has none.
 var examples = map[string]func(e *testenv.Env, file string, agents map[string]*testenv.Agent){
-	"adopt.yaml":     adoptExample,
-	"brokers.yaml":   brokersExample,
-	"confluent.yaml": confluentExample,
+	"adopt.yaml":        adoptExample,
+	"brokers.yaml":      brokersExample,
+	"confluent.yaml":    confluentExample,
+	"storageclass.yaml": storageClassExample,
 }
 
 func TestEveryExampleBecomesReady(t *testing.T) {
@@ -58,6 +60,26 @@ func applyFile(e *testenv.Env, file string) {
 	e.Helper()
 	_, err := e.ControlPlane.ApplyFiles(e.Context(), "", file)
 	require.NoError(e, err)
+}
+
+// storageClassExample checks that the agents report the base path of the class.
+func storageClassExample(e *testenv.Env, file string, _ map[string]*testenv.Agent) {
+	applyFile(e, file)
+	e.Nodes(1)
+	e.Eventually(func(ctx context.Context) error {
+		nodes, err := e.Weir.StorageV1alpha1().LocalVolumeNodes().List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		for _, node := range nodes.Items {
+			if !slices.ContainsFunc(node.Status.FileSystems, func(fs storagev1alpha1.FileSystemStatus) bool {
+				return fs.BasePath == "/mnt/data"
+			}) {
+				return fmt.Errorf("node %s does not report the base path: %+v", node.Name, node)
+			}
+		}
+		return nil
+	})
 }
 
 // confluentExample compares the PersistentVolumes with those that users of the chart write by hand.

@@ -56,6 +56,7 @@ func TestEveryPermissionOfControllerAndAgentIsUsedAndNoneIsMissing(t *testing.T)
 		Spec:       storagev1alpha1.VolumeWipeSpec{PV: pv.Name, PVUID: pv.UID, Path: pv.Spec.Local.Path},
 	}, metav1.CreateOptions{})
 	require.NoError(t, err)
+	rescheduled(e, base, node)
 	for role, used := range map[string]*testenv.Permissions{
 		"weir-volume-provisioner": controller, "weir-volume-provisioner-agent": agent,
 	} {
@@ -71,6 +72,39 @@ func TestEveryPermissionOfControllerAndAgentIsUsedAndNoneIsMissing(t *testing.T)
 		})
 		require.Empty(t, used.Forbidden(), role)
 	}
+}
+
+// rescheduled waits until the controller has refused the node of a claim that is too large for it.
+func rescheduled(e *testenv.Env, base, node string) {
+	e.Helper()
+	class := "rights-" + e.Namespace
+	e.Apply(fmt.Sprintf(`
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {name: %[1]s}
+provisioner: volume-provisioner.weir.dev
+parameters: {basePath: %[2]s}
+volumeBindingMode: WaitForFirstConsumer
+reclaimPolicy: Retain
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: large, annotations: {volume.kubernetes.io/selected-node: %[3]s}}
+spec:
+  storageClassName: %[1]s
+  accessModes: [ReadWriteOnce]
+  resources: {requests: {storage: 900Pi}}
+`, class, base, node))
+	e.Cleanup(func() {
+		require.NoError(e, e.Client().StorageV1().StorageClasses().Delete(context.Background(), class, metav1.DeleteOptions{}))
+	})
+	e.Eventually(func(ctx context.Context) error {
+		claim, err := e.Client().CoreV1().PersistentVolumeClaims(e.Namespace).Get(ctx, "large", metav1.GetOptions{})
+		if err == nil && claim.Annotations["volume.kubernetes.io/selected-node"] != "" {
+			err = fmt.Errorf("the claim has the annotation: %v", claim.Annotations)
+		}
+		return err
+	})
 }
 
 // grantedPermissions returns the permissions of a ClusterRole as "verb resource".

@@ -31,6 +31,8 @@ type Agent struct {
 	Capacity int64
 	// State of all base paths; the default is Ready.
 	State storagev1alpha1.FileSystemState
+	// Quota makes all file systems enforce project quota.
+	Quota bool
 	// Stop stops the agent.
 	Stop func()
 }
@@ -98,6 +100,7 @@ func (a *Agent) work(object *storagev1alpha1.LocalVolumeNode) storagev1alpha1.Lo
 	for _, base := range object.Spec.BasePaths {
 		status.FileSystems = append(status.FileSystems, storagev1alpha1.FileSystemStatus{
 			BasePath: base, State: state, ID: "fs-" + a.Machine, CapacityBytes: capacity, AvailableBytes: capacity,
+			Quota: a.Quota,
 		})
 	}
 	requested := map[string]bool{}
@@ -159,6 +162,9 @@ func (a *Agent) directory(d storagev1alpha1.DirectorySpec, path string) storagev
 		result.State = storagev1alpha1.DirectoryReady
 	}
 	result.Marker = marker
+	if a.Quota && d.Quota == storagev1alpha1.QuotaXFS {
+		result.LimitBytes = d.Bytes
+	}
 	return result
 }
 

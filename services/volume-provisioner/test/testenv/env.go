@@ -196,15 +196,15 @@ func (e *Env) WaitReady(name, ready string, bound int) *storagev1alpha1.KafkaLoc
 	return last
 }
 
-// WaitCondition waits until a condition of a set has this status and reason, and returns its message.
-func (e *Env) WaitCondition(name, kind string, status metav1.ConditionStatus, reason string) string {
+// WaitCondition waits until a condition of a set has this status and one of the reasons, and returns its message.
+func (e *Env) WaitCondition(name, kind string, status metav1.ConditionStatus, reasons ...string) string {
 	e.Helper()
 	message := ""
 	e.Eventually(func(context.Context) error {
 		set := e.Set(name)
 		c := meta.FindStatusCondition(set.Status.Conditions, kind)
-		if c == nil || c.Status != status || c.Reason != reason {
-			return fmt.Errorf("condition %s is not %s %s: %+v", kind, status, reason, set.Status)
+		if c == nil || c.Status != status || !slices.Contains(reasons, c.Reason) {
+			return fmt.Errorf("condition %s is not %s %v: %+v", kind, status, reasons, set.Status)
 		}
 		message = c.Message
 		return nil

@@ -29,6 +29,8 @@ type State struct {
 	Pods map[string][]*corev1.Pod
 	// Wiping has the ids of volumes whose data is being deleted on the request of a VolumeWipe.
 	Wiping map[string]bool
+	// Chosen is true if the scheduler has chosen the node. It has considered taints, which a pod may tolerate.
+	Chosen bool
 	// Expandable is true if the StorageClass allows the expansion of volumes.
 	Expandable bool
 	Settings   spec.Settings

@@ -163,11 +163,11 @@ func (p *Placer) unfit(node *corev1.Node, bytes int64) (reason string, noRoom bo
 	if node.DeletionTimestamp != nil {
 		return "is being deleted", false
 	}
-	if node.Spec.Unschedulable {
+	if node.Spec.Unschedulable && !p.state.Chosen {
 		return "is cordoned", false
 	}
 	for _, t := range node.Spec.Taints {
-		if t.Effect != corev1.TaintEffectPreferNoSchedule {
+		if !p.state.Chosen && t.Effect != corev1.TaintEffectPreferNoSchedule {
 			return "has the taint " + t.Key, false
 		}
 	}
@@ -266,8 +266,8 @@ func Find(s *observed.State, v spec.Volume) (Origin, *Problem) {
 	for name, agent := range s.Agents {
 		if other := foreign(agent, s.Set.Name, v); other != nil {
 			return Origin{}, &Problem{storagev1alpha1.ReasonDirectoryConflict, fmt.Sprintf(
-				"directory %s on node %s belongs to the volume %s of KafkaLocalVolumeSet %s; use another name or path, or "+
-					"delete the data with a VolumeWipe", v.Directory(), name, other.ID, other.SetName)}
+				"directory %s on node %s belongs to the volume %s of %s; use another name or path, or "+
+					"delete the data with a VolumeWipe", v.Directory(), name, other.ID, spec.Owner(other.SetName))}
 		}
 		if d := observed.Requested(agent, id); d != nil && d.SetName == s.Set.Name && d.BasePath == v.BasePath {
 			found = append(found, name)

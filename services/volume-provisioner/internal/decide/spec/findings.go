@@ -2,6 +2,8 @@ package spec
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -126,10 +128,12 @@ func overlaps(set *storagev1alpha1.KafkaLocalVolumeSet, others []*storagev1alpha
 	if len(claims) == 0 && len(paths) == 0 {
 		return nil
 	}
-	inside := map[string]string{} // a directory that is in the key
-	for path := range paths {
+	inside := map[string]string{} // the directory in the key whose set has the first right to it
+	for _, path := range slices.Sorted(maps.Keys(paths)) {
 		for parent := up(path); parent != ""; parent = up(parent) {
-			inside[parent] = path
+			if known, ok := inside[parent]; !ok || paths[path].before(paths[known]) {
+				inside[parent] = path
+			}
 		}
 	}
 	own := map[string]bool{}
@@ -138,13 +142,14 @@ func overlaps(set *storagev1alpha1.KafkaLocalVolumeSet, others []*storagev1alpha
 	}
 	var found []Finding
 	for _, v := range Volumes(set) {
-		if other, taken := claims[v.Claim]; taken && !wins(set, own[v.Claim], other) {
+		mine := place{set, own[v.Claim]}
+		if other, taken := claims[v.Claim]; taken && !mine.before(other) {
 			found = append(found, Finding{storagev1alpha1.ReasonClaimInUse, fmt.Sprintf(
 				"spec.templates[%s].claimNamePattern yields claim %s, which KafkaLocalVolumeSet %s has too; use another pattern",
 				v.Template.Name, v.Claim, other.set.Name), v.Claim})
 			continue
 		}
-		if other, at, taken := collision(paths, inside, v.Directory()); taken && !wins(set, own[v.Claim], other) {
+		if other, at, taken := collision(paths, inside, v.Directory(), mine); taken {
 			found = append(found, Finding{storagev1alpha1.ReasonPathInUse, fmt.Sprintf(
 				"directory %s of claim %s collides with %s of KafkaLocalVolumeSet %s/%s; use spec.pathPattern "+
 					"{namespace}/{claim} or another spec.basePath", v.Directory(), v.Claim, at, other.set.Namespace,
@@ -154,11 +159,12 @@ func overlaps(set *storagev1alpha1.KafkaLocalVolumeSet, others []*storagev1alpha
 	return found
 }
 
+// add records a claim and a directory. If several sets want one, the set that keeps it is recorded.
 func add(claims, paths map[string]place, sameNamespace, samePaths bool, claim, path string, p place) {
-	if sameNamespace {
+	if known, ok := claims[claim]; sameNamespace && (!ok || p.before(known)) {
 		claims[claim] = p
 	}
-	if samePaths {
+	if known, ok := paths[path]; samePaths && (!ok || p.before(known)) {
 		paths[path] = p
 	}
 }
@@ -166,24 +172,28 @@ func add(claims, paths map[string]place, sameNamespace, samePaths bool, claim, p
 // up returns the directory that contains path, empty for a directory in the root.
 func up(path string) string { return path[:strings.LastIndexByte(path, '/')] }
 
-// collision returns the directory in paths that is the directory, contains it or is in it.
-func collision(paths map[string]place, inside map[string]string, directory string) (place, string, bool) {
+// collision returns a directory in paths that is the directory, contains it or is in it, and that another set keeps.
+func collision(
+	paths map[string]place, inside map[string]string, directory string, mine place,
+) (place, string, bool) {
 	for path := directory; path != ""; path = up(path) {
-		if p, taken := paths[path]; taken {
+		if p, taken := paths[path]; taken && !mine.before(p) {
 			return p, path, true
 		}
 	}
 	path, taken := inside[directory]
-	return paths[path], path, taken
+	return paths[path], path, taken && !mine.before(paths[path])
 }
 
-func wins(set *storagev1alpha1.KafkaLocalVolumeSet, placed bool, other place) bool {
-	if placed != other.placed {
-		return placed
+// before reports whether p keeps a claim or directory that q wants too: the set that has placed the volume, else the
+// older set.
+func (p place) before(q place) bool {
+	if p.placed != q.placed {
+		return p.placed
 	}
-	mine, theirs := set.CreationTimestamp, other.set.CreationTimestamp
+	mine, theirs := p.set.CreationTimestamp, q.set.CreationTimestamp
 	if !mine.Equal(&theirs) {
 		return mine.Before(&theirs)
 	}
-	return ID(set.Namespace, set.Name) < ID(other.set.Namespace, other.set.Name)
+	return ID(p.set.Namespace, p.set.Name) < ID(q.set.Namespace, q.set.Name)
 }

@@ -24,7 +24,11 @@ func ReleaseOf(s *observed.State, v spec.Volume, pv *corev1.PersistentVolume) (*
 	uid := pv.Spec.ClaimRef.UID
 	claim := s.Claims[v.Claim]
 	if claim != nil && claim.UID == uid {
-		return nil, fmt.Sprintf("claim %s is being deleted", v.Claim)
+		doing := "bound"
+		if claim.DeletionTimestamp != nil {
+			doing = "deleted"
+		}
+		return nil, fmt.Sprintf("claim %s is being %s", v.Claim, doing)
 	}
 	if pod := observed.UserOf(s.Pods[v.Claim], claim, uid); pod != "" {
 		return nil, fmt.Sprintf("pod %s still uses the volume; it is available again after the pod has ended", pod)
@@ -40,10 +44,22 @@ func ReleaseOf(s *observed.State, v spec.Volume, pv *corev1.PersistentVolume) (*
 	}
 	want := pv.DeepCopy()
 	want.Spec.ClaimRef = claimRef(v)
+	Await(want, claim)
 	delete(want.Annotations, storagev1alpha1.AnnotationAllowReuse)
 	metav1.SetMetaDataAnnotation(&want.ObjectMeta, storagev1alpha1.AnnotationRebinds,
 		strconv.FormatInt(Rebinds(pv)+1, 10))
 	return &Release{Live: pv, Want: want}, ""
+}
+
+// Await names the uid of a claim that waits for the PersistentVolume. With the uid Kubernetes binds at once. Without it a
+// claim that existed before the PersistentVolume waits for the next resync of the binder, for up to 15 s.
+func Await(pv *corev1.PersistentVolume, claim *corev1.PersistentVolumeClaim) {
+	if claim == nil || claim.DeletionTimestamp != nil {
+		return
+	}
+	if reason, _ := Mismatch(claim, pv); reason == "" {
+		pv.Spec.ClaimRef.UID = claim.UID
+	}
 }
 
 // Rebinds returns how often a PersistentVolume was made available again. The number is on the PersistentVolume, so that

@@ -70,7 +70,7 @@ func labels(set *storagev1alpha1.KafkaLocalVolumeSet) map[string]string {
 		contract.LabelPartOf:      contract.PartOf,
 		contract.LabelManagedBy:   spec.Manager,
 	}
-	if len(set.Name) <= 63 {
+	if set.Name != "" && len(set.Name) <= 63 {
 		l[contract.LabelInstance] = set.Name
 	}
 	return l

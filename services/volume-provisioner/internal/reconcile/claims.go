@@ -1,0 +1,142 @@
+package reconcile
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/client-go/tools/events"
+
+	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
+	"github.com/weir-dev/weir/pkg/cacheutil"
+	"github.com/weir-dev/weir/pkg/controller"
+	"github.com/weir-dev/weir/pkg/event"
+	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide"
+	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/observed"
+	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/spec"
+)
+
+// claims reconciles PersistentVolumeClaims whose StorageClass has the provisioner and that no set describes.
+type claims struct {
+	caches *caches
+	act    actor
+	events events.EventRecorder
+	now    func() time.Time
+	// reserving is the lock of sets.
+	reserving *sync.Mutex
+
+	mu sync.Mutex
+	// reported has the last problem of each claim, so that an event is not repeated.
+	reported map[controller.Key]string
+}
+
+func (r *claims) Reconcile(ctx context.Context, key controller.Key) (controller.Result, error) {
+	claim, class := r.caches.provisioned(key)
+	if claim == nil {
+		r.report(nil, key, "")
+		return controller.Result{}, nil
+	}
+	parsed, err := spec.ParseClass(class, r.caches.settings)
+	if err != nil {
+		r.report(claim, key, err.Error())
+		return controller.Result{}, nil
+	}
+	state := r.caches.observeClaim(claim, class, parsed, r.now())
+	plan := decide.Claim(state)
+	if plan.Reserves {
+		return controller.Result{}, r.reserve(ctx, claim, class, parsed)
+	}
+	done, err := r.act.volumes(ctx, plan.Plan)
+	for _, e := range done {
+		event.Record(r.events, claim, e)
+	}
+	if err == nil && plan.Reschedule != "" {
+		if err = r.act.reschedule(ctx, claim); err == nil {
+			event.Record(r.events, claim, event.Warning(storagev1alpha1.EventProvisioningFailed, "Reschedule", plan.Reschedule))
+		}
+		return controller.Result{}, err
+	}
+	r.report(claim, key, plan.Problem)
+	return controller.Result{}, err
+}
+
+// reserve decides again on live objects and writes the directory into the LocalVolumeNode, before another volume can be
+// placed.
+func (r *claims) reserve(
+	ctx context.Context, claim *corev1.PersistentVolumeClaim, class *storagev1.StorageClass, parsed spec.Class,
+) error {
+	r.reserving.Lock()
+	defer r.reserving.Unlock()
+	sets, agents, err := r.caches.live(ctx, r.act)
+	if err != nil {
+		return err
+	}
+	state := r.caches.observeClaim(claim, class, parsed, r.now())
+	state.Others, state.Agents = sets, agents
+	plan := decide.Claim(state)
+	agent := agents[plan.Node()]
+	if !plan.Reserves || agent == nil {
+		// The caches are older than the LocalVolumeNode, or the agent has not created it. The next event reconciles again.
+		return nil
+	}
+	placed := state.Set.DeepCopy()
+	placed.Status = plan.Status
+	node := r.caches.nodeState(agent)
+	node.Sets = append(sets, placed)
+	return r.act.node(ctx, agent, decide.Node(node))
+}
+
+// report records an event about a problem that is new.
+func (r *claims) report(claim *corev1.PersistentVolumeClaim, key controller.Key, problem string) {
+	r.mu.Lock()
+	before := r.reported[key]
+	if problem == "" {
+		delete(r.reported, key)
+	} else {
+		r.reported[key] = problem
+	}
+	r.mu.Unlock()
+	if problem != "" && problem != before {
+		event.Record(r.events, claim, event.Warning(storagev1alpha1.EventProvisioningFailed, "Provision", problem))
+	}
+}
+
+// provisioned returns a claim and its StorageClass, if the class has the provisioner and no set describes the claim.
+func (c *caches) provisioned(key controller.Key) (*corev1.PersistentVolumeClaim, *storagev1.StorageClass) {
+	claim, found := cacheutil.Lookup[*corev1.PersistentVolumeClaim](c.claims, key.Namespace, key.Name)
+	if !found || claim.DeletionTimestamp != nil || len(c.setsWithClaim(key.Namespace, key.Name)) > 0 {
+		return nil, nil
+	}
+	class, found := cacheutil.Lookup[*storagev1.StorageClass](c.classes, "", spec.ClassOf(claim))
+	if !found || class.Provisioner != storagev1alpha1.Provisioner {
+		return nil, nil
+	}
+	return claim, class
+}
+
+func (c *caches) observeClaim(
+	claim *corev1.PersistentVolumeClaim, class *storagev1.StorageClass, parsed spec.Class, now time.Time,
+) *decide.ClaimState {
+	s := &observed.State{
+		Set: spec.ClaimSet(claim, parsed), Others: c.allSets(), Agents: byName(c.allAgents()), Now: now, Chosen: true,
+	}
+	c.observeObjects(s)
+	s.Expandable = class.AllowVolumeExpansion != nil && *class.AllowVolumeExpansion
+	return &decide.ClaimState{State: s, Claim: claim}
+}
+
+// classBasePaths returns the base paths of the valid StorageClasses with the provisioner.
+func (c *caches) classBasePaths() []string {
+	var found []string
+	for _, class := range cacheutil.List[*storagev1.StorageClass](c.classes) {
+		if class.Provisioner != storagev1alpha1.Provisioner {
+			continue
+		}
+		if parsed, err := spec.ParseClass(class, c.settings); err == nil {
+			found = append(found, parsed.BasePath)
+		}
+	}
+	return found
+}
