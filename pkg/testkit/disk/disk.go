@@ -89,11 +89,17 @@ func New(t testing.TB, fileSystem string) *Disk {
 // NewIn is New for a test process that already has a mount namespace of its own.
 func NewIn(t testing.TB, fileSystem string) *Disk {
 	t.Helper()
+	return NewSized(t, fileSystem, minimum)
+}
+
+// NewSized is NewIn for a file system of a size in MiB.
+func NewSized(t testing.TB, fileSystem string, mebibytes int64) *Disk {
+	t.Helper()
 	needPrograms(t, fileSystem)
 	image := filepath.Join(t.TempDir(), fileSystem)
 	file, err := os.Create(image)
 	if err == nil {
-		err = errors.Join(file.Truncate(minimum<<20), file.Close())
+		err = errors.Join(file.Truncate(mebibytes<<20), file.Close())
 	}
 	if err != nil {
 		t.Fatalf("create %s: %v", image, err)

@@ -3,6 +3,7 @@
 package quotakernel
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,8 +28,9 @@ const (
 	// sharedVariable is the directory through which init and the machine exchange files.
 	sharedVariable = "WEIR_QUOTA_KERNEL_SHARED"
 	program        = "linux.uml"
-	// memory is an upper limit; the machine provides only what is used.
-	memory = "2G"
+	// memoryVariable is the memory of the kernel. It is an upper limit: the machine provides only what is used.
+	memoryVariable = "WEIR_QUOTA_KERNEL_MEMORY"
+	memory         = "2G"
 )
 
 // Names of the files in the shared directory.
@@ -121,7 +123,7 @@ func run() (code int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	command := exec.Command(program, "mem="+memory, "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro",
+	command := exec.Command(program, "mem="+cmp.Or(os.Getenv(memoryVariable), memory), "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro",
 		"init="+this.Path, sharedVariable+"="+shared, "con=null", "con0=fd:0,fd:1", "quiet", "loglevel=4", withoutVectors)
 	// The death signal is sent when the thread ends, and the filter holds for the thread: it is kept for this process.
 	runtime.LockOSThread()

@@ -5,7 +5,9 @@ package brick
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"os"
 	"path"
 
 	"golang.org/x/sys/unix"
@@ -26,6 +28,9 @@ func (b *Brick) Target(v decide.Volume, data string) (t decide.Target, found boo
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOTDIR):
 		return t, false
+	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENXIO):
+		t.Problem = name + " is not a regular file; remove it from the brick and heal the volume"
+		return t, true
 	case err != nil:
 		t.Problem = fmt.Sprintf("the size is not known, and a present limit is not changed: %v", err)
 		return t, true
@@ -39,34 +44,49 @@ func (b *Brick) Target(v decide.Volume, data string) (t decide.Target, found boo
 }
 
 func (b *Brick) description(v decide.Volume, name string) ([]byte, error) {
-	stat, err := b.root.Stat(name)
-	if err != nil {
-		return nil, err
-	}
-	if stat.Mode&unix.S_IFMT != unix.S_IFREG {
-		return nil, fmt.Errorf("%s: %w", name, node.ErrNotRegular)
-	}
-	file, err := b.root.Open(name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
+	// With O_NONBLOCK a named pipe does not block. Devices do not exist on bricks that glusterd writes.
+	file, err := b.root.Open(name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = file.Close() }()
+	stat, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !stat.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: %w", name, node.ErrNotRegular)
+	}
+	if v.Kind == decide.Disperse {
+		return attribute(file, name)
+	}
+	content := make([]byte, min(stat.Size(), decide.MaxInfo)+1)
+	n, err := io.ReadFull(file, content)
+	if err == nil {
+		return nil, fmt.Errorf("%s: %w: it has more than %d bytes", name, node.ErrTooLarge, decide.MaxInfo)
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return content[:n], nil
+	}
+	return nil, err
+}
+
+// attribute reads the description of a directory on a disperse volume.
+func attribute(file *os.File, name string) ([]byte, error) {
 	value := make([]byte, decide.MaxInfo)
 	var n int
-	err = node.Control(file, func(fd int) error {
+	err := node.Control(file, func(fd int) (err error) {
 		n, err = unix.Fgetxattr(fd, contract.AttributeGlusterQuota, value)
 		return err
 	})
 	switch {
-	case err == nil:
-		return value[:n], nil
-	case !errors.Is(err, unix.ENODATA):
-		return nil, fmt.Errorf("%s: read attribute %s: %w", name, contract.AttributeGlusterQuota, err)
-	case v.Kind == decide.Disperse:
+	case errors.Is(err, unix.ENODATA):
 		return nil, fmt.Errorf("%s has no attribute %s, and its content is encoded on the bricks of a disperse volume; "+
 			"gluster-bridge sets the attribute, kadalu does not", name, contract.AttributeGlusterQuota)
+	case err != nil:
+		return nil, fmt.Errorf("%s: read attribute %s: %w", name, contract.AttributeGlusterQuota, err)
 	}
-	return b.root.ReadFile(name, decide.MaxInfo)
+	return value[:n], nil
 }
 
 // Walk calls found with the directories that have a description, some at a time.

@@ -198,6 +198,7 @@ func (r *Reconciler) all(ctx context.Context, v decide.Volume) error {
 		}
 	}
 	defer closeAll(bricks)
+	begun := time.Now()
 	seen := map[string]bool{}
 	counts := map[decide.BrickState]int{}
 	var failed []error
@@ -230,6 +231,8 @@ func (r *Reconciler) all(ctx context.Context, v decide.Volume) error {
 		}
 	}
 	r.Metrics.counted(v, counts)
+	r.Log.Info("checked a volume", "volume", v.Name, "directories", len(seen), "enforced", counts[decide.Enforced],
+		"duration", time.Since(begun).Round(time.Millisecond).String())
 	return errors.Join(failed...)
 }
 

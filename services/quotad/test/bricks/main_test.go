@@ -24,5 +24,8 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if brick := os.Getenv(crawlVariable); brick != "" {
+		crawl(brick)
+	}
 	quotakernel.Main(m)
 }
