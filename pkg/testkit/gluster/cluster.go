@@ -33,8 +33,9 @@ const Servers = 3
 
 // Cluster is a cluster of three servers.
 type Cluster struct {
-	t   testing.TB
-	dir string
+	t            testing.TB
+	dir          string
+	mountOptions []string
 }
 
 // deadline limits each wait.
@@ -57,21 +58,25 @@ func NewWithQuota(t testing.TB) *Cluster {
 
 func start(t testing.TB, mountOptions ...string) *Cluster {
 	t.Helper()
-	c := &Cluster{t: t, dir: t.TempDir()}
+	c := &Cluster{t: t, dir: t.TempDir(), mountOptions: mountOptions}
 	for i := 1; i <= Servers; i++ {
-		for _, dir := range []string{"work", "run", "disk"} {
+		for _, dir := range []string{"work", "run"} {
 			if err := os.MkdirAll(c.path(i, dir), 0o755); err != nil {
 				t.Fatal(err)
 			}
 		}
-		disk.NewIn(t, "xfs").Mount(c.path(i, "disk"), mountOptions...)
+		c.AddDisk(i, "disk")
 		c.start(i)
 	}
+	for i := 1; i <= Servers; i++ {
+		// A probe of a server that is still starting may hang.
+		c.eventually(i, "pool", "list")
+	}
 	for i := 2; i <= Servers; i++ {
-		c.eventually("peer", "probe", Host(i))
+		c.eventually(1, "peer", "probe", Host(i))
 	}
 	testkit.Eventually(t, deadline, func(context.Context) error {
-		output, err := c.run("pool", "list")
+		output, err := c.run(1, "pool", "list")
 		if n := strings.Count(output, "Connected"); err == nil && n != Servers {
 			err = fmt.Errorf("%d of %d servers are connected", n, Servers)
 		}
@@ -86,12 +91,26 @@ func Host(i int) string { return fmt.Sprintf("127.1.1.%d", i) }
 // Hosts are the addresses of all servers.
 func Hosts() []string { return []string{Host(1), Host(2), Host(3)} }
 
-// Disk is the mount point of the file system with the bricks of a server.
-func (c *Cluster) Disk(server int) string { return c.path(server, "disk") }
+// AddDisk gives a server one more file system for bricks, mounted at Disk.
+func (c *Cluster) AddDisk(server int, name string) *disk.Disk {
+	c.t.Helper()
+	d := disk.NewIn(c.t, "xfs")
+	if err := os.MkdirAll(c.Disk(server, name), 0o755); err != nil {
+		c.t.Fatal(err)
+	}
+	d.Mount(c.Disk(server, name), c.mountOptions...)
+	return d
+}
+
+// Disk is the mount point of a file system of a server. Each server has one with the name disk.
+func (c *Cluster) Disk(server int, name string) string { return c.path(server, name) }
+
+// WorkingDirectory is the directory with the files of a server's glusterd, usually /var/lib/glusterd.
+func (c *Cluster) WorkingDirectory(server int) string { return c.path(server, "work") }
 
 // Brick is the directory of a volume's brick on a server.
 func (c *Cluster) Brick(server int, volume string) string {
-	return filepath.Join(c.Disk(server), volume)
+	return filepath.Join(c.Disk(server, "disk"), volume)
 }
 
 func (c *Cluster) path(server int, name string) string {
@@ -133,26 +152,26 @@ func (c *Cluster) logIfFailed(name string) {
 // Gluster runs a command of the administrator's tool on the first server.
 func (c *Cluster) Gluster(args ...string) string {
 	c.t.Helper()
-	output, err := c.run(args...)
+	output, err := c.run(1, args...)
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	return output
 }
 
-func (c *Cluster) eventually(args ...string) {
+func (c *Cluster) eventually(server int, args ...string) {
 	c.t.Helper()
 	testkit.Eventually(c.t, deadline, func(context.Context) error {
-		_, err := c.run(args...)
+		_, err := c.run(server, args...)
 		return err
 	})
 }
 
-func (c *Cluster) run(args ...string) (string, error) {
+func (c *Cluster) run(server int, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	defer cancel()
 	output, err := exec.CommandContext(ctx, "gluster",
-		append([]string{"--mode=script", "--glusterd-sock=" + c.path(1, "socket")}, args...)...).CombinedOutput()
+		append([]string{"--mode=script", "--glusterd-sock=" + c.path(server, "socket")}, args...)...).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("gluster %s: %w: %s", strings.Join(args, " "), err, output)
 	}
@@ -163,14 +182,22 @@ func (c *Cluster) run(args ...string) (string, error) {
 // empty for a distributed volume.
 func (c *Cluster) Volume(name string, kind ...string) {
 	c.t.Helper()
-	args := append([]string{"volume", "create", name}, kind...)
+	var bricks []string
 	for i := 1; i <= Servers; i++ {
-		args = append(args, c.BrickName(i, name))
+		bricks = append(bricks, c.BrickName(i, name))
 	}
-	c.Gluster(args...)
+	c.VolumeOn(name, bricks, kind...)
+}
+
+// VolumeOn is Volume with other bricks, as <host>:<path>.
+func (c *Cluster) VolumeOn(name string, bricks []string, kind ...string) {
+	c.t.Helper()
+	args := append([]string{"volume", "create", name}, kind...)
+	// force allows two bricks of a subvolume on one server.
+	c.Gluster(append(append(args, bricks...), "force")...)
 	c.Gluster("volume", "start", name)
 	c.t.Cleanup(func() {
-		if _, err := c.run("volume", "stop", name, "force"); err != nil {
+		if _, err := c.run(1, "volume", "stop", name, "force"); err != nil {
 			c.t.Log(err)
 		}
 	})
@@ -179,7 +206,13 @@ func (c *Cluster) Volume(name string, kind ...string) {
 // StopBrick ends the process of the brick of a volume on a server.
 func (c *Cluster) StopBrick(server int, volume string) {
 	c.t.Helper()
-	output := c.Gluster("volume", "status", volume, c.BrickName(server, volume))
+	c.StopBrickNamed(volume, c.BrickName(server, volume))
+}
+
+// StopBrickNamed is StopBrick with the name of the brick, as host:path.
+func (c *Cluster) StopBrickNamed(volume, brick string) {
+	c.t.Helper()
+	output := c.Gluster("volume", "status", volume, brick)
 	for line := range strings.Lines(output) {
 		fields := strings.Fields(line)
 		// Long names of bricks are wrapped; the process id is the last column of the line with the ports.
@@ -199,11 +232,11 @@ func (c *Cluster) StopBrick(server int, volume string) {
 			_, err = process.Wait()
 		}
 		if err != nil {
-			c.t.Fatalf("stop brick %d of volume %s: %v", server, volume, err)
+			c.t.Fatalf("stop brick %s of volume %s: %v", brick, volume, err)
 		}
 		return
 	}
-	c.t.Fatalf("brick %d of volume %s is not online: %s", server, volume, output)
+	c.t.Fatalf("brick %s of volume %s is not online: %s", brick, volume, output)
 }
 
 // StartBricks starts the bricks of a volume that were stopped.

@@ -34,8 +34,9 @@ func Main(m interface{ Run() int }) {
 		os.Exit(m.Run())
 	}
 	if quotakernel.Inside() {
-		// The kernel runs nothing else.
-		if err := errors.Join(os.Setenv(inNamespace, "1"), provideDirectories(), replaceGeoReplication()); err != nil {
+		// The kernel runs nothing else. As in a process namespace, the test process gets the bricks as children.
+		reaper := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+		if err := errors.Join(reaper, os.Setenv(inNamespace, "1"), provideDirectories(), replaceGeoReplication()); err != nil {
 			fmt.Fprintln(os.Stderr, "prepare the tests:", err)
 			os.Exit(1)
 		}
@@ -66,8 +67,8 @@ func provideDirectories() error {
 	return nil
 }
 
-// replaceGeoReplication replaces the program of geo-replication with one that prints its version. GlusterFS does not
-// start if it fails, it is written in Python, and Python does not start on the kernel with quota.
+// replaceGeoReplication replaces the program of geo-replication with one that prints its version. All commands of
+// GlusterFS run it, and it is a Python program, which needs a second to start on the kernel with quota.
 func replaceGeoReplication() error {
 	programs, err := filepath.Glob("/usr/lib/*/glusterfs/gsyncd")
 	if err != nil {

@@ -37,7 +37,7 @@ func TestQuotaOfBricksLimitsAVolume(t *testing.T) {
 			directory := filepath.Join(cluster.Mount(test.volume), "pv")
 			require.NoError(t, os.Mkdir(directory, 0o700))
 			for server := 1; server <= gluster.Servers; server++ {
-				limit(t, cluster.Disk(server), filepath.Join(cluster.Brick(server, test.volume), "pv"), uint32(1000+i),
+				limit(t, cluster.Disk(server, "disk"), filepath.Join(cluster.Brick(server, test.volume), "pv"), uint32(1000+i),
 					test.perBrick)
 			}
 			var fs unix.Statfs_t

@@ -52,4 +52,4 @@ const withoutCryptoVectors = "OPENSSL_ia32cap=~0x1000000000000000:0"
 
 // withoutLibraryVectors is the same setting of glibc, for mkfs.xfs and GlusterFS.
 const withoutLibraryVectors = "GLIBC_TUNABLES=glibc.cpu.hwcaps=" +
-	"-AVX,-AVX2,-AVX512F,-AVX512VL,-AVX512BW,-ERMS,-FSRM,-EVEX"
+	"-AVX,-AVX2,-AVX512F,-AVX512VL,-AVX512BW,-AVX_Fast_Unaligned_Load,-ERMS,-FSRM,-EVEX,-FMA,-FMA4"
