@@ -10,13 +10,10 @@ require (
 	github.com/weir-dev/weir/apis v0.0.0
 	github.com/weir-dev/weir/generated v0.0.0
 	github.com/weir-dev/weir/pkg v0.0.0
+	k8s.io/api v0.36.3
+	k8s.io/apimachinery v0.36.3
 	k8s.io/client-go v0.36.3
-)
-
-require (
-	k8s.io/api v0.36.3 // indirect
-	k8s.io/apimachinery v0.36.3 // indirect
-	sigs.k8s.io/yaml v1.6.0 // indirect
+	sigs.k8s.io/yaml v1.6.0
 )
 
 require (

@@ -65,7 +65,7 @@ func start(t testing.TB, mountOptions ...string) *Cluster {
 				t.Fatal(err)
 			}
 		}
-		c.AddDisk(i, "disk")
+		c.AddDisk(t, i, "disk")
 		c.start(i)
 	}
 	for i := 1; i <= Servers; i++ {
@@ -91,12 +91,12 @@ func Host(i int) string { return fmt.Sprintf("127.1.1.%d", i) }
 // Hosts are the addresses of all servers.
 func Hosts() []string { return []string{Host(1), Host(2), Host(3)} }
 
-// AddDisk gives a server one more file system for bricks, mounted at Disk.
-func (c *Cluster) AddDisk(server int, name string) *disk.Disk {
-	c.t.Helper()
-	d := disk.NewIn(c.t, "xfs")
+// AddDisk gives a server one more file system for bricks until the end of a test, mounted at Disk.
+func (c *Cluster) AddDisk(t testing.TB, server int, name string) *disk.Disk {
+	t.Helper()
+	d := disk.NewIn(t, "xfs")
 	if err := os.MkdirAll(c.Disk(server, name), 0o755); err != nil {
-		c.t.Fatal(err)
+		t.Fatal(err)
 	}
 	d.Mount(c.Disk(server, name), c.mountOptions...)
 	return d

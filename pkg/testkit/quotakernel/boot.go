@@ -35,7 +35,7 @@ func initialize(shared string) error {
 	for _, mount := range []struct{ source, target, fileSystem, options string }{
 		{"proc", "/proc", "proc", ""},
 		{"sysfs", "/sys", "sysfs", ""},
-		{"tmpfs", scratch, "tmpfs", ""},
+		{"tmpfs", scratch, "tmpfs", "size=80%"},
 		{"none", exchange, "hostfs", shared},
 	} {
 		if mount.target == exchange {

@@ -157,8 +157,8 @@ func (s State) release(wanted map[string]uint32) []Step {
 			continue
 		}
 		// A directory that was created again can have another id.
-		now, isWanted := wanted[owner.Path]
-		isHeld := isWanted && (now == project || now == 0) || !isWanted && dir.Exists && dir.Project == project
+		now, isTarget := wanted[owner.Path]
+		isHeld := isTarget && (now == project || now == 0) || !isTarget && dir.Exists && dir.Project == project
 		if isHeld && !owner.Released {
 			continue
 		}

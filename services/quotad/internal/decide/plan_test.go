@@ -110,7 +110,7 @@ func TestOnlyWhatDiffersIsChanged(t *testing.T) {
 			s.Directories[path] = decide.Directory{}
 		}, decide.Waiting, nil},
 		"nothing if the size is not known": {func(s *decide.State) {
-			s.Targets[0] = decide.Target{Path: path, Problem: "torn"}
+			s.Targets[0] = decide.Target{Path: path, Problem: "not valid"}
 		}, decide.Failed, nil},
 		"nothing on an arbiter": {func(s *decide.State) { s.Brick.Arbiter = true }, decide.Arbiter, nil},
 		"nothing of a symbolic link": {func(s *decide.State) {

@@ -59,12 +59,12 @@ func TestFilesThatAreNotValidAreReportedAndOthersAreRead(t *testing.T) {
 	for name, c := range map[string]struct {
 		file, content, want string
 	}{
-		"a torn volume":       {"vols/torn/info", "type=2\ncount=3\nvolume-id=1\nbrick-0=a:-b\n", "1 of 3 bricks"},
-		"a huge number":       {"vols/torn/info", "type=99999999999999999999\n", "is not a valid number"},
-		"a brick that leaves": {"vols/torn/info", "brick-0=../../etc/passwd\n", "is not a valid brick"},
-		"no file":             {"vols/torn/other", "", "no such file"},
+		"a partial volume":    {"vols/partial/info", "type=2\ncount=3\nvolume-id=1\nbrick-0=a:-b\n", "1 of 3 bricks"},
+		"a huge number":       {"vols/partial/info", "type=99999999999999999999\n", "is not a valid number"},
+		"a brick that leaves": {"vols/partial/info", "brick-0=../../etc/passwd\n", "is not a valid brick"},
+		"no file":             {"vols/partial/other", "", "no such file"},
 		"a missing volume":    {"kadalustorage.info", "data\nmissing\n", "lists volume missing, which does not exist"},
-		"a torn list":         {"kadalustorage.info", `["data`, "not a list of names"},
+		"a partial list":      {"kadalustorage.info", `["data`, "not a list of names"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

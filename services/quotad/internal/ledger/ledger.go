@@ -3,7 +3,7 @@
 // Package ledger records which directories the project ids of a file system were given to. A limit without a record is
 // not changed. Records are on the node, outside of the bricks.
 //
-// Each file system has a file with one change per line. A line that a crash has torn is ignored: a change is carried
+// Each file system has a file with one change per line. A line that a crash has cut off is ignored: a change is carried
 // out only after its line is on disk.
 package ledger
 
@@ -230,14 +230,14 @@ func load(dir *node.Dir, fileSystem string) (map[uint32]decide.Owner, error) {
 	if err != nil {
 		return nil, err
 	}
-	torn := len(content) > 0 && content[len(content)-1] != '\n'
+	partial := len(content) > 0 && content[len(content)-1] != '\n'
 	lines := bufio.NewScanner(bytes.NewReader(content))
 	lines.Buffer(nil, 1<<20)
 	for number := 1; lines.Scan(); number++ {
 		var change Change
 		if err := json.Unmarshal(lines.Bytes(), &change); err != nil {
 			isLast := bytes.HasSuffix(content, lines.Bytes())
-			if torn && isLast {
+			if partial && isLast {
 				break
 			}
 			return nil, fmt.Errorf("%s line %d: %w; restore the file, or remove it: limits whose directories still have "+

@@ -80,7 +80,7 @@ func TestBricksThatCannotBeUsedSayWhy(t *testing.T) {
 	e.volume("sharded", replica3+"features.shard=on\n", e.disk()+"/brick")
 	shared := e.disk()
 	e.volume("shared", replica3, shared+"/1", shared+"/2")
-	e.write(filepath.Join(e.glusterd, "vols", "torn", "info"), "type=2\ncount=3\n")
+	e.write(filepath.Join(e.glusterd, "vols", "partial", "info"), "type=2\ncount=3\n")
 	e.write(filepath.Join(e.glusterd, "kadalustorage.info"), "shared\nmissing\n")
 	_, readOnly := quotakernel.New(t)
 	e.volume("read-only", replica3, readOnly+"/brick")
@@ -94,7 +94,7 @@ func TestBricksThatCannotBeUsedSayWhy(t *testing.T) {
 		"is a brick of the volume with the id " + unmounted.id + ", and not of another",
 		"volume sharded has features.shard",
 		"are on the same file system, where a directory of both would have one limit; move one of them",
-		"volume torn: its info file has the id \"\" and 0 of 3 bricks",
+		"volume partial: its info file has the id \"\" and 0 of 3 bricks",
 		"kadalustorage.info lists volume missing, which does not exist on this node",
 		"is read-only; repair it, or mount it for writing",
 	} {
