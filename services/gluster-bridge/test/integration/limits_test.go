@@ -165,6 +165,7 @@ func TestSizesAreAcknowledgedByTheBricks(t *testing.T) {
 		names = names[:len(names)-40]
 		check(t, e, names...)
 	})
+	t.Run("ReclaimPoliciesThatKeepTheDataLeaveNoVolume", func(t *testing.T) { reclaim(e.At(t), e, c, names) })
 	t.Run("AnExternalQuotadIsToldAndStatfsMustShowTheSize", func(t *testing.T) {
 		external(e.At(t), c)
 		names = append(names, "pvc-ext")
