@@ -375,3 +375,21 @@ func TestASetThatWantsAPlacedDirectoryInVainDoesNotHideItFromOthers(t *testing.T
 		require.Equal(t, "PathInUse", condition(third, "Conflict").Reason)
 	}
 }
+
+func TestTheVolumesOfADeletedSetStayItsOwn(t *testing.T) {
+	t.Parallel()
+	w := decidetest.New("a")
+	w.AddSet(t, small)
+	w.Settle(t)
+	second := w.AddSet(t, strings.Replace(small, "{name: s}", "{name: t}", 1))
+	w.Settle(t)
+	delete(w.Sets, "default/s")
+	w.Settle(t)
+	require.Equal(t, "VolumeConflict", condition(second, "Conflict").Reason)
+	require.Contains(t, condition(second, "Conflict").Message, "PersistentVolume data-0 belongs to KafkaLocalVolumeSet s")
+	require.Empty(t, volume(second, "data-0").Node, "it is not recorded as the owner")
+	delete(w.Sets, "default/t")
+	first := w.AddSet(t, small)
+	w.Settle(t)
+	require.Equal(t, "3/3", first.Status.Ready)
+}

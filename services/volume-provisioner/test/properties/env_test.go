@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
@@ -69,6 +70,10 @@ func removeNode(ctx context.Context, cp *testkit.ControlPlane, namespace, node s
 		core.PersistentVolumeClaims(namespace).DeleteCollection(ctx, now, all),
 		core.PersistentVolumes().DeleteCollection(ctx, now, metav1.ListOptions{LabelSelector: "weir.dev/local-volume=true"}),
 	)
+}
+
+func resource(group, version, name string) schema.GroupVersionResource {
+	return schema.GroupVersionResource{Group: group, Version: version, Resource: name}
 }
 
 func set(namespace string, replicas int, size string) string {

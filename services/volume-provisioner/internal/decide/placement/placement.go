@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/weir-dev/weir/apis/contract"
 	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
 	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/observed"
 	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/spec"
@@ -256,6 +257,12 @@ func Find(s *observed.State, v spec.Volume) (Origin, *Problem) {
 	for _, pv := range s.VolumesByClaim[v.Claim] {
 		if pv.Spec.Local == nil || pv.Spec.Local.Path != v.Directory() {
 			continue
+		}
+		if owner := pv.Annotations[storagev1alpha1.AnnotationSet]; owner != s.Set.Name &&
+			pv.Labels[contract.LabelManagedBy] == spec.Manager {
+			return Origin{}, &Problem{storagev1alpha1.ReasonVolumeConflict, fmt.Sprintf(
+				"PersistentVolume %s belongs to %s; use the name of that set, or delete the PersistentVolume", pv.Name,
+				spec.Owner(owner))}
 		}
 		if node := nodeOf(s, pv); node != "" {
 			return Origin{Node: node, Existed: pv.Annotations[storagev1alpha1.AnnotationVolume] == id}, nil
