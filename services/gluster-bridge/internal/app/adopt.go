@@ -25,9 +25,9 @@ func adoptCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "adopt -f FILE",
 		Short: "Print PersistentVolumes that replace those of kadalu",
-		Long: `adopt reads PersistentVolumes of kadalu and their KadaluStorages, and prints PersistentVolumes of gluster-bridge
-with the same names, claims and data. It changes nothing and needs no cluster. Lines that start with # say how to
-replace the existing ones:
+		Long: `adopt reads PersistentVolumes of kadalu and their KadaluStorages, and prints PersistentVolumes of
+gluster-bridge with the same names, claims and data. It changes nothing and needs no cluster. Lines that start with #
+say how to replace the existing ones:
 
   kubectl get pv,kadalustorages -A -o yaml | gluster-bridge adopt -f -`,
 		Args:         cobra.NoArgs,

@@ -96,7 +96,8 @@ func TestAdoptNamesWhatCannotBeAdopted(t *testing.T) {
 		"no volumes":      {kadaluStorage, "there are no PersistentVolumes with spec.csi.driver kadalu"},
 		"a missing store": {volume(), `volumeAttributes.hostvol "ext-storage": matches 0 KadaluStorages`},
 		"two stores": {
-			volume() + "---\n" + kadaluStorage + "---\n" + strings.Replace(kadaluStorage, "namespace: kadalu", "namespace: b", 1),
+			volume() + "---\n" + kadaluStorage + "---\n" +
+				strings.Replace(kadaluStorage, "namespace: kadalu", "namespace: b", 1),
 			"matches 2 KadaluStorages",
 		},
 		"a block volume": {

@@ -3,14 +3,10 @@
 package csi
 
 import (
-	"strconv"
-
 	"github.com/container-storage-interface/spec/lib/go/csi"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
-
-func itoa(n int64) string { return strconv.FormatInt(n, 10) }
 
 // mountFlags are the mount options of a StorageClass or PersistentVolume that are applied to the bind mount of a pod.
 var mountFlags = map[string]bool{

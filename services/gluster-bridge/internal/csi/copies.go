@@ -42,8 +42,8 @@ type copyJob struct {
 	err error
 }
 
-// Run continues the copies that an earlier process has not completed, and removes the data of deleted volumes, until ctx
-// ends. Then it waits for the running copies.
+// Run continues the copies that an earlier process has not completed, and removes the data of deleted volumes, until
+// ctx ends. Then it waits for the running copies.
 func (c *Controller) Run(ctx context.Context) error {
 	c.copies.mu.Lock()
 	c.copies.base = ctx

@@ -39,7 +39,7 @@ func (c *Controller) make(
 			return err
 		}
 		defer unlock()
-		info := decide.Info{}
+		var info decide.Info
 		if s.Native {
 			info, err = c.create(ctx, t, s, id, w)
 		} else {

@@ -276,7 +276,8 @@ func volumeOf(volumeID string, values map[string]string) (decide.VolumeID, decid
 	if port := values[decide.ContextPort]; port != "" {
 		n, err := strconv.ParseInt(port, 10, 32)
 		if err != nil {
-			return id, m, status.Errorf(codes.InvalidArgument, "volume_context %s %q: must be a number", decide.ContextPort, port)
+			return id, m, status.Errorf(codes.InvalidArgument, "volume_context %s %q: must be a number",
+				decide.ContextPort, port)
 		}
 		m.Port = int32(n)
 	}

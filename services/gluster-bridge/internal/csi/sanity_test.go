@@ -58,7 +58,9 @@ func driver(t *testing.T, storages ...decide.Storage) (string, *Controller, *Nod
 	dir, log := t.TempDir(), slog.New(slog.DiscardHandler)
 	pool := &gluster.Pool{Root: filepath.Join(dir, "mounts"), Logs: dir}
 	nodePool := &gluster.Pool{Root: filepath.Join(dir, "node"), Logs: dir}
-	controller := &Controller{Storages: fixed(storages), Pool: pool, Log: log, Timeout: time.Minute, Locks: &pkgcsi.Locks{}}
+	controller := &Controller{
+		Storages: fixed(storages), Pool: pool, Log: log, Timeout: time.Minute, Locks: &pkgcsi.Locks{},
+	}
 	node := &Node{Name: "node1", Pool: nodePool, Timeout: time.Minute}
 	o := pkgcsi.Options{Socket: csitest.Socket(t), Log: log}
 	csitest.Serve(t, o, func(r grpc.ServiceRegistrar) {
@@ -71,7 +73,7 @@ func driver(t *testing.T, storages ...decide.Storage) (string, *Controller, *Nod
 	go func() { done <- controller.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
-		<-done
+		require.NoError(t, <-done)
 		pool.UnmountAll()
 		nodePool.UnmountAll()
 	})

@@ -18,8 +18,8 @@ import (
 	"github.com/weir-dev/weir/services/gluster-bridge/internal/gluster"
 )
 
-// hold is the lock of a volume. It is released when the call and everything that it started have ended: a system call on
-// an unavailable storage can last longer than its call.
+// hold is the lock of a volume. It is released when the call and everything that it started have ended: a system call
+// on an unavailable storage can last longer than its call.
 type hold struct {
 	unlock func()
 	users  atomic.Int32

@@ -33,11 +33,23 @@ func TestInvalidCreateRequestsAreRefusedWithTheFieldAndTheFix(t *testing.T) {
 		code   codes.Code
 		want   string
 	}{
-		"no name":             {func(r *csi.CreateVolumeRequest) { r.Name = "" }, codes.InvalidArgument, "name is missing"},
-		"no capability":       {func(r *csi.CreateVolumeRequest) { r.VolumeCapabilities = nil }, codes.InvalidArgument, "volume_capabilities is missing"},
-		"no storage":          {func(r *csi.CreateVolumeRequest) { r.Parameters = nil }, codes.InvalidArgument, "parameter storage_name of the StorageClass is missing"},
-		"an unknown storage":  {func(r *csi.CreateVolumeRequest) { r.Parameters["storage_name"] = "other" }, codes.InvalidArgument, `storage_name "other" of the StorageClass matches 0 KadaluStorages`},
-		"a foreign namespace": {func(r *csi.CreateVolumeRequest) { r.Parameters["storage_namespace"] = "b" }, codes.InvalidArgument, "KadaluStorage b/ext-storage does not exist"},
+		"no name": {func(r *csi.CreateVolumeRequest) { r.Name = "" }, codes.InvalidArgument, "name is missing"},
+		"no capability": {
+			func(r *csi.CreateVolumeRequest) { r.VolumeCapabilities = nil }, codes.InvalidArgument,
+			"volume_capabilities is missing",
+		},
+		"no storage": {
+			func(r *csi.CreateVolumeRequest) { r.Parameters = nil }, codes.InvalidArgument,
+			"parameter storage_name of the StorageClass is missing",
+		},
+		"an unknown storage": {
+			func(r *csi.CreateVolumeRequest) { r.Parameters["storage_name"] = "other" }, codes.InvalidArgument,
+			`storage_name "other" of the StorageClass matches 0 KadaluStorages`,
+		},
+		"a foreign namespace": {
+			func(r *csi.CreateVolumeRequest) { r.Parameters["storage_namespace"] = "b" }, codes.InvalidArgument,
+			"KadaluStorage b/ext-storage does not exist",
+		},
 		"an unknown parameter": {
 			func(r *csi.CreateVolumeRequest) { r.Parameters["options"] = "volfile=/etc/shadow" }, codes.InvalidArgument,
 			`parameter "options" of the StorageClass is not known`,

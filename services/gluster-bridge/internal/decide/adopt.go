@@ -30,8 +30,8 @@ const (
 const annotationProvisionedBy = "pv.kubernetes.io/provisioned-by"
 
 // Adopt returns the PersistentVolumes that replace those of kadalu's driver: the driver of a PersistentVolume cannot be
-// changed. They have the names and the claims of the existing ones. The error names each PersistentVolume that cannot be
-// adopted, and the field.
+// changed. They have the names and the claims of the existing ones. The error names each PersistentVolume that cannot
+// be adopted, and the field.
 func Adopt(pvs []corev1.PersistentVolume, storages []kadaluv1alpha1.KadaluStorage) ([]corev1.PersistentVolume, error) {
 	var adopted []corev1.PersistentVolume
 	var problems []error
@@ -65,8 +65,8 @@ func Adopt(pvs []corev1.PersistentVolume, storages []kadaluv1alpha1.KadaluStorag
 func replace(pv *corev1.PersistentVolume, storages []kadaluv1alpha1.KadaluStorage) (*corev1.PersistentVolume, error) {
 	attributes := pv.Spec.CSI.VolumeAttributes
 	if kind := attributes[kadaluType]; kind != TypeExternal {
-		return nil, fmt.Errorf("volumeAttributes.%s %q: only %s is supported; the GlusterFS volumes of other types run in pods "+
-			"of kadalu", kadaluType, kind, TypeExternal)
+		return nil, fmt.Errorf("volumeAttributes.%s %q: only %s is supported; the GlusterFS volumes of other types run in "+
+			"pods of kadalu", kadaluType, kind, TypeExternal)
 	}
 	if kind := attributes[kadaluKind]; kind != "" && kind != "subvol" {
 		return nil, fmt.Errorf("volumeAttributes.%s %q: must be subvol; copy the data of a block volume into a new claim",
@@ -80,15 +80,16 @@ func replace(pv *corev1.PersistentVolume, storages []kadaluv1alpha1.KadaluStorag
 	data := strings.Trim(attributes[kadaluPath], "/")
 	switch {
 	case data == "" && s.Native:
-		return nil, fmt.Errorf("volumeAttributes.%s is missing, and KadaluStorage %s has directories; set kadalu-format: false",
-			kadaluPath, s.ID())
+		return nil, fmt.Errorf("volumeAttributes.%s is missing, and KadaluStorage %s has directories; set "+
+			"kadalu-format: false", kadaluPath, s.ID())
 	case data != "" && !s.Native:
-		return nil, fmt.Errorf("volumeAttributes.%s %q: KadaluStorage %s has kadalu-format: false; set it to true", kadaluPath,
-			data, s.ID())
+		return nil, fmt.Errorf("volumeAttributes.%s %q: KadaluStorage %s has kadalu-format: false; set it to true",
+			kadaluPath, data, s.ID())
 	case data != "":
 		id.Directory = path.Base(data)
 		if !ValidDirectory(id.Directory) || DataPath(id.Directory) != data {
-			return nil, fmt.Errorf("volumeAttributes.%s %q: is not the directory of a volume in kadalu's layout", kadaluPath, data)
+			return nil, fmt.Errorf("volumeAttributes.%s %q: is not the directory of a volume in kadalu's layout",
+				kadaluPath, data)
 		}
 	}
 	if _, err := ParseVolumeID(id.String()); err != nil {
@@ -131,8 +132,8 @@ func storageNamed(name string, storages []kadaluv1alpha1.KadaluStorage) (Storage
 		found = append(found, s)
 	}
 	if len(found) != 1 {
-		return Storage{}, fmt.Errorf("volumeAttributes.%s %q: matches %d KadaluStorages of type %s in the input; it must match "+
-			"exactly one", kadaluStorage, name, len(found), TypeExternal)
+		return Storage{}, fmt.Errorf("volumeAttributes.%s %q: matches %d KadaluStorages of type %s in the input; it must "+
+			"match exactly one", kadaluStorage, name, len(found), TypeExternal)
 	}
 	return found[0], nil
 }

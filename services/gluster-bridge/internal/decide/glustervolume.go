@@ -48,7 +48,8 @@ func GlusterVolume(
 		WithSpec(spec)
 }
 
-// Replaces reports whether an existing GlusterVolume has to be deleted first, because a field that cannot change differs.
+// Replaces reports whether an existing GlusterVolume has to be deleted first, because a field that cannot change
+// differs.
 func Replaces(gv *storagev1alpha1.GlusterVolume, id VolumeID, info Info, volume string) bool {
 	return gv.Spec.Storage != id.StorageID() || gv.Spec.Volume != volume || gv.Spec.Path != DataPath(id.Directory) ||
 		gv.Spec.ProjectID != info.ProjectID
@@ -138,8 +139,8 @@ func projectInUse(gv *storagev1alpha1.GlusterVolume) bool {
 	})
 }
 
-// another reports whether the mounted GlusterFS volume is not the one that the GlusterVolume was written for. Its limits
-// must stay: the previous volume may come back.
+// another reports whether the mounted GlusterFS volume is not the one that the GlusterVolume was written for. Its
+// limits must stay: the previous volume may come back.
 func another(state VolumeState) bool {
 	p, gv := state.Probe, state.Volume
 	return p != nil && p.Err == nil && p.Graph.ID != "" && gv.Spec.VolumeID != "" && p.Graph.ID != gv.Spec.VolumeID

@@ -32,9 +32,9 @@ func ParseProjectRange(text string) (ProjectRange, error) {
 // String is the form that ParseProjectRange parses.
 func (r ProjectRange) String() string { return fmt.Sprintf("%d-%d", r.First, r.Last) }
 
-// Allocate returns an id that is not used. The search starts at a hash of the volume: the ids of two Kubernetes clusters
-// that share a GlusterFS cluster rarely meet, an id that was freed is not used again at once, and a volume whose
-// metadata was lost usually gets its previous id. count is the number of used ids.
+// Allocate returns an id that is not used. The search starts at a hash of the volume: the ids of two Kubernetes
+// clusters that share a GlusterFS cluster rarely meet, an id that was freed is not used again at once, and a volume
+// whose metadata was lost usually gets its previous id. count is the number of used ids.
 func (r ProjectRange) Allocate(volume string, count int, used func(int64) bool) (int64, error) {
 	size := r.Last - r.First + 1
 	sum := sha256.Sum256([]byte(volume))

@@ -14,7 +14,9 @@ import (
 
 // Mode returns the quota mode in effect. A storage without a configured mode becomes Managed when a quotad has enforced
 // a limit, and remains it: a quotad that is down must not lead to volumes without a limit.
-func Mode(s Storage, previous kadaluv1alpha1.QuotaMode, volumes []*storagev1alpha1.GlusterVolume) kadaluv1alpha1.QuotaMode {
+func Mode(
+	s Storage, previous kadaluv1alpha1.QuotaMode, volumes []*storagev1alpha1.GlusterVolume,
+) kadaluv1alpha1.QuotaMode {
 	switch {
 	case !s.Native:
 		return kadaluv1alpha1.QuotaUnmanaged

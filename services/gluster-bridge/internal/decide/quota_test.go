@@ -192,10 +192,14 @@ func TestPlansForAVolume(t *testing.T) {
 		want   string
 		reason storagev1alpha1.GlusterVolumeReason
 	}{
-		"a new volume":                {VolumeState{Info: &info, Listed: true}, "apply", ""},
-		"a volume of kadalu":          {VolumeState{Info: &fresh, Listed: true}, "allocate", ""},
-		"a volume that did not grow":  {VolumeState{Info: &info, Volume: enforced, Listed: true}, "", storagev1alpha1.ReasonLimitsEnforced},
-		"a volume that grew":          {VolumeState{Info: &larger, Volume: enforced, Listed: true}, "apply", storagev1alpha1.ReasonLimitsEnforced},
+		"a new volume":       {VolumeState{Info: &info, Listed: true}, "apply", ""},
+		"a volume of kadalu": {VolumeState{Info: &fresh, Listed: true}, "allocate", ""},
+		"a volume that did not grow": {
+			VolumeState{Info: &info, Volume: enforced, Listed: true}, "", storagev1alpha1.ReasonLimitsEnforced,
+		},
+		"a volume that grew": {
+			VolumeState{Info: &larger, Volume: enforced, Listed: true}, "apply", storagev1alpha1.ReasonLimitsEnforced,
+		},
 		"another project id":          {VolumeState{Info: &renumbered, Volume: enforced, Listed: true}, "delete", ""},
 		"a volume of another storage": {VolumeState{Info: &foreign, Volume: enforced, Listed: true}, "delete", ""},
 		"a project id that a brick refuses": {

@@ -98,7 +98,9 @@ func (v *volumes) Reconcile(ctx context.Context, key controller.Key) (controller
 	return v.act(ctx, state, plan)
 }
 
-func (v *volumes) act(ctx context.Context, state decide.VolumeState, plan decide.VolumePlan) (controller.Result, error) {
+func (v *volumes) act(
+	ctx context.Context, state decide.VolumeState, plan decide.VolumePlan,
+) (controller.Result, error) {
 	id := state.ID
 	switch {
 	case plan.Recover:

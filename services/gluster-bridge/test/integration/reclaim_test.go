@@ -19,8 +19,8 @@ import (
 	"github.com/weir-dev/weir/services/gluster-bridge/test/testenv"
 )
 
-// reclaim deletes volumes whose data must stay. Without the metadata, the directory must not be taken for a volume whose
-// metadata was lost, neither now nor after a restart.
+// reclaim deletes volumes whose data must stay. Without the metadata, the directory must not be taken for a volume
+// whose metadata was lost, neither now nor after a restart.
 func reclaim(e, root *testenv.Env, c *testenv.Controller, names []string) {
 	for policy, prefix := range map[kadaluv1alpha1.ReclaimPolicy]string{
 		kadaluv1alpha1.ReclaimRetain: "", kadaluv1alpha1.ReclaimArchive: decide.ArchivedPrefix,

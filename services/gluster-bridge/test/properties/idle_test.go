@@ -79,7 +79,8 @@ func rights(t *testing.T, e *testenv.Env) {
 	require.NoError(t, err)
 	storages := e.Weir.KadaluV1alpha1().KadaluStorages(testenv.Namespace)
 	require.NoError(t, storages.Delete(t.Context(), testenv.Storage, metav1.DeleteOptions{}))
-	role, err := e.ControlPlane.Client().RbacV1().ClusterRoles().Get(t.Context(), "weir-gluster-bridge", metav1.GetOptions{})
+	roles := e.ControlPlane.Client().RbacV1().ClusterRoles()
+	role, err := roles.Get(t.Context(), "weir-gluster-bridge", metav1.GetOptions{})
 	require.NoError(t, err)
 	testkit.Eventually(t, testenv.Timeout, func(context.Context) error {
 		for _, rule := range role.Rules {

@@ -194,7 +194,8 @@ func killed(t *testing.T, e *testenv.Env) {
 		}
 		return nil
 	})
-	t.Logf("killed %d times during %d calls; %d volumes and %d snapshots: 0 orphans, 0 lost, 0 duplicates", n, s.calls.Load(), len(volumes), len(snapshots))
+	t.Logf("killed %d times during %d calls; %d volumes and %d snapshots: 0 orphans, 0 lost, 0 duplicates", n,
+		s.calls.Load(), len(volumes), len(snapshots))
 	for _, name := range snapshots {
 		_, err := p.DeleteSnapshot(t.Context(), &csi.DeleteSnapshotRequest{SnapshotId: testenv.VolumeID("@" + name)})
 		require.NoError(t, err)

@@ -1,8 +1,8 @@
 //go:build linux
 
 // Package testenv runs the controller of gluster-bridge on the embedded control plane and on a real GlusterFS cluster:
-// installed from its kustomize base, under its own ServiceAccount. A simulated quotad reports limits, because the kernel
-// of the tests may have no quota.
+// installed from its kustomize base, under its own ServiceAccount. A simulated quotad reports limits, because the
+// kernel of the tests may have no quota.
 package testenv
 
 import (

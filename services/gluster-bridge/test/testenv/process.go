@@ -32,7 +32,7 @@ const asController = "WEIR_TEST_GLUSTER_BRIDGE"
 // runController runs the command if the process is a copy for it.
 func runController() {
 	if os.Getenv(asController) != "" {
-		os.Exit(app.Main(glusterbridge.Command()))
+		os.Exit(app.Main(glusterbridge.Command())) //nolint:forbidigo // the copy of the test process is a program
 	}
 }
 

@@ -34,7 +34,10 @@ type Found struct {
 
 // Find reads the volumes from a brick and from the API.
 func (e *Env) Find(ctx context.Context) (Found, error) {
-	f := Found{Directories: map[string]string{}, Metadata: map[string]int64{}, Objects: map[string]int64{}, Snapshots: map[string]bool{}}
+	f := Found{
+		Directories: map[string]string{}, Metadata: map[string]int64{}, Objects: map[string]int64{},
+		Snapshots: map[string]bool{},
+	}
 	brick, projects := e.Cluster.Brick(1, Volume), map[int64]string{}
 	err := walk(filepath.Join(brick, "subvol"), 3, func(name string) error {
 		f.Directories[filepath.Base(name)] = strings.TrimPrefix(name, brick+"/")
