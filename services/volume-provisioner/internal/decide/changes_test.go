@@ -190,7 +190,7 @@ func TestFullAndOvercommittedFileSystemsAreReportedAndNothingMoves(t *testing.T)
 		message             string
 	}{
 		"Overcommitted":  {capacity: 25 << 30, available: 20 << 30, message: "has 25Gi, and its volumes have 30Gi together"},
-		"FileSystemFull": {capacity: 100 << 30, available: 1 << 30, message: "/mnt/data on node a has less than 2 % free space"},
+		"FileSystemFull": {capacity: 100 << 30, available: 1 << 30, message: "on node a has less than 2 % free space"},
 	} {
 		w := decidetest.New("a")
 		set := w.AddSet(t, small)
@@ -213,8 +213,8 @@ func TestFullAndOvercommittedFileSystemsAreReportedAndNothingMoves(t *testing.T)
 	}
 }
 
-// Kubernetes binds a claim to a PersistentVolume with the claim's uid at once. Without the uid, a claim that exists before
-// the PersistentVolume is available waits for the next resync of the binder.
+// Kubernetes binds a claim to a PersistentVolume with the claim's uid at once. Without the uid, a claim that exists
+// before the PersistentVolume is available waits for the next resync of the binder.
 func TestAvailableVolumesNameTheUIDOfTheClaimThatWaits(t *testing.T) {
 	t.Parallel()
 	w := decidetest.New("a")

@@ -24,8 +24,8 @@ type ClaimState struct {
 	Claim *corev1.PersistentVolumeClaim
 }
 
-// ClaimPlan is what is written for a claim. If Plan.Reserves is true, the directory is added to the LocalVolumeNode of the
-// node in the status before anything else.
+// ClaimPlan is what is written for a claim. If Plan.Reserves is true, the directory is added to the LocalVolumeNode of
+// the node in the status before anything else.
 type ClaimPlan struct {
 	Plan
 	// Reschedule is why the chosen node cannot have the volume; empty if it can. The scheduler chooses again.
@@ -88,7 +88,8 @@ func Claim(s *ClaimState) ClaimPlan {
 
 // transient reports whether a volume that is not ready becomes ready without an action of a user.
 func transient(reason string) bool {
-	return reason == string(storagev1alpha1.ReasonDirectoriesPending) || reason == string(storagev1alpha1.ReasonVolumePending)
+	return reason == string(storagev1alpha1.ReasonDirectoriesPending) ||
+		reason == string(storagev1alpha1.ReasonVolumePending)
 }
 
 // unsupported returns why no volume can be made for a claim.
@@ -108,7 +109,8 @@ func unsupported(claim *corev1.PersistentVolumeClaim) string {
 func recorded(s *ClaimState, v spec.Volume) (string, *storagev1alpha1.DirectorySpec) {
 	var names []string
 	for name, agent := range s.Agents {
-		if d := observed.Requested(agent, v.ID()); d != nil && d.SetName == "" && d.BasePath == v.BasePath && d.Path == v.Path {
+		d := observed.Requested(agent, v.ID())
+		if d != nil && d.SetName == "" && d.BasePath == v.BasePath && d.Path == v.Path {
 			names = append(names, name)
 		}
 	}

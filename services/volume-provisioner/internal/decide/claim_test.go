@@ -179,7 +179,9 @@ func TestStorageClassesThatCannotWorkNameTheField(t *testing.T) {
 	for message, change := range map[string]func(*storagev1.StorageClass){
 		"": func(*storagev1.StorageClass) {},
 		"parameters.basePath is missing; use for example /mnt/data": func(c *storagev1.StorageClass) { c.Parameters = nil },
-		"parameters.basePath / must be an absolute path":            func(c *storagev1.StorageClass) { c.Parameters["basePath"] = "/" },
+		"parameters.basePath / must be an absolute path": func(c *storagev1.StorageClass) {
+			c.Parameters["basePath"] = "/"
+		},
 		"parameters.basePath /etc is not in --allowed-base-paths (/mnt/data)": func(c *storagev1.StorageClass) {
 			c.Parameters["basePath"] = "/etc"
 		},
@@ -192,7 +194,9 @@ func TestStorageClassesThatCannotWorkNameTheField(t *testing.T) {
 		"parameters.pathPattern {claim} must contain {namespace} and {claim}": func(c *storagev1.StorageClass) {
 			c.Parameters["pathPattern"] = "{claim}"
 		},
-		"parameters.basepath is not known; remove it": func(c *storagev1.StorageClass) { c.Parameters["basepath"] = "/mnt/data" },
+		"parameters.basepath is not known; remove it": func(c *storagev1.StorageClass) {
+			c.Parameters["basepath"] = "/mnt/data"
+		},
 		"volumeBindingMode must be WaitForFirstConsumer": func(c *storagev1.StorageClass) {
 			c.VolumeBindingMode = new(storagev1.VolumeBindingImmediate)
 		},

@@ -246,7 +246,8 @@ func (w *World) Bind() {
 			continue
 		}
 		claim := w.Claims[spec.ID(ref.Namespace, ref.Name)]
-		if claim == nil || ref.UID != "" && ref.UID != claim.UID || claim.Spec.VolumeName != "" && claim.Spec.VolumeName != pv.Name {
+		if claim == nil || ref.UID != "" && ref.UID != claim.UID ||
+			claim.Spec.VolumeName != "" && claim.Spec.VolumeName != pv.Name {
 			continue
 		}
 		asks, has := claim.Spec.Resources.Requests[corev1.ResourceStorage], pv.Spec.Capacity[corev1.ResourceStorage]

@@ -59,7 +59,8 @@ var failures = []struct {
 	cause                            func(e *env) (repair func())
 }{
 	{
-		name: "read-only", condition: "DirectoriesReady", reason: "DirectoryFailed", message: "is read-only; check the kernel log",
+		name: "read-only", condition: "DirectoriesReady", reason: "DirectoryFailed",
+		message: "is read-only; check the kernel log",
 		cause: func(e *env) func() {
 			e.disk.ReadOnly(e.base, true)
 			return func() { e.disk.ReadOnly(e.base, false) }

@@ -19,8 +19,8 @@ import (
 	"github.com/weir-dev/weir/services/volume-provisioner/test/testenv"
 )
 
-// examples has a test for each file of deploy/examples/volume-provisioner. agents are those of three nodes with an SSD; one
-// more node has none.
+// examples has a test for each file of deploy/examples/volume-provisioner. agents are those of three nodes with an SSD;
+// one more node has none.
 var examples = map[string]func(e *testenv.Env, file string, agents map[string]*testenv.Agent){
 	"adopt.yaml":        adoptExample,
 	"brokers.yaml":      brokersExample,

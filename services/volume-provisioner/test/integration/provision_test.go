@@ -188,7 +188,8 @@ func TestStatefulSetsThatNoSetDescribesGetTheirDirectoriesBack(t *testing.T) {
 	// The node is deleted and comes back.
 	uid := c.PV("data-kafka-2").UID
 	deleteNode(c.Env, free)
-	c.waitEvent("data-kafka-2", "node "+free+" does not exist; its directory /mnt/data/"+c.Namespace+"/data-kafka-2 is not touched")
+	c.waitEvent("data-kafka-2", "node "+free+" does not exist; its directory /mnt/data/"+c.Namespace+
+		"/data-kafka-2 is not touched")
 	addNode(c.Env, free)
 	require.Equal(t, uid, c.PV("data-kafka-2").UID)
 	require.DirExists(t, third)

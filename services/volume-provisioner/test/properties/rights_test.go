@@ -96,7 +96,8 @@ spec:
   resources: {requests: {storage: 900Pi}}
 `, class, base, node))
 	e.Cleanup(func() {
-		require.NoError(e, e.Client().StorageV1().StorageClasses().Delete(context.Background(), class, metav1.DeleteOptions{}))
+		classes := e.Client().StorageV1().StorageClasses()
+		require.NoError(e, classes.Delete(context.Background(), class, metav1.DeleteOptions{}))
 	})
 	e.Eventually(func(ctx context.Context) error {
 		claim, err := e.Client().CoreV1().PersistentVolumeClaims(e.Namespace).Get(ctx, "large", metav1.GetOptions{})

@@ -40,14 +40,14 @@ func ParseClass(class *storagev1.StorageClass, settings Settings) (Class, error)
 	case parsed.BasePath == "":
 		return Class{}, fmt.Errorf("StorageClass %s: parameters.basePath is missing; use for example /mnt/data", class.Name)
 	case !ValidBasePath(parsed.BasePath):
-		return Class{}, fmt.Errorf("StorageClass %s: parameters.basePath %s must be an absolute path other than /, without . "+
-			"or .. and without a trailing slash; use for example /mnt/data", class.Name, parsed.BasePath)
+		return Class{}, fmt.Errorf("StorageClass %s: parameters.basePath %s must be an absolute path other than /, without "+
+			". or .. and without a trailing slash; use for example /mnt/data", class.Name, parsed.BasePath)
 	case !settings.Allowed(parsed.BasePath):
 		return Class{}, fmt.Errorf("StorageClass %s: parameters.basePath %s is not in --allowed-base-paths (%s); use one of "+
 			"these, or add it to the flag", class.Name, parsed.BasePath, strings.Join(settings.AllowedBasePaths, ", "))
 	case !pathPattern.MatchString(parsed.PathPattern):
-		return Class{}, fmt.Errorf("StorageClass %s: parameters.pathPattern %s must be a relative path of letters, digits, - "+
-			"_ . and the variables {claim} and {namespace}, and no element may start with a dot", class.Name,
+		return Class{}, fmt.Errorf("StorageClass %s: parameters.pathPattern %s must be a relative path of letters, digits, "+
+			"- _ . and the variables {claim} and {namespace}, and no element may start with a dot", class.Name,
 			parsed.PathPattern)
 	case !strings.Contains(parsed.PathPattern, "{claim}") || !strings.Contains(parsed.PathPattern, "{namespace}"):
 		return Class{}, fmt.Errorf("StorageClass %s: parameters.pathPattern %s must contain {namespace} and {claim}; use "+

@@ -51,8 +51,8 @@ func ReleaseOf(s *observed.State, v spec.Volume, pv *corev1.PersistentVolume) (*
 	return &Release{Live: pv, Want: want}, ""
 }
 
-// Await names the uid of a claim that waits for the PersistentVolume. With the uid Kubernetes binds at once. Without it a
-// claim that existed before the PersistentVolume waits for the next resync of the binder, for up to 15 s.
+// Await names the uid of a claim that waits for the PersistentVolume. With the uid Kubernetes binds at once. Without it
+// a claim that existed before the PersistentVolume waits for the next resync of the binder, for up to 15 s.
 func Await(pv *corev1.PersistentVolume, claim *corev1.PersistentVolumeClaim) {
 	if claim == nil || claim.DeletionTimestamp != nil {
 		return
