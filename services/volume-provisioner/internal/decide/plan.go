@@ -17,8 +17,8 @@ import (
 // Plan lists the writes for one set.
 type Plan struct {
 	Status storagev1alpha1.KafkaLocalVolumeSetStatus
-	// Reserves is true if the status places a volume or reserves more bytes. Such a status is decided on live objects
-	// while no other set is decided, and is written before anything else.
+	// Reserves is true if the status places a volume or reserves more bytes. Such a status is decided with all earlier
+	// reservations while no other set reserves, and is written before anything else.
 	Reserves bool
 	// Create are PersistentVolumes that do not exist.
 	Create []*corev1.PersistentVolume

@@ -31,14 +31,11 @@ type actor struct {
 // set carries out a plan. It returns the events of what was done. A write that another client overtook is repeated by
 // the reconcile that the other write causes.
 func (a actor) set(ctx context.Context, s *observed.State, plan decide.Plan) ([]event.Event, error) {
-	if plan.Reserves {
-		return plan.Events, a.setStatus(ctx, s, plan)
-	}
 	done, err := a.volumes(ctx, plan)
 	if !plan.StatusChanged(s) {
 		return done, err
 	}
-	if failed := a.setStatus(ctx, s, plan); failed != nil {
+	if _, failed := a.setStatus(ctx, s, plan); failed != nil {
 		return done, errors.Join(err, failed)
 	}
 	return append(done, plan.Events...), err
@@ -129,36 +126,45 @@ func (a actor) expand(ctx context.Context, e decide.Expansion) error {
 	return nil
 }
 
-func (a actor) setStatus(ctx context.Context, s *observed.State, plan decide.Plan) error {
+// setStatus writes the status of a set and returns the set as the API server returned it, or nil if it is gone.
+func (a actor) setStatus(
+	ctx context.Context, s *observed.State, plan decide.Plan,
+) (*storagev1alpha1.KafkaLocalVolumeSet, error) {
 	status, err := apply.Convert[storageac.KafkaLocalVolumeSetStatusApplyConfiguration](plan.Status)
 	if err != nil {
-		return fmt.Errorf("convert the status: %w", err)
+		return nil, fmt.Errorf("convert the status: %w", err)
 	}
 	want := storageac.KafkaLocalVolumeSet(s.Set.Name, s.Set.Namespace).WithUID(s.Set.UID).WithStatus(status)
-	_, err = apply.Status(ctx, a.weir.StorageV1alpha1().KafkaLocalVolumeSets(s.Set.Namespace), spec.Manager, want)
-	if err := apply.IgnoreGone(err); err != nil {
-		return fmt.Errorf("apply the status: %w", err)
+	written, err := apply.Status(ctx, a.weir.StorageV1alpha1().KafkaLocalVolumeSets(s.Set.Namespace), spec.Manager, want)
+	switch {
+	case err == nil:
+		return written, nil
+	case apply.IsGone(err):
+		return nil, nil
 	}
-	return nil
+	return nil, fmt.Errorf("apply the status: %w", err)
 }
 
 // node writes the work of an agent.
 func (a actor) node(
 	ctx context.Context, agent *storagev1alpha1.LocalVolumeNode, work storagev1alpha1.LocalVolumeNodeSpec,
-) error {
+) (*storagev1alpha1.LocalVolumeNode, error) {
 	converted, err := apply.Convert[storageac.LocalVolumeNodeSpecApplyConfiguration](work)
 	if err != nil {
-		return fmt.Errorf("convert the spec: %w", err)
+		return nil, fmt.Errorf("convert the spec: %w", err)
 	}
 	// The uid prevents that an object is created for a node whose agent does not run. The resource version prevents that a
 	// cache that lags removes a directory: the spec records the volumes of claims and of deleted sets.
 	want := storageac.LocalVolumeNode(agent.Name).WithUID(agent.UID).WithResourceVersion(agent.ResourceVersion).
 		WithSpec(converted)
-	_, err = apply.Object(ctx, a.weir.StorageV1alpha1().LocalVolumeNodes(), spec.Manager, want)
-	if err := apply.IgnoreGone(err); err != nil {
-		return fmt.Errorf("apply the spec of LocalVolumeNode %s: %w", agent.Name, err)
+	written, err := apply.Object(ctx, a.weir.StorageV1alpha1().LocalVolumeNodes(), spec.Manager, want)
+	switch {
+	case err == nil:
+		return written, nil
+	case apply.IsGone(err):
+		return nil, nil
 	}
-	return nil
+	return nil, fmt.Errorf("apply the spec of LocalVolumeNode %s: %w", agent.Name, err)
 }
 
 // wipe writes the status of a VolumeWipe, and then deletes the PersistentVolume.

@@ -24,8 +24,8 @@ type claims struct {
 	act    actor
 	events events.EventRecorder
 	now    func() time.Time
-	// reserving is the lock of sets.
-	reserving *sync.Mutex
+	// reserved are those of sets.
+	reserved *reservations
 
 	mu sync.Mutex
 	// reported has the last problem of each claim, so that an event is not repeated.
@@ -62,17 +62,17 @@ func (r *claims) Reconcile(ctx context.Context, key controller.Key) (controller.
 	return controller.Result{}, err
 }
 
-// reserve decides again on live objects and writes the directory into the LocalVolumeNode, before another volume can be
+// reserve decides again with all earlier reservations, and writes the directory into the LocalVolumeNode, before another volume can be
 // placed.
 func (r *claims) reserve(
 	ctx context.Context, claim *corev1.PersistentVolumeClaim, class *storagev1.StorageClass, parsed spec.Class,
 ) error {
-	r.reserving.Lock()
-	defer r.reserving.Unlock()
-	sets, agents, err := r.caches.live(ctx, r.act)
-	if err != nil {
+	r.reserved.Lock()
+	defer r.reserved.Unlock()
+	if err := r.reserved.start(ctx, r.act.weir); err != nil {
 		return err
 	}
+	sets, agents := r.reserved.all(r.caches)
 	state := r.caches.observeClaim(claim, class, parsed, r.now())
 	state.Others, state.Agents = sets, agents
 	plan := decide.Claim(state)
@@ -85,7 +85,16 @@ func (r *claims) reserve(
 	placed.Status = plan.Status
 	node := r.caches.nodeState(agent)
 	node.Sets = append(sets, placed)
-	return r.act.node(ctx, agent, decide.Node(node))
+	written, err := r.act.node(ctx, agent, decide.Node(node))
+	if err != nil {
+		// The LocalVolumeNode may have been written. The next reservation reads it.
+		r.reserved.started = false
+		return err
+	}
+	if written != nil {
+		r.reserved.agents.add(written)
+	}
+	return nil
 }
 
 // report records an event about a problem that is new.

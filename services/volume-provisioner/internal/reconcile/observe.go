@@ -2,8 +2,6 @@ package reconcile
 
 import (
 	"cmp"
-	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -29,51 +27,6 @@ func (c *caches) observeSet(key controller.Key, now time.Time) *observed.State {
 	s := &observed.State{Set: set, Others: c.others(set), Agents: byName(c.allAgents()), Now: now}
 	c.observeObjects(s)
 	return s
-}
-
-// observeLive reads the state of a set with sets, agents and PersistentVolumes that are read from the API server. It
-// returns nil if the set does not exist any more.
-func (c *caches) observeLive(ctx context.Context, a actor, key controller.Key, now time.Time) (*observed.State, error) {
-	sets, agents, err := c.live(ctx, a)
-	if err != nil {
-		return nil, err
-	}
-	s := &observed.State{Agents: agents, Now: now}
-	for _, set := range sets {
-		if set.Namespace == key.Namespace && set.Name == key.Name {
-			s.Set = set
-		} else {
-			s.Others = append(s.Others, set)
-		}
-	}
-	if s.Set == nil || s.Set.DeletionTimestamp != nil {
-		return nil, nil
-	}
-	c.observeObjects(s)
-	return s, nil
-}
-
-// live reads all sets and LocalVolumeNodes from the API server. They have all reservations.
-func (c *caches) live(
-	ctx context.Context, a actor,
-) ([]*storagev1alpha1.KafkaLocalVolumeSet, map[string]*storagev1alpha1.LocalVolumeNode, error) {
-	list, err := a.weir.StorageV1alpha1().KafkaLocalVolumeSets("").List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, nil, fmt.Errorf("list KafkaLocalVolumeSets: %w", err)
-	}
-	nodes, err := a.weir.StorageV1alpha1().LocalVolumeNodes().List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, nil, fmt.Errorf("list LocalVolumeNodes: %w", err)
-	}
-	agents := map[string]*storagev1alpha1.LocalVolumeNode{}
-	for i := range nodes.Items {
-		agents[nodes.Items[i].Name] = &nodes.Items[i]
-	}
-	sets := make([]*storagev1alpha1.KafkaLocalVolumeSet, len(list.Items))
-	for i := range list.Items {
-		sets[i] = &list.Items[i]
-	}
-	return sets, agents, nil
 }
 
 // observeObjects reads nodes, PersistentVolumes, claims and pods of the state's set.

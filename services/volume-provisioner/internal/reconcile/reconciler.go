@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -69,12 +68,12 @@ func Setup(_ context.Context, env app.Env, o Options) (app.Components, error) {
 	c.settings = o.Settings
 	act := actor{kube: env.Client, weir: weir}
 	options := controller.Options{Workers: o.Workers, Log: env.Log, Metrics: env.Metrics, Debounce: debounce}
-	released, reserving := newRebinds(), &sync.Mutex{}
+	released, reserved := newRebinds(), &reservations{}
 	set := controller.New("kafkalocalvolumeset", &sets{
-		caches: c, act: act, events: env.Events, now: env.Now, rebinds: released, reserving: reserving,
+		caches: c, act: act, events: env.Events, now: env.Now, rebinds: released, reserved: reserved,
 	}, options)
 	claim := controller.New("persistentvolumeclaim", &claims{
-		caches: c, act: act, events: env.Events, now: env.Now, reserving: reserving, reported: map[controller.Key]string{},
+		caches: c, act: act, events: env.Events, now: env.Now, reserved: reserved, reported: map[controller.Key]string{},
 	}, options)
 	options.Workers = nodeWorkers
 	node := controller.New("localvolumenode", &nodes{c, act}, options)
@@ -103,9 +102,7 @@ type sets struct {
 	now     func() time.Time
 	rebinds prometheus.Counter
 
-	// reserving is held while a volume is placed or a size is reserved, until the status is written. Two sets never
-	// reserve the same bytes.
-	reserving *sync.Mutex
+	reserved *reservations
 }
 
 func (r *sets) Reconcile(ctx context.Context, key controller.Key) (controller.Result, error) {
@@ -125,24 +122,36 @@ func (r *sets) Reconcile(ctx context.Context, key controller.Key) (controller.Re
 	return controller.Result{RequeueAfter: plan.RequeueAfter}, err
 }
 
-// reserve decides again on live objects and writes the status before another set can be decided.
+// reserve decides again with all earlier reservations, and writes the status before another set can be decided.
 func (r *sets) reserve(ctx context.Context, key controller.Key) error {
-	r.reserving.Lock()
-	defer r.reserving.Unlock()
-	state, err := r.caches.observeLive(ctx, r.act, key, r.now())
-	if err != nil || state == nil {
+	r.reserved.Lock()
+	defer r.reserved.Unlock()
+	if err := r.reserved.start(ctx, r.act.weir); err != nil {
 		return err
+	}
+	state := r.reserved.observe(r.caches, key, r.now())
+	if state == nil {
+		return nil
 	}
 	plan := decide.Set(state)
 	if !plan.Reserves {
 		// The caches are older than the status. Their next event reconciles again.
 		return nil
 	}
-	done, err := r.act.set(ctx, state, plan)
-	for _, e := range done {
+	written, err := r.act.setStatus(ctx, state, plan)
+	if err != nil {
+		// The status may have been written. The next reservation reads it.
+		r.reserved.started = false
+		return err
+	}
+	if written == nil {
+		return nil
+	}
+	r.reserved.sets.add(written)
+	for _, e := range plan.Events {
 		event.Record(r.events, state.Set, e)
 	}
-	return err
+	return nil
 }
 
 // nodes reconciles LocalVolumeNodes.
@@ -160,7 +169,8 @@ func (r *nodes) Reconcile(ctx context.Context, key controller.Key) (controller.R
 	if equality.Semantic.DeepEqual(work, state.Agent.Spec) {
 		return controller.Result{}, nil
 	}
-	return controller.Result{}, r.act.node(ctx, state.Agent, work)
+	_, err := r.act.node(ctx, state.Agent, work)
+	return controller.Result{}, err
 }
 
 // wipes reconciles VolumeWipes.
