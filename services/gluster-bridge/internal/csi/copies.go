@@ -238,11 +238,11 @@ func (c *Controller) copySnapshot(s decide.Storage, directory string) *copyJob {
 					return errors.Join(err, errors.New("the snapshot is gone"))
 				}
 				info.Progress, info.Ready = last, done
-				// A source without a limit can have more data than its size.
-				if err := t.Ledger.ReserveSnapshot(directory, info, capacity); err != nil {
+				// The metadata first: the source may be deleted as soon as the ledger has the snapshot as ready.
+				if err := t.SetSnapshot(directory, info); err != nil {
 					return err
 				}
-				return t.SetSnapshot(directory, info)
+				return t.Ledger.ReserveSnapshot(directory, info, capacity)
 			})
 		}
 		report := c.reporter(key, &last, func() error { return save(false) })

@@ -75,8 +75,13 @@ func (c *Controller) remove(ctx context.Context, held *hold, s decide.Storage, i
 		if err := t.Ledger.Load(ctx, t, false); err != nil {
 			return err
 		}
-		if err := unused(t, decide.SourceVolume+id.Directory); err != nil {
+		// Without its directory the volume is already taken away, and a copy of it can never become complete.
+		if exists, err := t.Exists(id.Directory); err != nil {
 			return err
+		} else if exists {
+			if err := unused(t, decide.SourceVolume+id.Directory); err != nil {
+				return err
+			}
 		}
 		// Damaged metadata names no owner. The id of the volume says what to delete.
 		if info, found, err := t.Info(id.Directory); err == nil && found {
