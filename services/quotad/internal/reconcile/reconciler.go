@@ -60,6 +60,8 @@ type Reconciler struct {
 	node  glusterd.Node
 	// problems are those of the last read, which are logged once.
 	problems string
+	// brickProblems are those of the last check of each brick, which are logged once.
+	brickProblems map[string]string
 	// limiting is held while limits are decided and set, but not while large directories are assigned.
 	limiting sync.Mutex
 }
@@ -192,10 +194,7 @@ func (r *Reconciler) all(ctx context.Context, v decide.Volume) error {
 		if b != nil {
 			fileSystems[b.FileSystem] = true
 		}
-		if problems[i] != nil {
-			r.Log.Warn("a brick cannot limit directories", "volume", v.Name, "brick", v.Local[i].Path,
-				"state", string(problems[i].State), "reason", problems[i].Message)
-		}
+		r.logProblem(v, v.Local[i], problems[i])
 	}
 	defer closeAll(bricks)
 	begun := time.Now()
@@ -234,6 +233,28 @@ func (r *Reconciler) all(ctx context.Context, v decide.Volume) error {
 	r.Log.Info("checked a volume", "volume", v.Name, "directories", len(seen), "enforced", counts[decide.Enforced],
 		"duration", time.Since(begun).Round(time.Millisecond).String())
 	return errors.Join(failed...)
+}
+
+// logProblem logs the problem of a brick when it changes.
+func (r *Reconciler) logProblem(v decide.Volume, b decide.Brick, problem *decide.Problem) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	id, message := v.ID+" "+b.Path, ""
+	if problem != nil {
+		message = string(problem.State) + ": " + problem.Message
+	}
+	if r.brickProblems == nil {
+		r.brickProblems = map[string]string{}
+	}
+	previous := r.brickProblems[id]
+	r.brickProblems[id] = message
+	switch {
+	case message == previous:
+	case message == "":
+		r.Log.Info("a brick can limit directories again", "volume", v.Name, "brick", b.Path)
+	default:
+		r.Log.Warn("a brick cannot limit directories", "volume", v.Name, "brick", b.Path, "problem", message)
+	}
 }
 
 // sync limits some directories of a volume on all local bricks.
