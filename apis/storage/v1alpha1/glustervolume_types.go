@@ -92,8 +92,8 @@ type BrickStatus struct {
 	Node string `json:"node"`
 	// brick is the brick's path on the node.
 	Brick string `json:"brick"`
-	// nodeName is the Kubernetes node whose quotad wrote the entry. It is empty if that quotad runs outside the cluster. The
-	// pods of quotad can write only entries with the name of their own node.
+	// nodeName is the Kubernetes node whose quotad wrote the entry. It is empty if that quotad runs outside the cluster.
+	// The pods of quotad can write only entries with the name of their own node.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	NodeName string `json:"nodeName,omitempty"`

@@ -7,8 +7,8 @@
 //
 //	func TestMain(m *testing.M) { gluster.Main(m) }
 //
-// With MainWithQuota and NewWithQuota the same cluster runs under user-mode Linux, see [quotakernel], and its bricks have
-// XFS project quota.
+// With MainWithQuota and NewWithQuota the same cluster runs under user-mode Linux, see [quotakernel], and its bricks
+// have XFS project quota.
 package gluster
 
 import (

@@ -21,7 +21,8 @@ import (
 const inNamespace = "WEIR_TEST_GLUSTER_NAMESPACE"
 
 // Main runs the tests of a package in their own mount, process and network namespaces. Everything that they start and
-// mount ends with the test process, and the ports of GlusterFS are free. m is the *testing.M of the package, or runs it.
+// mount ends with the test process, and the ports of GlusterFS are free. m is the *testing.M of the package, or runs
+// it.
 func Main(m interface{ Run() int }) {
 	if os.Getuid() != 0 {
 		os.Exit(m.Run())
@@ -36,7 +37,8 @@ func Main(m interface{ Run() int }) {
 	if quotakernel.Inside() {
 		// The kernel runs nothing else. As in a process namespace, the test process gets the bricks as children.
 		reaper := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-		if err := errors.Join(reaper, os.Setenv(inNamespace, "1"), provideDirectories(), replaceGeoReplication()); err != nil {
+		err := errors.Join(reaper, os.Setenv(inNamespace, "1"), provideDirectories(), replaceGeoReplication())
+		if err != nil {
 			fmt.Fprintln(os.Stderr, "prepare the tests:", err)
 			os.Exit(1)
 		}

@@ -123,7 +123,8 @@ func run() (code int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	command := exec.Command(program, "mem="+cmp.Or(os.Getenv(memoryVariable), memory), "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro",
+	command := exec.Command(program, "mem="+cmp.Or(os.Getenv(memoryVariable), memory),
+		"root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro",
 		"init="+this.Path, sharedVariable+"="+shared, "con=null", "con0=fd:0,fd:1", "quiet", "loglevel=4", withoutVectors)
 	// The death signal is sent when the thread ends, and the filter holds for the thread: it is kept for this process.
 	runtime.LockOSThread()

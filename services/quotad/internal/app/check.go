@@ -5,6 +5,7 @@ package app
 import (
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -35,7 +36,8 @@ func checkCommand() *cobra.Command {
 		Short: "Print the bricks of this node and the limits that differ",
 		Long: `check prints a line for each brick of this node: its state, its file system, the number of directories, and how
 many of them have their limit. Below it prints each directory whose limit differs, and each project id with a limit that
-quotad has not set. It changes nothing, and can run beside quotad.
+quotad has not set, which is not an error. It changes nothing, and can run beside quotad. Volumes that no quotad limits are
+listed as NotManaged.
 
 Exit codes, as monitoring plugins use them:
   0   all limits are as they should be
@@ -51,7 +53,7 @@ Exit codes, as monitoring plugins use them:
 			if err != nil {
 				return exitError{err, exitBroken}
 			}
-			if err := print(command.OutOrStdout(), report); err != nil {
+			if err := printReport(command.OutOrStdout(), report); err != nil {
 				return err
 			}
 			switch {
@@ -67,7 +69,7 @@ Exit codes, as monitoring plugins use them:
 	return command
 }
 
-func print(to io.Writer, report reconcile.CheckReport) error {
+func printReport(to io.Writer, report reconcile.CheckReport) error {
 	table := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "VOLUME\tBRICK\tSTATE\tFILE SYSTEM\tDIRECTORIES\tENFORCED")
 	for _, b := range report.Bricks {
@@ -76,7 +78,7 @@ func print(to io.Writer, report reconcile.CheckReport) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	for _, line := range report.Lines {
+	for _, line := range slices.Concat(report.Lines, report.Notes) {
 		if _, err := fmt.Fprintln(to, line); err != nil {
 			return err
 		}

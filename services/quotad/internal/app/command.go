@@ -68,7 +68,7 @@ func (o *Options) validate() error {
 	var problems []error
 	for flag, value := range map[string]string{"--glusterd-dir": o.GlusterdDir, "--state-dir": o.StateDir} {
 		if !filepath.IsAbs(value) || filepath.Clean(value) != value {
-			problems = append(problems, fmt.Errorf("%s=%s: must be an absolute path without . and ..", flag, value))
+			problems = append(problems, fmt.Errorf("%s=%s: must be an absolute path without . and .. elements", flag, value))
 		}
 	}
 	if o.Interval < time.Second {

@@ -85,7 +85,7 @@ func setup(env app.Env, o Options, source reconcile.Source) (*service, error) {
 		Dir: o.GlusterdDir, Records: records, Source: source, Interval: o.Interval, Metrics: metrics, Log: env.Log,
 	}
 	c := controller.New(Name, r, controller.Options{Workers: 2, Log: env.Log, Metrics: env.Metrics})
-	watches := &reconcile.Watches{Log: env.Log, Metrics: metrics, Enqueue: c.Enqueue}
+	watches := reconcile.NewWatches(env.Log, metrics, c.Enqueue)
 	r.Enqueue, r.Changed = c.Enqueue, watches.Set
 	return &service{
 		reconciler: r, controller: c,

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -129,7 +130,18 @@ func (b *Brick) Directory(path string) (decide.Directory, error) {
 	}
 	defer func() { _ = dir.Close() }()
 	project, err := xfsquota.ProjectOf(dir.File())
-	return decide.Directory{Exists: true, Project: project.ID, Inherit: project.Inherit}, err
+	observed := decide.Directory{Exists: true, Project: project.ID, Inherit: project.Inherit}
+	if err != nil || project.ID == 0 {
+		return observed, err
+	}
+	above, err := b.root.OpenDir(filepath.Dir(path))
+	if err != nil {
+		return observed, err
+	}
+	defer func() { _ = above.Close() }()
+	inherited, err := xfsquota.ProjectOf(above.File())
+	observed.Inherited = inherited.ID == project.ID
+	return observed, err
 }
 
 // Usage returns the limit and the use of a project.

@@ -125,8 +125,10 @@ func (b *Brick) Walk(found func(paths []string) error) error {
 // names returns the entries of a directory, none if it does not exist or is not a directory.
 func (b *Brick) names(name string) ([]string, error) {
 	dir, err := b.root.OpenDir(name)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
-		return nil, nil
+	for _, other := range []error{fs.ErrNotExist, unix.ENOTDIR, unix.ELOOP, unix.EXDEV} {
+		if errors.Is(err, other) {
+			return nil, nil
+		}
 	}
 	if err != nil {
 		return nil, err

@@ -114,7 +114,12 @@ func (s State) project(
 	}
 	ids := Candidates(s.Volume.ID, t.Path)
 	// Without a record, the project of the directory was chosen by kadalu's daemon, or the record was lost.
-	if first := cmp.Or(recorded, dir.Project); first != 0 {
+	// A project that the directory above has too is that of an administrator.
+	own := dir.Project
+	if dir.Inherited {
+		own = 0
+	}
+	if first := cmp.Or(recorded, own); first != 0 {
 		ids = append([]uint32{first}, ids...)
 	}
 	for _, id := range ids {
@@ -137,7 +142,7 @@ func (s State) conflict(t Target, dir Directory, project uint32, taken map[uint3
 	case isRecorded:
 		return fmt.Sprintf("project id %d belongs to directory %s of volume %s on the same file system; "+
 			"each directory needs its own id", project, owner.Path, owner.Volume)
-	case s.Usage[project].isUsed() && !(dir.Exists && dir.Project == project):
+	case s.Usage[project].isUsed() && (!dir.Exists || dir.Project != project || dir.Inherited):
 		return fmt.Sprintf("project id %d is in use on the file system, but not by quotad (limit %d bytes, %d files); "+
 			"it is not changed; give it up with xfs_quota, or use another id", project, s.Usage[project].LimitBytes,
 			s.Usage[project].Files)

@@ -245,3 +245,17 @@ func settle(t *testing.T, s *decide.State) {
 	}
 	t.Fatal("the plan does not become empty")
 }
+
+func TestProjectOfTheDirectoryAboveIsNotTakenOver(t *testing.T) {
+	t.Parallel()
+	const foreign = 77
+	s := enforced()
+	s.Targets[0].Project = 0
+	s.Directories[path] = decide.Directory{Exists: true, Project: foreign, Inherit: true, Inherited: true}
+	s.Owners, s.Usage = nil, map[uint32]decide.Usage{foreign: {LimitBytes: 1 << 40, Files: 100_000}}
+	plan := decide.Decide(s)
+	require.Len(t, plan.Steps, 1)
+	require.Equal(t, decide.Candidates(volumeID, path)[0], plan.Steps[0].Project)
+	s.Targets[0].Project = foreign
+	require.Equal(t, decide.ProjectInUse, decide.Decide(s).Results[0].State)
+}

@@ -45,6 +45,8 @@ type Directory struct {
 	// Project of the directory; Inherit is true if new entries get it.
 	Project uint32
 	Inherit bool
+	// Inherited is true if the directory got its project from the directory above it.
+	Inherited bool
 }
 
 // Problem is why no directory of a brick can be limited.

@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -57,7 +58,30 @@ func Open(dir string) (*Ledger, error) {
 		}
 		return nil, err
 	}
-	return &Ledger{dir: opened, unlock: unlock, books: map[string]*book{}}, nil
+	l := &Ledger{dir: opened, unlock: unlock, books: map[string]*book{}}
+	entries, err := opened.Entries(-1)
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	for _, entry := range entries {
+		if fileSystem, isBook := strings.CutSuffix(entry.Name(), suffix); isBook {
+			// An error is returned again when the records are used.
+			_, _ = l.book(fileSystem)
+		}
+	}
+	return l, nil
+}
+
+// Has reports whether there are records of directories of a volume.
+func (l *Ledger) Has(volume string) bool {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	for _, b := range l.books {
+		if b.volumes[volume] > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // Read returns the records of a file system without changing anything. It needs no lock.
@@ -102,7 +126,18 @@ func (l *Ledger) Write(fileSystem string, changes []Change) error {
 	if err != nil {
 		return err
 	}
-	return b.write(changes)
+	return l.write(fileSystem, b, changes)
+}
+
+// write writes changes. After an error the file can end with an incomplete line: it is read and written again before the
+// next change.
+func (l *Ledger) write(fileSystem string, b *book, changes []Change) error {
+	err := b.write(changes)
+	if err != nil {
+		delete(l.books, fileSystem)
+		err = errors.Join(err, b.file.Close())
+	}
+	return err
 }
 
 // Assigned records that everything in directories belongs to their projects. It leaves out directories whose record has
@@ -117,7 +152,7 @@ func (l *Ledger) Assigned(fileSystem string, changes []Change) error {
 	if err != nil {
 		return err
 	}
-	return b.write(slices.DeleteFunc(changes, func(c Change) bool {
+	return l.write(fileSystem, b, slices.DeleteFunc(changes, func(c Change) bool {
 		now, found := b.owners[c.Project]
 		return !found || now.Released || now.Volume != c.Owner.Volume || now.Path != c.Owner.Path
 	}))
@@ -171,7 +206,11 @@ type book struct {
 	file   *os.File
 	owners map[uint32]decide.Owner
 	byPath map[directory][]uint32
+	// volumes has the number of records of each volume.
+	volumes map[string]int
 }
+
+const suffix = ".jsonl"
 
 var fileSystemID = regexp.MustCompile(`^[0-9a-f-]{1,64}$`)
 
@@ -179,7 +218,7 @@ func nameOf(fileSystem string) (string, error) {
 	if !fileSystemID.MatchString(fileSystem) {
 		return "", fmt.Errorf("file system id %q is not a UUID", fileSystem)
 	}
-	return fileSystem + ".jsonl", nil
+	return fileSystem + suffix, nil
 }
 
 // book returns the records of a file system. It rewrites the file when it is opened, without what later lines replace.
@@ -196,7 +235,7 @@ func (l *Ledger) book(fileSystem string) (*book, error) {
 		return nil, err
 	}
 	var content bytes.Buffer
-	b := &book{owners: owners, byPath: map[directory][]uint32{}}
+	b := &book{owners: owners, byPath: map[directory][]uint32{}, volumes: map[string]int{}}
 	for _, project := range slices.Sorted(maps.Keys(owners)) {
 		owner := owners[project]
 		b.index(project, owner)
@@ -281,10 +320,12 @@ func (b *book) write(changes []Change) error {
 func (b *book) index(project uint32, o decide.Owner) {
 	d := directory{o.Volume, o.Path}
 	b.byPath[d] = append(b.byPath[d], project)
+	b.volumes[o.Volume]++
 }
 
 func (b *book) unindex(project uint32, o decide.Owner) {
 	d := directory{o.Volume, o.Path}
+	b.volumes[o.Volume]--
 	b.byPath[d] = slices.DeleteFunc(b.byPath[d], func(p uint32) bool { return p == project })
 	if len(b.byPath[d]) == 0 {
 		delete(b.byPath, d)

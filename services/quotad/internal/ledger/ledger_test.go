@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/weir-dev/weir/services/quotad/internal/decide"
 	"github.com/weir-dev/weir/services/quotad/internal/ledger"
@@ -28,7 +29,9 @@ func TestRecordsSurviveARestart(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "state")
 	l := open(t, dir)
-	require.NoError(t, l.Write(fileSystem, []ledger.Change{{Project: 1, Owner: owner("a")}, {Project: 2, Owner: owner("b")}}))
+	require.NoError(t, l.Write(fileSystem, []ledger.Change{
+		{Project: 1, Owner: owner("a")}, {Project: 2, Owner: owner("b")},
+	}))
 	require.NoError(t, l.Assigned(fileSystem, []ledger.Change{
 		{Project: 1, Owner: &decide.Owner{Volume: "v", Path: "a", Assigned: true}},
 		{Project: 2, Owner: &decide.Owner{Volume: "v", Path: "another", Assigned: true}},
@@ -86,4 +89,26 @@ func TestOnlyOneProcessUsesTheDirectory(t *testing.T) {
 	require.ErrorIs(t, err, ledger.ErrLocked)
 	require.NoError(t, l.Close())
 	require.NoError(t, open(t, dir).Close())
+}
+
+// It is not parallel: the limit of the size of files is that of the process. It stands for a full file system.
+func TestRecordsAreValidAfterAWriteToAFullFileSystem(t *testing.T) { //nolint:paralleltest // see above
+	dir := t.TempDir()
+	l := open(t, dir)
+	require.NoError(t, l.Write(fileSystem, []ledger.Change{{Project: 1, Owner: owner("a")}}))
+	stat, err := os.Stat(filepath.Join(dir, fileSystem+".jsonl"))
+	require.NoError(t, err)
+	var before unix.Rlimit
+	require.NoError(t, unix.Getrlimit(unix.RLIMIT_FSIZE, &before))
+	limit := unix.Rlimit{Cur: uint64(stat.Size()) + 10, Max: before.Max} //nolint:gosec // sizes are positive
+	require.NoError(t, unix.Setrlimit(unix.RLIMIT_FSIZE, &limit))
+	err = l.Write(fileSystem, []ledger.Change{{Project: 2, Owner: owner("b")}})
+	require.NoError(t, unix.Setrlimit(unix.RLIMIT_FSIZE, &before))
+	require.Error(t, err)
+	require.NoError(t, l.Write(fileSystem, []ledger.Change{{Project: 3, Owner: owner("c")}}))
+	require.True(t, l.Has("v"))
+	require.NoError(t, l.Close())
+	read, err := ledger.Read(dir, fileSystem)
+	require.NoError(t, err)
+	require.Equal(t, map[uint32]decide.Owner{1: *owner("a"), 3: *owner("c")}, read)
 }

@@ -31,7 +31,8 @@ func Manager(nodeID string) string { return "quotad-" + nodeID }
 func (s *Statuses) Report(ctx context.Context, nodeID string, results []BrickResult, full bool) error {
 	target := results[0].Target
 	object, found := cacheutil.Lookup[*storagev1alpha1.GlusterVolume](s.Source.informer, "", target.Name)
-	if !found || object.DeletionTimestamp != nil {
+	// A change of the object that was made meanwhile is reported by its own reconcile.
+	if !found || object.DeletionTimestamp != nil || object.Generation != target.Generation {
 		return nil
 	}
 	manager := Manager(nodeID)

@@ -18,8 +18,8 @@ import (
 // CheckReport is the result of Check.
 type CheckReport struct {
 	Bricks []CheckedBrick
-	// Lines describe what differs.
-	Lines []string
+	// Lines describe what differs, Notes what is of interest.
+	Lines, Notes []string
 	// Broken is the number of bricks and volumes that cannot be used.
 	Broken int
 }
@@ -45,10 +45,20 @@ func Check(glusterdDir, stateDir string) (CheckReport, error) {
 		bricks, problems := open(v)
 		for i, b := range bricks {
 			checked := CheckedBrick{Volume: v.Name, Path: v.Local[i].Path, State: "Ready"}
+			problem := problems[i]
 			if b != nil {
 				checked.FileSystem = b.FileSystem
+				records, err := ledger.Read(stateDir, b.FileSystem)
+				if err == nil && !v.Managed && !isRecorded(records, v.ID) {
+					checked.State = "NotManaged"
+					report.Bricks = append(report.Bricks, checked)
+					continue
+				}
+			} else if !v.Managed {
+				checked.State = "NotManaged"
+				report.Bricks = append(report.Bricks, checked)
+				continue
 			}
-			problem := problems[i]
 			if refusal := v.Refusal(); problem == nil && refusal != "" {
 				problem = &decide.Problem{State: decide.Refused, Message: refusal}
 			}
@@ -65,6 +75,15 @@ func Check(glusterdDir, stateDir string) (CheckReport, error) {
 		closeAll(bricks)
 	}
 	return report, nil
+}
+
+func isRecorded(records map[uint32]decide.Owner, volume string) bool {
+	for _, owner := range records {
+		if owner.Volume == volume {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *CheckReport) add(format string, args ...any) {
@@ -148,8 +167,9 @@ func foreign(c *CheckReport, v decide.Volume, of decide.Brick, s decide.State, p
 	for _, project := range slices.Sorted(maps.Keys(s.Usage)) {
 		_, isRecorded := s.Owners[project]
 		if limit := s.Usage[project].LimitBytes; limit != 0 && !isRecorded && !own[project] {
-			c.add("%s %s: project %d has a limit of %d bytes that quotad has not set; it is not changed", v.Name, of.Path,
-				project, limit)
+			c.Notes = append(c.Notes, fmt.Sprintf(
+				"%s %s: project %d has a limit of %d bytes that quotad has not set; it is not changed", v.Name, of.Path,
+				project, limit))
 		}
 	}
 }

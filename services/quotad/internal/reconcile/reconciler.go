@@ -56,6 +56,9 @@ type Reconciler struct {
 	// Changed is called with the managed volumes when they have changed; optional.
 	Changed func([]decide.Volume)
 
+	// managed are the managed volumes at the last discovery, whose key is handled by one worker at a time.
+	managed []decide.Volume
+
 	mutex sync.Mutex
 	node  glusterd.Node
 	// problems are those of the last read, which are logged once.
@@ -126,21 +129,24 @@ func (r *Reconciler) discover() error {
 	r.node = read
 	r.mutex.Unlock()
 	r.Metrics.problems(len(read.Problems))
-	var managed []decide.Volume
-	for _, v := range read.Volumes {
-		if !r.Source.Manages(v) {
-			continue
-		}
-		managed = append(managed, v)
-		if !slices.ContainsFunc(before.Volumes, func(old decide.Volume) bool { return reflect.DeepEqual(old, v) }) {
+	managed := slices.DeleteFunc(slices.Clone(read.Volumes), func(v decide.Volume) bool { return !r.manages(v) })
+	if r.Changed != nil {
+		r.Changed(managed)
+	}
+	// A volume that is not managed any more is not checked again. If it is managed later, its check starts again.
+	for _, v := range managed {
+		if !slices.ContainsFunc(r.managed, func(old decide.Volume) bool { return reflect.DeepEqual(old, v) }) {
 			r.Log.Info("found a volume", "volume", v.Name, "bricks", len(v.Local))
 			r.Enqueue(controller.Key{Namespace: v.ID})
 		}
 	}
-	if r.Changed != nil {
-		r.Changed(managed)
-	}
+	r.managed = managed
 	return nil
+}
+
+// manages reports whether the directories of a volume are limited, or have limits that have to be released.
+func (r *Reconciler) manages(v decide.Volume) bool {
+	return r.Source.Manages(v) || r.Reporter != nil && r.Records.Has(v.ID)
 }
 
 func keepUnreadable(before []decide.Volume, read glusterd.Node) []decide.Volume {
@@ -157,7 +163,7 @@ func keepUnreadable(before []decide.Volume, read glusterd.Node) []decide.Volume 
 // CheckAll enqueues all managed volumes.
 func (r *Reconciler) CheckAll() {
 	for _, v := range r.volumes() {
-		if r.Source.Manages(v) {
+		if r.manages(v) {
 			r.Enqueue(controller.Key{Namespace: v.ID})
 		}
 	}
@@ -178,8 +184,8 @@ func (r *Reconciler) nodeID() string {
 func (r *Reconciler) volume(id string) (decide.Volume, bool) {
 	volumes := r.volumes()
 	i := slices.IndexFunc(volumes, func(v decide.Volume) bool { return v.ID == id })
-	if i < 0 || !r.Source.Manages(volumes[i]) {
-		// The limits of a volume that is no longer managed stay as they are.
+	if i < 0 || !r.manages(volumes[i]) {
+		// Without GlusterVolumes, the limits of a volume that is no longer managed stay as they are.
 		return decide.Volume{}, false
 	}
 	return volumes[i], true
@@ -248,9 +254,9 @@ func (r *Reconciler) logProblem(v decide.Volume, b decide.Brick, problem *decide
 	}
 	previous := r.brickProblems[id]
 	r.brickProblems[id] = message
-	switch {
-	case message == previous:
-	case message == "":
+	switch message {
+	case previous:
+	case "":
 		r.Log.Info("a brick can limit directories again", "volume", v.Name, "brick", b.Path)
 	default:
 		r.Log.Warn("a brick cannot limit directories", "volume", v.Name, "brick", b.Path, "problem", message)

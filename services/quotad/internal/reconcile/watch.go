@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weir-dev/weir/pkg/controller"
+	"github.com/weir-dev/weir/services/quotad/internal/brick"
 	"github.com/weir-dev/weir/services/quotad/internal/decide"
 	"github.com/weir-dev/weir/services/quotad/internal/spool"
 )
@@ -22,10 +23,16 @@ type Watches struct {
 	// Enqueue adds a key to the queue.
 	Enqueue func(controller.Key)
 
+	started chan struct{}
 	mutex   sync.Mutex
 	ctx     context.Context //nolint:containedctx // watches end with the service, not with a reconcile
 	running map[string]context.CancelFunc
 	group   sync.WaitGroup
+}
+
+// NewWatches returns watches that start with Run.
+func NewWatches(log *slog.Logger, metrics *Metrics, enqueue func(controller.Key)) *Watches {
+	return &Watches{Log: log, Metrics: metrics, Enqueue: enqueue, started: make(chan struct{})}
 }
 
 // Run keeps the watches until ctx ends.
@@ -33,16 +40,18 @@ func (w *Watches) Run(ctx context.Context) error {
 	w.mutex.Lock()
 	w.ctx, w.running = ctx, map[string]context.CancelFunc{}
 	w.mutex.Unlock()
+	close(w.started)
 	<-ctx.Done()
 	w.group.Wait()
 	return nil
 }
 
-// Set watches the bricks of volumes, and no others.
+// Set watches the bricks of volumes, and no others. It waits until Run has been called.
 func (w *Watches) Set(volumes []decide.Volume) {
+	<-w.started
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	if w.ctx == nil || w.ctx.Err() != nil {
+	if w.ctx.Err() != nil {
 		return
 	}
 	wanted := map[string]bool{}
@@ -81,12 +90,16 @@ func (w *Watches) watch(ctx context.Context, v decide.Volume, b decide.Brick) {
 			w.Enqueue(volume)
 		},
 	}
+	// Requests that came before the watch began are found by a check.
+	handler.Started = func() { w.Enqueue(volume) }
 	for ctx.Err() == nil {
-		err := spool.Watch(ctx, b.Path, handler)
-		if ctx.Err() != nil {
-			return
+		// The directory may be an empty mount point.
+		opened, problem := brick.Open(v, b)
+		if problem == nil {
+			_ = opened.Close()
+			err := spool.Watch(ctx, b.Path, handler)
+			w.Log.Debug("the watch of a brick ended", "brick", b.Path, "error", err)
 		}
-		w.Log.Debug("the watch of a brick ended", "brick", b.Path, "error", err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(rewatchInterval):

@@ -25,6 +25,8 @@ import (
 type Handler struct {
 	// Changed receives the name of a file that was written, renamed or removed.
 	Changed func(name string)
+	// Started is called when the watch has begun.
+	Started func()
 	// Overflowed is called when events were lost.
 	Overflowed func()
 }
@@ -45,6 +47,7 @@ func Watch(ctx context.Context, brick string, h Handler) error {
 	if err := w.watch(); err != nil {
 		return err
 	}
+	h.Started()
 	buffer := make([]byte, 64<<10)
 	for {
 		n, err := queue.Read(buffer)

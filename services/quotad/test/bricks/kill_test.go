@@ -19,8 +19,8 @@ import (
 	"github.com/weir-dev/weir/pkg/node/xfsquota"
 )
 
-// TestKilledAtRandomTimesLeavesNoWrongLimit kills quotad while volumes are created, grown and deleted. WEIR_QUOTAD_KILLS
-// is the number of kills.
+// TestKilledAtRandomTimesLeavesNoWrongLimit kills quotad while volumes are created, grown and deleted.
+// WEIR_QUOTAD_KILLS is the number of kills.
 func TestKilledAtRandomTimesLeavesNoWrongLimit(t *testing.T) {
 	t.Parallel()
 	kills := 25

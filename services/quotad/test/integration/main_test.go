@@ -1,6 +1,7 @@
 //go:build linux
 
-// Package integration tests quotad on a real control plane, under the RBAC rules of its kustomize base, and its package.
+// Package integration tests quotad on a real control plane, under the RBAC rules of its kustomize base, and its
+// package.
 package integration
 
 import (
@@ -116,7 +117,8 @@ func glusterdFiles(t *testing.T, id, volume, brick string) string {
 		"glusterd.info": "UUID=" + id + "\noperating-version=100000\n",
 		"vols/" + volume + "/info": "type=2\ncount=1\nstatus=1\nsub_count=1\nreplica_count=1\n" +
 			"volume-id=6b1e1b4c-0000-4000-8000-000000000001\nbrick-0=node-a:-brick\n",
-		"vols/" + volume + "/bricks/node-a:-brick": "uuid=" + id + "\nhostname=node-a\npath=" + brick + "\nreal_path=" + brick +
+		"vols/" + volume + "/bricks/node-a:-brick": "uuid=" + id + "\nhostname=node-a\npath=" + brick +
+			"\nreal_path=" + brick +
 			"\n",
 	} {
 		name = filepath.Join(dir, name)

@@ -93,5 +93,6 @@ func TestQuotadWritesOnlyTheEntriesOfItsOwnNode(t *testing.T) {
 	require.ErrorContains(t, apply(clientOf(t, external), "x", bricks(entry(nodeA, "", 4))), "can write only the entries")
 	unbound := e.pod("node-a")
 	unbound.Impersonate.Extra = nil
-	require.ErrorContains(t, apply(clientOf(t, unbound), "u", bricks(entry(nodeA, "", 5))), "the token of quotad names no node")
+	require.ErrorContains(t, apply(clientOf(t, unbound), "u", bricks(entry(nodeA, "", 5))),
+		"the token of quotad names no node")
 }

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -62,8 +63,8 @@ func (r *claims) Reconcile(ctx context.Context, key controller.Key) (controller.
 	return controller.Result{}, err
 }
 
-// reserve decides again with all earlier reservations, and writes the directory into the LocalVolumeNode, before another volume can be
-// placed.
+// reserve decides again with all earlier reservations, and writes the directory into the LocalVolumeNode, before
+// another volume can be placed.
 func (r *claims) reserve(
 	ctx context.Context, claim *corev1.PersistentVolumeClaim, class *storagev1.StorageClass, parsed spec.Class,
 ) error {
@@ -84,7 +85,7 @@ func (r *claims) reserve(
 	placed := state.Set.DeepCopy()
 	placed.Status = plan.Status
 	node := r.caches.nodeState(agent)
-	node.Sets = append(sets, placed)
+	node.Sets = append(slices.Clip(sets), placed)
 	written, err := r.act.node(ctx, agent, decide.Node(node))
 	if err != nil {
 		// The LocalVolumeNode may have been written. The next reservation reads it.
