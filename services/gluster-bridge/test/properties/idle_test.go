@@ -66,6 +66,9 @@ func rights(t *testing.T, e *testenv.Env) {
 	used := &testenv.Permissions{}
 	config := rest.CopyConfig(e.Account)
 	config.Wrap(used.Record)
+	// Another test has created the StorageClass.
+	classes := e.ControlPlane.Client().StorageV1().StorageClasses()
+	require.NoError(t, classes.Delete(t.Context(), "kadalu.external."+testenv.Storage, metav1.DeleteOptions{}))
 	c := at.Start(config, nil)
 	testkit.Eventually(t, testenv.Timeout, func(ctx context.Context) error {
 		_, err := c.CreateVolume(ctx, testenv.Request("pvc-rights", mebibyte))
