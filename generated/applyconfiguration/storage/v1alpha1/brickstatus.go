@@ -17,8 +17,8 @@ type BrickStatusApplyConfiguration struct {
 	Node *string `json:"node,omitempty"`
 	// brick is the brick's path on the node.
 	Brick *string `json:"brick,omitempty"`
-	// nodeName is the Kubernetes node whose quotad wrote the entry. It is empty if that quotad runs outside the cluster. The
-	// pods of quotad can write only entries with the name of their own node.
+	// nodeName is the Kubernetes node whose quotad wrote the entry. It is empty if that quotad runs outside the cluster.
+	// The pods of quotad can write only entries with the name of their own node.
 	NodeName *string `json:"nodeName,omitempty"`
 	// host is the host name of the brick, as in the brick list of the volume.
 	Host *string `json:"host,omitempty"`
