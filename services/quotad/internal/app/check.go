@@ -36,8 +36,8 @@ func checkCommand() *cobra.Command {
 		Short: "Print the bricks of this node and the limits that differ",
 		Long: `check prints a line for each brick of this node: its state, its file system, the number of directories, and how
 many of them have their limit. Below it prints each directory whose limit differs, and each project id with a limit that
-quotad has not set, which is not an error. It changes nothing, and can run beside quotad. Volumes that no quotad limits are
-listed as NotManaged.
+quotad has not set, which is not an error. It changes nothing, and can run beside quotad. Volumes that no quotad limits
+are listed as NotManaged.
 
 Exit codes, as monitoring plugins use them:
   0   all limits are as they should be

@@ -129,8 +129,8 @@ func (l *Ledger) Write(fileSystem string, changes []Change) error {
 	return l.write(fileSystem, b, changes)
 }
 
-// write writes changes. After an error the file can end with an incomplete line: it is read and written again before the
-// next change.
+// write writes changes. After an error the file can end with an incomplete line: it is read and written again before
+// the next change.
 func (l *Ledger) write(fileSystem string, b *book, changes []Change) error {
 	err := b.write(changes)
 	if err != nil {
