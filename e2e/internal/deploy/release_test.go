@@ -1,15 +1,17 @@
 package deploy
 
 import (
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -34,25 +36,37 @@ func TestTheManifestsOfAReleaseAreAppliedAndRunWithPinnedImages(t *testing.T) {
 		_, err := cp.Kubectl(t.Context(), "apply", "-f", file)
 		require.NoError(t, err, "apply %s", file)
 	}
-	var deployments []appsv1.Deployment
+	// The workloads of Weir, by kind/name: controllers are Deployments, node components are DaemonSets.
+	workloads := map[string]corev1.PodSpec{}
 	for _, namespace := range []string{system, privileged} {
 		waitForDeployments(t, cp, namespace)
-		found, err := cp.Client().AppsV1().Deployments(namespace).List(t.Context(), metav1.ListOptions{})
+		deployments, err := cp.Client().AppsV1().Deployments(namespace).List(t.Context(), metav1.ListOptions{})
 		require.NoError(t, err)
-		deployments = append(deployments, found.Items...)
+		for _, d := range deployments.Items {
+			workloads["Deployment/"+d.Name] = d.Spec.Template.Spec
+		}
+		daemonSets, err := cp.Client().AppsV1().DaemonSets(namespace).List(t.Context(), metav1.ListOptions{})
+		require.NoError(t, err)
+		for _, d := range daemonSets.Items {
+			workloads["DaemonSet/"+d.Name] = d.Spec.Template.Spec
+		}
 	}
-	assert.Len(t, deployments, len(files)-1)
-	for _, d := range deployments {
+	assert.ElementsMatch(t, []string{
+		"Deployment/connect-scheduler", "Deployment/drain-cleaner", "Deployment/gluster-bridge",
+		"Deployment/volume-provisioner", "DaemonSet/gluster-bridge-node", "DaemonSet/quotad",
+		"DaemonSet/volume-provisioner-agent",
+	}, slices.Collect(maps.Keys(workloads)))
+	for name, pod := range workloads {
 		own := 0
-		for _, c := range d.Spec.Template.Spec.Containers {
+		for _, c := range pod.Containers {
 			// Sidecars of other projects have tags of their own.
-			assert.Regexp(t, `^[a-z0-9.-]+/[a-z-]+/[a-z-]+:v\d+\.\d+\.\d+$`, c.Image, d.Name)
+			assert.Regexp(t, `^[a-z0-9.-]+/[a-z-]+/[a-z-]+:v\d+\.\d+\.\d+$`, c.Image, name)
 			if strings.HasPrefix(c.Image, "ghcr.io/weir-dev/") {
-				assert.Regexp(t, `^ghcr\.io/weir-dev/[a-z-]+:v0\.1\.0$`, c.Image, d.Name)
+				assert.Regexp(t, `^ghcr\.io/weir-dev/[a-z-]+:v0\.1\.0$`, c.Image, name)
 				own++
 			}
 		}
-		assert.Equal(t, 1, own, d.Name)
+		assert.Equal(t, 1, own, name)
 	}
 	sums := exec.CommandContext(t.Context(), "sha256sum", "--check", "--quiet", "SHA256SUMS")
 	sums.Dir, sums.Stderr = out, os.Stderr
