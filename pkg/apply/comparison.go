@@ -36,6 +36,17 @@ func (c *ComparisonCache) UpToDate(live metav1.Object, want any, compare func() 
 	return upToDate, err
 }
 
+// managersOf returns the managed fields without those of the status, whose times change with each write of the status.
+func managersOf(live metav1.Object) []metav1.ManagedFieldsEntry {
+	var managers []metav1.ManagedFieldsEntry
+	for _, entry := range live.GetManagedFields() {
+		if entry.Subresource != "status" {
+			managers = append(managers, entry)
+		}
+	}
+	return managers
+}
+
 // hash returns one sum of the observed and the desired object. If the object has a generation, the generation stands
 // for the spec, because the resource version of such an object also changes with its status.
 func hash(live metav1.Object, want any) ([sha256.Size]byte, error) {
@@ -45,7 +56,7 @@ func hash(live metav1.Object, want any) ([sha256.Size]byte, error) {
 	if live.GetGeneration() != 0 {
 		observed.Version, observed.Labels = live.GetGeneration(), live.GetLabels()
 		observed.Annotations = live.GetAnnotations()
-		observed.Owners, observed.Managers = live.GetOwnerReferences(), live.GetManagedFields()
+		observed.Owners, observed.Managers = live.GetOwnerReferences(), managersOf(live)
 	}
 	data, err := json.Marshal([]any{observed, want})
 	if err != nil {

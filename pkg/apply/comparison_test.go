@@ -33,6 +33,7 @@ func TestComparisonCacheComparesOnlyChangedObjects(t *testing.T) {
 		"changed desired state twice":                     {configMap("1"), configMap("1"), "y", true, 2},
 		"an object that differed twice":                   {configMap("1"), configMap("1"), "x", false, 2},
 		"an object whose status changed once":             {set("1", 1, nil), set("2", 1, nil), "x", true, 1},
+		"an object whose status got a new manager once":   {set("1", 1, nil), statusManaged(set("2", 1, nil)), "x", true, 1},
 		"an object whose spec changed twice":              {set("1", 1, nil), set("2", 2, nil), "x", true, 2},
 		"an object whose labels changed twice":            {set("1", 1, nil), set("2", 1, labels), "x", true, 2},
 		"an object whose managed fields changed twice":    {set("1", 1, nil), managed(set("2", 1, nil)), "x", true, 2},
@@ -57,6 +58,11 @@ func TestComparisonCacheComparesOnlyChangedObjects(t *testing.T) {
 
 func managed(object metav1.Object) metav1.Object {
 	object.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: "other"}})
+	return object
+}
+
+func statusManaged(object metav1.Object) metav1.Object {
+	object.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: "kube-controller-manager", Subresource: "status"}})
 	return object
 }
 
