@@ -18,6 +18,8 @@
 // on which pods become Ready immediately, except pods with the [PauseAnnotation]. [Golden] compares objects with a
 // file.
 //
+// Package kubelet adds nodes whose pods run as local processes instead.
+//
 // The programs are built on first use (package binaries), which takes minutes; `go run ./testkit/cmd/controlplane
 // build` builds them in advance. A supervisor process kills the components and removes their files when the test
 // process exits.

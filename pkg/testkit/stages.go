@@ -14,6 +14,10 @@ import (
 // status and completes the deletion of a pod.
 const PauseAnnotation = "testkit.weir.dev/paused"
 
+// ProcessNodePrefix is the prefix of the names of nodes whose pods run as processes, see package kubelet. The simulated
+// kubelet ignores their pods.
+const ProcessNodePrefix = "process-"
+
 // stages returns kwok's stages, changed to ignore paused objects, and additional ones.
 func stages(dir string, more []string) ([]byte, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
@@ -38,6 +42,10 @@ func stages(dir string, more []string) ([]byte, error) {
 		selectors = append(
 			selectors,
 			map[string]any{"key": `.metadata.annotations["` + PauseAnnotation + `"]`, "operator": "DoesNotExist"},
+			map[string]any{
+				"key":      `(.spec.nodeName // "") | if startswith("` + ProcessNodePrefix + `") then "process" else "" end`,
+				"operator": "NotIn", "values": []any{"process"},
+			},
 		)
 		if err := unstructured.SetNestedSlice(stage.Object, selectors, "spec", "selector", field); err != nil {
 			return nil, fmt.Errorf("%s: %w", filepath.Base(file), err)

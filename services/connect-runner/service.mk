@@ -9,6 +9,8 @@ CR_STAMPS := $(CR_JVM)/runner/target/stamp $(CR_JVM)/harness/target/stamp
 
 build-connect-runner: connect-runner-jvm
 test-connect-runner: connect-runner-jvm connect-runner-harness
+# Its tests run connect-runner in pods.
+test-library-e2e: connect-runner-jvm connect-runner-harness
 
 .PHONY: connect-runner-jvm
 connect-runner-jvm: ## build the Java part of connect-runner
