@@ -104,7 +104,7 @@ dev: ## run the suite on a kind cluster, redeploy on each change and follow the 
 ##@ Release
 
 .PHONY: release
-release: ## write the manifests of a release to dist/ [VERSION=v0.1.0]
+release: ## write a release to dist/; IMAGES=true adds images and SBOMs [VERSION=v0.1.0]
 	@scripts/release '$(VERSION)'
 
 .PHONY: images

@@ -4,6 +4,7 @@ package deploy
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,6 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/weir-dev/weir/pkg/testkit"
 )
@@ -32,15 +34,28 @@ var deploy = filepath.Join("..", "..", "..", "deploy")
 // kustomizations returns the directories of all services and overlays.
 func kustomizations(t *testing.T) []string {
 	t.Helper()
+	dirs := services(t)
+	files, err := filepath.Glob(filepath.Join(deploy, "overlays", "*", "kustomization.yaml"))
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		dirs = append(dirs, filepath.Dir(file))
+	}
+	return dirs
+}
+
+// services returns the directories of all services.
+func services(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(deploy, "*", "kustomization.yaml"))
+	require.NoError(t, err)
 	var dirs []string
-	for _, pattern := range []string{"connect-scheduler", "drain-cleaner", "volume-provisioner", "overlays/*"} {
-		files, err := filepath.Glob(filepath.Join(deploy, pattern, "kustomization.yaml"))
-		require.NoError(t, err)
-		require.NotEmpty(t, files, pattern)
-		for _, file := range files {
-			dirs = append(dirs, filepath.Dir(file))
+	for _, file := range files {
+		if dir := filepath.Dir(file); filepath.Base(dir) != "base" && filepath.Base(dir) != "crds" {
+			dirs = append(dirs, dir)
 		}
 	}
+	require.Len(t, dirs, 5)
 	return dirs
 }
 
@@ -50,13 +65,11 @@ func TestEveryKustomizationRunsAndASecondApplyChangesNothing(t *testing.T) {
 	for _, dir := range kustomizations(t) {
 		t.Run(filepath.Base(dir), func(t *testing.T) {
 			// The kustomizations have objects in common, so each one is deleted before the next.
-			namespace := system
 			if filepath.Base(dir) == "namespaced" {
-				namespace = "kafka"
-				_, err := cp.Kubectl(t.Context(), "create", "namespace", namespace)
+				_, err := cp.Kubectl(t.Context(), "create", "namespace", "kafka")
 				require.NoError(t, err)
 			}
-			requireAvailable(t, cp, dir, namespace)
+			requireAvailable(t, cp, dir)
 			requireUnchanged(t, cp, dir)
 			_, err := cp.Kubectl(t.Context(), "delete", "-k", dir)
 			require.NoError(t, err)
@@ -64,17 +77,45 @@ func TestEveryKustomizationRunsAndASecondApplyChangesNothing(t *testing.T) {
 	}
 }
 
-func TestPodMonitorComponentAddsPodMonitors(t *testing.T) {
-	t.Parallel()
-	cp := controlPlane(t)
+// applyComponents applies all services with components.
+func applyComponents(t *testing.T, cp *testkit.ControlPlane, components ...string) {
+	t.Helper()
 	dir := t.TempDir()
 	require.NoError(t, os.CopyFS(dir, os.DirFS(deploy)))
-	const kustomization = "resources: [connect-scheduler]\ncomponents: [components/pod-monitor]\n"
+	kustomization := "resources: [overlays/all]\ncomponents:\n"
+	for _, component := range components {
+		kustomization += "- components/" + component + "\n"
+	}
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(kustomization), 0o600))
-	requireAvailable(t, cp, dir, system)
+	requireAvailable(t, cp, dir)
+}
+
+func TestComponentsAddPodMonitorsAndOneNetworkPolicyPerPod(t *testing.T) {
+	t.Parallel()
+	cp := controlPlane(t)
+	applyComponents(t, cp, "pod-monitor", "network-policies", "drain-cleaner-network-policy")
 	monitors, err := cp.Kubectl(t.Context(), "get", "podmonitors", "-n", system, "-o", "name")
 	require.NoError(t, err)
 	assert.Equal(t, "podmonitor.monitoring.coreos.com/weir\npodmonitor.monitoring.coreos.com/weir-connectors\n", monitors)
+	policies, err := cp.Client().NetworkingV1().NetworkPolicies(metav1.NamespaceAll).
+		List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	for _, namespace := range []string{system, privileged} {
+		pods, err := cp.Client().CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{})
+		require.NoError(t, err)
+		require.NotEmpty(t, pods.Items)
+		for _, pod := range pods.Items {
+			covered := 0
+			for _, policy := range policies.Items {
+				selector, err := metav1.LabelSelectorAsSelector(&policy.Spec.PodSelector)
+				require.NoError(t, err)
+				if policy.Namespace == namespace && selector.Matches(labels.Set(pod.Labels)) {
+					covered++
+				}
+			}
+			assert.Equal(t, 1, covered, "%s/%s", namespace, pod.Name)
+		}
+	}
 }
 
 // controlPlane starts a control plane with deploy/base and the CRDs of the Prometheus operator and of cert-manager.
@@ -105,29 +146,41 @@ func module(t *testing.T, version string) string {
 	return download.Dir
 }
 
-// requireAvailable applies a directory and waits until all replicas of its Deployments are available.
-func requireAvailable(t *testing.T, cp *testkit.ControlPlane, dir, namespace string) {
+// requireAvailable applies a directory and waits until all replicas are available.
+func requireAvailable(t *testing.T, cp *testkit.ControlPlane, dir string) {
 	t.Helper()
 	_, err := cp.Kubectl(t.Context(), "apply", "-k", dir)
 	require.NoError(t, err)
-	waitForDeployments(t, cp, namespace)
+	waitUntilAvailable(t, cp)
 }
 
-// waitForDeployments waits until all replicas of all Deployments are available.
-func waitForDeployments(t *testing.T, cp *testkit.ControlPlane, namespace string) {
+// waitUntilAvailable waits until all replicas of all Deployments and DaemonSets are available. The simulated nodes are
+// no Gluster nodes, so that quotad has none.
+func waitUntilAvailable(t *testing.T, cp *testkit.ControlPlane) {
 	t.Helper()
 	testkit.Eventually(t, 2*time.Minute, func(ctx context.Context) error {
-		deployments, err := cp.Client().AppsV1().Deployments(namespace).List(ctx, metav1.ListOptions{})
+		deployments, err := cp.Client().AppsV1().Deployments(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return err
 		}
-		if len(deployments.Items) == 0 {
-			return fmt.Errorf("namespace %s has no Deployment", namespace)
+		daemonSets, err := cp.Client().AppsV1().DaemonSets(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		if len(deployments.Items)+len(daemonSets.Items) == 0 {
+			return errors.New("there is neither a Deployment nor a DaemonSet")
 		}
 		for _, d := range deployments.Items {
 			if available := d.Status.AvailableReplicas; available != *d.Spec.Replicas {
 				return fmt.Errorf("deployment %s: %d of %d replicas are available: %v",
 					d.Name, available, *d.Spec.Replicas, d.Status.Conditions)
+			}
+		}
+		for _, d := range daemonSets.Items {
+			s := d.Status
+			if s.ObservedGeneration != d.Generation || s.NumberAvailable != s.DesiredNumberScheduled {
+				return fmt.Errorf("daemon set %s: %d of %d replicas are available",
+					d.Name, s.NumberAvailable, s.DesiredNumberScheduled)
 			}
 		}
 		return nil

@@ -38,8 +38,8 @@ func TestTheManifestsOfAReleaseAreAppliedAndRunWithPinnedImages(t *testing.T) {
 	}
 	// The workloads of Weir, by kind/name: controllers are Deployments, node components are DaemonSets.
 	workloads := map[string]corev1.PodSpec{}
+	waitUntilAvailable(t, cp)
 	for _, namespace := range []string{system, privileged} {
-		waitForDeployments(t, cp, namespace)
 		deployments, err := cp.Client().AppsV1().Deployments(namespace).List(t.Context(), metav1.ListOptions{})
 		require.NoError(t, err)
 		for _, d := range deployments.Items {
@@ -68,6 +68,9 @@ func TestTheManifestsOfAReleaseAreAppliedAndRunWithPinnedImages(t *testing.T) {
 		}
 		assert.Equal(t, 1, own, name)
 	}
+	notes, err := os.ReadFile(filepath.Join(out, "RELEASE_NOTES.md"))
+	require.NoError(t, err)
+	assert.Contains(t, string(notes), "# Weir v0.1.0\n")
 	sums := exec.CommandContext(t.Context(), "sha256sum", "--check", "--quiet", "SHA256SUMS")
 	sums.Dir, sums.Stderr = out, os.Stderr
 	require.NoError(t, sums.Run())

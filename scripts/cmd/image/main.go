@@ -1,5 +1,6 @@
 // Command image makes a container image reproducible: it sets the timestamps of the image and of its files to a
-// constant. It also writes the image's SBOM.
+// constant. It also writes the image's SBOM. With -oci it writes an image that is reproducible already as an OCI
+// archive.
 package main
 
 import (
@@ -18,8 +19,15 @@ func main() {
 	to := flag.String("to", "", "archive for docker load")
 	tag := flag.String("name", "", "name of the new image")
 	sbom := flag.String("sbom", "", "file for the SBOM in CycloneDX format; empty for none")
+	oci := flag.String("oci", "", "OCI archive to write instead of -to and -sbom")
 	flag.Parse()
-	if err := finish(*from, *to, *tag, *sbom); err != nil {
+	err := error(nil)
+	if *oci != "" {
+		err = archive(*from, *tag, *oci)
+	} else {
+		err = finish(*from, *to, *tag, *sbom)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "image:", err)
 		os.Exit(1)
 	}

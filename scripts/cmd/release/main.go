@@ -2,6 +2,7 @@
 //
 //	base/install.yaml       the CRDs and Namespaces of all services; installed first and kept when a service is removed
 //	<service>/install.yaml  all other objects of a service
+//	RELEASE_NOTES.md        the section of CHANGELOG.md for the version, or Unreleased before there is one
 //
 // Every image of the suite gets the tag of the release, and every object the label app.kubernetes.io/version.
 package main
@@ -38,8 +39,13 @@ func main() {
 	version := flag.String("version", "", "version of the release, for example v0.1.0")
 	in := flag.String("in", "", "directory with the output of kustomize, <service>.yaml")
 	out := flag.String("out", "", "directory to write to")
+	changelog := flag.String("changelog", "", "CHANGELOG.md of the release")
 	flag.Parse()
-	if err := run(*version, *in, *out); err != nil {
+	err := run(*version, *in, *out)
+	if err == nil {
+		err = writeNotes(*version, *changelog, *out)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "release:", err)
 		os.Exit(1)
 	}
