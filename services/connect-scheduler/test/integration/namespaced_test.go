@@ -35,7 +35,7 @@ func TestNamespacedOverlayServesOneNamespaceWithoutClusterWidePermissions(t *tes
 
 	account, err := cp.ServiceAccount(t.Context(), "kafka", "connect-scheduler")
 	require.NoError(t, err)
-	used := &testenv.Permissions{}
+	used := &testkit.Permissions{}
 	recorded := rest.CopyConfig(account)
 	recorded.Wrap(used.Record)
 	stop := testenv.Start(t, func(ctx context.Context) error {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
 	"github.com/weir-dev/weir/pkg/testkit"
@@ -34,7 +33,7 @@ func TestEveryPermissionIsUsedAndNoneIsMissing(t *testing.T) {
 	t.Parallel()
 	cp := controlPlane(t)
 	namespace := cp.Namespace(t)
-	used := &testenv.Permissions{}
+	used := &testkit.Permissions{}
 	config := rest.CopyConfig(account)
 	config.Wrap(used.Record)
 	stop := testenv.Start(t, func(ctx context.Context) error {
@@ -65,33 +64,16 @@ func TestEveryPermissionIsUsedAndNoneIsMissing(t *testing.T) {
 	kubectl("patch", "kctr", "test", "--type=merge", "-p",
 		`{"spec":{"tasksMax":2,"connectorConfig":{"fake.invalid":"scaled while it is rejected"}}}`)
 	// Events are sent asynchronously. A repeated event is patched.
-	granted := grantedPermissions(t, cp)
+	granted, err := cp.Granted(t.Context(), "weir-connect-scheduler", "weir-connect-scheduler-storage")
+	require.NoError(t, err)
 	testkit.Eventually(t, time.Minute, func(context.Context) error {
 		for _, right := range granted {
-			if !used.Has(right) && !slices.Contains(unused, right) && right != "patch events" {
-				return fmt.Errorf("no request used %q of the ClusterRole; used: %v", right, used.All())
+			if !slices.Contains(used.Used(), right) && !slices.Contains(unused, right) && right != "patch events" {
+				return fmt.Errorf("no request used %q of the ClusterRole; used: %v", right, used.Used())
 			}
 		}
 		return nil
 	})
 	stop()
 	require.Empty(t, used.Forbidden(), "requests that the ClusterRole does not allow")
-}
-
-// grantedPermissions returns the permissions of both ClusterRoles as "verb resource".
-func grantedPermissions(t *testing.T, cp *testkit.ControlPlane) []string {
-	t.Helper()
-	var granted []string
-	for _, name := range []string{"weir-connect-scheduler", "weir-connect-scheduler-storage"} {
-		role, err := cp.Client().RbacV1().ClusterRoles().Get(t.Context(), name, metav1.GetOptions{})
-		require.NoError(t, err)
-		for _, rule := range role.Rules {
-			for _, resource := range rule.Resources {
-				for _, verb := range rule.Verbs {
-					granted = append(granted, verb+" "+resource)
-				}
-			}
-		}
-	}
-	return granted
 }

@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
+	"github.com/weir-dev/weir/pkg/testkit"
 	"github.com/weir-dev/weir/pkg/testkit/perturb"
 	"github.com/weir-dev/weir/services/volume-provisioner/test/testenv"
 )
@@ -26,7 +27,7 @@ func TestEveryPermissionOfControllerAndAgentIsUsedAndNoneIsMissing(t *testing.T)
 	t.Cleanup(func() { require.NoError(t, removeAll(context.Background(), env)) })
 	base, node := filepath.Join(t.TempDir(), "data"), e.Namespace+"-node"
 	require.NoError(t, os.Mkdir(base, 0o750))
-	controller, agent := &testenv.Permissions{}, &testenv.Permissions{}
+	controller, agent := &testkit.Permissions{}, &testkit.Permissions{}
 	config, agentConfig := rest.CopyConfig(account), testenv.AgentIdentity(cp, node)
 	config.Wrap(controller.Record)
 	agentConfig.Wrap(agent.Record)
@@ -57,10 +58,11 @@ func TestEveryPermissionOfControllerAndAgentIsUsedAndNoneIsMissing(t *testing.T)
 	}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	rescheduled(e, base, node)
-	for role, used := range map[string]*testenv.Permissions{
+	for role, used := range map[string]*testkit.Permissions{
 		"weir-volume-provisioner": controller, "weir-volume-provisioner-agent": agent,
 	} {
-		granted := grantedPermissions(t, role)
+		granted, err := cp.Granted(t.Context(), role)
+		require.NoError(t, err)
 		e.Eventually(func(context.Context) error {
 			for _, permission := range granted {
 				// A repeated event is patched, and events are sent later.
@@ -106,20 +108,4 @@ spec:
 		}
 		return err
 	})
-}
-
-// grantedPermissions returns the permissions of a ClusterRole as "verb resource".
-func grantedPermissions(t *testing.T, name string) []string {
-	t.Helper()
-	role, err := controlPlane(t).Client().RbacV1().ClusterRoles().Get(t.Context(), name, metav1.GetOptions{})
-	require.NoError(t, err)
-	var granted []string
-	for _, rule := range role.Rules {
-		for _, resource := range rule.Resources {
-			for _, verb := range rule.Verbs {
-				granted = append(granted, verb+" "+resource)
-			}
-		}
-	}
-	return granted
 }

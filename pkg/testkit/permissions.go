@@ -1,12 +1,13 @@
-//go:build linux
-
-package testenv
+package testkit
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/weir-dev/weir/pkg/metrics"
 )
@@ -19,13 +20,13 @@ type Permissions struct {
 	forbidden []string
 }
 
-type transport func(*http.Request) (*http.Response, error)
+type recorder func(*http.Request) (*http.Response, error)
 
-func (t transport) RoundTrip(r *http.Request) (*http.Response, error) { return t(r) }
+func (r recorder) RoundTrip(request *http.Request) (*http.Response, error) { return r(request) }
 
 // Record is for rest.Config.Wrap.
 func (p *Permissions) Record(next http.RoundTripper) http.RoundTripper {
-	return transport(func(request *http.Request) (*http.Response, error) {
+	return recorder(func(request *http.Request) (*http.Response, error) {
 		response, err := next.RoundTrip(request)
 		resource := metrics.Resource(request.URL.Path)
 		p.mu.Lock()
@@ -42,14 +43,15 @@ func (p *Permissions) Record(next http.RoundTripper) http.RoundTripper {
 	})
 }
 
-// verbs returns the verbs that RBAC checks for a request. A watch with initial events replaces a list.
+// verbs returns the verbs that RBAC checks for a request. A watch with initial events replaces a list. Server-side
+// apply needs patch, and create for a new object.
 func verbs(request *http.Request) []string {
 	switch request.Method {
 	case http.MethodGet:
 		switch {
 		case request.URL.Query().Has("watch"):
 			return []string{"watch", "list"}
-		case request.URL.Query().Has("limit") || request.URL.Query().Has("resourceVersion"):
+		case isCollection(request.URL.Path):
 			return []string{"list"}
 		}
 		return []string{"get"}
@@ -65,6 +67,21 @@ func verbs(request *http.Request) []string {
 	return []string{strings.ToLower(request.Method)}
 }
 
+// isCollection reports whether a path has no name of an object.
+func isCollection(path string) bool {
+	path = strings.Trim(path, "/")
+	version := 2
+	if strings.HasPrefix(path, "apis/") {
+		version = 3
+	}
+	parts := strings.Split(path, "/")
+	parts = parts[min(version, len(parts)):]
+	if len(parts) > 2 && parts[0] == "namespaces" {
+		parts = parts[2:]
+	}
+	return len(parts) == 1
+}
+
 // Used returns the used permissions in order.
 func (p *Permissions) Used() []string {
 	p.mu.Lock()
@@ -77,4 +94,23 @@ func (p *Permissions) Forbidden() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.forbidden)
+}
+
+// Granted returns the permissions of ClusterRoles as "verb resource".
+func (cp *ControlPlane) Granted(ctx context.Context, clusterRoles ...string) ([]string, error) {
+	var granted []string
+	for _, name := range clusterRoles {
+		role, err := cp.Client().RbacV1().ClusterRoles().Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return nil, err
+		}
+		for _, rule := range role.Rules {
+			for _, resource := range rule.Resources {
+				for _, verb := range rule.Verbs {
+					granted = append(granted, verb+" "+resource)
+				}
+			}
+		}
+	}
+	return granted, nil
 }
