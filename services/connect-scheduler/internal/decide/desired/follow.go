@@ -42,7 +42,10 @@ func Accepted(s observed.State, e spec.Effective) (spec.Effective, bool) {
 	if err != nil {
 		return e.WithGeneration(generation, maxTasks), true
 	}
-	if tasksMax != e.TasksMax {
+	if IsConnectorSecretLost(s, e) {
+		return e.WithGeneration(generation, tasksMax), true
+	}
+	if tasksMax != e.TasksMax || s.Objects.ConnectorSecret == nil {
 		config := s.AcceptedConfig
 		if config == nil {
 			config = e.ConnectorConfig
@@ -52,6 +55,22 @@ func Accepted(s observed.State, e spec.Effective) (spec.Effective, bool) {
 		}
 	}
 	return e.WithGeneration(generation, tasksMax), true
+}
+
+// IsConnectorSecretLost reports whether the Secret `<connector>-connector` was deleted and cannot be written again,
+// because the spec differs from the accepted one, which only the Secret held.
+func IsConnectorSecretLost(s observed.State, e spec.Effective) bool {
+	set := s.Objects.ConnectorSet
+	if s.Objects.ConnectorSecret != nil || s.Ownership(set) != observed.Owned {
+		return false
+	}
+	if set.Annotations[AnnotationAccepted] != e.CandidateKey() ||
+		set.Spec.Template.Annotations[annotationConfigHash] != configHash(s, e, connectorRole(s, e)) {
+		return true
+	}
+	tasks := s.Objects.TaskSet
+	return s.Ownership(tasks) == observed.Owned &&
+		tasks.Spec.Template.Annotations[annotationConfigHash] != configHash(s, e, taskRole(s, e))
 }
 
 // NeedsAcceptedConfig reports whether tasks.max differs from the accepted one, and another part of the Secret

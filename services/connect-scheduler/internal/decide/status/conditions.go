@@ -13,6 +13,7 @@ import (
 	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
 	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/pkg/condition"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/desired"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/taskset"
@@ -32,7 +33,7 @@ func conditions(
 	}
 	all := []metav1.Condition{
 		ready(in, status, storageProblem(storage)),
-		configValid(s, in.Finding),
+		configValid(s, e, in.Finding),
 		published(in.Tasks, status),
 		degraded(status),
 		paused(s.Connector.Spec.State),
@@ -64,15 +65,24 @@ func IsDelayed(status connectv1.KafkaConnectorStatus) bool {
 	return meta.IsStatusConditionTrue(status.Conditions, connectv1.ConditionReconfiguringTooOften)
 }
 
-func configValid(s observed.State, finding *spec.Finding) metav1.Condition {
+func configValid(s observed.State, e spec.Effective, finding *spec.Finding) metav1.Condition {
 	switch {
 	case finding == nil:
 		return condition.True(connectv1.ConditionConfigValid, connectv1.ReasonAccepted,
 			"the spec and the objects that it references are valid"+overridden(s))
 	case finding.Reason == connectv1.ReasonValidating:
-		return condition.Unknown(connectv1.ConditionConfigValid, finding.Reason, finding.Message)
+		return condition.Unknown(connectv1.ConditionConfigValid, finding.Reason, finding.Message+lostSecret(s, e))
 	}
-	return condition.False(connectv1.ConditionConfigValid, finding.Reason, finding.Message)
+	return condition.False(connectv1.ConditionConfigValid, finding.Reason, finding.Message+lostSecret(s, e))
+}
+
+// lostSecret describes, as a suffix of a message, that the accepted configuration was deleted.
+func lostSecret(s observed.State, e spec.Effective) string {
+	if !desired.IsConnectorSecretLost(s, e) {
+		return ""
+	}
+	return fmt.Sprintf("; the Secret %s with the configuration of the running pods was deleted: pods that restart wait "+
+		"until the spec is corrected or reverted", observed.ConnectorName(s.Connector.Name))
 }
 
 // overridden describes a tasks.max that has no effect, as a suffix of a message.
