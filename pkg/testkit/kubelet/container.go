@@ -168,7 +168,9 @@ func (c *container) sandbox(ctx context.Context, image Image, dir string) (sandb
 		User:     int(*cmp.Or(own.RunAsUser, pod.RunAsUser, ptr.To(int64(image.User)))),
 		Group:    int(*cmp.Or(own.RunAsGroup, pod.RunAsGroup, ptr.To(int64(image.User)))),
 		ReadOnly: ptr.Deref(own.ReadOnlyRootFilesystem, false),
-		DropAll:  own.Capabilities != nil && slices.Contains(own.Capabilities.Drop, "ALL"),
+	}
+	if s.Keep, err = keptCapabilities(own.Capabilities); err != nil {
+		return s, err
 	}
 	if s.User == 0 && ptr.Deref(cmp.Or(own.RunAsNonRoot, pod.RunAsNonRoot), false) {
 		return s, errors.New("container has runAsNonRoot and image will run as root")
@@ -184,7 +186,7 @@ func (c *container) sandbox(ctx context.Context, image Image, dir string) (sandb
 		if err != nil {
 			return s, err
 		}
-		s.Binds = append(s.Binds, bind{source, target, true})
+		s.Binds = append(s.Binds, bind{Source: source, Target: target, ReadOnly: true})
 	}
 	for _, mount := range c.spec.VolumeMounts {
 		b, err := c.bind(mount, env)
@@ -193,7 +195,7 @@ func (c *container) sandbox(ctx context.Context, image Image, dir string) (sandb
 		}
 		s.Binds = append(s.Binds, b)
 	}
-	s.Binds = append(s.Binds, bind{c.messageFile(), c.spec.TerminationMessagePath, false})
+	s.Binds = append(s.Binds, bind{Source: c.messageFile(), Target: c.spec.TerminationMessagePath})
 	arguments := slices.Concat(image.Entrypoint, image.Cmd)
 	switch {
 	case len(c.spec.Command) > 0:
@@ -213,9 +215,17 @@ func (c *container) bind(mount corev1.VolumeMount, env *variables) (bind, error)
 	if v == nil {
 		return bind{}, fmt.Errorf("mount %s: the pod has no volume %s", mount.MountPath, mount.Name)
 	}
+	if ptr.Deref(mount.MountPropagation, "") == corev1.MountPropagationBidirectional {
+		return bind{}, unsupported("mountPropagation Bidirectional")
+	}
+	b := bind{
+		Target: mount.MountPath, ReadOnly: mount.ReadOnly || v.read != nil,
+		Follow: ptr.Deref(mount.MountPropagation, "") == corev1.MountPropagationHostToContainer,
+	}
 	sub := cmp.Or(mount.SubPath, env.expand(mount.SubPathExpr))
 	if sub == "" {
-		return bind{v.dir, mount.MountPath, mount.ReadOnly || v.read != nil}, nil
+		b.Source = v.dir
+		return b, nil
 	}
 	source := filepath.Join(v.dir, sub)
 	if _, err := os.Stat(source); errors.Is(err, os.ErrNotExist) {
@@ -234,7 +244,8 @@ func (c *container) bind(mount corev1.VolumeMount, env *variables) (bind, error)
 	if !strings.HasPrefix(resolved, inside+"/") {
 		return bind{}, fmt.Errorf("subPath %s of volume %s leads out of the volume", sub, mount.Name)
 	}
-	return bind{resolved, mount.MountPath, mount.ReadOnly || v.read != nil}, nil
+	b.Source = resolved
+	return b, nil
 }
 
 func (c *container) messageFile() string {

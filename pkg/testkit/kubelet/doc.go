@@ -19,8 +19,8 @@
 // written.
 //
 // Supported are: command, args, env, init containers, restart policies, termination messages, HTTP and TCP probes,
-// graceful termination, read-only root file systems, runAsUser, fsGroup, dropped capabilities, and the volumes
-// emptyDir, configMap, secret, downwardAPI, projected (with service account tokens), hostPath and
+// graceful termination, read-only root file systems, runAsUser, fsGroup, capabilities, mount propagation, and the
+// volumes emptyDir, configMap, secret, downwardAPI, projected (with service account tokens), hostPath and
 // persistentVolumeClaim (of hostPath and local volumes). Paths on a node are below [Node.HostDir]. Limits of CPU and
 // memory are not enforced. A pod that uses anything else stays Pending, and its container's reason names the field.
 package kubelet

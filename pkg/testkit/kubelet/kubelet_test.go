@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -265,6 +266,72 @@ func TestPodIsReadyWhenItsProbeSucceedsWithTheTokenOfItsServiceAccount(t *testin
 	require.NoError(t, err)
 	eventually(t, cp, namespace, "server", ready)
 	assert.Contains(t, node.Log(namespace, "server", "main"), "read pod server")
+}
+
+func TestRootHasOnlyTheCapabilitiesOfItsContainer(t *testing.T) {
+	t.Parallel()
+	cp, node, namespace := start(t)
+	for name, test := range map[string]struct {
+		capabilities *corev1.Capabilities
+		want         []string
+	}{
+		"default": {nil, []string{"chown", "chroot"}},
+		"none":    {&corev1.Capabilities{Drop: []corev1.Capability{"ALL"}}, nil},
+		"chown": {&corev1.Capabilities{
+			Drop: []corev1.Capability{"ALL"}, Add: []corev1.Capability{"CHOWN"},
+		}, []string{"chown"}},
+	} {
+		p := pod(node, name, "shell", `cd /data; touch f; chown 1000 f && echo can chown; chroot / true && echo can chroot
+mount -t tmpfs none /data && echo can mount; true`)
+		p.Spec.RestartPolicy = corev1.RestartPolicyNever
+		p.Spec.Volumes = []corev1.Volume{{
+			Name: "data", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}},
+		}}
+		p.Spec.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: "data", MountPath: "/data"}}
+		p.Spec.Containers[0].SecurityContext = &corev1.SecurityContext{
+			RunAsUser: ptr.To[int64](0), Capabilities: test.capabilities,
+		}
+		create(t, cp, namespace, p)
+		eventually(t, cp, namespace, name, phase(corev1.PodSucceeded))
+		var can []string
+		for line := range strings.Lines(node.Log(namespace, name, "main")) {
+			if what, found := strings.CutPrefix(line, "can "); found {
+				can = append(can, strings.TrimSpace(what))
+			}
+		}
+		assert.Equal(t, test.want, can, name)
+	}
+}
+
+func TestHostPathsAreThoseOfTheNodeAndHaveTheirType(t *testing.T) {
+	t.Parallel()
+	cp, node, namespace := start(t)
+	host := func(name, path string, kind corev1.HostPathType) *corev1.Pod {
+		p := pod(node, name, "shell", `cat /host/machine-id; exec sleep 60`)
+		p.Spec.Volumes = []corev1.Volume{{Name: "host", VolumeSource: corev1.VolumeSource{
+			HostPath: &corev1.HostPathVolumeSource{Path: path, Type: &kind}}}}
+		p.Spec.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: "host", MountPath: "/host", ReadOnly: true}}
+		create(t, cp, namespace, p)
+		return p
+	}
+	host("exists", "/etc", corev1.HostPathDirectory)
+	host("missing", "/mnt/data", corev1.HostPathDirectory)
+	eventually(t, cp, namespace, "exists", ready)
+	id, err := os.ReadFile(filepath.Join(node.HostDir(), "etc", "machine-id"))
+	require.NoError(t, err)
+	testkit.Eventually(t, timeout, func(context.Context) error {
+		if log := node.Log(namespace, "exists", "main"); log != string(id) {
+			return fmt.Errorf("log %q", log)
+		}
+		return nil
+	})
+	eventually(t, cp, namespace, "missing", func(pod *corev1.Pod) bool {
+		statuses := pod.Status.ContainerStatuses
+		return len(statuses) > 0 && statuses[0].State.Waiting != nil &&
+			strings.Contains(statuses[0].State.Waiting.Message, "/mnt/data is not a Directory")
+	})
+	require.NoError(t, os.MkdirAll(filepath.Join(node.HostDir(), "mnt", "data"), 0o755))
+	eventually(t, cp, namespace, "missing", phase(corev1.PodRunning))
 }
 
 func TestChangedSecretsReachTheFilesOfRunningContainers(t *testing.T) {

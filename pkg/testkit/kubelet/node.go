@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -22,6 +23,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 
@@ -124,6 +126,9 @@ func New(ctx context.Context, cp *testkit.ControlPlane, dir string, config Confi
 			return nil, err
 		}
 	}
+	if err := n.writeMachineID(); err != nil {
+		return nil, err
+	}
 	if err := n.register(ctx); err != nil {
 		return nil, err
 	}
@@ -146,6 +151,16 @@ func New(ctx context.Context, cp *testkit.ControlPlane, dir string, config Confi
 	}
 	n.running.Go(func() { informer.Run(n.ctx.Done()) })
 	return n, nil
+}
+
+// writeMachineID gives the node an id of its own.
+func (n *Node) writeMachineID() error {
+	id := strings.ReplaceAll(string(uuid.NewUUID()), "-", "") + "\n"
+	file := filepath.Join(n.HostDir(), "etc", "machine-id")
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(file, []byte(id), 0o644) //nolint:gosec // like the file of a machine, which all users can read
 }
 
 // register creates the Node and waits until pods can be scheduled to it.

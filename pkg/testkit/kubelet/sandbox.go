@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -50,15 +51,16 @@ func Init() {
 // namespaces.
 type sandbox struct {
 	// Root is an empty directory for the root file system.
-	Root      string
-	Hostname  string
-	Binds     []bind
-	ReadOnly  bool
-	Dir       string
-	User      int
-	Group     int
-	Groups    []int
-	DropAll   bool
+	Root     string
+	Hostname string
+	Binds    []bind
+	ReadOnly bool
+	Dir      string
+	User     int
+	Group    int
+	Groups   []int
+	// Keep are the capabilities that the container may have.
+	Keep      []int
 	Args, Env []string
 }
 
@@ -66,6 +68,8 @@ type sandbox struct {
 type bind struct {
 	Source, Target string
 	ReadOnly       bool
+	// Follow makes file systems appear that are mounted below the source later.
+	Follow bool
 }
 
 // enter prepares the container and executes its program. It returns only errors.
@@ -121,8 +125,8 @@ func (s sandbox) enter() error {
 // mountRoot mounts a writable copy of this machine's root file system, with its own /proc, /dev, /tmp and /run, and
 // returns its path.
 func (s sandbox) mountRoot() (string, error) {
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return "", fmt.Errorf("make the mounts private: %w", err)
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
+		return "", fmt.Errorf("separate the mounts: %w", err)
 	}
 	if err := unix.Mount("tmpfs", s.Root, "tmpfs", 0, "mode=0755"); err != nil {
 		return "", fmt.Errorf("mount tmpfs: %w", err)
@@ -198,6 +202,11 @@ func (b bind) mount(source int) error {
 	if err := unix.Mount(path, b.Target, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
 		return err
 	}
+	if !b.Follow {
+		if err := unix.Mount("", b.Target, "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+			return err
+		}
+	}
 	if b.ReadOnly {
 		return unix.Mount("", b.Target, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, "")
 	}
@@ -228,11 +237,13 @@ func (s sandbox) program() (string, error) {
 }
 
 func (s sandbox) dropPrivileges() error {
-	if s.DropAll {
-		for capability := range unix.CAP_LAST_CAP + 1 {
-			if err := unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(capability), 0, 0, 0); err != nil {
-				return fmt.Errorf("drop capability %d: %w", capability, err)
-			}
+	// A program that root executes gets the capabilities of the bounding set, and one of another user gets none.
+	for capability := range unix.CAP_LAST_CAP + 1 {
+		if slices.Contains(s.Keep, capability) {
+			continue
+		}
+		if err := unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(capability), 0, 0, 0); err != nil {
+			return fmt.Errorf("drop capability %d: %w", capability, err)
 		}
 	}
 	if err := syscall.Setgroups(s.Groups); err != nil {

@@ -132,6 +132,7 @@ func (w *worker) volumeOf(ctx context.Context, v corev1.Volume) (*volume, error)
 		result.read = w.projected(v.Projected)
 	case v.HostPath != nil:
 		result.dir = filepath.Join(w.node.HostDir(), v.HostPath.Path)
+		return result, prepareHostPath(result.dir, v.HostPath)
 	case v.PersistentVolumeClaim != nil:
 		path, err := w.claimPath(ctx, v.PersistentVolumeClaim.ClaimName)
 		if err != nil {
@@ -150,7 +151,7 @@ func (w *worker) volumeOf(ctx context.Context, v corev1.Volume) (*volume, error)
 			return nil, err
 		}
 	}
-	if group := w.fsGroup(); group != nil && result.read == nil && v.HostPath == nil {
+	if group := w.fsGroup(); group != nil && result.read == nil {
 		if err := os.Chown(result.dir, -1, int(*group)); err != nil {
 			return nil, err
 		}
@@ -159,6 +160,22 @@ func (w *worker) volumeOf(ctx context.Context, v corev1.Volume) (*volume, error)
 		}
 	}
 	return result, result.sync(ctx)
+}
+
+// prepareHostPath creates or checks the path of the node, as its type requires.
+func prepareHostPath(path string, source *corev1.HostPathVolumeSource) error {
+	kind := ptr.Deref(source.Type, corev1.HostPathUnset)
+	switch kind {
+	case corev1.HostPathUnset, corev1.HostPathDirectoryOrCreate:
+		return os.MkdirAll(path, 0o755)
+	case corev1.HostPathDirectory, corev1.HostPathFile:
+		info, err := os.Stat(path)
+		if err != nil || info.IsDir() != (kind == corev1.HostPathDirectory) {
+			return fmt.Errorf("hostPath type check failed: %s is not a %s", source.Path, kind)
+		}
+		return nil
+	}
+	return unsupported("hostPath type " + string(kind))
 }
 
 func (w *worker) fsGroup() *int64 {
