@@ -22,6 +22,8 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/uuid"
+
 	"github.com/weir-dev/weir/pkg/testkit"
 	"github.com/weir-dev/weir/pkg/testkit/disk"
 	"github.com/weir-dev/weir/pkg/testkit/process"
@@ -44,8 +46,18 @@ const deadline = time.Minute
 // New starts a cluster that ends with the test process. A process can have one cluster.
 func New(t testing.TB) *Cluster {
 	t.Helper()
+	return NewAt(t, 0)
+}
+
+// Version6 is the operating version of GlusterFS 6.
+const Version6 = 60000
+
+// NewAt is New with a cluster that behaves like an older version of GlusterFS: it does not offer later features, as a
+// cluster of which not all servers are upgraded. 0 stands for the version of this machine.
+func NewAt(t testing.TB, operatingVersion int) *Cluster {
+	t.Helper()
 	Need(t)
-	return start(t)
+	return start(t, operatingVersion)
 }
 
 // NewWithQuota is New with bricks on XFS with project quota. The TestMain of the package calls MainWithQuota.
@@ -53,15 +65,21 @@ func NewWithQuota(t testing.TB) *Cluster {
 	t.Helper()
 	quotakernel.Need(t)
 	Need(t)
-	return start(t, "prjquota")
+	return start(t, 0, "prjquota")
 }
 
-func start(t testing.TB, mountOptions ...string) *Cluster {
+func start(t testing.TB, operatingVersion int, mountOptions ...string) *Cluster {
 	t.Helper()
 	c := &Cluster{t: t, dir: t.TempDir(), mountOptions: mountOptions}
 	for i := 1; i <= Servers; i++ {
 		for _, dir := range []string{"work", "run"} {
 			if err := os.MkdirAll(c.path(i, dir), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if operatingVersion > 0 {
+			info := fmt.Sprintf("UUID=%s\noperating-version=%d\n", uuid.NewUUID(), operatingVersion)
+			if err := os.WriteFile(filepath.Join(c.WorkingDirectory(i), "glusterd.info"), []byte(info), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}

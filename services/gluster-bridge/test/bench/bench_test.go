@@ -16,10 +16,12 @@ import (
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
 	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	kadaluv1alpha1 "github.com/weir-dev/weir/apis/kadalu/v1alpha1"
 	"github.com/weir-dev/weir/pkg/testkit"
 	"github.com/weir-dev/weir/pkg/testkit/bench"
+	"github.com/weir-dev/weir/pkg/testkit/gluster"
 	"github.com/weir-dev/weir/services/gluster-bridge/internal/decide"
 	"github.com/weir-dev/weir/services/gluster-bridge/test/testenv"
 )
@@ -172,26 +174,43 @@ func memory(t *testing.T, e *testenv.Env, p *testenv.Process, point string) {
 	t.Helper()
 	volumes := number(t, "WEIR_BENCH_VOLUMES", 10_000)
 	p.Kill()
-	begun := time.Now()
-	for i := range volumes {
-		name := fmt.Sprintf("pvc-memory-%d", i)
-		info := decide.NewInfo(name, 1)
-		file := filepath.Join(point, decide.InfoPath(name))
-		require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o700))
-		require.NoError(t, os.WriteFile(file, info.Encode(), 0o600))
+	names := make([]string, volumes)
+	for i := range names {
+		names[i] = fmt.Sprintf("pvc-memory-%d", i)
 	}
-	bench.Logf("wrote the metadata of %d volumes in %s", volumes, time.Since(begun).Round(time.Second))
+	seconds, _, err := run(names, func(name string) error {
+		file := filepath.Join(point, decide.InfoPath(name))
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			return err
+		}
+		info := decide.NewInfo(name, 1)
+		return os.WriteFile(file, info.Encode(), 0o600)
+	})
+	require.NoError(t, err)
+	bench.Logf("wrote the metadata of %d volumes in %.0f s", volumes, seconds)
 	require.NoError(t, p.Start())
-	begun = time.Now()
+	begun := time.Now()
 	require.NoError(t, p.Ready(t.Context()))
 	loaded := time.Since(begun)
-	testkit.Eventually(t, 15*time.Minute, func(ctx context.Context) error {
-		found, err := e.Find(ctx)
-		if err == nil && len(found.Objects) < volumes {
-			err = fmt.Errorf("%d of %d volumes have a GlusterVolume", len(found.Objects), volumes)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
+	defer cancel()
+	// The list of all objects takes time itself.
+	require.NoError(t, testkit.PollEvery(ctx, 5*time.Second, "all GlusterVolumes", func(ctx context.Context) error {
+		list, err := e.Weir.StorageV1alpha1().GlusterVolumes().List(ctx, metav1.ListOptions{ResourceVersion: "0"})
+		if err != nil {
+			return err
 		}
-		return err
-	})
+		reported := 0
+		for _, gv := range list.Items {
+			if len(gv.Status.Bricks) == gluster.Servers {
+				reported++
+			}
+		}
+		if reported < volumes {
+			return fmt.Errorf("%d of %d volumes have a GlusterVolume that all bricks have reported", reported, volumes)
+		}
+		return nil
+	}))
 	resident, peak := bench.Memory(p.PID())
 	t.Logf("%d volumes: adopted in %s, metadata read in %s; resident memory %.0f MiB, peak %.0f MiB", volumes,
 		time.Since(begun).Round(time.Second), loaded.Round(time.Millisecond), resident, peak)

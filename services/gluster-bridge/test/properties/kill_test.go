@@ -6,6 +6,7 @@ package properties
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -53,6 +54,8 @@ func TestControllerOnGlusterFS(t *testing.T) {
 	t.Run("AControllerThatIsKilledLosesAndLeavesNothing", func(t *testing.T) { killed(t, e) })
 	t.Run("IdleVolumesCauseNoWrite", func(t *testing.T) { idle(t, e) })
 	t.Run("EveryPermissionIsUsedAndNoneIsMissing", func(t *testing.T) { rights(t, e) })
+	t.Run("PerturbedControllersHaveTheSameResult", func(t *testing.T) { perturbed(t, e) })
+	t.Run("ChangesOfAStorageHaveTheResultOfANewOne", func(t *testing.T) { transitions(t, e) })
 }
 
 // sidecar calls the controller as the sidecars do: it repeats a call until it succeeds or has a final error.
@@ -183,6 +186,11 @@ func killed(t *testing.T, e *testenv.Env) {
 		}
 		if err := found.Check(volumes...); err != nil {
 			return err
+		}
+		for name, mode := range found.Modes {
+			if mode != fs.ModeDir|fs.ModeSetgid|0o777 {
+				return fmt.Errorf("%s has the mode %s", name, mode)
+			}
 		}
 		for _, name := range snapshots {
 			if !found.Snapshots[name] {

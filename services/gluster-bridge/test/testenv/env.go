@@ -89,6 +89,12 @@ func Install(ctx context.Context, cp *testkit.ControlPlane) (*rest.Config, error
 // New starts the cluster and a volume. A package has one Env; its tests are subtests.
 func New(t *testing.T) *Env {
 	t.Helper()
+	return NewAt(t, 0)
+}
+
+// NewAt is New with a cluster that has an operating version, see gluster.NewAt.
+func NewAt(t *testing.T, operatingVersion int) *Env {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("it runs GlusterFS; run it without -short")
 	}
@@ -98,7 +104,7 @@ func New(t *testing.T) *Env {
 	require.NoError(t, err)
 	weir, err := versioned.NewForConfig(cp.RESTConfig())
 	require.NoError(t, err)
-	e := &Env{t, cp, weir, account, gluster.New(t)}
+	e := &Env{t, cp, weir, account, gluster.NewAt(t, operatingVersion)}
 	e.Cluster.Volume(Volume, "replica", "3")
 	return e
 }
@@ -118,26 +124,13 @@ type Controller struct {
 // Start runs the controller in this process. change may change its flags; optional.
 func (e *Env) Start(config *rest.Config, change func(*glusterbridge.ControllerConfig)) *Controller {
 	e.Helper()
-	dir := e.TempDir()
-	flags := glusterbridge.ControllerDefaults()
-	flags.MountDirectory, flags.LogDirectory, flags.Endpoint = filepath.Join(dir, "mounts"), dir, csitest.Socket(e)
-	flags.StorageTimeout, flags.ProbeInterval = 10*time.Second, time.Second
+	flags := Flags(e.TempDir(), csitest.Socket(e))
 	if change != nil {
 		change(&flags)
 	}
-	options := app.DefaultOptions()
-	options.MetricsAddress = ""
-	options.QPS, options.Burst = 1000, 2000
-	logs := io.Discard
-	if os.Getenv("WEIR_LOG") != "" {
-		logs = os.Stderr
-	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(e.Context()))
 	ended := make(chan error, 1)
-	go func() {
-		ended <- app.Run(ctx, glusterbridge.ControllerSpec(&flags), options, config,
-			slog.New(slog.NewTextHandler(logs, nil)))
-	}()
+	go func() { ended <- Run(ctx, config, flags) }()
 	conn, err := grpc.NewClient("unix://"+flags.Endpoint, grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.WaitForReady(true)))
 	require.NoError(e, err)
@@ -150,6 +143,26 @@ func (e *Env) Start(config *rest.Config, change func(*glusterbridge.ControllerCo
 	})
 	e.Cleanup(stop)
 	return &Controller{csispec.NewControllerClient(conn), stop, flags.MountDirectory}
+}
+
+// Run runs the controller in this process until ctx ends.
+func Run(ctx context.Context, config *rest.Config, flags glusterbridge.ControllerConfig) error {
+	options := app.DefaultOptions()
+	options.MetricsAddress = ""
+	options.QPS, options.Burst = 1000, 2000
+	logs := io.Discard
+	if os.Getenv("WEIR_LOG") != "" {
+		logs = os.Stderr
+	}
+	return app.Run(ctx, glusterbridge.ControllerSpec(&flags), options, config, slog.New(slog.NewTextHandler(logs, nil)))
+}
+
+// Flags returns the flags of a controller for tests, with a directory for its mounts and logs.
+func Flags(dir, socket string) glusterbridge.ControllerConfig {
+	flags := glusterbridge.ControllerDefaults()
+	flags.MountDirectory, flags.LogDirectory, flags.Endpoint = filepath.Join(dir, "mounts"), dir, socket
+	flags.StorageTimeout, flags.ProbeInterval = 10*time.Second, time.Second
+	return flags
 }
 
 // CreateStorage creates the KadaluStorage and waits until a controller has made it ready.

@@ -6,13 +6,16 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"time"
 
+	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/tools/cache"
 
 	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
 	storageac "github.com/weir-dev/weir/generated/applyconfiguration/storage/v1alpha1"
+	"github.com/weir-dev/weir/generated/informers/externalversions"
+	storagelisters "github.com/weir-dev/weir/generated/listers/storage/v1alpha1"
 	"github.com/weir-dev/weir/pkg/testkit/gluster"
 )
 
@@ -24,26 +27,49 @@ type Quotad struct {
 	mu    sync.Mutex
 	state storagev1alpha1.BrickState
 	inUse int64
+	// wake has a value when something may have changed.
+	wake chan struct{}
 }
 
 // Quotad starts a simulated quotad for a server. It reports Enforced.
 func (e *Env) Quotad(server int) *Quotad {
 	e.Helper()
-	q := &Quotad{Server: server, state: storagev1alpha1.BrickEnforced}
+	q := &Quotad{Server: server, state: storagev1alpha1.BrickEnforced, wake: make(chan struct{}, 1)}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(e.Context()))
+	factory := externalversions.NewSharedInformerFactory(e.Weir, 0)
+	volumes := factory.Storage().V1alpha1().GlusterVolumes()
+	_, err := volumes.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: func(any) { q.changed() }, UpdateFunc: func(any, any) { q.changed() },
+	})
+	require.NoError(e, err)
+	factory.Start(ctx.Done())
 	var running sync.WaitGroup
 	running.Go(func() {
-		wait.UntilWithContext(ctx, func(ctx context.Context) {
-			if err := q.report(ctx, e); err != nil && ctx.Err() == nil {
-				e.Logf("quotad %d: %v", server, err)
+		for {
+			select {
+			case <-q.wake:
+			case <-ctx.Done():
+				return
 			}
-		}, 50*time.Millisecond)
+			if err := q.report(ctx, e, volumes.Lister()); err != nil && ctx.Err() == nil {
+				e.Logf("quotad %d: %v", server, err)
+				q.changed()
+			}
+		}
 	})
 	e.Cleanup(func() {
 		cancel()
 		running.Wait()
+		factory.Shutdown()
 	})
 	return q
+}
+
+func (q *Quotad) changed() {
+	select {
+	case q.wake <- struct{}{}:
+	default: // It has not handled the last change yet.
+	}
 }
 
 // Report changes the state that quotad reports for all volumes.
@@ -51,6 +77,7 @@ func (q *Quotad) Report(state storagev1alpha1.BrickState) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.state = state
+	q.changed()
 }
 
 // Refuse makes quotad report that a project id belongs to something else.
@@ -58,20 +85,20 @@ func (q *Quotad) Refuse(project int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.inUse = project
+	q.changed()
 }
 
-func (q *Quotad) report(ctx context.Context, e *Env) error {
+func (q *Quotad) report(ctx context.Context, e *Env, lister storagelisters.GlusterVolumeLister) error {
 	q.mu.Lock()
 	standard, inUse := q.state, q.inUse
 	q.mu.Unlock()
 	client := e.Weir.StorageV1alpha1().GlusterVolumes()
-	// From the cache of the API server: it costs little.
-	list, err := client.List(ctx, metav1.ListOptions{ResourceVersion: "0"})
+	list, err := lister.List(labels.Everything())
 	if err != nil {
 		return err
 	}
 	node, path := fmt.Sprintf("00000000-0000-0000-0000-%012d", q.Server), e.Cluster.Brick(q.Server, Volume)
-	for _, gv := range list.Items {
+	for _, gv := range list {
 		state := standard
 		if gv.Spec.ProjectID == inUse {
 			state = storagev1alpha1.BrickProjectInUse
@@ -92,7 +119,7 @@ func (q *Quotad) report(ctx context.Context, e *Env) error {
 	return nil
 }
 
-func reported(gv storagev1alpha1.GlusterVolume, node string, state storagev1alpha1.BrickState) bool {
+func reported(gv *storagev1alpha1.GlusterVolume, node string, state storagev1alpha1.BrickState) bool {
 	for _, b := range gv.Status.Bricks {
 		if b.Node == node {
 			return b.ObservedGeneration == gv.Generation && b.State == state && b.LimitBytes == gv.Spec.CapacityBytes

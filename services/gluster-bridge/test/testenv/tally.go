@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,6 +25,8 @@ type Found struct {
 	Directories map[string]string
 	Metadata    map[string]int64
 	Objects     map[string]int64
+	// Modes are the modes of the directories.
+	Modes map[string]fs.FileMode
 	// Snapshots are the directories of snapshots and whether they are complete.
 	Snapshots map[string]bool
 	// Duplicates are project ids that two volumes have.
@@ -36,12 +39,16 @@ type Found struct {
 func (e *Env) Find(ctx context.Context) (Found, error) {
 	f := Found{
 		Directories: map[string]string{}, Metadata: map[string]int64{}, Objects: map[string]int64{},
-		Snapshots: map[string]bool{},
+		Modes: map[string]fs.FileMode{}, Snapshots: map[string]bool{},
 	}
 	brick, projects := e.Cluster.Brick(1, Volume), map[int64]string{}
 	err := walk(filepath.Join(brick, "subvol"), 3, func(name string) error {
 		f.Directories[filepath.Base(name)] = strings.TrimPrefix(name, brick+"/")
-		return nil
+		info, err := os.Stat(name)
+		if err == nil {
+			f.Modes[filepath.Base(name)] = info.Mode()
+		}
+		return err
 	})
 	if err != nil {
 		return f, err
