@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
 	"github.com/weir-dev/weir/pkg/testkit/perturb"
@@ -100,9 +99,7 @@ func TestReinstallationsWhileControllerAndAgentAreKilledFindTheirDirectories(t *
 		e.CreateClaims("5Gi", claims...)
 		e.WaitReady("cp", "9/9", 9)
 		for _, claim := range claims {
-			bound, err := e.Client().CoreV1().PersistentVolumeClaims(e.Namespace).Get(t.Context(), claim, metav1.GetOptions{})
-			require.NoError(t, err)
-			directory := e.PV(bound.Spec.VolumeName).Spec.Local.Path
+			directory := e.PV(e.WaitBound(claim)).Spec.Local.Path
 			data := filepath.Join(directory, "data")
 			if cycle == 0 {
 				require.NoError(t, os.WriteFile(data, []byte(claim), 0o600))

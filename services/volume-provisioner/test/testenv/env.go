@@ -238,6 +238,24 @@ func (e *Env) CreateClaims(size string, names ...string) {
 	}
 }
 
+// WaitBound waits until a claim is bound, and returns the name of its PersistentVolume. A PersistentVolume is Bound
+// before its claim.
+func (e *Env) WaitBound(name string) string {
+	e.Helper()
+	volume := ""
+	e.Eventually(func(ctx context.Context) error {
+		claim, err := e.Client().CoreV1().PersistentVolumeClaims(e.Namespace).Get(ctx, name, metav1.GetOptions{})
+		if err == nil && claim.Status.Phase != corev1.ClaimBound {
+			err = fmt.Errorf("claim %s is %s", name, claim.Status.Phase)
+		}
+		if err == nil {
+			volume = claim.Spec.VolumeName
+		}
+		return err
+	})
+	return volume
+}
+
 // DeleteClaims deletes claims and waits until they are gone.
 func (e *Env) DeleteClaims(names ...string) {
 	e.Helper()
