@@ -1,6 +1,7 @@
 package perturb
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,10 +18,8 @@ import (
 )
 
 const (
-	// In mode Sample, each process is killed at, given stale caches at, and deprived of events at this many points.
+	// sampledKills is the default of Scenario.Kills.
 	sampledKills = 6
-	sampledStale = 2
-	sampledSteps = 2
 	// maxFailures is the number of failures after which no more runs are started.
 	maxFailures = 8
 )
@@ -111,7 +110,8 @@ func (s Scenario) perturbations(reference result, mode Mode) []perturbation {
 		writes := reference.writes[process]
 		kills, stales, steps := len(writes), len(writes), len(s.Steps)
 		if mode == Sample {
-			kills, stales, steps = sampledKills, sampledStale, sampledSteps
+			kills = cmp.Or(s.Kills, sampledKills)
+			stales, steps = (kills+2)/3, (kills+2)/3
 		}
 		for _, i := range spread(len(writes), kills) {
 			all = append(all, killed(process, i+1, writes[i]))
@@ -128,8 +128,12 @@ func (s Scenario) perturbations(reference result, mode Mode) []perturbation {
 	return all
 }
 
-// spread returns at most k of the numbers below n: the first, the last, and evenly distributed ones between.
+// spread returns at most k of the numbers below n: the first, the last, and evenly distributed ones between. One number
+// is the middle.
 func spread(n, k int) []int {
+	if k == 1 && n > 0 {
+		return []int{n / 2}
+	}
 	if k >= n {
 		k = n
 	}

@@ -45,6 +45,9 @@ type Scenario struct {
 	PauseDuration time.Duration
 	// Parallel is the number of concurrent runs, each in its own namespace; the default is 4.
 	Parallel int
+	// Kills is the number of times that each process is killed in mode Sample, of all its writes; the default is 6. It
+	// gets stale caches, and misses events, a third as often.
+	Kills int
 }
 
 // Step changes objects or waits for a condition.

@@ -34,7 +34,7 @@ func Set(s *observed.State) Plan {
 	for _, v := range s.Set.Status.Volumes {
 		d.byClaim[v.Claim] = v
 	}
-	for _, f := range spec.Findings(s.Set, s.Others, s.Settings) {
+	for _, f := range spec.Findings(s.Set, s.Others, s.Settings, volumes.Owners(s)) {
 		d.report.Finding(f)
 		if f.Claim == "" {
 			d.invalid = true

@@ -100,6 +100,43 @@ func TestQuotaIsUsedWhereTheFileSystemEnforcesIt(t *testing.T) {
 	}
 }
 
+func TestClaimsAndDirectoriesOfAnotherSetAreRefused(t *testing.T) {
+	t.Parallel()
+	e := testenv.New(t)
+	nodes, agents := e.Nodes(1)
+	e.Apply(manifest(e, 1, nodes))
+	path := e.WaitReady("s", "1/1", 0).Status.Volumes[0].Path
+	data := filepath.Join(agents[0].Root, path, "data")
+	require.NoError(t, os.WriteFile(data, []byte("records"), 0o600))
+	uid := e.PV(e.Namespace + "-0").UID
+
+	e.Apply(strings.Replace(manifest(e, 1, nodes), "{name: s}", "{name: same-claim}", 1))
+	require.Contains(t, e.WaitCondition("same-claim", "Conflict", metav1.ConditionTrue, "ClaimInUse"),
+		"yields claim "+e.Namespace+"-0, which KafkaLocalVolumeSet s has too; use another pattern")
+
+	inside := strings.NewReplacer("{name: s}", "{name: inside}", "/mnt/data/"+e.Namespace, path, e.Namespace+"-{",
+		"inside-{").Replace(manifest(e, 1, nodes))
+	e.Apply(inside)
+	require.Contains(t, e.WaitCondition("inside", "Conflict", metav1.ConditionTrue, "PathInUse"),
+		"collides with "+path+" of KafkaLocalVolumeSet "+e.Namespace+"/s; use spec.pathPattern {namespace}/{claim}")
+
+	// The data of a deleted set still belongs to it.
+	for _, name := range []string{"inside", "s"} {
+		require.NoError(t, e.Weir.StorageV1alpha1().KafkaLocalVolumeSets(e.Namespace).Delete(t.Context(), name,
+			metav1.DeleteOptions{}))
+	}
+	message := e.WaitCondition("same-claim", "Conflict", metav1.ConditionTrue, "VolumeConflict", "DirectoryConflict")
+	require.Contains(t, message, "KafkaLocalVolumeSet s")
+	require.Equal(t, uid, e.PV(e.Namespace+"-0").UID)
+	require.FileExists(t, data)
+	e.Apply(manifest(e, 1, nodes))
+	e.WaitReady("s", "1/1", 0)
+	require.Equal(t, uid, e.PV(e.Namespace+"-0").UID)
+	content, err := os.ReadFile(data)
+	require.NoError(t, err)
+	require.Equal(t, "records", string(content))
+}
+
 func TestDirectoryWithTheMarkerOfAnotherSetIsNotUsed(t *testing.T) {
 	t.Parallel()
 	e := testenv.New(t)

@@ -274,7 +274,8 @@ func Find(s *observed.State, v spec.Volume) (Origin, *Problem) {
 		if other := foreign(agent, s.Set.Name, v); other != nil {
 			return Origin{}, &Problem{storagev1alpha1.ReasonDirectoryConflict, fmt.Sprintf(
 				"directory %s on node %s belongs to the volume %s of %s; use another name or path, or "+
-					"delete the data with a VolumeWipe", v.Directory(), name, other.ID, spec.Owner(other.SetName))}
+					"delete the data with a VolumeWipe", spec.Join(other.BasePath, other.Path), name, other.ID,
+				spec.Owner(other.SetName))}
 		}
 		if d := observed.Requested(agent, id); d != nil && d.SetName == s.Set.Name && d.BasePath == v.BasePath {
 			found = append(found, name)
@@ -301,17 +302,29 @@ func Find(s *observed.State, v spec.Volume) (Origin, *Problem) {
 		v.Directory(), v.Claim, strings.Join(found, ", "))}
 }
 
-// foreign returns a directory of a node that has the path or the id of a volume and belongs to another set. The set may
-// have been deleted.
+// foreign returns a directory of a node that has the id of a volume and belongs to another set, or that is the
+// directory of the volume, contains it or is in it, and belongs to another volume. Its set may have been deleted.
 func foreign(agent *storagev1alpha1.LocalVolumeNode, setName string, v spec.Volume) *storagev1alpha1.DirectorySpec {
 	for i := range agent.Spec.Directories {
 		d := &agent.Spec.Directories[i]
 		samePath := d.BasePath == v.BasePath && d.Path == v.Path
-		if d.ID == v.ID() && (d.SetName != setName || !samePath) || d.ID != v.ID() && samePath {
+		if d.ID == v.ID() && (d.SetName != setName || !samePath) || d.ID != v.ID() && collide(d, v) {
 			return d
 		}
 	}
 	return nil
+}
+
+// collide reports whether a directory is the directory of a volume, contains it or is in it.
+func collide(d *storagev1alpha1.DirectorySpec, v spec.Volume) bool {
+	nested := func(a, b string) bool { return spec.Within(a, b) || spec.Within(b, a) }
+	switch {
+	case d.BasePath == v.BasePath:
+		return nested(d.Path, v.Path)
+	case !nested(d.BasePath, v.BasePath):
+		return false
+	}
+	return nested(spec.Join(d.BasePath, d.Path), v.Directory())
 }
 
 func marked(agent *storagev1alpha1.LocalVolumeNode, setName string, v spec.Volume) bool {

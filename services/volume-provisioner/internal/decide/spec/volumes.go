@@ -79,7 +79,10 @@ var basePath = regexp.MustCompile(`^(/[^/]+)+$`)
 func ValidBasePath(p string) bool { return basePath.MatchString(p) && path.Clean(p) == p }
 
 // Within reports whether p is the directory dir or in it.
-func Within(p, dir string) bool { return p == dir || strings.HasPrefix(p, dir+"/") }
+func Within(p, dir string) bool {
+	rest, found := strings.CutPrefix(p, dir)
+	return found && (rest == "" || rest[0] == '/')
+}
 
 // Allowed reports whether one of the allowed base paths is p or contains it.
 func (s Settings) Allowed(p string) bool {
