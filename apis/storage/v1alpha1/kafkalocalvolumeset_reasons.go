@@ -41,7 +41,8 @@ const (
 	ReasonDirectoriesPending VolumeReason = "DirectoriesPending"
 	// ReasonDirectoryFailed: a directory or its file system has an error.
 	ReasonDirectoryFailed VolumeReason = "DirectoryFailed"
-	// ReasonVolumePending: a PersistentVolume does not exist yet, or its claim was deleted and it is not available yet.
+	// ReasonVolumePending: a PersistentVolume does not exist yet, its claim was deleted and it is not available yet, or a
+	// pod uses a claim that is being deleted.
 	ReasonVolumePending VolumeReason = "VolumePending"
 	// ReasonNodeDeleted: the Node of a replica does not exist.
 	ReasonNodeDeleted VolumeReason = "NodeDeleted"

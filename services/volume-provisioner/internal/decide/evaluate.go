@@ -193,7 +193,9 @@ func (d *decision) phase(v spec.Volume, entry *storagev1alpha1.LocalVolumeStatus
 		if claim != nil && claim.DeletionTimestamp != nil {
 			entry.Message = fmt.Sprintf("claim %s is being deleted", v.Claim)
 			if pod := observed.UserOf(d.s.Pods[v.Claim], nil, claim.UID); pod != "" {
-				entry.Message += fmt.Sprintf(" and pod %s still uses it; the data stays, and a new claim binds to it", pod)
+				entry.Message += fmt.Sprintf(" and pod %s still uses it; delete the pod: the data stays, and a new claim binds "+
+					"to it", pod)
+				d.report.Pending(entry.Message)
 			}
 		}
 	case corev1.VolumeReleased:

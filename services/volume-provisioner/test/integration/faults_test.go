@@ -91,8 +91,10 @@ spec:
 		return err
 	})
 	require.NoError(t, claims.Delete(t.Context(), claim, metav1.DeleteOptions{}))
-	waitVolume(e, claim, storagev1alpha1.PhaseBound,
-		"is being deleted and pod user still uses it; the data stays, and a new claim binds to it")
+	const advice = "is being deleted and pod user still uses it; delete the pod: the data stays, and a new claim binds " +
+		"to it"
+	waitVolume(e, claim, storagev1alpha1.PhaseBound, advice)
+	require.Contains(t, e.WaitCondition("s", "Ready", metav1.ConditionFalse, "VolumePending"), advice)
 	require.Equal(t, corev1.VolumeBound, e.PV(claim).Status.Phase)
 	require.NoError(t, pods.Delete(t.Context(), "user", metav1.DeleteOptions{}))
 	e.WaitReady("s", "1/1", 0)
@@ -235,5 +237,71 @@ func TestPersistentVolumeEditedByHandIsRestoredAndKeepsItsData(t *testing.T) {
 	})
 	e.CreateClaims("1Gi", claim)
 	e.WaitReady("s", "1/1", 1)
+	hasData(claim)
+}
+
+func TestPersistentVolumeThatWasGivenToAnotherClaimSaysWhatToDoAndKeepsItsData(t *testing.T) {
+	t.Parallel()
+	e := testenv.New(t)
+	nodes, agents := e.Nodes(1)
+	e.Apply(manifest(e, 1, nodes))
+	claim := e.Namespace + "-0"
+	hasData := store(e, agentsByNode(agents), e.WaitReady("s", "1/1", 0))
+	uid := e.PV(claim).UID
+	patch := func(set, claimRef string) {
+		_, err := e.ControlPlane.Kubectl(t.Context(), "patch", "pv", claim, "--type=merge", "-p", fmt.Sprintf(
+			`{"metadata": {"annotations": {"storage.weir.dev/set": %q}}, "spec": {"claimRef": {"name": %q}}}`, set, claimRef))
+		require.NoError(t, err)
+	}
+	conflict := func(message string) {
+		e.Eventually(func(context.Context) error {
+			got := e.WaitCondition("s", "Conflict", metav1.ConditionTrue, "VolumeConflict")
+			if !strings.Contains(got, message) {
+				return fmt.Errorf("the message is: %s", got)
+			}
+			return nil
+		})
+	}
+	patch("another", "other")
+	conflict("PersistentVolume " + claim + " belongs to KafkaLocalVolumeSet another; use the name of that set, or delete " +
+		"the PersistentVolume")
+	e.CreateClaims("1Gi", "other")
+	e.WaitBound("other")
+	patch("s", "other")
+	conflict("is bound to claim " + e.Namespace + "/other; delete that claim, and the PersistentVolume is restored")
+	e.DeleteClaims("other")
+	e.CreateClaims("1Gi", claim)
+	e.WaitReady("s", "1/1", 1)
+	e.WaitCondition("s", "Conflict", metav1.ConditionFalse, "NoConflict")
+	require.Equal(t, uid, e.PV(claim).UID)
+	hasData(claim)
+}
+
+func TestRenamedNodeOfABoundClaimSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	e := testenv.New(t)
+	nodes, agents := e.Nodes(1)
+	renamed, err := e.ControlPlane.AddNodes(t.Context(), 1)
+	require.NoError(t, err)
+	e.Apply(manifest(e, 1, append(nodes, renamed...)))
+	claim := e.Namespace + "-0"
+	e.CreateClaims("1Gi", claim)
+	hasData := store(e, agentsByNode(agents), e.WaitReady("s", "1/1", 1))
+	agents[0].Stop()
+	deleteNode(e, nodes[0])
+	(&testenv.Agent{Node: renamed[0], Machine: agents[0].Machine, Root: agents[0].Root}).Start(e)
+	e.Eventually(func(context.Context) error {
+		message := e.WaitCondition("s", "NodeLost", metav1.ConditionTrue, "NodeDeleted")
+		if !strings.Contains(message, "because the node was renamed; delete the pod and claim "+claim+
+			": a new claim binds to the same directory") {
+			return fmt.Errorf("the message is: %s", message)
+		}
+		return nil
+	})
+	e.DeleteClaims(claim)
+	e.CreateClaims("1Gi", claim)
+	set := e.WaitReady("s", "1/1", 1)
+	e.WaitCondition("s", "NodeLost", metav1.ConditionFalse, "NodesExist")
+	require.Equal(t, renamed[0], set.Status.Volumes[0].Node)
 	hasData(claim)
 }
