@@ -85,7 +85,7 @@ func (h *Host) actOn(ctx context.Context, basePath string, actions []disk.Action
 			continue
 		}
 		if a.Kind == disk.Empty {
-			results[a.Key] = h.start(a.Key, func() disk.Result { return empty(ctx, a) })
+			results[a.Key] = h.empty(ctx, base, a)
 			continue
 		}
 		result := disk.Result{}
@@ -256,20 +256,27 @@ func move(base *node.Dir, a disk.Action) error {
 	return nil
 }
 
-// empty removes the contents of a directory in the trash.
-func empty(ctx context.Context, a disk.Action) disk.Result {
-	base, err := node.OpenDir(a.BasePath)
-	if err != nil {
-		return disk.Result{Error: err.Error()}
-	}
-	defer func() { _ = base.Close() }()
+// empty starts to remove the contents of a directory in the trash. The directory stays the same one if the base path is
+// replaced in the meantime.
+func (h *Host) empty(ctx context.Context, base *node.Dir, a disk.Action) disk.Result {
 	d, err := base.OpenDir(a.Path)
 	if err != nil {
 		return disk.Result{Error: err.Error()}
 	}
-	defer func() { _ = d.Close() }()
+	result, started := h.start(a.Key, func() disk.Result {
+		defer func() { _ = d.Close() }()
+		return removeContents(ctx, d)
+	})
+	if !started {
+		_ = d.Close()
+	}
+	return result
+}
+
+func removeContents(ctx context.Context, d *node.Dir) disk.Result {
 	// The marker goes first: a directory that is moved back half-way is not used without a decision of the user.
-	if err = d.Remove(disk.MarkerFile); errors.Is(err, fs.ErrNotExist) {
+	err := d.Remove(disk.MarkerFile)
+	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
 	result := disk.Result{}

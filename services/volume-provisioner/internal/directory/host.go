@@ -113,12 +113,12 @@ func (h *Host) Jobs() map[disk.Key]disk.Result {
 	return results
 }
 
-// start runs an action in the background.
-func (h *Host) start(key disk.Key, f func() disk.Result) disk.Result {
+// start runs an action in the background, unless it runs.
+func (h *Host) start(key disk.Key, f func() disk.Result) (result disk.Result, started bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.jobs[key].Running {
-		return h.jobs[key]
+		return h.jobs[key], false
 	}
 	if h.jobs == nil {
 		h.jobs = map[disk.Key]disk.Result{}
@@ -131,5 +131,5 @@ func (h *Host) start(key disk.Key, f func() disk.Result) disk.Result {
 		h.mu.Unlock()
 		h.changed()
 	}()
-	return h.jobs[key]
+	return h.jobs[key], true
 }

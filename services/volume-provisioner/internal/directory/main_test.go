@@ -26,6 +26,13 @@ func TestMain(m *testing.M) {
 		child(base)
 		return
 	}
+	if os.Getenv(confinedEnv) != "" {
+		if err := serve(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	disk.Main(m)
 }
 
