@@ -184,9 +184,25 @@ func (d *Disk) Fill(point string) (release func()) {
 		offset += size
 	}
 	return func() {
+		d.t.Helper()
 		if err := os.Remove(file.Name()); err != nil {
 			d.t.Fatal(err)
 		}
+		// Otherwise the file is there again after Shutdown, if its creation was in the log and its removal was not.
+		d.Sync(point)
+	}
+}
+
+// Sync writes the log and the data of the file system to the disk.
+func (d *Disk) Sync(point string) {
+	d.t.Helper()
+	directory, err := os.Open(point)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer func() { _ = directory.Close() }()
+	if err := unix.Syncfs(int(directory.Fd())); err != nil {
+		d.t.Fatalf("sync %s: %v", point, err)
 	}
 }
 
