@@ -325,6 +325,45 @@ func TestIgnoredUpdatesAreNotReconciled(t *testing.T) {
 	require.Equal(t, "a", <-done)
 }
 
+func TestChangesAreMappedToTheKeysThatDependOnThem(t *testing.T) {
+	t.Parallel()
+	client := fake.NewClientset()
+	done := make(chan string, 10)
+	c := controller.New("test", reconcile(func(_ context.Context, key controller.Key) (controller.Result, error) {
+		done <- key.Name
+		return controller.Result{}, nil
+	}), controller.Options{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Workers: 1})
+	factory := informers.NewSharedInformerFactory(client, 0)
+	informer := factory.Core().V1().ConfigMaps().Informer()
+	// The key of a change is the data before and after it.
+	require.NoError(t, controller.WatchChanges(c, informer, func(old, updated *corev1.ConfigMap) []controller.Key {
+		name := "none"
+		if old != nil {
+			name = old.Data["a"]
+		}
+		if updated == nil {
+			return []controller.Key{{Name: name + " to none"}}
+		}
+		return []controller.Key{{Name: name + " to " + updated.Data["a"]}}
+	}))
+	factory.Start(t.Context().Done())
+	go func() { _ = c.Run(t.Context()) }()
+	factory.WaitForCacheSync(t.Context().Done())
+	maps := client.CoreV1().ConfigMaps("default")
+	object := configMap("m")
+	object.ResourceVersion, object.Data = "1", map[string]string{"a": "x"}
+	_, err := maps.Create(t.Context(), object, metav1.CreateOptions{})
+	require.NoError(t, err)
+	require.Equal(t, "none to x", <-done)
+	object = object.DeepCopy()
+	object.ResourceVersion, object.Data["a"] = "2", "y"
+	_, err = maps.Update(t.Context(), object, metav1.UpdateOptions{})
+	require.NoError(t, err)
+	require.Equal(t, "x to y", <-done)
+	require.NoError(t, maps.Delete(t.Context(), "m", metav1.DeleteOptions{}))
+	require.Equal(t, "y to none", <-done)
+}
+
 func TestFromLabelReturnsTheNameInTheLabel(t *testing.T) {
 	t.Parallel()
 	object := configMap("a")

@@ -51,29 +51,64 @@ func StatusOnly[T metav1.Object](old, updated T) bool {
 func Watch[T metav1.Object](
 	c *Controller, informer cache.SharedIndexInformer, m Mapper[T], ignore ...IgnoreUpdate[T],
 ) error {
-	enqueue := func(object any) {
-		if tombstone, ok := object.(cache.DeletedFinalStateUnknown); ok {
-			object = tombstone.Obj
+	return watchInformer(c, informer, handler[T]{
+		added: m, deleted: m,
+		updated: func(old, updated T) []Key {
+			if slices.ContainsFunc(ignore, func(f IgnoreUpdate[T]) bool { return f(old, updated) }) {
+				return nil
+			}
+			return slices.Concat(m(old), m(updated))
+		},
+	})
+}
+
+// Changes returns the keys to reconcile after a change from old to updated. old is nil for an object that was added,
+// updated for one that was deleted.
+type Changes[T metav1.Object] func(old, updated T) []Key
+
+// WatchChanges is Watch for objects that many keys depend on, each on another part: a change enqueues only the keys
+// that m returns for it.
+func WatchChanges[T metav1.Object](c *Controller, informer cache.SharedIndexInformer, m Changes[T]) error {
+	var none T
+	return watchInformer(c, informer, handler[T]{
+		added:   func(object T) []Key { return m(none, object) },
+		deleted: func(object T) []Key { return m(object, none) },
+		updated: m,
+	})
+}
+
+// handler returns the keys to reconcile after an event.
+type handler[T metav1.Object] struct {
+	added, deleted Mapper[T]
+	updated        Changes[T]
+}
+
+func watchInformer[T metav1.Object](c *Controller, informer cache.SharedIndexInformer, h handler[T]) error {
+	enqueue := func(keys []Key) {
+		for _, key := range keys {
+			c.queue.AddAfter(key, c.options.Debounce)
 		}
-		if typed, ok := object.(T); ok {
-			for _, key := range m(typed) {
-				c.queue.AddAfter(key, c.options.Debounce)
+	}
+	one := func(m Mapper[T]) func(any) {
+		return func(object any) {
+			if tombstone, ok := object.(cache.DeletedFinalStateUnknown); ok {
+				object = tombstone.Obj
+			}
+			if typed, ok := object.(T); ok {
+				enqueue(m(typed))
 			}
 		}
 	}
 	kind := reflect.TypeFor[T]()
 	registration, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    enqueue,
-		DeleteFunc: enqueue,
+		AddFunc:    one(h.added),
+		DeleteFunc: one(h.deleted),
 		UpdateFunc: func(before, after any) {
 			old, ok := before.(T)
 			updated, alsoOK := after.(T)
-			if ok && alsoOK && (old.GetResourceVersion() == updated.GetResourceVersion() ||
-				slices.ContainsFunc(ignore, func(f IgnoreUpdate[T]) bool { return f(old, updated) })) {
-				return
+			if ok && alsoOK && old.GetResourceVersion() != updated.GetResourceVersion() {
+				enqueue(h.updated(old, updated))
 			}
-			enqueue(before)
-			enqueue(after)
 		},
 	})
 	if err != nil {
