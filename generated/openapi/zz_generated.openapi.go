@@ -3004,7 +3004,7 @@ func schema_weir_apis_storage_v1alpha1_FileSystemStatus(ref common.ReferenceCall
 					},
 					"availableBytes": {
 						SchemaProps: spec.SchemaProps{
-							Description: "availableBytes is the free space. It is updated when it changes by more than one percent of the capacity.",
+							Description: "availableBytes is the free space. It is updated when it changes by more than one percent of the capacity, and when it falls below two percent.",
 							Type:        []string{"integer"},
 							Format:      "int64",
 						},
@@ -3605,10 +3605,7 @@ func schema_weir_apis_storage_v1alpha1_KafkaLocalVolumeSetStatus(ref common.Refe
 					"volumes": {
 						VendorExtensible: spec.VendorExtensible{
 							Extensions: spec.Extensions{
-								"x-kubernetes-list-map-keys": []interface{}{
-									"claim",
-								},
-								"x-kubernetes-list-type": "map",
+								"x-kubernetes-list-type": "atomic",
 							},
 						},
 						SchemaProps: spec.SchemaProps{
@@ -3760,10 +3757,7 @@ func schema_weir_apis_storage_v1alpha1_LocalVolumeNodeSpec(ref common.ReferenceC
 					"directories": {
 						VendorExtensible: spec.VendorExtensible{
 							Extensions: spec.Extensions{
-								"x-kubernetes-list-map-keys": []interface{}{
-									"id",
-								},
-								"x-kubernetes-list-type": "map",
+								"x-kubernetes-list-type": "atomic",
 							},
 						},
 						SchemaProps: spec.SchemaProps{
@@ -3782,10 +3776,7 @@ func schema_weir_apis_storage_v1alpha1_LocalVolumeNodeSpec(ref common.ReferenceC
 					"wipes": {
 						VendorExtensible: spec.VendorExtensible{
 							Extensions: spec.Extensions{
-								"x-kubernetes-list-map-keys": []interface{}{
-									"id",
-								},
-								"x-kubernetes-list-type": "map",
+								"x-kubernetes-list-type": "atomic",
 							},
 						},
 						SchemaProps: spec.SchemaProps{
@@ -3896,10 +3887,7 @@ func schema_weir_apis_storage_v1alpha1_LocalVolumeNodeStatus(ref common.Referenc
 					"fileSystems": {
 						VendorExtensible: spec.VendorExtensible{
 							Extensions: spec.Extensions{
-								"x-kubernetes-list-map-keys": []interface{}{
-									"basePath",
-								},
-								"x-kubernetes-list-type": "map",
+								"x-kubernetes-list-type": "atomic",
 							},
 						},
 						SchemaProps: spec.SchemaProps{
@@ -3918,10 +3906,7 @@ func schema_weir_apis_storage_v1alpha1_LocalVolumeNodeStatus(ref common.Referenc
 					"directories": {
 						VendorExtensible: spec.VendorExtensible{
 							Extensions: spec.Extensions{
-								"x-kubernetes-list-map-keys": []interface{}{
-									"id",
-								},
-								"x-kubernetes-list-type": "map",
+								"x-kubernetes-list-type": "atomic",
 							},
 						},
 						SchemaProps: spec.SchemaProps{
@@ -3959,10 +3944,7 @@ func schema_weir_apis_storage_v1alpha1_LocalVolumeNodeStatus(ref common.Referenc
 					"wipes": {
 						VendorExtensible: spec.VendorExtensible{
 							Extensions: spec.Extensions{
-								"x-kubernetes-list-map-keys": []interface{}{
-									"id",
-								},
-								"x-kubernetes-list-type": "map",
+								"x-kubernetes-list-type": "atomic",
 							},
 						},
 						SchemaProps: spec.SchemaProps{

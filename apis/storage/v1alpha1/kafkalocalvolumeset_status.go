@@ -35,8 +35,7 @@ type KafkaLocalVolumeSetStatus struct {
 
 	// volumes lists all volumes, also those of removed replicas.
 	// +optional
-	// +listType=map
-	// +listMapKey=claim
+	// +listType=atomic
 	Volumes []LocalVolumeStatus `json:"volumes,omitempty"`
 }
 

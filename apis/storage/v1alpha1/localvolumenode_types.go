@@ -43,13 +43,11 @@ type LocalVolumeNodeSpec struct {
 	BasePaths []string `json:"basePaths,omitempty"`
 	// directories are the directories of volumes. The agent creates and checks them, and never deletes them.
 	// +optional
-	// +listType=map
-	// +listMapKey=id
+	// +listType=atomic
 	Directories []DirectorySpec `json:"directories,omitempty"`
 	// wipes are the directories to delete, each requested by a VolumeWipe.
 	// +optional
-	// +listType=map
-	// +listMapKey=id
+	// +listType=atomic
 	Wipes []WipeSpec `json:"wipes,omitempty"`
 }
 
@@ -143,13 +141,11 @@ type LocalVolumeNodeStatus struct {
 	Available string `json:"available,omitempty"`
 	// fileSystems are the file systems of the base paths.
 	// +optional
-	// +listType=map
-	// +listMapKey=basePath
+	// +listType=atomic
 	FileSystems []FileSystemStatus `json:"fileSystems,omitempty"`
 	// directories are the observed directories.
 	// +optional
-	// +listType=map
-	// +listMapKey=id
+	// +listType=atomic
 	Directories []DirectoryStatus `json:"directories,omitempty"`
 	// found are the directories with a marker that spec.directories does not list, up to three levels below a base path.
 	// The controller recovers placements from them after the objects of the cluster were lost, or after a node was
@@ -159,8 +155,7 @@ type LocalVolumeNodeStatus struct {
 	Found []FoundDirectory `json:"found,omitempty"`
 	// wipes are the observed deletions.
 	// +optional
-	// +listType=map
-	// +listMapKey=id
+	// +listType=atomic
 	Wipes []WipeStatus `json:"wipes,omitempty"`
 }
 
@@ -188,7 +183,8 @@ type FileSystemStatus struct {
 	// capacityBytes is the size of the file system.
 	// +optional
 	CapacityBytes int64 `json:"capacityBytes,omitempty"`
-	// availableBytes is the free space. It is updated when it changes by more than one percent of the capacity.
+	// availableBytes is the free space. It is updated when it changes by more than one percent of the capacity, and when it
+	// falls below two percent.
 	// +optional
 	AvailableBytes int64 `json:"availableBytes,omitempty"`
 }

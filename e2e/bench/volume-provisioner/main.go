@@ -33,6 +33,15 @@ type options struct {
 	localPath                 int
 	many, directories         int
 	idle                      time.Duration
+	pprof                     string
+}
+
+// arguments returns the arguments of the controller.
+func (o options) arguments() []string {
+	if o.pprof == "" {
+		return nil
+	}
+	return []string{"--pprof-address=" + o.pprof}
 }
 
 func main() {
@@ -46,6 +55,7 @@ func main() {
 	flag.IntVar(&o.many, "many", 10000, "number of volumes of the memory measurement; 0 skips it")
 	flag.IntVar(&o.directories, "directories", 100, "number of directories of the real agent; 0 skips it")
 	flag.DurationVar(&o.idle, "idle", 90*time.Second, "duration of the idle measurements")
+	flag.StringVar(&o.pprof, "pprof-address", "", "address at which the controller serves profiles")
 	limit := flag.Duration("timeout", time.Hour, "time limit of the benchmark")
 	flag.Parse()
 

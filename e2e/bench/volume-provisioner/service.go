@@ -38,7 +38,7 @@ func withService(ctx context.Context, o options, root string,
 		return err
 	}
 	defer func() { err = errors.Join(err, e.close()) }()
-	s, err := env.StartVolumeProvisioner(ctx, e.cp, root, modelBasePath)
+	s, err := env.StartVolumeProvisioner(ctx, e.cp, root, modelBasePath, o.arguments()...)
 	if err != nil {
 		return err
 	}

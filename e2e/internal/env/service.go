@@ -80,8 +80,8 @@ func (s *Service) ready(ctx context.Context) error {
 // listenAddress returns the address that the service has logged, because it picks a free port.
 func (s *Service) listenAddress() string {
 	for line := range strings.Lines(s.Tail(1000)) {
-		var entry struct{ Address string }
-		if json.Unmarshal([]byte(line), &entry) == nil && entry.Address != "" {
+		var entry struct{ Msg, Address string }
+		if json.Unmarshal([]byte(line), &entry) == nil && entry.Address != "" && entry.Msg != "serving profiles" {
 			return entry.Address
 		}
 	}

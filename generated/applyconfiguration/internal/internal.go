@@ -1260,9 +1260,7 @@ var schemaYAML = typed.YAMLObject(`types:
         list:
           elementType:
             namedType: com.github.weir-dev.weir.apis.storage.v1alpha1.LocalVolumeStatus
-          elementRelationship: associative
-          keys:
-          - claim
+          elementRelationship: atomic
 - name: com.github.weir-dev.weir.apis.storage.v1alpha1.LocalVolumeNode
   map:
     fields:
@@ -1298,17 +1296,13 @@ var schemaYAML = typed.YAMLObject(`types:
         list:
           elementType:
             namedType: com.github.weir-dev.weir.apis.storage.v1alpha1.DirectorySpec
-          elementRelationship: associative
-          keys:
-          - id
+          elementRelationship: atomic
     - name: wipes
       type:
         list:
           elementType:
             namedType: com.github.weir-dev.weir.apis.storage.v1alpha1.WipeSpec
-          elementRelationship: associative
-          keys:
-          - id
+          elementRelationship: atomic
 - name: com.github.weir-dev.weir.apis.storage.v1alpha1.LocalVolumeNodeStatus
   map:
     fields:
@@ -1334,17 +1328,13 @@ var schemaYAML = typed.YAMLObject(`types:
         list:
           elementType:
             namedType: com.github.weir-dev.weir.apis.storage.v1alpha1.DirectoryStatus
-          elementRelationship: associative
-          keys:
-          - id
+          elementRelationship: atomic
     - name: fileSystems
       type:
         list:
           elementType:
             namedType: com.github.weir-dev.weir.apis.storage.v1alpha1.FileSystemStatus
-          elementRelationship: associative
-          keys:
-          - basePath
+          elementRelationship: atomic
     - name: found
       type:
         list:
@@ -1368,9 +1358,7 @@ var schemaYAML = typed.YAMLObject(`types:
         list:
           elementType:
             namedType: com.github.weir-dev.weir.apis.storage.v1alpha1.WipeStatus
-          elementRelationship: associative
-          keys:
-          - id
+          elementRelationship: atomic
 - name: com.github.weir-dev.weir.apis.storage.v1alpha1.LocalVolumeStatus
   map:
     fields:

@@ -6,13 +6,10 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
+	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/disk"
 	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/observed"
 	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/spec"
 )
-
-// fullPercent is the free space below which a file system counts as full. Agents report changes of more than one
-// percent.
-const fullPercent = 2
 
 // checkFileSystems reports the file systems of placed volumes that are full, or smaller than what is reserved on them:
 // sizes are not enforced without quota, a file system can shrink, and an adopted volume is where it is.
@@ -33,10 +30,10 @@ func (d *decision) checkFileSystems(volumes []spec.Volume) {
 				"%s on node %s has %s, and its volumes have %s together; enlarge the file system, or wipe volumes that are not "+
 					"used", v.BasePath, node, quantity(fs.CapacityBytes), quantity(reserved)))
 		}
-		if fs.AvailableBytes < fs.CapacityBytes/100*fullPercent {
+		if disk.Full(fs.AvailableBytes, fs.CapacityBytes) {
 			d.report.Capacity(storagev1alpha1.ReasonFileSystemFull, fmt.Sprintf(
 				"%s on node %s has less than %d %% free space; reduce the retention of topics, or enlarge the file system",
-				v.BasePath, node, fullPercent))
+				v.BasePath, node, disk.FullPercent))
 		}
 	}
 }

@@ -7,7 +7,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
-	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/observed"
 	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/placement"
 	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/spec"
 )
@@ -27,6 +26,9 @@ type NodeState struct {
 	// HasVolume reports whether a PersistentVolume on this node, or a PersistentVolume made by hand, exists for the volume
 	// with this namespace and claim.
 	HasVolume func(namespace, claim string) bool
+
+	// reported are the directories in the status of the agent, by id.
+	reported map[string]*storagev1alpha1.DirectoryStatus
 }
 
 // Node returns the desired spec of a LocalVolumeNode. A directory stays in the spec when its set is deleted: its data
@@ -34,6 +36,10 @@ type NodeState struct {
 func Node(s *NodeState) storagev1alpha1.LocalVolumeNodeSpec {
 	name := s.Agent.Name
 	directories := map[string]storagev1alpha1.DirectorySpec{}
+	s.reported = map[string]*storagev1alpha1.DirectoryStatus{}
+	for i := range s.Agent.Status.Directories {
+		s.reported[s.Agent.Status.Directories[i].ID] = &s.Agent.Status.Directories[i]
+	}
 	for _, d := range s.Agent.Spec.Directories {
 		directories[d.ID] = settled(s, d)
 	}
@@ -41,6 +47,8 @@ func Node(s *NodeState) storagev1alpha1.LocalVolumeNodeSpec {
 	for _, base := range s.BasePaths {
 		bases[base] = true
 	}
+	// marked has the ids of volumes whose set records that their directory exists.
+	marked := map[string]bool{}
 	for _, set := range s.Sets {
 		if !s.Settings.Allowed(set.Spec.BasePath) {
 			continue
@@ -53,6 +61,7 @@ func Node(s *NodeState) storagev1alpha1.LocalVolumeNodeSpec {
 				id := spec.ID(set.Namespace, v.Claim)
 				old, known := directories[id]
 				directories[id] = directory(s, set, v, old, known)
+				marked[id] = marked[id] || v.Marker != "" && set.DeletionTimestamp == nil
 			}
 		}
 	}
@@ -69,13 +78,15 @@ func Node(s *NodeState) storagev1alpha1.LocalVolumeNodeSpec {
 				// The renamed directory does not stand in the way of a new one.
 				continue
 			}
-			if w.Status.State == storagev1alpha1.WipeAccepted && s.HasVolume != nil && s.HasVolume(split(id)) {
-				// The PersistentVolume is deleted first.
+			if w.Status.State == storagev1alpha1.WipeAccepted &&
+				(marked[id] || s.HasVolume != nil && s.HasVolume(spec.Split(id))) {
+				// The set first records that the directory may be created again, and the PersistentVolume is deleted first.
 				continue
 			}
 			delete(directories, id)
 		}
-		if base, path, marker, ok := target(s, w); ok {
+		base, path, marker, ok := target(s, w)
+		if ok && (w.Status.State != storagev1alpha1.WipeAccepted || !marked[marker]) {
 			want.Wipes = append(want.Wipes, storagev1alpha1.WipeSpec{
 				ID: w.UID, BasePath: base, Path: path, Marker: marker, KeepFor: w.Spec.KeepFor,
 			})
@@ -125,7 +136,7 @@ func directory(
 
 // settled records where a directory exists. It is not created again.
 func settled(s *NodeState, d storagev1alpha1.DirectorySpec) storagev1alpha1.DirectorySpec {
-	if seen := observed.Directory(s.Agent, d.ID); seen != nil && seen.State == storagev1alpha1.DirectoryReady &&
+	if seen := s.reported[d.ID]; seen != nil && seen.State == storagev1alpha1.DirectoryReady &&
 		seen.Marker != nil && seen.Marker.ID == d.ID {
 		d.Create = false
 		d.MachineID = cmp.Or(d.MachineID, s.Agent.Status.MachineID)

@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
 	"github.com/weir-dev/weir/pkg/event"
@@ -51,6 +52,46 @@ type Expansion struct {
 // StatusChanged reports whether the status has to be written.
 func (p Plan) StatusChanged(s *observed.State) bool {
 	return !equality.Semantic.DeepEqual(s.Set.Status, p.Status)
+}
+
+// Progress reports whether the status differs only in the progress of volumes, while some are being prepared. Such a
+// status can be written later: the next ones replace it soon.
+func (p Plan) Progress(s *observed.State) bool {
+	before, after := s.Set.Status, p.Status
+	if before.ObservedGeneration != after.ObservedGeneration || len(before.Volumes) != len(after.Volumes) ||
+		len(before.Conditions) != len(after.Conditions) {
+		return false
+	}
+	for i, c := range after.Conditions {
+		if old := before.Conditions[i]; old.Type != c.Type || !progress(old, c) {
+			return false
+		}
+	}
+	preparing := false
+	for i, v := range after.Volumes {
+		old := before.Volumes[i]
+		if old.Marker != "" && v.Marker == "" {
+			// The agent waits for it before it deletes the data.
+			return false
+		}
+		old.Phase, old.Message, old.PV, old.Marker, old.NodeUID = v.Phase, v.Message, v.PV, v.Marker, v.NodeUID
+		if !equality.Semantic.DeepEqual(old, v) {
+			return false
+		}
+		preparing = preparing || v.Phase == storagev1alpha1.PhasePreparing
+	}
+	return preparing
+}
+
+// progress reports whether a condition is the same, or changes on the way to a set that is Ready.
+func progress(before, after metav1.Condition) bool {
+	switch {
+	case before.Status == after.Status && before.Reason == after.Reason:
+		return true
+	case after.Type == storagev1alpha1.ConditionDirectoriesReady:
+		return after.Status == metav1.ConditionTrue
+	}
+	return after.Type == storagev1alpha1.ConditionReady && before.Status == after.Status && transient(after.Reason)
 }
 
 // Empty reports whether the plan writes nothing.

@@ -70,6 +70,9 @@ func Set(s *observed.State) Plan {
 		if !seen[entry.Claim] && entry.Node != "" {
 			entry.Phase = storagev1alpha1.PhaseRetained
 			entry.Message = "the replica is not part of the set; the data is kept and used again after a scale-up"
+			if s.Wiping[spec.ID(s.Set.Namespace, entry.Claim)] {
+				entry.Marker, entry.Message = "", "the replica is not part of the set; a VolumeWipe deletes the data"
+			}
 			recorded = append(recorded, entry)
 		}
 	}

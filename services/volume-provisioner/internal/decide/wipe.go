@@ -137,7 +137,7 @@ func Wiping(wipes []*storagev1alpha1.VolumeWipe, agents map[string]*storagev1alp
 func target(s *NodeState, w *storagev1alpha1.VolumeWipe) (base, path, marker string, ok bool) {
 	for _, d := range s.Agent.Spec.Directories {
 		if spec.Join(d.BasePath, d.Path) == w.Spec.Path && strings.HasPrefix(d.ID, w.Namespace+"/") {
-			if s.HasVolume != nil && s.HasVolume(split(d.ID)) && w.Status.State == storagev1alpha1.WipeAccepted {
+			if s.HasVolume != nil && s.HasVolume(spec.Split(d.ID)) && w.Status.State == storagev1alpha1.WipeAccepted {
 				return "", "", "", false
 			}
 			return d.BasePath, d.Path, d.ID, true
@@ -149,10 +149,4 @@ func target(s *NodeState, w *storagev1alpha1.VolumeWipe) (base, path, marker str
 		}
 	}
 	return "", "", "", false
-}
-
-// split returns the namespace and the claim of an id.
-func split(id string) (namespace, claim string) {
-	namespace, claim, _ = strings.Cut(id, "/")
-	return namespace, claim
 }

@@ -130,6 +130,7 @@ func (w *World) Observe(set *storagev1alpha1.KafkaLocalVolumeSet) *observed.Stat
 			s.Others = append(s.Others, w.Sets[key])
 		}
 	}
+	s.Sharing = s.Others
 	for _, name := range slices.Sorted(maps.Keys(w.PVs)) {
 		if ref := w.PVs[name].Spec.ClaimRef; ref != nil && ref.Namespace == set.Namespace {
 			s.VolumesByClaim[ref.Name] = append(s.VolumesByClaim[ref.Name], w.PVs[name])
@@ -189,6 +190,7 @@ func (w *World) Step(t testing.TB) (changed bool) {
 				s.Others = append(s.Others, w.Sets[other])
 			}
 		}
+		s.Sharing = s.Others
 		plan := decide.Set(s)
 		changed = changed || !plan.Empty(s)
 		w.Apply(t, s, plan)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -28,39 +29,37 @@ type actor struct {
 	weir versioned.Interface
 }
 
-// set carries out a plan. It returns the events of what was done. A write that another client overtook is repeated by
-// the reconcile that the other write causes.
-func (a actor) set(ctx context.Context, s *observed.State, plan decide.Plan) ([]event.Event, error) {
-	done, err := a.volumes(ctx, plan)
-	if !plan.StatusChanged(s) {
-		return done, err
-	}
-	if _, failed := a.setStatus(ctx, s, plan); failed != nil {
-		return done, errors.Join(err, failed)
-	}
-	return append(done, plan.Events...), err
+// outcome is what was done.
+type outcome struct {
+	events []event.Event
+	// released is the number of PersistentVolumes that were made available again.
+	released int
 }
 
-// volumes writes PersistentVolumes and completes the expansion of claims. It returns the events of what was done.
-func (a actor) volumes(ctx context.Context, plan decide.Plan) ([]event.Event, error) {
-	var done []event.Event
+// volumes writes PersistentVolumes and completes the expansion of claims. A write that another client overtook is
+// repeated by the reconcile that the other write causes.
+func (a actor) volumes(ctx context.Context, plan decide.Plan) (outcome, error) {
+	var done outcome
 	var failed []error
 	pvs := a.kube.CoreV1().PersistentVolumes()
-	swap := func(verb string, current, next *corev1.PersistentVolume, e event.Event) {
-		switch _, err := apply.CompareAndSwap(ctx, pvs, spec.Manager, current, next); {
-		case err == nil:
-			done = append(done, e)
-		case !apply.IsSwapLost(err):
+	swap := func(verb string, current, next *corev1.PersistentVolume) bool {
+		_, err := apply.CompareAndSwap(ctx, pvs, spec.Manager, current, next)
+		if err != nil && !apply.IsSwapLost(err) {
 			failed = append(failed, fmt.Errorf("%s PersistentVolume %s: %w", verb, next.Name, err))
 		}
+		return err == nil
 	}
+	var created, released []string
 	for _, pv := range plan.Create {
-		swap("create", nil, pv, event.Normal(storagev1alpha1.EventVolumeCreated, "Create",
-			fmt.Sprintf("created PersistentVolume %s on node %s with directory %s", pv.Name,
-				pv.Annotations[storagev1alpha1.AnnotationNode], pv.Spec.Local.Path)))
+		if swap("create", nil, pv) {
+			created = append(created, fmt.Sprintf("%s on node %s with directory %s", pv.Name,
+				pv.Annotations[storagev1alpha1.AnnotationNode], pv.Spec.Local.Path))
+		}
 	}
 	for _, u := range plan.Update {
-		swap("update", u.Live, u.Want, u.Event)
+		if swap("update", u.Live, u.Want) {
+			done.events = append(done.events, u.Event)
+		}
 	}
 	for _, r := range plan.Release {
 		old, replacement := r.Live.Spec.ClaimRef, r.Want.Spec.ClaimRef
@@ -71,9 +70,9 @@ func (a actor) volumes(ctx context.Context, plan decide.Plan) ([]event.Event, er
 		case uid != "" && (old.UID == "" || uid == old.UID):
 			// The claim exists. The caches are newer than the API server that answered.
 		case old.Name != replacement.Name || replacement.UID == "" || replacement.UID == uid:
-			swap("release", r.Live, r.Want, event.Normal(storagev1alpha1.EventVolumeReleased, "Release", fmt.Sprintf(
-				"the claim of PersistentVolume %s was deleted; a new claim %s binds to it", r.Live.Name,
-				r.Live.Spec.ClaimRef.Name)))
+			if swap("release", r.Live, r.Want) {
+				released = append(released, fmt.Sprintf("%s for claim %s", r.Live.Name, old.Name))
+			}
 		}
 	}
 	for _, pv := range plan.Delete {
@@ -81,11 +80,20 @@ func (a actor) volumes(ctx context.Context, plan decide.Plan) ([]event.Event, er
 			failed = append(failed, fmt.Errorf("delete PersistentVolume %s: %w", pv.Name, err))
 			continue
 		}
-		done = append(done, event.Normal(storagev1alpha1.EventVolumeMoved, "Delete",
+		done.events = append(done.events, event.Normal(storagev1alpha1.EventVolumeMoved, "Delete",
 			fmt.Sprintf("the node of PersistentVolume %s was renamed; it is created again", pv.Name)))
 	}
 	for _, e := range plan.Expand {
 		failed = append(failed, a.expand(ctx, e))
+	}
+	// One event for all PersistentVolumes: the API server has to store each event.
+	if len(created) > 0 {
+		done.events = append(done.events, event.Normal(storagev1alpha1.EventVolumeCreated, "Create",
+			"created PersistentVolumes: "+strings.Join(created, ", ")))
+	}
+	if done.released = len(released); len(released) > 0 {
+		done.events = append(done.events, event.Normal(storagev1alpha1.EventVolumeReleased, "Release",
+			"a new claim binds to PersistentVolumes whose claim was deleted: "+strings.Join(released, ", ")))
 	}
 	return done, errors.Join(failed...)
 }
@@ -126,7 +134,8 @@ func (a actor) expand(ctx context.Context, e decide.Expansion) error {
 	return nil
 }
 
-// setStatus writes the status of a set and returns the set as the API server returned it, or nil if it is gone.
+// setStatus writes the status of a set, unless another client has written the set since it was read. It returns the set
+// as the API server returned it, or nil if it was not written.
 func (a actor) setStatus(
 	ctx context.Context, s *observed.State, plan decide.Plan,
 ) (*storagev1alpha1.KafkaLocalVolumeSet, error) {
@@ -134,7 +143,10 @@ func (a actor) setStatus(
 	if err != nil {
 		return nil, fmt.Errorf("convert the status: %w", err)
 	}
-	want := storageac.KafkaLocalVolumeSet(s.Set.Name, s.Set.Namespace).WithUID(s.Set.UID).WithStatus(status)
+	// The status has records that are carried over from the status that was read, such as the nodes of volumes. A cache
+	// that lags must not bring back older ones.
+	want := storageac.KafkaLocalVolumeSet(s.Set.Name, s.Set.Namespace).WithUID(s.Set.UID).
+		WithResourceVersion(s.Set.ResourceVersion).WithStatus(status)
 	written, err := apply.Status(ctx, a.weir.StorageV1alpha1().KafkaLocalVolumeSets(s.Set.Namespace), spec.Manager, want)
 	switch {
 	case err == nil:
@@ -174,9 +186,14 @@ func (a actor) wipe(ctx context.Context, wipe *storagev1alpha1.VolumeWipe, plan 
 		if err != nil {
 			return fmt.Errorf("convert the status: %w", err)
 		}
-		want := storageac.VolumeWipe(wipe.Name, wipe.Namespace).WithUID(wipe.UID).WithStatus(status)
+		want := storageac.VolumeWipe(wipe.Name, wipe.Namespace).WithUID(wipe.UID).
+			WithResourceVersion(wipe.ResourceVersion).WithStatus(status)
 		_, err = apply.Status(ctx, a.weir.StorageV1alpha1().VolumeWipes(wipe.Namespace), spec.Manager, want)
-		if err := apply.IgnoreGone(err); err != nil {
+		switch {
+		case apply.IsGone(err):
+			// The decision is older than the VolumeWipe.
+			return nil
+		case err != nil:
 			return fmt.Errorf("apply the status: %w", err)
 		}
 	}
@@ -187,15 +204,4 @@ func (a actor) wipe(ctx context.Context, wipe *storagev1alpha1.VolumeWipe, plan 
 		return fmt.Errorf("delete PersistentVolume %s: %w", plan.Delete.Name, err)
 	}
 	return nil
-}
-
-// rebinds counts the releases in a list of events.
-func rebinds(done []event.Event) int {
-	n := 0
-	for _, e := range done {
-		if e.Reason == storagev1alpha1.EventVolumeReleased {
-			n++
-		}
-	}
-	return n
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/informers"
@@ -17,10 +18,14 @@ import (
 	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/spec"
 )
 
-// Indexes of the caches. Their values are namespace/name.
+// Indexes of the caches. Their values are namespace/name, or a name or path without a namespace.
 const (
 	byClaim = "claim" // PersistentVolumes by the claim in their claimRef, pods and sets by their claims
 	byNode  = "node"  // sets by the nodes that they have volumes on, claims by the node that the scheduler chose
+
+	byVolume    = "volume"    // sets by the names of their PersistentVolumes
+	byDirectory = "directory" // sets by their directories
+	byParent    = "parent"    // sets by the directories that contain theirs
 )
 
 // caches holds the shared informers and their indexes.
@@ -38,7 +43,7 @@ func newCaches(kube kubernetes.Interface, weir versioned.Interface, log *slog.Lo
 	c := &caches{
 		objects: informers.NewSharedInformerFactoryWithOptions(kube, 0, informers.WithTransform(trim)),
 		weir: externalversions.NewSharedInformerFactoryWithOptions(weir, 0,
-			externalversions.WithTransform(cacheutil.Transform(cacheutil.KeepManager(spec.Manager)))),
+			externalversions.WithTransform(cacheutil.Transform(cacheutil.DropManagedFields))),
 		starter: cacheutil.NewStarter(kube.Discovery().RESTClient(), log),
 	}
 	core, storage := c.objects.Core().V1(), c.weir.Storage().V1alpha1()
@@ -57,7 +62,8 @@ func newCaches(kube kubernetes.Interface, weir versioned.Interface, log *slog.Lo
 		cacheutil.AddIndexers(c.pods, "pods", cache.Indexers{byClaim: cacheutil.IndexMany(claimsOfPod)}),
 		cacheutil.AddIndexers(c.claims, "claims", cache.Indexers{byNode: claimsByNode}),
 		cacheutil.AddIndexers(c.sets, "KafkaLocalVolumeSets", cache.Indexers{
-			byNode: setsByNode, byClaim: cacheutil.IndexMany(claimsOfSet),
+			byNode: setsByNode, byClaim: cacheutil.IndexMany(claimsOfSet), byVolume: setsByVolume,
+			byDirectory: setsByDirectory, byParent: setsByParent,
 		}),
 	)
 }
@@ -87,14 +93,70 @@ func setsByNode(object any) ([]string, error) {
 		return nil, nil
 	}
 	var names []string
-	seen := map[string]bool{"": true}
 	for _, v := range set.Status.Volumes {
-		if !seen[v.Node] {
-			seen[v.Node] = true
-			names = append(names, v.Node)
+		names = append(names, v.Node)
+	}
+	return distinct(names), nil
+}
+
+// distinct returns the values without repeated and empty ones.
+func distinct(values []string) []string {
+	slices.Sort(values)
+	values = slices.Compact(values)
+	if len(values) > 0 && values[0] == "" {
+		values = values[1:]
+	}
+	return values
+}
+
+// setsByVolume indexes sets by the names of their PersistentVolumes.
+func setsByVolume(object any) ([]string, error) {
+	set, ok := object.(*storagev1alpha1.KafkaLocalVolumeSet)
+	if !ok {
+		return nil, nil
+	}
+	var names []string
+	for _, v := range set.Status.Volumes {
+		names = append(names, v.PV)
+	}
+	return distinct(names), nil
+}
+
+// setsByDirectory indexes sets by the directories that they describe or have.
+func setsByDirectory(object any) ([]string, error) {
+	set, ok := object.(*storagev1alpha1.KafkaLocalVolumeSet)
+	if !ok {
+		return nil, nil
+	}
+	var paths []string
+	for _, v := range spec.Volumes(set) {
+		paths = append(paths, v.Directory())
+	}
+	for _, v := range set.Status.Volumes {
+		paths = append(paths, v.Path)
+	}
+	return distinct(paths), nil
+}
+
+// setsByParent indexes sets by the directories that contain theirs.
+func setsByParent(object any) ([]string, error) {
+	paths, _ := setsByDirectory(object)
+	var above []string
+	for _, path := range paths {
+		above = append(above, parents(path)...)
+	}
+	return distinct(above), nil
+}
+
+// parents returns the directories that contain a directory, except for the root.
+func parents(directory string) []string {
+	var above []string
+	for i := len(directory) - 1; i > 0; i-- {
+		if directory[i] == '/' {
+			above = append(above, directory[:i])
 		}
 	}
-	return names, nil
+	return above
 }
 
 // claimsByNode indexes claims without a PersistentVolume by the name of the node that the scheduler has chosen.

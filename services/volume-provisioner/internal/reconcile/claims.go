@@ -50,7 +50,7 @@ func (r *claims) Reconcile(ctx context.Context, key controller.Key) (controller.
 		return controller.Result{}, r.reserve(ctx, claim, class, parsed)
 	}
 	done, err := r.act.volumes(ctx, plan.Plan)
-	for _, e := range done {
+	for _, e := range done.events {
 		event.Record(r.events, claim, e)
 	}
 	if err == nil && plan.Reschedule != "" {
@@ -73,11 +73,12 @@ func (r *claims) reserve(
 	if err := r.reserved.start(ctx, r.act.weir); err != nil {
 		return err
 	}
-	sets, agents := r.reserved.all(r.caches)
+	sets := r.reserved.allSets(r.caches)
 	state := r.caches.observeClaim(claim, class, parsed, r.now())
-	state.Others, state.Agents = sets, agents
+	state.Sharing, state.Agents = r.reserved.reserving(sets), r.reserved.allAgents(r.caches)
+	state.Others = r.reserved.others(r.caches, state.Set, state.Sharing)
 	plan := decide.Claim(state)
-	agent := agents[plan.Node()]
+	agent := state.Agents[plan.Node()]
 	if !plan.Reserves || agent == nil {
 		// The caches are older than the LocalVolumeNode, or the agent has not created it. The next event reconciles again.
 		return nil
@@ -130,8 +131,12 @@ func (c *caches) observeClaim(
 	claim *corev1.PersistentVolumeClaim, class *storagev1.StorageClass, parsed spec.Class, now time.Time,
 ) *decide.ClaimState {
 	s := &observed.State{
-		Set: spec.ClaimSet(claim, parsed), Others: c.allSets(), Agents: byName(c.allAgents()), Now: now, Chosen: true,
+		Set: spec.ClaimSet(claim, parsed), Sharing: c.allSets(), Agents: byName(c.allAgents()), Now: now, Chosen: true,
 	}
+	for _, other := range c.colliding(s.Set) {
+		s.Others = append(s.Others, other)
+	}
+	sortSets(s.Others)
 	c.observeObjects(s)
 	s.Expandable = class.AllowVolumeExpansion != nil && *class.AllowVolumeExpansion
 	return &decide.ClaimState{State: s, Claim: claim}

@@ -66,8 +66,8 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 	}
 	agents := byName(c.allAgents())
 	ledger := placement.NewLedger(&observed.State{
-		Set: &storagev1alpha1.KafkaLocalVolumeSet{}, Others: all, Agents: agents,
-	})
+		Set: &storagev1alpha1.KafkaLocalVolumeSet{}, Sharing: all, Agents: agents,
+	}, nil)
 	for name, agent := range agents {
 		for _, fs := range agent.Status.FileSystems {
 			gauge := func(desc *prometheus.Desc, bytes int64) {

@@ -14,19 +14,80 @@ import (
 	"github.com/weir-dev/weir/pkg/controller"
 	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide"
 	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/observed"
+	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/placement"
 	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/spec"
 	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/volumes"
 )
 
-// observeSet reads the state of a set from the caches. It returns nil if the set does not exist.
-func (c *caches) observeSet(key controller.Key, now time.Time) *observed.State {
+// set returns a set, or nil if it does not exist.
+func (c *caches) set(key controller.Key) *storagev1alpha1.KafkaLocalVolumeSet {
 	set, found := cacheutil.Lookup[*storagev1alpha1.KafkaLocalVolumeSet](c.sets, key.Namespace, key.Name)
 	if !found || set.DeletionTimestamp != nil {
 		return nil
 	}
-	s := &observed.State{Set: set, Others: c.others(set), Agents: byName(c.allAgents()), Now: now}
+	return set
+}
+
+// placed reports whether all volumes of a set have a node that exists. Their decisions depend on few other sets.
+func (c *caches) placed(set *storagev1alpha1.KafkaLocalVolumeSet) bool {
+	return placement.Placed(set, func(node string) bool {
+		_, exists := cacheutil.Lookup[*corev1.Node](c.nodes, "", node)
+		return exists
+	})
+}
+
+// observePlaced reads the state of a set whose volumes all have a node.
+func (c *caches) observePlaced(set *storagev1alpha1.KafkaLocalVolumeSet, now time.Time) *observed.State {
+	s := &observed.State{Set: set, Agents: byName(c.allAgents()), Now: now}
+	for _, other := range c.colliding(set) {
+		s.Others = append(s.Others, other)
+	}
+	sortSets(s.Others)
+	s.Sharing = c.sharing(set)
 	c.observeObjects(s)
 	return s
+}
+
+// colliding returns the other sets that have a claim of a set, or a directory that is one of the set, contains one, or
+// is in one.
+func (c *caches) colliding(set *storagev1alpha1.KafkaLocalVolumeSet) map[controller.Key]*storagev1alpha1.KafkaLocalVolumeSet {
+	found := map[controller.Key]*storagev1alpha1.KafkaLocalVolumeSet{}
+	add := func(index, namespace, name string) {
+		for _, other := range cacheutil.ByIndex[*storagev1alpha1.KafkaLocalVolumeSet](c.sets, index, namespace, name) {
+			found[controller.Key{Namespace: other.Namespace, Name: other.Name}] = other
+		}
+	}
+	above := map[string]bool{}
+	for _, v := range spec.Volumes(set) {
+		directory := v.Directory()
+		add(byClaim, v.Namespace, v.Claim)
+		add(byDirectory, "", directory)
+		add(byParent, "", directory)
+		for _, parent := range parents(directory) {
+			if !above[parent] {
+				above[parent] = true
+				add(byDirectory, "", parent)
+			}
+		}
+	}
+	delete(found, controller.Key{Namespace: set.Namespace, Name: set.Name})
+	return found
+}
+
+// sharing returns the other sets that have volumes on the nodes of a set.
+func (c *caches) sharing(set *storagev1alpha1.KafkaLocalVolumeSet) []*storagev1alpha1.KafkaLocalVolumeSet {
+	var found []*storagev1alpha1.KafkaLocalVolumeSet
+	seen := map[controller.Key]bool{{Namespace: set.Namespace, Name: set.Name}: true}
+	nodes, _ := setsByNode(set)
+	for _, node := range nodes {
+		for _, other := range cacheutil.ByIndex[*storagev1alpha1.KafkaLocalVolumeSet](c.sets, byNode, "", node) {
+			if key := (controller.Key{Namespace: other.Namespace, Name: other.Name}); !seen[key] {
+				seen[key] = true
+				found = append(found, other)
+			}
+		}
+	}
+	return found
 }
 
 // observeObjects reads nodes, PersistentVolumes, claims and pods of the state's set.
@@ -62,19 +123,17 @@ func (c *caches) observeObjects(s *observed.State) {
 	}
 }
 
-// others returns all other sets, in a stable order.
-func (c *caches) others(set *storagev1alpha1.KafkaLocalVolumeSet) []*storagev1alpha1.KafkaLocalVolumeSet {
-	return slices.DeleteFunc(c.allSets(), func(other *storagev1alpha1.KafkaLocalVolumeSet) bool {
-		return other.Namespace == set.Namespace && other.Name == set.Name
-	})
-}
-
+// allSets returns all sets, in a stable order.
 func (c *caches) allSets() []*storagev1alpha1.KafkaLocalVolumeSet {
 	sets := cacheutil.List[*storagev1alpha1.KafkaLocalVolumeSet](c.sets)
+	sortSets(sets)
+	return sets
+}
+
+func sortSets(sets []*storagev1alpha1.KafkaLocalVolumeSet) {
 	slices.SortFunc(sets, func(a, b *storagev1alpha1.KafkaLocalVolumeSet) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
-	return sets
 }
 
 func (c *caches) allAgents() []*storagev1alpha1.LocalVolumeNode {

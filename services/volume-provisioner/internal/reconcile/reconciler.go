@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,6 +21,7 @@ import (
 	"github.com/weir-dev/weir/pkg/event"
 	"github.com/weir-dev/weir/pkg/health"
 	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide"
+	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/observed"
 	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/spec"
 )
 
@@ -30,6 +30,10 @@ const (
 	debounce = 50 * time.Millisecond
 	// nodeWorkers is the number of LocalVolumeNodes that are reconciled in parallel.
 	nodeWorkers = 4
+	// nodeInterval is the shortest time between two writes of a LocalVolumeNode. Many new sets change it many times.
+	nodeInterval = 500 * time.Millisecond
+	// progressInterval is the shortest time between a status of a set and the next one that only reports progress.
+	progressInterval = time.Second
 )
 
 // Scheme returns a scheme with the types of Kubernetes and of apis/storage.
@@ -71,12 +75,13 @@ func Setup(_ context.Context, env app.Env, o Options) (app.Components, error) {
 	released, reserved := newRebinds(), &reservations{}
 	set := controller.New("kafkalocalvolumeset", &sets{
 		caches: c, act: act, events: env.Events, now: env.Now, rebinds: released, reserved: reserved,
+		written: newPace(progressInterval, env.Now),
 	}, options)
 	claim := controller.New("persistentvolumeclaim", &claims{
 		caches: c, act: act, events: env.Events, now: env.Now, reserved: reserved, reported: map[controller.Key]string{},
 	}, options)
 	options.Workers = nodeWorkers
-	node := controller.New("localvolumenode", &nodes{c, act}, options)
+	node := controller.New("localvolumenode", &nodes{c, act, newPace(nodeInterval, env.Now)}, options)
 	wipe := controller.New("volumewipe", &wipes{c, act, env.Now}, options)
 	err = errors.Join(c.watchForSets(set), c.watchForClaims(claim), c.watchForNodes(node), c.watchForWipes(wipe))
 	if err != nil {
@@ -103,73 +108,119 @@ type sets struct {
 	rebinds prometheus.Counter
 
 	reserved *reservations
+	written  *pace
 }
 
 func (r *sets) Reconcile(ctx context.Context, key controller.Key) (controller.Result, error) {
-	state := r.caches.observeSet(key, r.now())
-	if state == nil {
+	set := r.caches.set(key)
+	if set == nil {
+		r.written.forget(key)
 		return controller.Result{}, nil
 	}
-	plan := decide.Set(state)
+	var state *observed.State
+	plan := decide.Plan{Reserves: true}
+	if r.caches.placed(set) {
+		state = r.caches.observePlaced(set, r.now())
+		plan = decide.Set(state)
+	}
 	if plan.Reserves {
-		return controller.Result{}, r.reserve(ctx, key)
+		var err error
+		if state, plan, err = r.reserve(ctx, key); err != nil || state == nil {
+			return controller.Result{}, err
+		}
 	}
-	done, err := r.act.set(ctx, state, plan)
-	r.rebinds.Add(float64(rebinds(done)))
-	for _, e := range done {
-		event.Record(r.events, state.Set, e)
-	}
-	return controller.Result{RequeueAfter: plan.RequeueAfter}, err
+	return r.carryOut(ctx, key, state, plan)
 }
 
-// reserve decides again with all earlier reservations, and writes the status before another set can be decided.
-func (r *sets) reserve(ctx context.Context, key controller.Key) error {
+// carryOut writes what a plan without new reservations asks for.
+func (r *sets) carryOut(
+	ctx context.Context, key controller.Key, state *observed.State, plan decide.Plan,
+) (controller.Result, error) {
+	result := controller.Result{RequeueAfter: plan.RequeueAfter}
+	done, err := r.act.volumes(ctx, plan)
+	r.rebinds.Add(float64(done.released))
+	events := done.events
+	if plan.StatusChanged(state) {
+		if later := r.written.wait(key); later > 0 && plan.Progress(state) {
+			result.RequeueAfter = later
+			if plan.RequeueAfter > 0 {
+				result.RequeueAfter = min(later, plan.RequeueAfter)
+			}
+		} else {
+			written, failed := r.act.setStatus(ctx, state, plan)
+			err = errors.Join(err, failed)
+			if written != nil {
+				r.written.note(key)
+				events = append(events, plan.Events...)
+			}
+		}
+	}
+	for _, e := range events {
+		event.Record(r.events, state.Set, e)
+	}
+	return result, err
+}
+
+// reserve decides with all earlier reservations. If the plan reserves something, it writes the status and returns no
+// state: the next reconcile continues. Otherwise it returns the state and the plan.
+func (r *sets) reserve(ctx context.Context, key controller.Key) (*observed.State, decide.Plan, error) {
+	state, plan, err := r.decideReservation(ctx, key)
+	if err != nil || state == nil || !plan.Reserves {
+		return state, plan, err
+	}
+	written, err := r.act.setStatus(ctx, state, plan)
+	r.reserved.end(key, written, err)
+	if written != nil {
+		r.written.note(key)
+		for _, e := range plan.Events {
+			event.Record(r.events, state.Set, e)
+		}
+	}
+	return nil, plan, err
+}
+
+// decideReservation decides while no other reservation is decided. Others see the reservation from then on.
+func (r *sets) decideReservation(ctx context.Context, key controller.Key) (*observed.State, decide.Plan, error) {
 	r.reserved.Lock()
 	defer r.reserved.Unlock()
 	if err := r.reserved.start(ctx, r.act.weir); err != nil {
-		return err
+		return nil, decide.Plan{}, err
 	}
 	state := r.reserved.observe(r.caches, key, r.now())
 	if state == nil {
-		return nil
+		return nil, decide.Plan{}, nil
 	}
 	plan := decide.Set(state)
-	if !plan.Reserves {
-		// The caches are older than the status. Their next event reconciles again.
-		return nil
+	if plan.Reserves {
+		r.reserved.begin(state.Set, plan.Status)
 	}
-	written, err := r.act.setStatus(ctx, state, plan)
-	if err != nil {
-		// The status may have been written. The next reservation reads it.
-		r.reserved.started = false
-		return err
-	}
-	if written == nil {
-		return nil
-	}
-	r.reserved.sets.add(written)
-	for _, e := range plan.Events {
-		event.Record(r.events, state.Set, e)
-	}
-	return nil
+	return state, plan, nil
 }
 
 // nodes reconciles LocalVolumeNodes.
 type nodes struct {
-	caches *caches
-	act    actor
+	caches  *caches
+	act     actor
+	written *pace
 }
 
 func (r *nodes) Reconcile(ctx context.Context, key controller.Key) (controller.Result, error) {
 	state := r.caches.observeNode(key.Name)
 	if state == nil {
+		r.written.forget(key)
 		return controller.Result{}, nil
+	}
+	if later := r.written.wait(key); later > 0 {
+		return controller.Result{RequeueAfter: later}, nil
 	}
 	work := decide.Node(state)
 	if equality.Semantic.DeepEqual(work, state.Agent.Spec) {
 		return controller.Result{}, nil
 	}
-	_, err := r.act.node(ctx, state.Agent, work)
+	written, err := r.act.node(ctx, state.Agent, work)
+	if written != nil {
+		r.written.note(key)
+	}
 	return controller.Result{}, err
 }
 
@@ -188,10 +239,4 @@ func (r *wipes) Reconcile(ctx context.Context, key controller.Key) (controller.R
 	plan := decide.Wipe(state)
 	changed := !equality.Semantic.DeepEqual(plan.Status, state.Wipe.Status)
 	return controller.Result{}, r.act.wipe(ctx, state.Wipe, plan, changed)
-}
-
-// split returns the namespace and the claim of a volume's id.
-func split(id string) (namespace, claim string) {
-	namespace, claim, _ = strings.Cut(id, "/")
-	return namespace, claim
 }

@@ -13,12 +13,13 @@ import (
 
 	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
 	"github.com/weir-dev/weir/generated/clientset/versioned"
+	"github.com/weir-dev/weir/pkg/cacheutil"
 	"github.com/weir-dev/weir/pkg/controller"
 	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/observed"
 )
 
-// reservations is held while a volume is placed or a size is reserved, until the status is written. Two sets never
-// reserve the same bytes: each reservation sees all earlier ones, also those that the caches have not observed yet.
+// reservations is held while a volume is placed or a size is reserved. Two sets never reserve the same bytes: each
+// reservation sees all earlier ones, also those that are being written and those that the caches have not observed yet.
 type reservations struct {
 	sync.Mutex
 	// started is set after the sets and agents were read from the API server: another leader may have written objects that
@@ -27,6 +28,8 @@ type reservations struct {
 	// sets and agents are the objects that the caches may not have observed yet.
 	sets   recent[*storagev1alpha1.KafkaLocalVolumeSet]
 	agents recent[*storagev1alpha1.LocalVolumeNode]
+	// writing are the sets whose placement is being written. They are written at the same time.
+	writing map[controller.Key]*storagev1alpha1.KafkaLocalVolumeSet
 }
 
 // start reads all sets and agents unless it has read them.
@@ -53,37 +56,101 @@ func (r *reservations) start(ctx context.Context, weir versioned.Interface) erro
 	return nil
 }
 
-// all returns all sets and agents, from the caches and from what they have not observed yet.
-func (r *reservations) all(
-	c *caches,
-) ([]*storagev1alpha1.KafkaLocalVolumeSet, map[string]*storagev1alpha1.LocalVolumeNode) {
-	return r.sets.merge(c.allSets(), c.sets.GetStore()), byName(r.agents.merge(c.allAgents(), c.agents.GetStore()))
+// allSets returns all sets, from the cache and from what it has not observed yet.
+func (r *reservations) allSets(c *caches) []*storagev1alpha1.KafkaLocalVolumeSet {
+	return r.sets.merge(cacheutil.List[*storagev1alpha1.KafkaLocalVolumeSet](c.sets), c.sets.GetStore())
+}
+
+// allAgents returns all agents, from the cache and from what it has not observed yet.
+func (r *reservations) allAgents(c *caches) map[string]*storagev1alpha1.LocalVolumeNode {
+	return byName(r.agents.merge(c.allAgents(), c.agents.GetStore()))
+}
+
+// reserving returns the sets with the placements that are being written.
+func (r *reservations) reserving(sets []*storagev1alpha1.KafkaLocalVolumeSet) []*storagev1alpha1.KafkaLocalVolumeSet {
+	current := make([]*storagev1alpha1.KafkaLocalVolumeSet, len(sets))
+	for i, set := range sets {
+		if placed := r.writing[controller.Key{Namespace: set.Namespace, Name: set.Name}]; placed != nil {
+			set = placed
+		}
+		current[i] = set
+	}
+	return current
 }
 
 // observe reads the state of a set from the caches and from what they have not observed yet. It returns nil if the set
 // does not exist.
 func (r *reservations) observe(c *caches, key controller.Key, now time.Time) *observed.State {
-	sets, agents := r.all(c)
-	s := &observed.State{Agents: agents, Now: now}
-	for _, set := range sets {
+	s := &observed.State{Agents: r.allAgents(c), Now: now}
+	for _, set := range r.reserving(r.allSets(c)) {
 		if set.Namespace == key.Namespace && set.Name == key.Name {
 			s.Set = set
 		} else {
-			s.Others = append(s.Others, set)
+			s.Sharing = append(s.Sharing, set)
 		}
 	}
 	if s.Set == nil || s.Set.DeletionTimestamp != nil {
 		return nil
 	}
+	s.Others = r.others(c, s.Set, s.Sharing)
 	c.observeObjects(s)
 	return s
+}
+
+// others returns those of sets that can have a claim or a directory of a set: those that the indexes know, and those
+// that the indexes have not observed yet.
+func (r *reservations) others(
+	c *caches, set *storagev1alpha1.KafkaLocalVolumeSet, sets []*storagev1alpha1.KafkaLocalVolumeSet,
+) []*storagev1alpha1.KafkaLocalVolumeSet {
+	indexed := c.colliding(set)
+	var found []*storagev1alpha1.KafkaLocalVolumeSet
+	for _, other := range sets {
+		key := controller.Key{Namespace: other.Namespace, Name: other.Name}
+		if indexed[key] != nil || r.writing[key] != nil || r.sets[types.NamespacedName(key)] != nil {
+			found = append(found, other)
+		}
+	}
+	sortSets(found)
+	return found
+}
+
+// begin records a placement that is about to be written.
+func (r *reservations) begin(set *storagev1alpha1.KafkaLocalVolumeSet, status storagev1alpha1.KafkaLocalVolumeSetStatus) {
+	placed := *set
+	placed.Status = status
+	if r.writing == nil {
+		r.writing = map[controller.Key]*storagev1alpha1.KafkaLocalVolumeSet{}
+	}
+	r.writing[controller.Key{Namespace: set.Namespace, Name: set.Name}] = &placed
+}
+
+// end records the result of a write: the set as the API server returned it, or nil if it was not written.
+func (r *reservations) end(key controller.Key, written *storagev1alpha1.KafkaLocalVolumeSet, err error) {
+	r.Lock()
+	defer r.Unlock()
+	delete(r.writing, key)
+	if err != nil {
+		// The status may have been written. The next reservation reads it.
+		r.started = false
+	}
+	if written != nil {
+		r.sets.add(written)
+	}
 }
 
 // recent has objects as the API server returned them.
 type recent[O metav1.Object] map[types.NamespacedName]O
 
+// add adds an object unless a newer version of it is known.
 func (r recent[O]) add(object O) {
-	r[types.NamespacedName{Namespace: object.GetNamespace(), Name: object.GetName()}] = object
+	name := types.NamespacedName{Namespace: object.GetNamespace(), Name: object.GetName()}
+	if known, found := r[name]; found {
+		order, err := resourceversion.CompareResourceVersion(known.GetResourceVersion(), object.GetResourceVersion())
+		if err == nil && order > 0 {
+			return
+		}
+	}
+	r[name] = object
 }
 
 // merge returns the objects of a cache, with the recent ones that it has not observed yet in place of older ones. It

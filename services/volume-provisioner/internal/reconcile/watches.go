@@ -12,6 +12,7 @@ import (
 	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
 	"github.com/weir-dev/weir/pkg/cacheutil"
 	"github.com/weir-dev/weir/pkg/controller"
+	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/observed"
 	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/spec"
 	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/volumes"
 )
@@ -19,8 +20,8 @@ import (
 func (c *caches) watchForSets(queue *controller.Controller) error {
 	return errors.Join(
 		controller.Watch(queue, c.sets, controller.Self[*storagev1alpha1.KafkaLocalVolumeSet]),
-		controller.Watch(queue, c.sets, c.unsettled, controller.StatusOnly),
-		controller.Watch(queue, c.agents, c.setsOfAgent, workOnly),
+		controller.WatchChanges(queue, c.sets, c.setsAfterSet),
+		controller.WatchChanges(queue, c.agents, c.setsAfterAgent),
 		controller.Watch(queue, c.nodes, func(*corev1.Node) []controller.Key { return c.everySet() }, sameNode),
 		controller.Watch(queue, c.volumes, c.setsOfVolume),
 		controller.Watch(queue, c.claims, func(claim *corev1.PersistentVolumeClaim) []controller.Key {
@@ -50,7 +51,7 @@ func (c *caches) watchForClaims(queue *controller.Controller) error {
 		}
 		for _, d := range agent.Spec.Directories {
 			if d.SetName == "" {
-				namespace, claim := split(d.ID)
+				namespace, claim := spec.Split(d.ID)
 				found = append(found, controller.Key{Namespace: namespace, Name: claim})
 			}
 		}
@@ -68,15 +69,28 @@ func (c *caches) watchForClaims(queue *controller.Controller) error {
 			}
 			return named(func(claim *corev1.PersistentVolumeClaim) bool { return spec.ClassOf(claim) == class.Name })
 		}),
-		controller.Watch(queue, c.agents, func(agent *storagev1alpha1.LocalVolumeNode) []controller.Key {
-			return onNode(agent.Name)
+		controller.WatchChanges(queue, c.agents, func(old, updated *storagev1alpha1.LocalVolumeNode) []controller.Key {
+			switch {
+			case updated == nil:
+				return onNode(old.Name)
+			case old == nil || nodeChanged(old, updated):
+				return onNode(updated.Name)
+			}
+			found := keys(cacheutil.ByIndex[*corev1.PersistentVolumeClaim](c.claims, byNode, "", updated.Name))
+			for _, id := range changedDirectories(old, updated) {
+				if d := observed.Requested(updated, id); d != nil && d.SetName == "" {
+					namespace, claim := spec.Split(id)
+					found = append(found, controller.Key{Namespace: namespace, Name: claim})
+				}
+			}
+			return found
 		}),
 		controller.Watch(queue, c.nodes, func(node *corev1.Node) []controller.Key { return onNode(node.Name) }, sameNode),
 		controller.Watch(queue, c.volumes, func(pv *corev1.PersistentVolume) []controller.Key {
 			if pv.Annotations[storagev1alpha1.AnnotationSet] != "" || !volumes.Managed(pv) {
 				return nil
 			}
-			namespace, claim := split(pv.Annotations[storagev1alpha1.AnnotationVolume])
+			namespace, claim := spec.Split(pv.Annotations[storagev1alpha1.AnnotationVolume])
 			return []controller.Key{{Namespace: namespace, Name: claim}}
 		}),
 		controller.Watch(queue, c.pods, func(pod *corev1.Pod) []controller.Key {
@@ -104,11 +118,19 @@ func (c *caches) watchForNodes(queue *controller.Controller) error {
 	return errors.Join(
 		controller.Watch(queue, c.agents, controller.Self[*storagev1alpha1.LocalVolumeNode]),
 		controller.Watch(queue, c.nodes, func(node *corev1.Node) []controller.Key { return self(node.Name) }, sameNode),
-		controller.Watch(queue, c.sets, func(set *storagev1alpha1.KafkaLocalVolumeSet) []controller.Key {
+		controller.WatchChanges(queue, c.sets, func(old, updated *storagev1alpha1.KafkaLocalVolumeSet) []controller.Key {
+			if old != nil && updated != nil && sameWork(old, updated) {
+				return nil
+			}
 			var found []controller.Key
-			names, _ := setsByNode(set)
-			for _, name := range names {
-				found = append(found, controller.Key{Name: name})
+			for _, set := range []*storagev1alpha1.KafkaLocalVolumeSet{old, updated} {
+				if set == nil {
+					continue
+				}
+				names, _ := setsByNode(set)
+				for _, name := range names {
+					found = append(found, controller.Key{Name: name})
+				}
 			}
 			return found
 		}),
@@ -123,12 +145,13 @@ func (c *caches) watchForNodes(queue *controller.Controller) error {
 		controller.Watch(queue, c.wipes, func(wipe *storagev1alpha1.VolumeWipe) []controller.Key {
 			return self(wipe.Status.Node)
 		}),
-		controller.Watch(queue, c.volumes, func(pv *corev1.PersistentVolume) []controller.Key {
-			if node := pv.Annotations[storagev1alpha1.AnnotationNode]; node != "" {
-				return self(node)
+		// A directory is wiped after its PersistentVolume was deleted.
+		controller.WatchChanges(queue, c.volumes, func(old, updated *corev1.PersistentVolume) []controller.Key {
+			if updated != nil || old.Annotations[storagev1alpha1.AnnotationNode] == "" {
+				return nil
 			}
-			return nil
-		}, func(_, _ *corev1.PersistentVolume) bool { return true }),
+			return self(old.Annotations[storagev1alpha1.AnnotationNode])
+		}),
 	)
 }
 
@@ -162,26 +185,14 @@ func (c *caches) watchForWipes(queue *controller.Controller) error {
 	)
 }
 
-// workOnly reports whether only the spec of a LocalVolumeNode changed, which the controller itself writes.
-func workOnly(was, is *storagev1alpha1.LocalVolumeNode) bool {
-	return was.UID == is.UID && equality.Semantic.DeepEqual(was.Status, is.Status) &&
-		len(was.Spec.Directories) <= len(is.Spec.Directories)
-}
-
 // sameNode ignores heartbeats.
 func sameNode(was, is *corev1.Node) bool {
 	return was.UID == is.UID && equality.Semantic.DeepEqual(was.Labels, is.Labels) &&
 		equality.Semantic.DeepEqual(was.Spec, is.Spec) && was.DeletionTimestamp.Equal(is.DeletionTimestamp)
 }
 
-// setsOfAgent returns the sets that have volumes on a node, and those that wait for a node.
-func (c *caches) setsOfAgent(agent *storagev1alpha1.LocalVolumeNode) []controller.Key {
-	found := keys(cacheutil.ByIndex[*storagev1alpha1.KafkaLocalVolumeSet](c.sets, byNode, "", agent.Name))
-	return append(found, c.unsettled(nil)...)
-}
-
 // unsettled returns the sets whose volumes are not all placed without conflict.
-func (c *caches) unsettled(*storagev1alpha1.KafkaLocalVolumeSet) []controller.Key {
+func (c *caches) unsettled() []controller.Key {
 	var found []controller.Key
 	for _, set := range cacheutil.List[*storagev1alpha1.KafkaLocalVolumeSet](c.sets) {
 		for _, v := range set.Status.Volumes {
@@ -221,20 +232,10 @@ func (c *caches) setsOfVolume(pv *corev1.PersistentVolume) []controller.Key {
 	if ref := pv.Spec.ClaimRef; ref != nil {
 		found = c.setsWithClaim(ref.Namespace, ref.Name)
 	}
-	if namespace, claim := split(pv.Annotations[storagev1alpha1.AnnotationVolume]); claim != "" {
+	if namespace, claim := spec.Split(pv.Annotations[storagev1alpha1.AnnotationVolume]); claim != "" {
 		found = append(found, c.setsWithClaim(namespace, claim)...)
 	}
-	for _, set := range cacheutil.List[*storagev1alpha1.KafkaLocalVolumeSet](c.sets) {
-		if pv.Spec.ClaimRef == nil || pv.Spec.ClaimRef.Namespace != set.Namespace {
-			for _, v := range set.Status.Volumes {
-				if v.PV == pv.Name {
-					found = append(found, controller.Key{Namespace: set.Namespace, Name: set.Name})
-					break
-				}
-			}
-		}
-	}
-	return found
+	return append(found, keys(cacheutil.ByIndex[*storagev1alpha1.KafkaLocalVolumeSet](c.sets, byVolume, "", pv.Name))...)
 }
 
 func claimsOfSet(set *storagev1alpha1.KafkaLocalVolumeSet) []string {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
@@ -108,6 +109,41 @@ func TestSizesBeyondTheFileSystemAreReported(t *testing.T) {
 	message := e.WaitCondition("s", "CapacityOK", metav1.ConditionFalse, "InsufficientCapacity")
 	require.Contains(t, message, "replica 1 needs 500Gi and fits on no node")
 	e.WaitReady("s", "1/2", 0)
+}
+
+// Placements are decided one after the other and written at the same time.
+func TestSetsThatAreCreatedAtTheSameTimeNeverReserveTheSameSpace(t *testing.T) {
+	t.Parallel()
+	e := testenv.New(t)
+	nodes, _ := e.Nodes(1)
+	const sets, fit = 12, 4
+	var all strings.Builder
+	for i := range sets {
+		name := fmt.Sprintf("s%d", i)
+		all.WriteString("---" + strings.NewReplacer("{name: s}", "{name: "+name+"}", e.Namespace+"-{", name+"-"+e.Namespace+
+			"-{", "1Gi", "200Gi").Replace(manifest(e, 1, nodes)))
+	}
+	e.Apply(all.String())
+	e.Eventually(func(ctx context.Context) error {
+		list, err := e.Weir.StorageV1alpha1().KafkaLocalVolumeSets(e.Namespace).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		ready, refused := 0, 0
+		for _, set := range list.Items {
+			switch c := meta.FindStatusCondition(set.Status.Conditions, "CapacityOK"); {
+			case set.Status.Ready == "1/1":
+				ready++
+			case c != nil && c.Reason == "InsufficientCapacity":
+				refused++
+			}
+		}
+		require.LessOrEqual(t, ready, fit, "the file system has 1Ti, of which 10 % stay free")
+		if ready+refused != sets || ready != fit {
+			return fmt.Errorf("%d sets are ready and %d have no room", ready, refused)
+		}
+		return nil
+	})
 }
 
 func TestEditedPersistentVolumeIsRestored(t *testing.T) {

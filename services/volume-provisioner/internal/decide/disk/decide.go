@@ -18,7 +18,14 @@ import (
 
 // Decide returns the actions and the status for a state.
 func Decide(s State) Plan {
-	d := decision{State: s, fileSystems: map[string]storagev1alpha1.FileSystemStatus{}}
+	d := decision{
+		State: s, fileSystems: map[string]storagev1alpha1.FileSystemStatus{},
+		before: make(map[string]*storagev1alpha1.DirectoryStatus, len(s.Node.Status.Directories)),
+		used:   map[string]string{}, inside: map[string]string{},
+	}
+	for i := range s.Node.Status.Directories {
+		d.before[s.Node.Status.Directories[i].ID] = &s.Node.Status.Directories[i]
+	}
 	d.plan.Status = storagev1alpha1.LocalVolumeNodeStatus{
 		ObservedGeneration: s.Node.Generation,
 		NodeUID:            cmp.Or(s.NodeUID, s.Node.Status.NodeUID),
@@ -57,6 +64,10 @@ type decision struct {
 	State
 	plan        Plan
 	fileSystems map[string]storagev1alpha1.FileSystemStatus
+	// before are the reported directories, by id.
+	before map[string]*storagev1alpha1.DirectoryStatus
+	// used are the ids of the directories that were decided, by path. inside are those of directories that are in the path.
+	used, inside map[string]string
 	// moving are the directories that a VolumeWipe has not moved yet, and their ids.
 	moving map[string]string
 	// wipeFailure is the message of a failed deletion.

@@ -19,6 +19,7 @@ func (d *decision) decideDirectories() {
 func (d *decision) directory(spec *storagev1alpha1.DirectorySpec) storagev1alpha1.DirectoryStatus {
 	fileSystem, base := d.fileSystems[spec.BasePath], d.BasePaths[spec.BasePath]
 	full := path.Join(spec.BasePath, spec.Path)
+	overlap := d.use(full, spec.ID)
 	report := func(state storagev1alpha1.DirectoryState, format string, arguments ...any) storagev1alpha1.DirectoryStatus {
 		status := d.directoryBefore(spec.ID)
 		status.ID, status.State, status.Message = spec.ID, state, fmt.Sprintf(format, arguments...)
@@ -42,9 +43,9 @@ func (d *decision) directory(spec *storagev1alpha1.DirectorySpec) storagev1alpha
 		status.State, status.Message = state, fmt.Sprintf(format, arguments...)
 		return status
 	}
-	if other := d.overlapping(spec); other != "" {
+	if overlap != "" {
 		return report(storagev1alpha1.DirectoryConflict, "directory %s overlaps with the directory of %s; change basePath "+
-			"or pathPattern of one of the sets", full, other)
+			"or pathPattern of one of the sets", full, overlap)
 	}
 	if state, message := d.place(spec, base, full); state != "" {
 		return report(state, "%s", message)
@@ -178,27 +179,27 @@ func (d *decision) foreign(
 	return "", ""
 }
 
-// overlapping returns the id of an earlier volume whose directory is the same, contains this one, or is in it.
-func (d *decision) overlapping(spec *storagev1alpha1.DirectorySpec) string {
-	full := path.Join(spec.BasePath, spec.Path) + "/"
-	for i := range d.Node.Spec.Directories {
-		other := &d.Node.Spec.Directories[i]
-		if other == spec {
-			return ""
+// use records the directory of a volume. It returns the id of an earlier volume whose directory is the same, contains
+// this one, or is in it.
+func (d *decision) use(full, id string) (overlap string) {
+	overlap = d.inside[full]
+	for dir := full; dir != "/" && dir != "."; dir = path.Dir(dir) {
+		if other, used := d.used[dir]; used {
+			overlap = other
 		}
-		otherFull := path.Join(other.BasePath, other.Path) + "/"
-		if strings.HasPrefix(full, otherFull) || strings.HasPrefix(otherFull, full) {
-			return other.ID
+		if _, known := d.inside[dir]; !known && dir != full {
+			d.inside[dir] = id
 		}
 	}
-	return ""
+	if _, known := d.used[full]; !known {
+		d.used[full] = id
+	}
+	return overlap
 }
 
 func (d *decision) directoryBefore(id string) storagev1alpha1.DirectoryStatus {
-	for _, s := range d.Node.Status.Directories {
-		if s.ID == id {
-			return s
-		}
+	if s := d.before[id]; s != nil {
+		return *s
 	}
 	return storagev1alpha1.DirectoryStatus{}
 }

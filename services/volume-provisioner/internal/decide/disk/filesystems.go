@@ -93,8 +93,18 @@ func (d *decision) fileSystemBefore(basePath string) storagev1alpha1.FileSystemS
 	return storagev1alpha1.FileSystemStatus{}
 }
 
-// near reports whether the free space has changed by at most one percent of the capacity.
+// FullPercent is the free space below which a file system counts as full.
+const FullPercent = 2
+
+// Full reports whether a file system has less free space than FullPercent.
+func Full(availableBytes, capacityBytes int64) bool {
+	return availableBytes < capacityBytes/100*FullPercent
+}
+
+// near reports whether the free space has changed by at most one percent of the capacity, and the file system has not
+// become full. One that is full has to gain more than one percent, so that the state does not alternate.
 func near(before int64, observed BasePath) bool {
 	difference := before - observed.AvailableBytes
-	return max(difference, -difference) <= observed.CapacityBytes/100
+	becameFull := !Full(before, observed.CapacityBytes) && Full(observed.AvailableBytes, observed.CapacityBytes)
+	return max(difference, -difference) <= observed.CapacityBytes/100 && !becameFull
 }

@@ -121,6 +121,34 @@ func TestStatusChangesOnlyIfFreeSpaceChangesByMoreThanOnePercent(t *testing.T) {
 	require.Equal(t, "1/1", s.Node.Status.Ready)
 }
 
+// Without this, a file system could have less than two percent of free space while the reported value is up to one
+// percent larger, and not count as full.
+func TestAFileSystemThatBecomesFullIsReportedAtOnceAndStaysFullUntilItHasOnePercentMore(t *testing.T) {
+	t.Parallel()
+	s := given(marked())
+	for _, step := range []struct {
+		available, reported int64
+		full                bool
+	}{
+		{available: 2600, reported: 2600},
+		{available: 2000, reported: 2600},
+		{available: 1999, reported: 1999, full: true},
+		{available: 2100, reported: 1999, full: true},
+		{available: 2999, reported: 1999, full: true},
+		{available: 1200, reported: 1999, full: true},
+		{available: 900, reported: 900, full: true},
+		{available: 1950, reported: 1950, full: true},
+		{available: 2951, reported: 2951},
+		{available: 50_000, reported: 50_000},
+	} {
+		observed(func(b *disk.BasePath) { b.CapacityBytes, b.AvailableBytes = 100_000, step.available })(&s)
+		s.Node.Status = disk.Decide(s).Status
+		f := s.Node.Status.FileSystems[0]
+		require.Equal(t, step.reported, f.AvailableBytes, "%+v", step)
+		require.Equal(t, step.full, disk.Full(f.AvailableBytes, f.CapacityBytes), "%+v", step)
+	}
+}
+
 func TestUnknownDirectoriesWithMarkersAreReported(t *testing.T) {
 	t.Parallel()
 	stray := disk.Found{Path: "old", Marker: v1.DirectoryMarker{ID: "kafka/old"}}

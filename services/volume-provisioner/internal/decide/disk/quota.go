@@ -17,7 +17,7 @@ func (d *decision) quota(
 	}
 	own := observed.Project != 0 && !observed.Inherited
 	action := Action{
-		Key: Key{Limit, spec.BasePath, spec.Path}, Directory: *spec, FileSystem: base.ID(), Taken: d.taken(spec),
+		Key: Key{Limit, spec.BasePath, spec.Path}, Directory: *spec, FileSystem: base.ID(),
 	}
 	readOnly := d.fileSystems[spec.BasePath].State == storagev1alpha1.FileSystemReadOnly
 	if spec.Quota != storagev1alpha1.QuotaXFS {
@@ -44,6 +44,7 @@ func (d *decision) quota(
 	if readOnly {
 		return fail("%s", d.fileSystems[spec.BasePath].Message)
 	}
+	action.Taken = d.taken(spec)
 	return fail("%s", failure(action, d.add(action)))
 }
 

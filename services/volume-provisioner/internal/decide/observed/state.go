@@ -14,8 +14,11 @@ import (
 // State is the observed state of a set and of everything that its volumes can collide with.
 type State struct {
 	Set *storagev1alpha1.KafkaLocalVolumeSet
-	// Others are all other sets of the cluster.
+	// Others are the other sets that can have the same claims or directories.
 	Others []*storagev1alpha1.KafkaLocalVolumeSet
+	// Sharing are the other sets whose volumes use the space of the nodes that the set is on. If a volume has no node yet,
+	// they are all sets of the cluster.
+	Sharing []*storagev1alpha1.KafkaLocalVolumeSet
 	// Nodes and Agents are by name.
 	Nodes  map[string]*corev1.Node
 	Agents map[string]*storagev1alpha1.LocalVolumeNode

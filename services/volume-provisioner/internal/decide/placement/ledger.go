@@ -13,22 +13,30 @@ type Ledger map[fileSystem]int64
 // fileSystem identifies a file system. Base paths can share one.
 type fileSystem struct{ node, id string }
 
-// NewLedger returns the reservations of all nodes.
-func NewLedger(s *observed.State) Ledger {
+// NewLedger returns the reservations of some nodes, or of all nodes if nodes is nil.
+func NewLedger(s *observed.State, nodes map[string]bool) Ledger {
 	l := Ledger{}
-	type volume struct{ node, id string }
+	type volume struct{ node, namespace, claim string }
 	counted := map[volume]bool{}
-	for _, set := range append([]*storagev1alpha1.KafkaLocalVolumeSet{s.Set}, s.Others...) {
-		for _, v := range set.Status.Volumes {
-			if v.Node != "" {
-				counted[volume{v.Node, spec.ID(set.Namespace, v.Claim)}] = true
+	count := func(set *storagev1alpha1.KafkaLocalVolumeSet) {
+		for i := range set.Status.Volumes {
+			if v := &set.Status.Volumes[i]; v.Node != "" && (nodes == nil || nodes[v.Node]) {
+				counted[volume{v.Node, set.Namespace, v.Claim}] = true
 				l.reserve(s.Agents[v.Node], set.Spec.BasePath, v.Bytes)
 			}
 		}
 	}
+	count(s.Set)
+	for _, set := range s.Sharing {
+		count(set)
+	}
 	for name, agent := range s.Agents {
-		for _, d := range agent.Spec.Directories {
-			if !counted[volume{name, d.ID}] {
+		if nodes != nil && !nodes[name] {
+			continue
+		}
+		for i := range agent.Spec.Directories {
+			d := &agent.Spec.Directories[i]
+			if namespace, claim := spec.Split(d.ID); !counted[volume{name, namespace, claim}] {
 				l.reserve(agent, d.BasePath, d.Bytes)
 			}
 		}

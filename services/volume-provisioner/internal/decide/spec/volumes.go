@@ -46,6 +46,12 @@ func (v Volume) Bytes() int64 { return v.Template.Size.Value() }
 // ID returns the id of the volume of a claim.
 func ID(namespace, claim string) string { return namespace + "/" + claim }
 
+// Split returns the namespace and the claim of the id of a volume.
+func Split(id string) (namespace, claim string) {
+	namespace, claim, _ = strings.Cut(id, "/")
+	return namespace, claim
+}
+
 // Volumes returns the volumes of all replicas, by ordinal and then in the order of the templates.
 func Volumes(set *storagev1alpha1.KafkaLocalVolumeSet) []Volume {
 	volumes := make([]Volume, 0, int(set.Spec.Replicas)*len(set.Spec.Templates))
@@ -70,7 +76,8 @@ func RelativePath(pattern, namespace, claim string) string {
 	if pattern == "" {
 		pattern = "{claim}"
 	}
-	return strings.NewReplacer("{claim}", claim, "{namespace}", namespace).Replace(pattern)
+	// A namespace has no braces.
+	return strings.ReplaceAll(strings.ReplaceAll(pattern, "{namespace}", namespace), "{claim}", claim)
 }
 
 var basePath = regexp.MustCompile(`^(/[^/]+)+$`)

@@ -1,0 +1,32 @@
+package reconcile
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/weir-dev/weir/pkg/controller"
+)
+
+func TestPaceDelaysTheSecondWriteAndNotTheFirst(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1000, 0)
+	p := newPace(time.Second, func() time.Time { return now })
+	a, b := controller.Key{Name: "a"}, controller.Key{Name: "b"}
+	require.Zero(t, p.wait(a))
+	p.note(a)
+	require.Equal(t, time.Second, p.wait(a))
+	require.Zero(t, p.wait(b))
+	now = now.Add(300 * time.Millisecond)
+	require.Equal(t, 700*time.Millisecond, p.wait(a))
+	now = now.Add(700 * time.Millisecond)
+	require.Zero(t, p.wait(a))
+	require.Empty(t, p.last, "objects that do not change take no memory")
+	p.note(a)
+	now = now.Add(-time.Hour)
+	require.Zero(t, p.wait(a), "a clock that was set back delays nothing")
+	p.note(a)
+	p.forget(a)
+	require.Zero(t, p.wait(a))
+}
