@@ -126,8 +126,8 @@ func (h *Hosted) call(ctx context.Context, f func(context.Context, *Tree) error)
 	if tree.Client, err = Inspect(h.Point); err != nil {
 		return err
 	}
-	// The UUID is that of the mounted volume, whatever its name and hosts are.
-	tree.Ledger = h.pool.ledger(cmp.Or(tree.Client.Graph.ID, h.Point))
+	// The UUID is that of the mounted volume, whatever its name and hosts are. Old clusters do not tell it.
+	tree.Ledger = h.pool.ledger(cmp.Or(tree.Client.Graph.ID, strings.Join(tree.Client.Graph.Bricks, " ")))
 	h.last.Store(tree.Ledger)
 	return f(ctx, tree)
 }

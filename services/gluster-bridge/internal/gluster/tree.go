@@ -57,17 +57,33 @@ func (t *Tree) Create(directory string, info decide.Info) error {
 	return t.Ensure(directory)
 }
 
-// Ensure creates the directory of a volume if it does not exist.
+// Ensure creates the directory of a volume if it does not exist, and completes one that an interrupted call has left:
+// a directory is created first and gets its mode then.
 func (t *Tree) Ensure(directory string) error {
 	data := decide.DataPath(directory)
 	if err := t.mkdirAll(path.Dir(data), 0o755); err != nil {
 		return err
 	}
 	err := t.root.Mkdir(data, volumeMode|fs.ModeSetgid)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
+	if !errors.Is(err, fs.ErrExist) {
+		return err
 	}
-	return err
+	dir, err := t.root.OpenDir(data)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = dir.Close() }()
+	return dir.Control(func(fd int) error {
+		var stat unix.Stat_t
+		if err := unix.Fstat(fd, &stat); err != nil || stat.Mode&unix.S_ISGID != 0 {
+			return err
+		}
+		// A directory with data belongs to its users, and so does its mode.
+		if entries, err := dir.Entries(1); err != nil || len(entries) > 0 {
+			return err
+		}
+		return unix.Fchmod(fd, volumeMode|unix.S_ISGID)
+	})
 }
 
 // SetInfo replaces the metadata of a volume.

@@ -22,6 +22,7 @@ import (
 	kadaluv1alpha1 "github.com/weir-dev/weir/apis/kadalu/v1alpha1"
 	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
 	"github.com/weir-dev/weir/pkg/testkit"
+	"github.com/weir-dev/weir/pkg/testkit/gluster"
 	"github.com/weir-dev/weir/services/gluster-bridge/internal/app"
 	"github.com/weir-dev/weir/services/gluster-bridge/internal/decide"
 	"github.com/weir-dev/weir/services/gluster-bridge/test/testenv"
@@ -37,7 +38,9 @@ func name(directory string) string {
 
 // TestSizesAreAcknowledgedByTheBricks shares one cluster, whose start takes most of the time.
 func TestSizesAreAcknowledgedByTheBricks(t *testing.T) {
-	e := testenv.New(t)
+	// The cluster behaves like GlusterFS 6, the oldest version that is supported; the clients are those of this machine.
+	e := testenv.NewAt(t, gluster.Version6)
+	require.Contains(t, e.Cluster.Gluster("volume", "get", "all", "cluster.op-version"), fmt.Sprint(gluster.Version6))
 	// The tree has a volume of kadalu, without a project id.
 	kadalu := "pvc-of-kadalu"
 	writeInfo(t, e, kadalu, decide.Info{Size: mebibyte, PathPrefix: filepath.Dir(decide.DataPath(kadalu))})
@@ -59,7 +62,7 @@ func TestSizesAreAcknowledgedByTheBricks(t *testing.T) {
 		gv := e.At(t).Enforced(name("pvc-1"), storagev1alpha1.ReasonNoQuotad)
 		require.Equal(t, "default/ext-storage", gv.Spec.Storage)
 		require.Equal(t, decide.DataPath("pvc-1"), gv.Spec.Path)
-		require.NotEmpty(t, gv.Spec.VolumeID)
+		require.Empty(t, gv.Spec.VolumeID, "GlusterFS 6 does not tell clients the UUID of a volume")
 		e.At(t).StorageCondition(kadaluv1alpha1.ConditionQuotaEnforced, metav1.ConditionFalse,
 			kadaluv1alpha1.ReasonQuotaUnmanaged)
 	})
@@ -165,6 +168,7 @@ func TestSizesAreAcknowledgedByTheBricks(t *testing.T) {
 		names = names[:len(names)-40]
 		check(t, e, names...)
 	})
+	t.Run("TwoStoragesOfOneVolumeDoNotPromiseTheSameSpace", func(t *testing.T) { twoStorages(e.At(t), c) })
 	t.Run("ReclaimPoliciesThatKeepTheDataLeaveNoVolume", func(t *testing.T) { reclaim(e.At(t), e, c, names) })
 	t.Run("AnExternalQuotadIsToldAndStatfsMustShowTheSize", func(t *testing.T) {
 		external(e.At(t), c)
@@ -186,6 +190,8 @@ func TestSizesAreAcknowledgedByTheBricks(t *testing.T) {
 		setQuota(e, kadaluv1alpha1.QuotaManaged)
 		check(t, e, names...)
 	})
+	t.Run("MountedClientsFollowChangesOfTheGlusterFSVolume", func(t *testing.T) { changes(e.At(t), c) })
+	t.Run("AVolumeWithTLSIsMountedWithTheCertificatesOfTheNode", func(t *testing.T) { encrypted(e.At(t)) })
 	_, _ = first, second
 }
 

@@ -11,6 +11,8 @@ import (
 	"github.com/container-storage-interface/spec/lib/go/csi"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	kadaluv1alpha1 "github.com/weir-dev/weir/apis/kadalu/v1alpha1"
@@ -68,4 +70,41 @@ func setReclaim(e *testenv.Env, policy kadaluv1alpha1.ReclaimPolicy) {
 		}
 		return err
 	})
+}
+
+// twoStorages shows that two storages with one GlusterFS volume cannot promise the same space, although they have
+// different clients and the cluster does not tell the UUID of the volume.
+func twoStorages(e *testenv.Env, c *testenv.Controller) {
+	const second = "second"
+	storages := e.Weir.KadaluV1alpha1().KadaluStorages(testenv.Namespace)
+	ks, err := storages.Get(e.Context(), testenv.Storage, metav1.GetOptions{})
+	require.NoError(e, err)
+	spec := *ks.Spec.DeepCopy()
+	spec.Details[0].GlusterOptions = "log-level=ERROR"
+	_, err = storages.Create(e.Context(), &kadaluv1alpha1.KadaluStorage{
+		ObjectMeta: metav1.ObjectMeta{Name: second}, Spec: spec,
+	}, metav1.CreateOptions{})
+	require.NoError(e, err)
+	var free int64
+	testkit.Eventually(e, testenv.Timeout, func(ctx context.Context) error {
+		ks, err := storages.Get(ctx, second, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		ready := meta.FindStatusCondition(ks.Status.Conditions, kadaluv1alpha1.ConditionReady)
+		if ready == nil || ready.Status != metav1.ConditionTrue {
+			return fmt.Errorf("the second storage is not ready: %+v", ready)
+		}
+		free = ks.Status.CapacityBytes - ks.Status.ProvisionedBytes
+		return nil
+	})
+	_, err = c.CreateVolume(e.Context(), testenv.Request("pvc-most", free-mebibyte))
+	require.NoError(e, err)
+	request := testenv.Request("pvc-rest", 2*mebibyte)
+	request.Parameters["storage_name"] = second
+	_, err = c.CreateVolume(e.Context(), request)
+	require.Equal(e, codes.ResourceExhausted, status.Code(err), err)
+	_, err = c.DeleteVolume(e.Context(), &csi.DeleteVolumeRequest{VolumeId: testenv.VolumeID("pvc-most")})
+	require.NoError(e, err)
+	require.NoError(e, storages.Delete(e.Context(), second, metav1.DeleteOptions{}))
 }
