@@ -1,7 +1,5 @@
 //go:build linux
 
-// Package pods tests several services together, with real programs in real pods: the pods run as processes on the
-// embedded control plane.
 package pods
 
 import (
@@ -15,9 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
@@ -27,21 +23,10 @@ import (
 	"github.com/weir-dev/weir/pkg/testkit/kubelet"
 )
 
-// timeout is long enough for JVMs that start on a busy machine.
-const timeout = 3 * time.Minute
-
-func TestMain(m *testing.M) {
-	kubelet.Init()
-	testkit.Main(m)
-}
-
-// connectors are connect-scheduler, two nodes that can run connect-runner, and a Kafka broker.
+// connectors are two nodes with the Deployment of connect-scheduler, as it is shipped, and a Kafka broker.
 type connectors struct {
-	*testing.T
-	cp        *testkit.ControlPlane
-	broker    *kafka.Cluster
-	nodes     map[string]*kubelet.Node
-	namespace string
+	*cluster
+	broker *kafka.Cluster
 }
 
 func startConnectors(t *testing.T) *connectors {
@@ -51,26 +36,14 @@ func startConnectors(t *testing.T) *connectors {
 	root, err := env.Root()
 	require.NoError(t, err)
 	image := runnerImage(t, root)
-	c := &connectors{T: t, cp: testkit.New(t, testkit.WithNodes(0)), nodes: map[string]*kubelet.Node{}}
-	c.broker = kafka.Start(t, kafka.Options{Properties: "group.initial.rebalance.delay.ms=0\n"})
-	for range 2 {
-		node := kubelet.Start(t, c.cp, kubelet.Config{
-			Images: map[string]kubelet.Image{"runner:1": image}, Ports: c.broker.Ports,
-		})
-		c.nodes[node.Name] = node
-	}
-	require.NoError(t, env.Build(t.Context(), root, "connect-scheduler"))
-	_, err = env.Install(t.Context(), c.cp, root, "connect-scheduler")
-	require.NoError(t, err)
-	scheduler, err := env.StartConnectScheduler(t.Context(), c.cp, root)
-	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, scheduler.Stop()) })
-	c.namespace = c.cp.Namespace(t)
-	t.Cleanup(func() {
-		if t.Failed() {
-			c.explain(scheduler)
-		}
-	})
+	broker := kafka.Start(t, kafka.Options{Properties: "group.initial.rebalance.delay.ms=0\n"})
+	c := &connectors{startCluster(t, 2, kubelet.Config{
+		Images: map[string]kubelet.Image{
+			"runner:1": image, imageOf("connect-scheduler"): binary(t, root, "connect-scheduler"),
+		},
+		Ports: broker.Ports,
+	}), broker}
+	c.install(root, "connect-scheduler", "deployment/connect-scheduler")
 	return c
 }
 
@@ -97,28 +70,10 @@ func runnerImage(t *testing.T, root string) kubelet.Image {
 	}
 }
 
-func (c *connectors) explain(scheduler *env.Service) {
-	c.Logf("connect-scheduler:\n%s", scheduler.Tail(20))
-	out, err := c.cp.Kubectl(context.Background(), "get", "kafkaconnectors,pods,events", "-A", "-o", "wide")
-	c.Logf("%s%v", out, err)
-	for _, pod := range c.pods(context.Background()) {
-		for name, node := range c.nodes {
-			lines := strings.Split(node.Log(c.namespace, pod.Name, pod.Spec.Containers[0].Name), "\n")
-			c.Logf("%s on %s:\n%s", pod.Name, name, strings.Join(lines[max(0, len(lines)-15):], "\n"))
-		}
-	}
-}
-
-func (c *connectors) pods(ctx context.Context) []corev1.Pod {
-	list, err := c.cp.Client().CoreV1().Pods(c.namespace).List(ctx, metav1.ListOptions{})
-	require.NoError(c, err)
-	return list.Items
-}
-
-// apply creates a source with tasks that write consecutive numbers.
-func (c *connectors) apply(name, topic string, tasks int) {
+// applySource creates a source with tasks that write consecutive numbers.
+func (c *connectors) applySource(name, topic string, tasks int) {
 	c.Helper()
-	c.kubectl("apply", "-f", c.write(fmt.Sprintf(`
+	c.apply(fmt.Sprintf(`
 apiVersion: v1
 kind: Secret
 metadata: {name: worker-config}
@@ -145,20 +100,7 @@ spec:
     topic: %s
     batch: "10"
     pause.ms: "20"
-`, c.broker.Bootstrap(), name, tasks, topic)))
-}
-
-func (c *connectors) write(manifest string) string {
-	file := filepath.Join(c.TempDir(), "manifest.yaml")
-	require.NoError(c, os.WriteFile(file, []byte(manifest), 0o600))
-	return file
-}
-
-func (c *connectors) kubectl(args ...string) string {
-	c.Helper()
-	out, err := c.cp.Kubectl(c.Context(), append(args, "-n", c.namespace)...)
-	require.NoError(c, err)
-	return out
+`, c.broker.Bootstrap(), name, tasks, topic))
 }
 
 // ready waits until a connector is Ready with all tasks.
@@ -207,12 +149,13 @@ func TestConnectorsMoveRecordsAndSurviveKilledPodsAndALostNode(t *testing.T) {
 	c := startConnectors(t)
 	topic := c.broker.CreateTopic(t, "numbers", 2)
 	began := time.Now()
-	c.apply("numbers", topic, 2)
+	c.applySource("numbers", topic, 2)
 	c.ready("numbers")
 	c.grows(topic)
 	t.Logf("first records %.1f s after kubectl apply", time.Since(began).Seconds())
 
-	// A container that is killed restarts in its pod.
+	// Containers that are killed restart in their pods.
+	c.kill(env.Namespace)
 	killed := c.pod("numbers-tasks-1")
 	require.NoError(t, c.nodes[killed.Spec.NodeName].Signal(c.namespace, killed.Name, syscall.SIGKILL))
 	testkit.Eventually(t, timeout, func(context.Context) error {
@@ -253,11 +196,4 @@ func TestConnectorsMoveRecordsAndSurviveKilledPodsAndALostNode(t *testing.T) {
 		return nil
 	})
 	c.requireComplete(topic, 2)
-}
-
-func (c *connectors) pod(name string) *corev1.Pod {
-	c.Helper()
-	pod, err := c.cp.Client().CoreV1().Pods(c.namespace).Get(c.Context(), name, metav1.GetOptions{})
-	require.NoError(c, err)
-	return pod
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -69,69 +68,28 @@ spec:
       resources: {requests: {storage: 1Gi}}
 `
 
-// volumes are three nodes and the Deployment and DaemonSet of volume-provisioner, as they are shipped.
-type volumes struct {
-	*testing.T
-	cp        *testkit.ControlPlane
-	nodes     map[string]*kubelet.Node
-	namespace string
-}
+// volumes are three nodes with the Deployment and the DaemonSet of volume-provisioner, as they are shipped.
+type volumes struct{ *cluster }
 
-func startVolumes(t *testing.T) *volumes {
+func startVolumes(t *testing.T) volumes {
 	t.Helper()
 	testkit.NeedsControlPlane(t)
 	kubelet.Need(t)
 	root, err := env.Root()
 	require.NoError(t, err)
 	const service = "volume-provisioner"
-	require.NoError(t, env.Build(t.Context(), root, service))
-	v := &volumes{T: t, cp: testkit.New(t, testkit.WithNodes(0)), nodes: map[string]*kubelet.Node{}}
-	for range 3 {
-		node := kubelet.Start(t, v.cp, kubelet.Config{Images: map[string]kubelet.Image{
-			"ghcr.io/weir-dev/volume-provisioner:latest": {
-				Files:      map[string]string{"/usr/local/bin/" + service: filepath.Join(root, "bin", service)},
-				Entrypoint: []string{"/usr/local/bin/" + service}, User: 65532,
-			},
-			"shell": {Entrypoint: []string{"sh", "-c"}},
-		}})
+	v := volumes{startCluster(t, 3, kubelet.Config{Images: map[string]kubelet.Image{
+		imageOf(service): binary(t, root, service), "shell": {Entrypoint: []string{"sh", "-c"}},
+	}})}
+	for _, node := range v.nodes {
 		require.NoError(t, os.MkdirAll(filepath.Join(node.HostDir(), "mnt", "data"), 0o755))
-		v.nodes[node.Name] = node
 	}
-	v.namespace = v.cp.Namespace(t)
-	t.Cleanup(func() {
-		if t.Failed() {
-			out, err := v.cp.Kubectl(context.Background(), "get", "pods,kafkalocalvolumesets,localvolumenodes,pv,events", "-A")
-			t.Logf("%s%v", out, err)
-		}
-	})
-	for _, dir := range []string{"base", service} {
-		_, err := v.cp.Kubectl(t.Context(), "apply", "-k", filepath.Join(root, "deploy", dir))
-		require.NoError(t, err)
-	}
-	for _, rollout := range [][]string{
-		{env.Namespace, "deployment/" + service}, {"weir-node", "daemonset/" + service + "-agent"},
-	} {
-		_, err := v.cp.Kubectl(t.Context(), "rollout", "status", "-n", rollout[0], rollout[1], "--timeout="+timeout.String())
-		require.NoError(t, err)
-	}
+	v.install(root, service, "deployment/"+service, "daemonset/"+service+"-agent")
 	return v
 }
 
-func (v *volumes) kubectl(args ...string) string {
-	v.Helper()
-	out, err := v.cp.Kubectl(v.Context(), append(args, "-n", v.namespace)...)
-	require.NoError(v, err)
-	return out
-}
-
-func (v *volumes) apply(manifest string) {
-	v.Helper()
-	_, err := v.cp.ApplyYAML(v.Context(), v.namespace, manifest)
-	require.NoError(v, err)
-}
-
 // started waits until each pod has started a number of times on its own directory.
-func (v *volumes) started(times int) {
+func (v volumes) started(times int) {
 	v.Helper()
 	testkit.Eventually(v.T, timeout, func(ctx context.Context) error {
 		for i := range 3 {
@@ -180,13 +138,8 @@ func TestPodsFindTheirOwnDirectoriesWithTheShippedManifestsOfVolumeProvisioner(t
 	for times := 2; times <= 3; times++ {
 		v.kubectl("delete", "statefulset/kafka", "--cascade=foreground")
 		v.kubectl("delete", "pvc", "--all")
-		for _, namespace := range []string{env.Namespace, "weir-node"} {
-			pods, err := v.cp.Client().CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{})
-			require.NoError(t, err)
-			for _, pod := range pods.Items {
-				require.NoError(t, v.nodes[pod.Spec.NodeName].Signal(namespace, pod.Name, syscall.SIGKILL))
-			}
-		}
+		v.kill(env.Namespace)
+		v.kill(privileged)
 		v.apply(statefulSet)
 		v.started(times)
 	}
@@ -217,7 +170,7 @@ func TestPodsFindTheirOwnDirectoriesWithTheShippedManifestsOfVolumeProvisioner(t
 }
 
 // path returns the directory of a pod's volume on its node.
-func (v *volumes) path(pod string) string {
+func (v volumes) path(pod string) string {
 	v.Helper()
 	claim := v.kubectl("get", "pvc", "data-"+pod, "-o", "jsonpath={.spec.volumeName}")
 	return v.kubectl("get", "pv", claim, "-o", "jsonpath={.spec.local.path}")
