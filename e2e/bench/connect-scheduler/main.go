@@ -31,6 +31,8 @@ type options struct {
 	rounds, failures              int
 	workers, qps, burst           int
 	idle                          time.Duration
+	// cost is the file for the cost of the connectors; if it is set, nothing else is measured.
+	cost string
 }
 
 func main() {
@@ -54,6 +56,7 @@ func main() {
 	flag.IntVar(&o.qps, "qps", 1000, "API requests per second of the service and of the bare client")
 	flag.IntVar(&o.burst, "burst", 2000, "burst of API requests of the service and of the bare client")
 	flag.DurationVar(&o.idle, "idle", time.Minute, "duration of the idle measurement")
+	flag.StringVar(&o.cost, "cost", "", "measure only the cost of the connectors, once, and write it to this file")
 	limit := flag.Duration("timeout", 2*time.Hour, "time limit of the benchmark")
 	flag.Parse()
 
@@ -99,6 +102,10 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	var r report
+	if o.cost != "" {
+		_, err := runService(ctx, o, root, true, &r, nil)
+		return err
+	}
 	err = measure(ctx, o, root, &r)
 	// Completed measurements are printed even after an error.
 	if len(r.service) > 0 {

@@ -105,6 +105,16 @@ func runService(
 	}
 	r.converging = end.since(start)
 	r.full, r.peak = bench.Memory(s.PID())
+	if o.cost != "" {
+		requests := 0.0
+		for _, n := range result.requests {
+			requests += n
+		}
+		return result, bench.Cost{
+			Objects: o.connectors, Seconds: result.converged.Seconds(), CPUSeconds: r.converging.cpu,
+			Requests: requests, EmptyMiB: r.empty, MiB: r.full,
+		}.Write(o.cost)
+	}
 	if *created, err = collect(ctx, e.cp); err != nil {
 		return result, err
 	}

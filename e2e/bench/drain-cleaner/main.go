@@ -29,9 +29,11 @@ const service = "drain-cleaner"
 
 // options are the sizes of the benchmark.
 type options struct {
-	rate, burst, pods    int
-	duration             time.Duration
-	rounds               int
+	rate, burst, pods int
+	duration          time.Duration
+	rounds            int
+	// cost is the file for the cost of the policies; if it is set, nothing else is measured.
+	cost                 string
 	policies, namespaces int
 	idle                 time.Duration
 	only                 string
@@ -48,6 +50,7 @@ func main() {
 	flag.IntVar(&o.namespaces, "namespaces", 10, "number of namespaces that the policies are spread over")
 	flag.DurationVar(&o.idle, "idle", 30*time.Second, "duration of the idle measurement")
 	flag.StringVar(&o.only, "only", "", "run only the review scenarios whose name contains this, such as \"at once\"")
+	flag.StringVar(&o.cost, "cost", "", "measure only the cost of the policies, once, and write it to this file")
 	limit := flag.Duration("timeout", time.Hour, "time limit of the benchmark")
 	bare := flag.String(
 		"bare",
@@ -109,6 +112,9 @@ func run(ctx context.Context, o options) (err error) {
 	f := &fixture{ControlPlane: cp, root: root, dir: dir}
 	if err := f.prepare(ctx, o); err != nil {
 		return err
+	}
+	if o.cost != "" {
+		return measurePolicies(ctx, o, f)
 	}
 	if err := measureReviews(ctx, o, f); err != nil {
 		return err

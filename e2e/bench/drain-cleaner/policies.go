@@ -46,6 +46,9 @@ func measurePolicies(ctx context.Context, o options, f *fixture) (err error) {
 	}
 	m.baseline, _ = bench.Memory(m.subject.pid())
 
+	if o.cost != "" {
+		return m.measureCost(ctx)
+	}
 	fmt.Printf("\n%d policies in %d namespaces with one pod each\n", o.policies, o.namespaces)
 	fmt.Printf("%-32s %9s %9s %9s %9s %9s %9s   %s\n",
 		"", "time", "CPU", "reconc.", "writes", "MiB", "peak MiB", "MiB divided by MiB without policies")
@@ -66,6 +69,36 @@ func measurePolicies(ctx context.Context, o options, f *fixture) (err error) {
 		return err
 	}
 	return m.step(ctx, "idle after the drain", idle)
+}
+
+// measureCost writes what the policies cost until all are observed.
+func (m *manyPolicies) measureCost(ctx context.Context) error {
+	bench.Logf("creating %d policies", m.policies)
+	server, err := env.ServerMetrics(ctx, m.ControlPlane)
+	if err != nil {
+		return err
+	}
+	before, err := env.Scrape(ctx, m.subject.metrics)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := m.createPolicies(ctx); err != nil {
+		return err
+	}
+	cost := bench.Cost{Objects: m.policies, Seconds: time.Since(began).Seconds(), EmptyMiB: m.baseline}
+	after, err := env.Scrape(ctx, m.subject.metrics)
+	if err != nil {
+		return err
+	}
+	cost.CPUSeconds = after.Sum("process_cpu_seconds_total") - before.Sum("process_cpu_seconds_total")
+	requests, err := env.ServerMetrics(ctx, m.ControlPlane)
+	if err != nil {
+		return err
+	}
+	cost.Requests = requests.Sum("apiserver_request_total") - server.Sum("apiserver_request_total")
+	cost.MiB, _ = bench.Memory(m.subject.pid())
+	return cost.Write(m.cost)
 }
 
 // step runs an action and prints its costs.

@@ -34,6 +34,8 @@ type options struct {
 	many, directories         int
 	idle                      time.Duration
 	pprof                     string
+	// cost is the file for the cost of the volumes; if it is set, nothing else is measured.
+	cost string
 }
 
 // arguments returns the arguments of the controller.
@@ -56,6 +58,7 @@ func main() {
 	flag.IntVar(&o.directories, "directories", 100, "number of directories of the real agent; 0 skips it")
 	flag.DurationVar(&o.idle, "idle", 90*time.Second, "duration of the idle measurements")
 	flag.StringVar(&o.pprof, "pprof-address", "", "address at which the controller serves profiles")
+	flag.StringVar(&o.cost, "cost", "", "measure only the cost of the volumes, once, and write it to this file")
 	limit := flag.Duration("timeout", time.Hour, "time limit of the benchmark")
 	flag.Parse()
 
@@ -104,6 +107,9 @@ func run(ctx context.Context, o options) error {
 	}
 	if _, err := binaries.Ensure(ctx, os.Stderr); err != nil {
 		return err
+	}
+	if o.cost != "" {
+		return measureCost(ctx, o, root)
 	}
 	var r report
 	err = r.measure(ctx, o, root)

@@ -139,7 +139,7 @@ func ciCommands(script string) []string {
 }
 
 // longRunning matches the make targets that run=dry-run is for.
-var longRunning = regexp.MustCompile(`^make ((?:bench|fuzz|dev)(?: .*)?)$`)
+var longRunning = regexp.MustCompile(`^make ((?:bench|bench-scale|fuzz|dev)(?: .*)?)$`)
 
 func TestDocumentedTargetsThatMeasureOrDoNotEndExist(t *testing.T) {
 	t.Parallel()

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/plotutil"
+	"gonum.org/v1/plot/vg"
+
+	"github.com/weir-dev/weir/pkg/testkit/bench"
+)
+
+// growth returns the figure of the largest size divided by that of the smallest.
+func (s series) growth(m bench.Measure) float64 {
+	return m.Of(s.costs[len(s.costs)-1]) / m.Of(s.costs[0])
+}
+
+// print prints the figures of a series.
+func (s series) print(out io.Writer) {
+	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
+	defer w.Flush()
+	fmt.Fprintf(w, "\n%s: %s", strings.ToUpper(s.service), s.objects)
+	for _, cost := range s.costs {
+		fmt.Fprintf(w, "\t%d", cost.Objects)
+	}
+	fmt.Fprint(w, "\tlargest divided by smallest\n")
+	for _, m := range bench.Measures() {
+		fmt.Fprint(w, m.Name)
+		for _, cost := range s.costs {
+			fmt.Fprintf(w, "\t%.1f", m.Of(cost))
+		}
+		fmt.Fprintf(w, "\t%.2f\n", s.growth(m))
+	}
+}
+
+// write writes report.md and one plot per service.
+func write(dir string, all []series) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	var text strings.Builder
+	fmt.Fprintf(&text, "# How the cost of the services grows\n\n"+
+		"`make bench-scale BENCHFLAGS=-out=DIRECTORY` wrote this page on %s. Each column is one run on a fresh control "+
+		"plane.\nA figure per object that does not change means that the cost grows in proportion to the number of "+
+		"objects.\n", time.Now().UTC().Format(time.DateOnly))
+	for _, s := range all {
+		fmt.Fprintf(&text, "\n## %s\n\n![cost per object](%s.svg)\n\n| %s |", s.service, s.service, s.objects)
+		for _, cost := range s.costs {
+			fmt.Fprintf(&text, " %d |", cost.Objects)
+		}
+		fmt.Fprintf(&text, " largest / smallest |\n|---|%s\n", strings.Repeat("---|", len(s.costs)+1))
+		for _, m := range bench.Measures() {
+			fmt.Fprintf(&text, "| %s |", m.Name)
+			for _, cost := range s.costs {
+				fmt.Fprintf(&text, " %.1f |", m.Of(cost))
+			}
+			fmt.Fprintf(&text, " %.2f |\n", s.growth(m))
+		}
+		if err := s.plot(filepath.Join(dir, s.service+".svg")); err != nil {
+			return fmt.Errorf("plot %s: %w", s.service, err)
+		}
+	}
+	return os.WriteFile(filepath.Join(dir, "report.md"), []byte(text.String()), 0o600)
+}
+
+// plot draws each figure relative to the smallest size, so that one axis serves all.
+func (s series) plot(file string) error {
+	p := plot.New()
+	p.Title.Text = s.service + ": cost per object relative to the smallest size"
+	p.X.Label.Text, p.Y.Label.Text = s.objects, "relative cost per object"
+	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{}
+	p.Y.Min, p.Legend.Top = 0, true
+	for i, m := range bench.Measures() {
+		points := make(plotter.XYs, len(s.costs))
+		for j, cost := range s.costs {
+			points[j].X, points[j].Y = float64(cost.Objects), m.Of(cost)/m.Of(s.costs[0])
+		}
+		line, dots, err := plotter.NewLinePoints(points)
+		if err != nil {
+			return err
+		}
+		name, _, _ := strings.Cut(m.Name, ",")
+		line.Color, dots.Color = plotutil.Color(i), plotutil.Color(i)
+		p.Add(line, dots)
+		p.Legend.Add(strings.TrimSuffix(name, " per object"), line, dots)
+		p.Y.Max = max(p.Y.Max, 1.2)
+	}
+	return p.Save(16*vg.Centimeter, 10*vg.Centimeter, file)
+}

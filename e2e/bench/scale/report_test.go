@@ -1,0 +1,59 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/weir-dev/weir/pkg/testkit/bench"
+)
+
+var measured = series{
+	subject: subject{service: "connect-scheduler", objects: "KafkaConnectors"},
+	costs: []bench.Cost{
+		{Objects: 100, Seconds: 20, CPUSeconds: 3, Requests: 4500, EmptyMiB: 35, MiB: 55},
+		{Objects: 1000, Seconds: 300, CPUSeconds: 30, Requests: 45000, EmptyMiB: 35, MiB: 235},
+	},
+}
+
+func TestFiguresPerObjectAreComparedBetweenTheSizes(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	measured.print(&out)
+	require.Equal(t, `
+CONNECT-SCHEDULER: KafkaConnectors   100     1000    largest divided by smallest
+time, ms per object                  200.0   300.0   1.50
+CPU, ms per object                   30.0    30.0    1.00
+API requests per object              45.0    45.0    1.00
+memory, KiB per object               204.8   204.8   1.00
+`, out.String())
+}
+
+func TestReportHasATableAndAPlotPerService(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	require.NoError(t, write(dir, []series{measured}))
+	report, err := os.ReadFile(filepath.Join(dir, "report.md"))
+	require.NoError(t, err)
+	require.Contains(t, string(report), "| time, ms per object | 200.0 | 300.0 | 1.50 |")
+	plot, err := os.ReadFile(filepath.Join(dir, "connect-scheduler.svg"))
+	require.NoError(t, err)
+	require.Contains(t, string(plot), "<svg")
+}
+
+func TestSizesMustBeAscendingNumbers(t *testing.T) {
+	t.Parallel()
+	for list, problem := range map[string]string{
+		"100,300": "", "100": "at least two", "300,100": "ascending", "100,x": `"x" is not a positive number`, "0,1": `"0"`,
+	} {
+		_, err := parse(list)
+		if problem == "" {
+			require.NoError(t, err)
+		} else {
+			require.ErrorContains(t, err, problem)
+		}
+	}
+}
