@@ -52,7 +52,7 @@ func Serve(ctx context.Context, o Options, register func(grpc.ServiceRegistrar))
 	if o.Grace == 0 {
 		o.Grace = 20 * time.Second
 	}
-	listener, err := listen(ctx, o.Socket)
+	listener, err := Listen(ctx, o.Socket)
 	if err != nil {
 		return err
 	}
@@ -74,9 +74,9 @@ func Serve(ctx context.Context, o Options, register func(grpc.ServiceRegistrar))
 	return nil
 }
 
-// listen listens at a unix socket. It replaces the socket of a process that has ended, but not of a running one, and no
+// Listen listens at a unix socket. It replaces the socket of a process that has ended, but not of a running one, and no
 // other kind of file.
-func listen(ctx context.Context, socket string) (net.Listener, error) {
+func Listen(ctx context.Context, socket string) (net.Listener, error) {
 	info, err := os.Lstat(socket)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

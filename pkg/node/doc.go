@@ -20,4 +20,9 @@
 //
 // [Mounts] parses the mount table of the process, [Dir.Mount] finds the mount that an open directory is on, and
 // [WatchMounts] reports changes.
+//
+// [CloneMount] copies a mount, and [Tree.Attach] attaches the copy with its options already set. [MountNamespaces] and
+// [Namespace.Do] reach the mounts of other processes, and [Inside.Replace] replaces one of them: containers have
+// private copies of their volumes, which a new mount on the node does not change. They need CAP_SYS_ADMIN,
+// CAP_SYS_CHROOT and CAP_SYS_PTRACE, and the process namespace of the node.
 package node

@@ -31,6 +31,8 @@ type Mount struct {
 	Source string
 	// Options are those of the mount, SuperOptions those of the file system.
 	Options, SuperOptions []string
+	// Shared and Slave are the propagation of the mount. A private mount has neither.
+	Shared, Slave bool
 }
 
 // Has reports whether the mount or its file system has an option.
@@ -91,7 +93,12 @@ func parseMount(line string) (Mount, error) {
 		ID: id, ParentID: parent, Device: fields[2], Root: unescape(fields[3]), Point: unescape(fields[4]),
 		Options: strings.Split(fields[5], ","),
 		Type:    unescape(last[0]), Source: unescape(last[1]), SuperOptions: strings.Split(last[2], ","),
+		Shared: hasField(fields[6:], "shared:"), Slave: hasField(fields[6:], "master:"),
 	}, nil
+}
+
+func hasField(fields []string, prefix string) bool {
+	return slices.ContainsFunc(fields, func(field string) bool { return strings.HasPrefix(field, prefix) })
 }
 
 // unescape decodes the octal escapes of space, tab, newline, backslash and #.

@@ -29,7 +29,7 @@ func TestMountinfoIsParsed(t *testing.T) {
 	require.Equal(t, []node.Mount{
 		{
 			ID: 36, ParentID: 35, Device: "98:0", Root: "/sub dir", Point: `/mnt/da\ta`, Type: "ext4", Source: "/dev/sd#a",
-			Options: []string{"rw", "noatime"}, SuperOptions: []string{"rw", "emergency_ro"},
+			Options: []string{"rw", "noatime"}, SuperOptions: []string{"rw", "emergency_ro"}, Slave: true,
 		},
 		{
 			ID: 37, ParentID: 35, Device: "0:5", Root: "/", Point: "/run", Type: "tmpfs",
