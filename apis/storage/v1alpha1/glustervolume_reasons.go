@@ -20,3 +20,13 @@ const (
 	// ReasonStorageUnavailable: the storage cannot be used, so the bricks are not known. The status is Unknown.
 	ReasonStorageUnavailable GlusterVolumeReason = "StorageUnavailable"
 )
+
+// Reasons of events about a Node whose pods use GlusterFS volumes.
+const (
+	// EventClientFailed: a GlusterFS client has ended. Its volume is mounted again.
+	EventClientFailed = "GlusterClientFailed"
+	// EventMountsRecovered: the mounts of an ended GlusterFS client are replaced in all pods.
+	EventMountsRecovered = "GlusterMountsRecovered"
+	// EventMountsNotRecovered: mounts of an ended GlusterFS client could not be replaced. Their pods have to be restarted.
+	EventMountsNotRecovered = "GlusterMountsNotRecovered"
+)

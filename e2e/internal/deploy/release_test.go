@@ -53,8 +53,8 @@ func TestTheManifestsOfAReleaseAreAppliedAndRunWithPinnedImages(t *testing.T) {
 	}
 	assert.ElementsMatch(t, []string{
 		"Deployment/connect-scheduler", "Deployment/drain-cleaner", "Deployment/gluster-bridge",
-		"Deployment/volume-provisioner", "DaemonSet/gluster-bridge-node", "DaemonSet/quotad",
-		"DaemonSet/volume-provisioner-agent",
+		"Deployment/volume-provisioner", "DaemonSet/gluster-bridge-clients", "DaemonSet/gluster-bridge-node",
+		"DaemonSet/quotad", "DaemonSet/volume-provisioner-agent",
 	}, slices.Collect(maps.Keys(workloads)))
 	for name, pod := range workloads {
 		own := 0

@@ -11,12 +11,14 @@ import (
 
 // Command returns the root command of gluster-bridge.
 func Command() *cobra.Command {
-	controller, node := ControllerDefaults(), NodeDefaults()
+	controller, node, clients := ControllerDefaults(), NodeDefaults(), ClientsDefaults()
 	return app.Root("gluster-bridge", "Persistent volumes on external GlusterFS clusters",
 		`gluster-bridge is a CSI driver. Each KadaluStorage describes a GlusterFS volume that Kubernetes does not manage.
-The controller creates its StorageClass and a directory for each claim. The node process mounts the directories.`,
+The controller creates its StorageClass and a directory for each claim. The node process mounts the directories, and the
+process clients runs the GlusterFS clients that it uses.`,
 		app.Command(ControllerSpec(&controller)),
 		app.Command(NodeSpec(&node)),
+		app.Command(ClientsSpec(&clients)),
 		adoptCommand(),
 	)
 }

@@ -22,10 +22,8 @@ import (
 	"github.com/weir-dev/weir/services/gluster-bridge/internal/reconcile"
 )
 
-// Common holds the flags that the controller and the node process have.
+// Common holds the flags that all processes have.
 type Common struct {
-	// Endpoint of the CSI services.
-	Endpoint string
 	// MountDirectory and LogDirectory are the directories of the FUSE clients.
 	MountDirectory, LogDirectory string
 	// StorageTimeout limits each call to a storage.
@@ -34,13 +32,12 @@ type Common struct {
 
 func commonDefaults() Common {
 	return Common{
-		Endpoint: "unix:///csi/csi.sock", MountDirectory: "/var/lib/gluster-bridge/mounts",
-		LogDirectory: "/var/log/glusterfs", StorageTimeout: 30 * time.Second,
+		MountDirectory: "/var/lib/gluster-bridge/mounts", LogDirectory: "/var/log/glusterfs",
+		StorageTimeout: 30 * time.Second,
 	}
 }
 
 func (c *Common) addFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&c.Endpoint, "endpoint", c.Endpoint, "unix socket of the CSI services")
 	flags.StringVar(&c.MountDirectory, "mount-directory", c.MountDirectory,
 		"directory of the mounts of GlusterFS volumes")
 	flags.StringVar(&c.LogDirectory, "log-directory", c.LogDirectory,
@@ -50,10 +47,7 @@ func (c *Common) addFlags(flags *pflag.FlagSet) {
 }
 
 func (c *Common) validate() error {
-	_, err := pkgcsi.ParseEndpoint(c.Endpoint)
-	if err != nil {
-		err = fmt.Errorf("--endpoint: %w", err)
-	}
+	var err error
 	for flag, value := range map[string]string{
 		"mount-directory": c.MountDirectory, "log-directory": c.LogDirectory,
 	} {
@@ -67,9 +61,29 @@ func (c *Common) validate() error {
 	return err
 }
 
+// Server holds the flag of the processes that serve CSI.
+type Server struct {
+	// Endpoint of the CSI services.
+	Endpoint string
+}
+
+func serverDefaults() Server { return Server{"unix:///csi/csi.sock"} }
+
+func (s *Server) addFlags(flags *pflag.FlagSet) {
+	flags.StringVar(&s.Endpoint, "endpoint", s.Endpoint, "unix socket of the CSI services")
+}
+
+func (s *Server) validate() error {
+	if _, err := pkgcsi.ParseEndpoint(s.Endpoint); err != nil {
+		return fmt.Errorf("--endpoint: %w", err)
+	}
+	return nil
+}
+
 // ControllerConfig holds the flags of the controller.
 type ControllerConfig struct {
 	Common
+	Server
 	// Workers is the number of storages that are reconciled in parallel.
 	Workers int
 	// ProbeInterval is the time between two probes of a storage.
@@ -83,14 +97,15 @@ type ControllerConfig struct {
 // ControllerDefaults returns the default flags of the controller.
 func ControllerDefaults() ControllerConfig {
 	return ControllerConfig{
-		Common: commonDefaults(), Workers: 4, ProbeInterval: 30 * time.Second, ResyncInterval: 10 * time.Minute,
-		ProjectIDs: decide.DefaultProjects.String(),
+		Common: commonDefaults(), Server: serverDefaults(), Workers: 4, ProbeInterval: 30 * time.Second,
+		ResyncInterval: 10 * time.Minute, ProjectIDs: decide.DefaultProjects.String(),
 	}
 }
 
 // AddFlags registers the flags.
 func (c *ControllerConfig) AddFlags(flags *pflag.FlagSet) {
-	c.addFlags(flags)
+	c.Server.addFlags(flags)
+	c.Common.addFlags(flags)
 	flags.IntVar(&c.Workers, "workers", c.Workers,
 		"number of KadaluStorages that are reconciled in parallel, from 1 to 64")
 	flags.DurationVar(&c.ProbeInterval, "probe-interval", c.ProbeInterval,
@@ -103,7 +118,7 @@ func (c *ControllerConfig) AddFlags(flags *pflag.FlagSet) {
 
 // Validate returns an error that names each invalid flag and its value.
 func (c *ControllerConfig) Validate() error {
-	err := c.validate()
+	err := errors.Join(c.Server.validate(), c.Common.validate())
 	if c.Workers < 1 || c.Workers > 64 {
 		err = errors.Join(err, fmt.Errorf("--workers=%d: must be from 1 to 64", c.Workers))
 	}

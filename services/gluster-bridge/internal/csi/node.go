@@ -78,25 +78,30 @@ func (n *Node) NodeStageVolume(
 	}
 	ctx, cancel := context.WithTimeout(ctx, n.Timeout)
 	defer cancel()
+	if err := n.stage(ctx, id, volume, r.GetStagingTargetPath(), unlock); err != nil {
+		return nil, err
+	}
+	return &csi.NodeStageVolumeResponse{}, nil
+}
+
+// stage binds the directory of a volume to its staging path. It calls unlock when everything that it started has ended.
+func (n *Node) stage(
+	ctx context.Context, id decide.VolumeID, volume decide.Mountable, target string, unlock func(),
+) error {
 	h := n.Pool.Of(volume)
-	err = h.Do(ctx, func(ctx context.Context, t *gluster.Tree) error {
+	err := h.Do(ctx, func(ctx context.Context, t *gluster.Tree) error {
+		source := h.Point
 		if !id.Whole() {
 			if exists, err := t.Exists(id.Directory); err != nil {
 				return err
 			} else if !exists {
 				return status.Errorf(codes.NotFound, "%s does not exist on volume %s", decide.DataPath(id.Directory), volume.Name)
 			}
-		}
-		source := h.Point
-		if !id.Whole() {
 			source = filepath.Join(h.Point, decide.DataPath(id.Directory))
 		}
-		return bind(ctx, source, r.GetStagingTargetPath(), nil)
+		return bind(ctx, h, source, target, nil)
 	}, unlock)
-	if err != nil {
-		return nil, statusOf("volume "+volume.Name, err)
-	}
-	return &csi.NodeStageVolumeResponse{}, nil
+	return statusOf("volume "+volume.Name, err)
 }
 
 // NodeUnstageVolume removes the mount of the staging path.
@@ -130,7 +135,7 @@ func (n *Node) NodePublishVolume(
 	if r.GetStagingTargetPath() == "" {
 		return nil, status.Error(codes.FailedPrecondition, "staging_target_path is missing")
 	}
-	_, volume, err := volumeOf(r.GetVolumeId(), r.GetVolumeContext())
+	id, volume, err := volumeOf(r.GetVolumeId(), r.GetVolumeContext())
 	if err != nil {
 		return nil, err
 	}
@@ -141,20 +146,14 @@ func (n *Node) NodePublishVolume(
 	defer unlock()
 	ctx, cancel := context.WithTimeout(ctx, n.Timeout)
 	defer cancel()
-	mount, err := mountAt(r.GetStagingTargetPath())
+	mount, err := n.staged(ctx, id, volume, r.GetStagingTargetPath())
 	if err != nil {
-		return nil, statusOf("volume", err)
+		return nil, err
 	}
-	if mount == nil {
-		return nil, status.Errorf(codes.FailedPrecondition, "%s is not mounted; call NodeStageVolume first",
-			r.GetStagingTargetPath())
-	}
-	if err := gluster.Alive(ctx, r.GetStagingTargetPath()); err != nil {
-		return nil, statusOf("volume", err)
-	}
+	h := n.Pool.Of(volume)
 	if r.GetVolumeCapability().GetAccessMode().GetMode() == csi.VolumeCapability_AccessMode_SINGLE_NODE_SINGLE_WRITER {
 		// The mount of the whole GlusterFS volume and the staging path are not targets.
-		own := []string{n.Pool.Of(volume).Point, r.GetStagingTargetPath(), r.GetTargetPath()}
+		own := []string{h.Point, r.GetStagingTargetPath(), r.GetTargetPath()}
 		if err := checkOnlyTarget(*mount, own); err != nil {
 			return nil, err
 		}
@@ -163,10 +162,42 @@ func (n *Node) NodePublishVolume(
 	if r.GetReadonly() || readOnly(r.GetVolumeCapability().GetAccessMode().GetMode()) {
 		options = append(options, "ro")
 	}
-	if err := bind(ctx, r.GetStagingTargetPath(), r.GetTargetPath(), options); err != nil {
+	if err := bind(ctx, h, r.GetStagingTargetPath(), r.GetTargetPath(), options); err != nil {
 		return nil, statusOf("volume", err)
 	}
 	return &csi.NodePublishVolumeResponse{}, nil
+}
+
+// staged returns the mount at the staging path. kubelet stages a volume once: if the mount was lost, for example after
+// a restart of the node, or if its client has ended, it is made again.
+func (n *Node) staged(
+	ctx context.Context, id decide.VolumeID, volume decide.Mountable, staging string,
+) (*node.Mount, error) {
+	mount, err := mountAt(staging)
+	if err != nil {
+		return nil, statusOf("volume", err)
+	}
+	h := n.Pool.Of(volume)
+	if mount != nil {
+		if current, err := h.Serves(*mount); err != nil {
+			return nil, statusOf("volume", err)
+		} else if current && h.Mount(ctx) == nil {
+			if current, err = h.Serves(*mount); current && err == nil {
+				return mount, nil
+			}
+		}
+	}
+	unlock, err := n.locks.Lock(id.String(), "NodeStageVolume")
+	if err != nil {
+		return nil, err
+	}
+	if err := n.stage(ctx, id, volume, staging, unlock); err != nil {
+		return nil, err
+	}
+	if mount, err = mountAt(staging); err == nil && mount == nil {
+		err = status.Errorf(codes.Unavailable, "%s is not mounted any more; try again", staging)
+	}
+	return mount, statusOf("volume", err)
 }
 
 // checkOnlyTarget returns an error if the directory of a staged volume is mounted anywhere except at the given points.
@@ -309,18 +340,22 @@ func mountAt(point string) (*node.Mount, error) {
 	return nil, nil //nolint:nilnil // no mount is not an error
 }
 
-// bind binds source to target with the given mount options. It does nothing if target has a mount that answers.
-func bind(ctx context.Context, source, target string, options []string) error {
+// bind binds source, which is on the volume h, to target with the given mount options. It does nothing if target has a
+// mount of the current client, or of an earlier one that still serves it.
+func bind(ctx context.Context, h *gluster.Hosted, source, target string, options []string) error {
 	mount, err := mountAt(target)
 	if err != nil {
 		return err
 	}
 	if mount != nil {
+		if current, err := h.Serves(*mount); err != nil || current {
+			return err
+		}
 		err := gluster.Alive(ctx, target)
 		if err == nil {
 			return nil
 		}
-		if !errors.Is(err, unix.ENOTCONN) {
+		if !errors.Is(err, unix.ENOTCONN) && !errors.Is(err, unix.ECONNABORTED) {
 			return err
 		}
 		if err := gluster.Unbind(target); err != nil {

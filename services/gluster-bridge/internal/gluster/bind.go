@@ -9,45 +9,22 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/weir-dev/weir/pkg/node"
 )
 
-// attributes are the options of bind mounts.
-var attributes = map[string]uint64{
-	"ro": unix.MOUNT_ATTR_RDONLY, "nosuid": unix.MOUNT_ATTR_NOSUID, "nodev": unix.MOUNT_ATTR_NODEV,
-	"noexec": unix.MOUNT_ATTR_NOEXEC, "nodiratime": unix.MOUNT_ATTR_NODIRATIME,
-	"noatime": unix.MOUNT_ATTR_NOATIME, "relatime": unix.MOUNT_ATTR_RELATIME, "rw": 0,
-}
-
 // Bind mounts the directory source at target. The mount has its options before it becomes visible: there is no moment
-// in which a read-only volume is writable. No element of source below the file system's root can be a symbolic link.
+// in which a read-only volume is writable. No element of source can be a symbolic link.
 func Bind(source, target string, options []string) error {
-	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS}
-	dir, err := unix.Openat2(unix.AT_FDCWD, source, &how)
+	tree, err := node.CloneMount(source)
 	if err != nil {
-		return fmt.Errorf("open %s: %w", source, err)
+		return err
 	}
-	defer func() { _ = unix.Close(dir) }()
-	tree, err := unix.OpenTree(dir, "", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH)
-	if err != nil {
-		return fmt.Errorf("clone the mount of %s: %w", source, err)
+	defer func() { _ = tree.Close() }()
+	if err := tree.SetOptions(options); err != nil {
+		return fmt.Errorf("mount %s: %w", target, err)
 	}
-	defer func() { _ = unix.Close(tree) }()
-	attr := unix.MountAttr{}
-	for _, option := range options {
-		attr.Attr_set |= attributes[option]
-		if option == "noatime" || option == "relatime" {
-			attr.Attr_clr |= unix.MOUNT_ATTR__ATIME
-		}
-	}
-	if attr.Attr_set != 0 {
-		if err := unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH, &attr); err != nil {
-			return fmt.Errorf("set the mount options %v of %s: %w", options, target, err)
-		}
-	}
-	if err := unix.MoveMount(tree, "", unix.AT_FDCWD, target, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
-		return fmt.Errorf("mount %s at %s: %w", source, target, err)
-	}
-	return nil
+	return tree.Attach(target)
 }
 
 // Unbind removes all mounts of a directory and keeps the directory, as kubelet does not expect it to disappear.
@@ -68,23 +45,32 @@ func Unbind(target string) error {
 
 // Statfs returns the size of the file system at a path. It gives up when ctx ends.
 func Statfs(ctx context.Context, point string) (unix.Statfs_t, error) {
-	type answer struct {
-		s   unix.Statfs_t
-		err error
-	}
-	result := make(chan answer, 1)
-	go func() {
-		var a answer
-		a.err = unix.Statfs(point, &a.s)
-		result <- a
-	}()
+	var s unix.Statfs_t
+	result := make(chan unix.Statfs_t, 1)
+	err := within(ctx, point, func() error {
+		var s unix.Statfs_t
+		err := unix.Statfs(point, &s)
+		result <- s
+		return err
+	})
 	select {
-	case a := <-result:
-		if a.err != nil {
-			return a.s, fmt.Errorf("statfs %s: %w", point, a.err)
-		}
-		return a.s, nil
+	case s = <-result:
+	default:
+	}
+	if err != nil {
+		err = fmt.Errorf("statfs %s: %w", point, err)
+	}
+	return s, err
+}
+
+// within calls f and gives up when ctx ends. A system call on a volume that does not answer cannot be interrupted.
+func within(ctx context.Context, point string, f func() error) error {
+	result := make(chan error, 1)
+	go func() { result <- f() }()
+	select {
+	case err := <-result:
+		return err
 	case <-ctx.Done():
-		return unix.Statfs_t{}, fmt.Errorf("statfs %s: the volume does not answer: %w", point, context.Cause(ctx))
+		return fmt.Errorf("%s: the volume does not answer: %w", point, context.Cause(ctx))
 	}
 }

@@ -5,17 +5,23 @@
 package gluster
 
 import (
-	"bytes"
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -24,16 +30,35 @@ import (
 	"github.com/weir-dev/weir/services/gluster-bridge/internal/decide"
 )
 
-// fuseType is the type of the mounts in mountinfo.
-const fuseType = "fuse.glusterfs"
+// Key names the mount of a volume: its name and a hash of everything that the client is started with.
+func Key(m decide.Mountable) string {
+	sum := sha256.Sum256([]byte(fmt.Sprint(strings.Join(m.Hosts, "\x00"), m.Port, m.Name, m.Options)))
+	return m.Name + "-" + hex.EncodeToString(sum[:8])
+}
 
-// Mount mounts a volume at a directory with a FUSE client of its own, and creates the directory. It does nothing if
-// the client is mounted and answers. A client that has ended is unmounted first.
-func Mount(ctx context.Context, m decide.Mountable, point, logs string) error {
+// Local runs FUSE clients as children of this process. They outlive it, unless its container ends.
+type Local struct {
+	// Root is the directory of the mount points.
+	Root string
+	// Logs is the directory of the clients' log files.
+	Logs string
+	// Log receives the end of each client; optional.
+	Log *slog.Logger
+
+	mu sync.Mutex
+	// children are closed when the client of a key ends.
+	children map[string]chan struct{}
+}
+
+// Mount mounts a volume with a client of its own. It does nothing if the client is mounted and serves requests. A
+// client that has ended is unmounted first.
+func (l *Local) Mount(ctx context.Context, m decide.Mountable) error {
 	checked, findings := m.Check()
 	if len(findings) > 0 {
 		return findings[0]
 	}
+	key := Key(m)
+	point := filepath.Join(l.Root, key)
 	switch state, err := stateOf(ctx, point); {
 	case err != nil:
 		return err
@@ -47,34 +72,86 @@ func Mount(ctx context.Context, m decide.Mountable, point, logs string) error {
 	if err := os.MkdirAll(point, 0o700); err != nil {
 		return err
 	}
-	var output bytes.Buffer
-	command := exec.CommandContext(ctx, "glusterfs", arguments(checked, point, logs)...)
-	command.Stdout, command.Stderr = &output, &output
-	// The client becomes a daemon; its parent returns when the first mount has succeeded or failed.
-	command.WaitDelay = time.Second
-	unavailable := func(err error) error {
-		return fmt.Errorf("mount volume %s of %s: no host serves the volume; check that it is started, its name, and that "+
-			"port %d and the ports of the bricks are reachable: %w: %s", m.Name, strings.Join(m.Hosts, ", "), checked.Port,
-			err, strings.TrimSpace(output.String()))
-	}
-	if err := command.Run(); errors.Is(err, exec.ErrNotFound) {
+	command := exec.Command("glusterfs", arguments(checked, point, filepath.Join(l.Logs, key+".log"))...)
+	// A signal to this process and its group is not for the client.
+	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := command.Start(); errors.Is(err, exec.ErrNotFound) {
 		return fmt.Errorf("mount volume %s: %w; use an image with the GlusterFS client", m.Name, err)
-	} else if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
-		return unavailable(err)
+	} else if err != nil {
+		return fmt.Errorf("mount volume %s: start its client: %w", m.Name, err)
 	}
-	switch state, err := stateOf(ctx, point); {
-	case err != nil:
-		return err
-	case state != mounted:
+	ended := make(chan struct{})
+	go func() {
+		err := command.Wait()
+		if l.Log != nil {
+			l.Log.Info("a client has ended", "client", key, "pid", command.Process.Pid, "error", err)
+		}
+		close(ended)
+	}()
+	l.mu.Lock()
+	if l.children == nil {
+		l.children = map[string]chan struct{}{}
+	}
+	l.children[key] = ended
+	l.mu.Unlock()
+	if err := await(ctx, point, ended); err != nil {
+		_ = command.Process.Kill()
 		_ = unix.Unmount(point, unix.MNT_DETACH)
-		return unavailable(unix.ENOTCONN)
+		return fmt.Errorf("mount volume %s of %s: no host serves the volume; check that it is started, its name, and that "+
+			"port %d and the ports of the bricks are reachable: %w", m.Name, strings.Join(m.Hosts, ", "), checked.Port, err)
 	}
 	return nil
 }
 
+// await waits until a new client serves the volume: the bricks have to answer once.
+func await(ctx context.Context, point string, ended <-chan struct{}) error {
+	const interval = 10 * time.Millisecond
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		state, err := stateOf(ctx, point)
+		if state == mounted {
+			return nil
+		}
+		select {
+		case <-ticker.C:
+		case <-ended:
+			return errors.New("its client has ended")
+		case <-ctx.Done():
+			return cmp.Or(err, context.Cause(ctx))
+		}
+	}
+}
+
+// endDelay is the time between the end of a process and the end of its mounts, at most.
+const endDelay = 100 * time.Millisecond
+
+// Running reports whether a client of this process runs.
+func (l *Local) Running(_ context.Context, m decide.Mountable) (bool, error) {
+	l.mu.Lock()
+	ended, known := l.children[Key(m)]
+	l.mu.Unlock()
+	if !known {
+		return false, nil
+	}
+	timer := time.NewTimer(endDelay)
+	defer timer.Stop()
+	select {
+	case <-ended:
+		return false, nil
+	case <-timer.C:
+		return true, nil
+	}
+}
+
+// Unmount unmounts a volume. Its client ends when the last mount of a pod is gone.
+func (l *Local) Unmount(_ context.Context, m decide.Mountable) error {
+	return Unmount(filepath.Join(l.Root, Key(m)))
+}
+
 // arguments returns the arguments of the FUSE client. Each one is a word of its own: no shell parses them.
 func arguments(m decide.Mountable, point, logs string) []string {
-	var args []string
+	args := []string{"--no-daemon"}
 	for _, host := range m.Hosts {
 		args = append(args, "--volfile-server="+host)
 	}
@@ -94,32 +171,37 @@ const (
 	broken
 )
 
-// stateOf returns whether a client is mounted at a directory and answers.
+// stateOf returns whether a client is mounted at a directory and serves requests. It is broken if statfs fails with
+// ENOTCONN: the client has ended, or it runs and none of its bricks is reachable.
 func stateOf(ctx context.Context, point string) (mountState, error) {
-	mounts, err := node.Mounts()
-	if err != nil {
-		return unmounted, err
-	}
-	found := false
-	for _, m := range mounts {
-		if m.Point == point {
-			if m.Type != fuseType {
-				return unmounted, fmt.Errorf("%s is a mount of type %s; unmount it", point, m.Type)
-			}
-			found = true
-		}
-	}
-	if !found {
-		return unmounted, nil
-	}
-	err = Alive(ctx, point)
+	s, err := Statfs(ctx, point)
 	switch {
-	case err == nil:
+	case err == nil && s.Type == unix.FUSE_SUPER_MAGIC:
 		return mounted, nil
 	case errors.Is(err, unix.ENOTCONN), errors.Is(err, unix.ECONNABORTED):
 		return broken, nil
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return unmounted, err
+	}
+	mount, err := topMount(point)
+	if err == nil && mount != nil {
+		err = fmt.Errorf("%s is a mount of type %s; unmount it", point, mount.Type)
 	}
 	return unmounted, err
+}
+
+// topMount returns the top mount of a directory, or nil.
+func topMount(point string) (*node.Mount, error) {
+	mounts, err := node.Mounts()
+	if err != nil {
+		return nil, err
+	}
+	for i := range slices.Backward(mounts) {
+		if mounts[i].Point == point {
+			return &mounts[i], nil
+		}
+	}
+	return nil, nil //nolint:nilnil // no mount is not an error
 }
 
 // Alive returns an error if the file system at a path does not answer before ctx ends. The system call may block until

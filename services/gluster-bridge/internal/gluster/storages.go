@@ -5,15 +5,17 @@ package gluster
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
+	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/weir-dev/weir/pkg/node"
 	"github.com/weir-dev/weir/services/gluster-bridge/internal/decide"
 )
 
@@ -21,22 +23,31 @@ import (
 type Pool struct {
 	// Root is the directory of the mount points.
 	Root string
-	// Logs is the directory of the clients' log files.
+	// Logs is the directory of the log files of clients that this process runs.
 	Logs string
+	// Clients runs the clients; the default is Local.
+	Clients Clients
+	// Records is true on nodes: records of the mounts are written to Root, see LoadRecords.
+	Records bool
 
 	mu      sync.Mutex
+	boot    string
+	local   *Local
 	mounts  map[string]*Hosted
 	ledgers ledgers
 }
 
 // Hosted is a GlusterFS volume that is mounted when it is used.
 type Hosted struct {
+	// Key names the mount, see Key.
+	Key string
 	// Point is the mount point.
 	Point string
 
 	pool   *Pool
 	volume decide.Mountable
-	logs   string
+	// recorder is nil if the pool has no records.
+	recorder *recorder
 	// mounting is held by the call that mounts.
 	mounting chan struct{}
 	// calls limits the calls that wait for an unavailable volume.
@@ -53,20 +64,44 @@ const maxCalls = 64
 
 // Of returns the mount of a volume. It is shared by all calls with the same hosts, name and options.
 func (p *Pool) Of(m decide.Mountable) *Hosted {
-	sum := sha256.Sum256([]byte(fmt.Sprint(strings.Join(m.Hosts, "\x00"), m.Port, m.Name, m.Options)))
-	key := m.Name + "-" + hex.EncodeToString(sum[:8])
+	key := Key(m)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.mounts == nil {
 		p.mounts = map[string]*Hosted{}
 	}
 	if p.mounts[key] == nil {
-		p.mounts[key] = &Hosted{
-			Point: filepath.Join(p.Root, key), logs: filepath.Join(p.Logs, key+".log"), volume: m, pool: p,
+		h := &Hosted{
+			Key: key, Point: filepath.Join(p.Root, key), volume: m, pool: p,
 			mounting: make(chan struct{}, 1), calls: make(chan struct{}, maxCalls),
 		}
+		if p.Records {
+			h.recorder = &recorder{root: p.Root, key: key, record: record{Volume: toJSON(m), Boot: p.boot}}
+		}
+		p.mounts[key] = h
 	}
 	return p.mounts[key]
+}
+
+// all returns the volumes that were used, in the order of their keys.
+func (p *Pool) all() []*Hosted {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := slices.Collect(maps.Values(p.mounts))
+	slices.SortFunc(all, func(a, b *Hosted) int { return cmp.Compare(a.Key, b.Key) })
+	return all
+}
+
+func (p *Pool) clients() Clients {
+	if p.Clients != nil {
+		return p.Clients
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.local == nil {
+		p.local = &Local{Root: p.Root, Logs: p.Logs}
+	}
+	return p.local
 }
 
 // UnmountAll unmounts all volumes. Their directories remain in use by the binds of running pods.
@@ -78,6 +113,9 @@ func (p *Pool) UnmountAll() {
 	}
 }
 
+// errBricks means that a client runs and serves nothing.
+var errBricks = errors.New("its bricks are not reachable, or have no quorum; check gluster volume status")
+
 // Mount mounts the volume unless it is mounted.
 func (h *Hosted) Mount(ctx context.Context) error {
 	select {
@@ -86,7 +124,56 @@ func (h *Hosted) Mount(ctx context.Context) error {
 		return fmt.Errorf("mount volume %s: another call is mounting it: %w", h.volume.Name, context.Cause(ctx))
 	}
 	defer func() { <-h.mounting }()
-	return Mount(ctx, h.volume, h.Point, h.logs)
+	state, err := stateOf(ctx, h.Point)
+	if err != nil {
+		return err
+	}
+	if state == broken {
+		// Files that are open stay valid if the client connects to its bricks again.
+		if running, err := h.pool.clients().Running(ctx, h.volume); err != nil {
+			return err
+		} else if running {
+			return fmt.Errorf("volume %s: %w", h.volume.Name, errBricks)
+		}
+	}
+	if state != mounted {
+		if h.recorder != nil {
+			if err := h.recorder.noteEnded(h.Point); err != nil {
+				return err
+			}
+		}
+		if err := h.pool.clients().Mount(ctx, h.volume); err != nil {
+			return err
+		}
+	}
+	if h.recorder != nil && (state != mounted || h.recorder.current().Device == "") {
+		return h.recorder.noteMounted(h.Point)
+	}
+	return nil
+}
+
+// end unmounts the volume and removes its record, unless a call uses it. A call that comes later mounts it again.
+func (h *Hosted) end(ctx context.Context) (done bool, err error) {
+	select {
+	case h.mounting <- struct{}{}:
+	default:
+		return false, nil
+	}
+	defer func() { <-h.mounting }()
+	// A call takes its place before it mounts.
+	if len(h.calls) > 0 {
+		return false, nil
+	}
+	if err := h.pool.clients().Unmount(ctx, h.volume); err != nil {
+		return false, err
+	}
+	return true, h.recorder.remove()
+}
+
+// Serves reports whether a mount is one of the client that is mounted now.
+func (h *Hosted) Serves(m node.Mount) (bool, error) {
+	mount, err := topMount(h.Point)
+	return err == nil && mount != nil && mount.Device == m.Device, err
 }
 
 // Do mounts the volume and calls f with its tree. It returns when f has returned or ctx has ended: a volume that does

@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,6 +24,7 @@ import (
 
 	"github.com/weir-dev/weir/pkg/app"
 	"github.com/weir-dev/weir/pkg/csi/csitest"
+	"github.com/weir-dev/weir/pkg/node"
 	"github.com/weir-dev/weir/pkg/testkit/process"
 	glusterbridge "github.com/weir-dev/weir/services/gluster-bridge/internal/app"
 )
@@ -36,52 +39,74 @@ func runController() {
 	}
 }
 
-// Process is the controller in a process of its own, which can be killed. Its clients and mounts stay, as they do on a
-// node when only the controller ends.
-type Process struct {
-	csispec.ControllerClient
-
-	env       *Env
+// Program is gluster-bridge in a process of its own, which can be killed.
+type Program struct {
 	arguments []string
 	command   *exec.Cmd
 	log       *os.File
-	endpoint  string
+}
+
+// NewProgram prepares a process with these arguments. It ends with the test.
+func NewProgram(t *testing.T, arguments ...string) *Program {
+	t.Helper()
+	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	require.NoError(t, err)
+	p := &Program{log: log, arguments: arguments}
+	t.Cleanup(func() {
+		p.Kill()
+		_ = log.Close()
+		if t.Failed() {
+			data, _ := os.ReadFile(log.Name())
+			t.Logf("the end of the log of gluster-bridge %s:\n%s", arguments[0], data[max(0, len(data)-4000):])
+		}
+	})
+	return p
+}
+
+// Process is the controller in a process of its own. Its clients and mounts stay when it is killed, as they do on a
+// node when only the controller ends.
+type Process struct {
+	csispec.ControllerClient
+	*Program
 }
 
 // Process prepares a controller process and a client of it. Start starts it.
 func (e *Env) Process(t *testing.T, flags ...string) *Process {
 	t.Helper()
 	dir, endpoint := t.TempDir(), csitest.Socket(t)
-	log, err := os.Create(filepath.Join(dir, "log"))
-	require.NoError(t, err)
-	p := &Process{env: e, log: log, endpoint: endpoint, arguments: append([]string{
-		"controller", "--kubeconfig=" + kubeconfig(t, e.Account), "--endpoint=unix://" + endpoint, "--metrics-address=",
+	t.Cleanup(func() {
+		// The clients do not end with the process. A mount that stays would let the removal of the directory delete all data.
+		UnmountBelow(filepath.Join(dir, "mounts"))
+	})
+	return &Process{csispec.NewControllerClient(Dial(t, endpoint)), NewProgram(t, append([]string{
+		"controller", "--kubeconfig=" + Kubeconfig(t, e.Account), "--endpoint=unix://" + endpoint, "--metrics-address=",
 		"--mount-directory=" + filepath.Join(dir, "mounts"), "--log-directory=" + dir, "--storage-timeout=20s",
 		"--probe-interval=1s", "--kube-api-qps=1000", "--kube-api-burst=2000",
-	}, flags...)}
+	}, flags...)...)}
+}
+
+// Dial returns a connection to a CSI socket that ends with the test.
+func Dial(t *testing.T, endpoint string) *grpc.ClientConn {
+	t.Helper()
 	conn, err := grpc.NewClient("unix://"+endpoint, grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: time.Second}))
 	require.NoError(t, err)
-	p.ControllerClient = csispec.NewControllerClient(conn)
-	t.Cleanup(func() {
-		_ = conn.Close()
-		p.Kill()
-		// The clients do not end with the process. A mount that stays would let the removal of the directory delete all data.
-		mounts, _ := filepath.Glob(filepath.Join(dir, "mounts", "*"))
-		for _, mount := range mounts {
-			_ = unix.Unmount(mount, unix.MNT_DETACH)
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// UnmountBelow unmounts everything below a directory.
+func UnmountBelow(directory string) {
+	mounts, _ := node.Mounts()
+	for _, m := range slices.Backward(mounts) {
+		if strings.HasPrefix(m.Point, directory+"/") {
+			_ = unix.Unmount(m.Point, unix.MNT_DETACH)
 		}
-		_ = log.Close()
-		if t.Failed() {
-			data, _ := os.ReadFile(log.Name())
-			t.Logf("the end of the controller's log:\n%s", data[max(0, len(data)-4000):])
-		}
-	})
-	return p
+	}
 }
 
 // Start starts the process.
-func (p *Process) Start() error {
+func (p *Program) Start() error {
 	p.command = exec.Command("/proc/self/exe", p.arguments...)
 	p.command.Env = append(os.Environ(), asController+"=1")
 	p.command.Stdout, p.command.Stderr = p.log, p.log
@@ -89,7 +114,7 @@ func (p *Process) Start() error {
 }
 
 // Kill ends the process at once.
-func (p *Process) Kill() {
+func (p *Program) Kill() {
 	if p.command == nil {
 		return
 	}
@@ -98,8 +123,18 @@ func (p *Process) Kill() {
 	p.command = nil
 }
 
+// Terminate ends the process as kubelet does when its pod is replaced.
+func (p *Program) Terminate() error {
+	if err := p.command.Process.Signal(unix.SIGTERM); err != nil {
+		return err
+	}
+	err := p.command.Wait()
+	p.command = nil
+	return err
+}
+
 // PID of the process.
-func (p *Process) PID() int { return p.command.Process.Pid }
+func (p *Program) PID() int { return p.command.Process.Pid }
 
 // Ready waits until the process serves calls.
 func (p *Process) Ready(ctx context.Context) error {
@@ -118,8 +153,8 @@ func (p *Process) Ready(ctx context.Context) error {
 	}
 }
 
-// kubeconfig writes a kubeconfig file for a connection.
-func kubeconfig(t *testing.T, config *rest.Config) string {
+// Kubeconfig writes a kubeconfig file for a connection.
+func Kubeconfig(t *testing.T, config *rest.Config) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "kubeconfig")
 	file := clientcmdapi.NewConfig()
