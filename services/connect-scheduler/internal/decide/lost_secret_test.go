@@ -32,8 +32,8 @@ func TestDeletedConnectorSecretIsWrittenAgainIfTheSpecTellsItsContent(t *testing
 			s.State.Connector.Spec.LoggingConfig = &connectv1.LoggingConfig{DefaultLoggerLevel: "DEBUG"}
 		}, false},
 	} {
-		for scale, tasks := range map[string]string{"": "", " and tasks.max changes": "2"} {
-			t.Run(name+scale, func(t *testing.T) {
+		for scale, tasks := range map[string]string{"tasks.max stays": "", "tasks.max changes": "2"} {
+			t.Run(name+" and "+scale, func(t *testing.T) {
 				t.Parallel()
 				s := decidetest.Running(t, decidetest.Connector(), decidetest.Hashes(3)...)
 				test.change(s)
