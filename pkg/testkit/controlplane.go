@@ -132,15 +132,19 @@ func (cp *ControlPlane) serve(ctx context.Context) error {
 // poll waits until condition returns nil. It fails as soon as a component exits.
 func (cp *ControlPlane) poll(ctx context.Context, what string, condition func(context.Context) error) error {
 	return poll(ctx, what, 25*time.Millisecond, func(ctx context.Context) error {
-		if err := cp.supervisor.err(); err != nil {
+		if err := cp.Err(); err != nil {
 			return permanent{err}
 		}
 		return condition(ctx)
 	})
 }
 
-// Stop kills all components and removes their files. It may be called more than once.
+// Stop kills all components and removes their files. It may be called more than once. It does nothing to a control
+// plane of Attach.
 func (cp *ControlPlane) Stop() error {
+	if cp.supervisor == nil {
+		return nil
+	}
 	var err error
 	cp.stop.Do(func() { err = cp.supervisor.stop() })
 	if err != nil {
@@ -153,7 +157,12 @@ func (cp *ControlPlane) Stop() error {
 func (cp *ControlPlane) Dir() string { return cp.dir }
 
 // Err returns an error if a component exited on its own. It contains the end of the component's log.
-func (cp *ControlPlane) Err() error { return cp.supervisor.err() }
+func (cp *ControlPlane) Err() error {
+	if cp.supervisor == nil {
+		return nil
+	}
+	return cp.supervisor.err()
+}
 
 // Client returns a client of an administrator.
 func (cp *ControlPlane) Client() kubernetes.Interface { return cp.client }
@@ -164,11 +173,17 @@ func (cp *ControlPlane) Dynamic() dynamic.Interface { return cp.dynamic }
 // Pause suspends a component (SIGSTOP) until Resume, to simulate for example a hung API server. component is the name
 // of its program.
 func (cp *ControlPlane) Pause(component string) error {
+	if cp.supervisor == nil {
+		return errAttached
+	}
 	return cp.supervisor.signal(component, syscall.SIGSTOP)
 }
 
 // Resume continues a paused component.
 func (cp *ControlPlane) Resume(component string) error {
+	if cp.supervisor == nil {
+		return errAttached
+	}
 	return cp.supervisor.signal(component, syscall.SIGCONT)
 }
 

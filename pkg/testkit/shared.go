@@ -14,15 +14,15 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// sharedNodes is the number of nodes of New and Shared.
-const sharedNodes = 3
+// SharedNodes is the number of nodes of New and Shared.
+const SharedNodes = 3
 
 // New starts a control plane with three nodes for one test and stops it after the test. The test fails if a component
 // exits on its own.
 func New(t testing.TB, options ...Option) *ControlPlane {
 	t.Helper()
 	NeedsControlPlane(t)
-	o := Options{Nodes: sharedNodes}
+	o := Options{Nodes: SharedNodes}
 	for _, option := range options {
 		option(&o)
 	}
@@ -47,8 +47,8 @@ var shared struct {
 	err error
 }
 
-// Shared returns the control plane that all tests of a package share, with three nodes. The first call starts it. Each
-// test should use its own Namespace.
+// Shared returns the control plane that all tests of a package share, with three nodes. The first call starts it, or
+// attaches to that of AttachVariable. Each test should use its own Namespace.
 func Shared(t testing.TB) *ControlPlane {
 	t.Helper()
 	NeedsControlPlane(t)
@@ -56,7 +56,11 @@ func Shared(t testing.TB) *ControlPlane {
 	defer shared.Unlock()
 	if shared.cp == nil && shared.err == nil {
 		// Not the context of the test: other tests use the control plane afterwards.
-		shared.cp, shared.err = Start(context.Background(), Options{Nodes: sharedNodes})
+		if dir := os.Getenv(AttachVariable); dir != "" {
+			shared.cp, shared.err = Attach(context.Background(), dir)
+		} else {
+			shared.cp, shared.err = Start(context.Background(), Options{Nodes: SharedNodes})
+		}
 	}
 	if shared.err != nil {
 		t.Fatalf("start the shared control plane: %v", shared.err)
@@ -69,7 +73,10 @@ func Shared(t testing.TB) *ControlPlane {
 
 // Main runs the tests and stops the Shared control plane. Call it from TestMain. Without it the control plane exits
 // after the process, while the tests of the next package are already running.
-func Main(m *testing.M) {
+func Main(m *testing.M) { os.Exit(Run(m)) }
+
+// Run is Main for a TestMain that continues after the tests. It returns the exit code.
+func Run(m *testing.M) int {
 	code := m.Run()
 	shared.Lock()
 	defer shared.Unlock()
@@ -79,7 +86,7 @@ func Main(m *testing.M) {
 			code = max(code, 1)
 		}
 	}
-	os.Exit(code)
+	return code
 }
 
 // Namespace creates a namespace named after the test, waits until pods can be created in it, and deletes it after the

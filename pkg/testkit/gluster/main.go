@@ -91,6 +91,17 @@ func replaceGeoReplication() error {
 // MainWithQuota is Main on a kernel with XFS project quota, see [quotakernel].
 func MainWithQuota(m *testing.M) { quotakernel.MainWith(m, func(m *testing.M) { Main(m) }) }
 
+// MainWithQuotaAndControlPlane is MainWithQuota for tests that use testkit.Shared. prepare is called on the machine
+// before the tests; optional.
+func MainWithQuotaAndControlPlane(m *testing.M, prepare func() error) {
+	quotakernel.MainWithControlPlane(m, func(m *testing.M) { Main(shared{m}) }, prepare)
+}
+
+// shared stops the control plane after the tests.
+type shared struct{ m *testing.M }
+
+func (s shared) Run() int { return testkit.Run(s.m) }
+
 // enter makes the mounts private, mounts /proc of the process namespace and starts the loopback interface.
 func enter() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
@@ -99,20 +110,7 @@ func enter() error {
 	if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
 		return fmt.Errorf("mount /proc: %w", err)
 	}
-	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = unix.Close(socket) }()
-	request, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	request.SetUint16(unix.IFF_UP)
-	if err := unix.IoctlIfreq(socket, unix.SIOCSIFFLAGS, request); err != nil {
-		return fmt.Errorf("start the loopback interface: %w", err)
-	}
-	return nil
+	return quotakernel.StartLoopback()
 }
 
 // Need skips a test that cannot run GlusterFS, and says what is missing.

@@ -12,6 +12,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/weir-dev/weir/pkg/testkit"
 )
 
 const (
@@ -89,6 +91,13 @@ func runTests() (int, error) {
 	if err := json.Unmarshal(content, &tests); err != nil {
 		return 0, err
 	}
+	env := append(slices.Clone(tests.Env), kernelVariable+"="+inside, "TMPDIR="+temporary)
+	if tests.ControlPlane != "" {
+		if err := forward(tests.ControlPlane); err != nil {
+			return 0, fmt.Errorf("connect to the control plane: %w", err)
+		}
+		env = append(env, testkit.AttachVariable+"="+filepath.Join(exchange, controlPlaneDirectory))
+	}
 	output, err := os.OpenFile(filepath.Join(exchange, outputFile), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return 0, err
@@ -96,7 +105,7 @@ func runTests() (int, error) {
 	defer func() { _ = output.Close() }()
 	command := exec.Command(tests.Path, tests.Arguments...)
 	command.Dir, command.Stdout, command.Stderr = tests.Directory, output, output
-	command.Env = append(slices.Clone(tests.Env), kernelVariable+"="+inside, "TMPDIR="+temporary)
+	command.Env = env
 	if err := command.Run(); err != nil && command.ProcessState == nil {
 		return 0, err
 	}

@@ -9,4 +9,7 @@
 // Main starts the test binary again as the only program of that kernel. The file systems of the machine are visible
 // there and read-only, except for temporary directories. With WEIR_QUOTA_KERNEL=host the tests run on the kernel of the
 // machine, as root.
+//
+// With MainWithControlPlane, testkit.Shared returns a control plane that runs on the machine. The tests reach it
+// through a terminal of that kernel, at the same address.
 package quotakernel

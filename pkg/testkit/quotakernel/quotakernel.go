@@ -4,8 +4,10 @@ package quotakernel
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -28,6 +30,8 @@ const (
 	// sharedVariable is the directory through which init and the machine exchange files.
 	sharedVariable = "WEIR_QUOTA_KERNEL_SHARED"
 	program        = "linux.uml"
+	// preparedVariable is set when the machine has been prepared.
+	preparedVariable = "WEIR_QUOTA_KERNEL_PREPARED"
 	// memoryVariable is the memory of the kernel. It is an upper limit: the machine provides only what is used.
 	memoryVariable = "WEIR_QUOTA_KERNEL_MEMORY"
 	memory         = "2G"
@@ -38,12 +42,17 @@ const (
 	processFile = "process.json"
 	outputFile  = "output"
 	codeFile    = "code"
+	// controlPlaneDirectory has the credentials of the control plane.
+	controlPlaneDirectory = "control-plane"
+	tunnelDirectory       = "tunnel"
 )
 
 // process is the test process to start.
 type process struct {
 	Path, Directory string
 	Arguments, Env  []string
+	// ControlPlane is the address of the control plane on the machine, if there is one.
+	ControlPlane string
 }
 
 // Main runs the tests of a package on a kernel with XFS project quota.
@@ -61,10 +70,45 @@ func MainWith(m *testing.M, runTests func(*testing.M)) {
 		// The tests skip with this reason.
 		os.Exit(m.Run())
 	}
-	code, err := run()
+	exit(run(nil))
+}
+
+// MainWithControlPlane is MainWith for tests that use testkit.Shared. The control plane runs on the machine: on the
+// kernel of the tests it would be very slow. prepare is called on the machine before, for example to build programs;
+// optional.
+func MainWithControlPlane(m *testing.M, runTests func(*testing.M), prepare func() error) {
+	kernel := os.Getenv(kernelVariable)
+	if os.Getpid() == 1 || kernel == inside || os.Getenv(preparedVariable) != "" {
+		MainWith(m, runTests)
+	}
+	flag.Parse()
+	switch {
+	case testing.Short() || kernel != host && missing() != "":
+		// The tests skip with the reason.
+		os.Exit(m.Run())
+	case prepare != nil:
+		if err := prepare(); err != nil {
+			exit(1, fmt.Errorf("prepare the tests: %w", err))
+		}
+	}
+	if kernel == host {
+		if err := os.Setenv(preparedVariable, "true"); err != nil {
+			exit(1, err)
+		}
+		MainWith(m, runTests)
+	}
+	cp, err := testkit.Start(context.Background(), testkit.Options{Nodes: testkit.SharedNodes})
+	if err != nil {
+		exit(1, fmt.Errorf("start the control plane: %w", err))
+	}
+	code, err := run(cp)
+	exit(code, errors.Join(err, cp.Err(), cp.Stop()))
+}
+
+func exit(code int, err error) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "run the tests under user-mode Linux:", err)
-		code = 1
+		code = max(code, 1)
 	}
 	os.Exit(code)
 }
@@ -105,8 +149,8 @@ func New(t testing.TB) (d *disk.Disk, point string) {
 	return d, point
 }
 
-// run starts this test binary under user-mode Linux and returns its exit code.
-func run() (code int, err error) {
+// run starts this test binary under user-mode Linux and returns its exit code. The tests can use cp, which may be nil.
+func run(cp *testkit.ControlPlane) (code int, err error) {
 	shared, err := os.MkdirTemp("", "quotakernel")
 	if err != nil {
 		return 0, err
@@ -115,6 +159,14 @@ func run() (code int, err error) {
 	this, err := self()
 	if err != nil {
 		return 0, err
+	}
+	var machine, terminal *os.File
+	if cp != nil {
+		if machine, terminal, err = connect(cp, shared); err != nil {
+			return 0, err
+		}
+		defer func() { _ = machine.Close() }()
+		this.ControlPlane = cp.RESTConfig().Host
 	}
 	content, err := json.Marshal(this)
 	if err == nil {
@@ -126,6 +178,12 @@ func run() (code int, err error) {
 	command := exec.Command(program, "mem="+cmp.Or(os.Getenv(memoryVariable), memory),
 		"root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro",
 		"init="+this.Path, sharedVariable+"="+shared, "con=null", "con0=fd:0,fd:1", "quiet", "loglevel=4", withoutVectors)
+	if terminal != nil {
+		// The first of these files has the number 3.
+		command.ExtraFiles = []*os.File{terminal}
+		command.Args = append(command.Args, "con1=fd:3,fd:3")
+		defer func() { _ = terminal.Close() }()
+	}
 	// The death signal is sent when the thread ends, and the filter holds for the thread: it is kept for this process.
 	runtime.LockOSThread()
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
