@@ -39,6 +39,7 @@ Sizes come from the descriptions that gluster-bridge and kadalu write to the vol
 			if err != nil {
 				return app.Components{}, err
 			}
+			s.reconciler.Descriptions = true
 			return s.components, nil
 		},
 	}

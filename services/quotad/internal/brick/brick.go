@@ -33,6 +33,9 @@ type Brick struct {
 // Open opens a brick. The problem is not nil if no directory of the brick can be limited.
 func Open(v decide.Volume, b decide.Brick) (*Brick, *decide.Problem) {
 	root, err := node.OpenDir(b.Path)
+	if errors.Is(err, unix.EIO) {
+		return nil, unavailable("brick %s cannot be opened: %v; repair its file system and mount it", b.Path, err)
+	}
 	if err != nil {
 		return nil, unavailable("brick %s cannot be opened: %v; mount its file system", b.Path, err)
 	}
@@ -114,8 +117,8 @@ func (b *Brick) volumeID() (string, error) {
 	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:], err
 }
 
-// Directory observes a directory.
-func (b *Brick) Directory(path string) (decide.Directory, error) {
+// Directory observes a directory. isOwn reports whether a project id was given to it; then it is not inherited.
+func (b *Brick) Directory(path string, isOwn func(project uint32) bool) (decide.Directory, error) {
 	dir, err := b.root.OpenDir(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -131,7 +134,7 @@ func (b *Brick) Directory(path string) (decide.Directory, error) {
 	defer func() { _ = dir.Close() }()
 	project, err := xfsquota.ProjectOf(dir.File())
 	observed := decide.Directory{Exists: true, Project: project.ID, Inherit: project.Inherit}
-	if err != nil || project.ID == 0 {
+	if err != nil || project.ID == 0 || isOwn(project.ID) {
 		return observed, err
 	}
 	above, err := b.root.OpenDir(filepath.Dir(path))

@@ -60,15 +60,18 @@ func (b *Brick) description(v decide.Volume, name string) ([]byte, error) {
 	if v.Kind == decide.Disperse {
 		return attribute(file, name)
 	}
+	// One read returns all of a regular file. It has changed meanwhile if it is longer.
 	content := make([]byte, min(stat.Size(), decide.MaxInfo)+1)
-	n, err := io.ReadFull(file, content)
-	if err == nil {
+	n, err := file.Read(content)
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case n > decide.MaxInfo:
 		return nil, fmt.Errorf("%s: %w: it has more than %d bytes", name, node.ErrTooLarge, decide.MaxInfo)
 	}
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return content[:n], nil
-	}
-	return nil, err
+	return content[:n], nil
 }
 
 // attribute reads the description of a directory on a disperse volume.
@@ -102,16 +105,11 @@ func (b *Brick) Walk(found func(paths []string) error) error {
 		}
 		var paths []string
 		for _, two := range second {
-			files, err := b.names(path.Join(decide.InfoRoot, one, two))
+			of, err := b.Descriptions(path.Join(one, two))
 			if err != nil {
 				return err
 			}
-			for _, file := range files {
-				// Other files, such as temporary ones, are of no interest.
-				if data, err := decide.DataPath(path.Join(one, two, file)); err == nil {
-					paths = append(paths, data)
-				}
-			}
+			paths = append(paths, of...)
 		}
 		if len(paths) > 0 {
 			if err := found(paths); err != nil {
@@ -125,10 +123,8 @@ func (b *Brick) Walk(found func(paths []string) error) error {
 // names returns the entries of a directory, none if it does not exist or is not a directory.
 func (b *Brick) names(name string) ([]string, error) {
 	dir, err := b.root.OpenDir(name)
-	for _, other := range []error{fs.ErrNotExist, unix.ENOTDIR, unix.ELOOP, unix.EXDEV} {
-		if errors.Is(err, other) {
-			return nil, nil
-		}
+	if isMissing(err) {
+		return nil, nil
 	}
 	if err != nil {
 		return nil, err
@@ -143,4 +139,14 @@ func (b *Brick) names(name string) ([]string, error) {
 		names[i] = entry.Name()
 	}
 	return names, nil
+}
+
+// isMissing reports whether a directory does not exist, or is not a directory of the brick.
+func isMissing(err error) bool {
+	for _, other := range []error{fs.ErrNotExist, unix.ENOTDIR, unix.ELOOP, unix.EXDEV} {
+		if errors.Is(err, other) {
+			return true
+		}
+	}
+	return false
 }

@@ -57,6 +57,9 @@ func InfoPath(data string) (string, error) {
 	return path.Join(InfoRoot, rest+suffix), nil
 }
 
+// InfoDirectory returns the directory with the description of a directory, relative to InfoRoot.
+func InfoDirectory(data string) string { return strings.TrimPrefix(path.Dir(data), dataRoot+"/") }
+
 // ParseInfo parses the description of a directory. Only its size and project id are used; the path follows from the
 // name of the file, so a hostile description cannot name another directory.
 func ParseInfo(data string, content []byte) (Target, error) {

@@ -59,3 +59,11 @@ func FuzzParseInfo(f *testing.F) {
 		}
 	})
 }
+
+func TestDescriptionIsInTheDirectoryOfTheSameNames(t *testing.T) {
+	t.Parallel()
+	info, err := decide.InfoPath("subvol/ab/cd/pvc-1")
+	require.NoError(t, err)
+	require.Equal(t, "info/ab/cd/pvc-1.json", info)
+	require.Equal(t, "ab/cd", decide.InfoDirectory("subvol/ab/cd/pvc-1"))
+}

@@ -117,13 +117,13 @@ func (c *CheckReport) check(
 		return err
 	}
 	for _, t := range s.Targets {
-		if s.Directories[t.Path], err = b.Directory(t.Path); err != nil {
+		if s.Directories[t.Path], err = b.Directory(t.Path, isOwner(records, v, t.Path)); err != nil {
 			return err
 		}
 	}
 	for _, owner := range records {
 		if _, known := s.Directories[owner.Path]; owner.Volume == v.ID && !known {
-			if s.Directories[owner.Path], err = b.Directory(owner.Path); err != nil {
+			if s.Directories[owner.Path], err = b.Directory(owner.Path, isOwner(records, v, owner.Path)); err != nil {
 				return err
 			}
 		}

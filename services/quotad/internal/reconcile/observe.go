@@ -56,9 +56,13 @@ func observe(
 	failed := map[string]error{}
 	var projects []uint32
 	read := slices.Compact(slices.Sorted(slices.Values(paths)))
+	recorded, err := records.Of(b.FileSystem, v.ID, nil, read)
+	if err != nil {
+		return decide.State{}, all(paths, err)
+	}
 	for _, path := range read {
 		target, found := source.Target(v, b, path)
-		directory, err := b.Directory(path)
+		directory, err := b.Directory(path, isOwner(recorded, v, path))
 		if err != nil {
 			failed[path] = err
 			continue
@@ -77,12 +81,19 @@ func observe(
 			projects = append(projects, decide.Candidates(v.ID, path)...)
 		}
 	}
-	var err error
 	if s.Owners, err = records.Of(b.FileSystem, v.ID, projects, read); err != nil {
 		return decide.State{}, all(paths, err)
 	}
-	for project := range s.Owners {
+	for project, owner := range s.Owners {
 		projects = append(projects, project)
+		// The id of a deleted directory may be free by now.
+		if _, known := s.Directories[owner.Path]; !known && owner.Released && owner.Volume == v.ID {
+			directory, err := b.Directory(owner.Path, isOwner(recorded, v, owner.Path))
+			if err != nil {
+				return decide.State{}, all(paths, err)
+			}
+			s.Directories[owner.Path] = directory
+		}
 	}
 	for _, project := range projects {
 		if _, known := s.Usage[project]; known {
@@ -93,6 +104,14 @@ func observe(
 		}
 	}
 	return s, failed
+}
+
+// isOwner returns a function that reports whether a project id was given to a directory.
+func isOwner(owners map[uint32]decide.Owner, v decide.Volume, path string) func(uint32) bool {
+	return func(project uint32) bool {
+		owner, found := owners[project]
+		return found && !owner.Released && owner.Volume == v.ID && owner.Path == path
+	}
 }
 
 func all(paths []string, err error) map[string]error {

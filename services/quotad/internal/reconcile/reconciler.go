@@ -25,15 +25,16 @@ const (
 	chunkSize = 512
 	// discoverInterval is the time between two reads of glusterd's files.
 	discoverInterval = 10 * time.Second
-	// waitingInterval is the time after which a directory that does not exist on a brick yet is looked for again.
-	waitingInterval = time.Second
-	// inUseInterval is the time after which a project id that is in use is tried again.
-	inUseInterval = time.Minute
+	// firstRetry is the time after which a directory whose limit cannot be set yet is tried again: it does not exist on
+	// a brick, or its description has not been healed. The time doubles up to lastRetry.
+	firstRetry, lastRetry = time.Second, time.Minute
 )
 
 // Discover is the key that reads the volumes of the node. The key of a volume has its UUID as namespace and no name;
-// the key of a directory has its path as name.
+// the key of a directory has its path as name. The name changedDescriptions looks for descriptions that have changed.
 var Discover = controller.Key{}
+
+const changedDescriptions = "."
 
 // Reconciler limits the directories of the bricks of a node.
 type Reconciler struct {
@@ -43,6 +44,8 @@ type Reconciler struct {
 	Records *ledger.Ledger
 	// Source knows the sizes of directories.
 	Source Source
+	// Descriptions is true if the sizes come from descriptions on the bricks.
+	Descriptions bool
 	// Reporter receives the results; optional.
 	Reporter Reporter
 	// Interval is the time between two checks of all directories.
@@ -65,6 +68,10 @@ type Reconciler struct {
 	problems string
 	// brickProblems are those of the last check of each brick, which are logged once.
 	brickProblems map[string]string
+	// retries are the times after which directories are tried again.
+	retries map[controller.Key]time.Duration
+	// changes are those of the descriptions of each brick at the last look.
+	changes map[string]brick.Changes
 	// limiting is held while limits are decided and set, but not while large directories are assigned.
 	limiting sync.Mutex
 }
@@ -91,21 +98,40 @@ func (r *Reconciler) Reconcile(ctx context.Context, key controller.Key) (control
 	if !found {
 		return controller.Result{}, nil
 	}
-	if key.Name == "" {
+	switch key.Name {
+	case "":
 		return controller.Result{RequeueAfter: r.Interval}, r.all(ctx, v)
+	case changedDescriptions:
+		return controller.Result{RequeueAfter: r.look(v)}, nil
 	}
 	begun := time.Now()
 	states, err := r.sync(ctx, v, []string{key.Name}, false)
 	r.Metrics.synced(time.Since(begun))
-	switch {
-	case err != nil:
+	if err != nil {
 		return controller.Result{}, err
-	case slices.Contains(states, decide.Waiting):
-		return controller.Result{RequeueAfter: waitingInterval}, nil
-	case slices.Contains(states, decide.ProjectInUse):
-		return controller.Result{RequeueAfter: inUseInterval}, nil
 	}
-	return controller.Result{}, nil
+	return controller.Result{RequeueAfter: r.retryAfter(key, states[key.Name])}, nil
+}
+
+// retryAfter returns the time after which a directory is tried again, or 0.
+func (r *Reconciler) retryAfter(key controller.Key, states []decide.BrickState) time.Duration {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	if !slices.ContainsFunc(states, isRetried) {
+		delete(r.retries, key)
+		return 0
+	}
+	after := max(firstRetry, r.retries[key])
+	if r.retries == nil {
+		r.retries = map[controller.Key]time.Duration{}
+	}
+	r.retries[key] = min(2*after, lastRetry)
+	return after
+}
+
+// isRetried reports whether a state can end without an event. A brick that cannot be used is mounted again.
+func isRetried(s decide.BrickState) bool {
+	return s == decide.Waiting || s == decide.ProjectInUse || s == decide.Failed
 }
 
 // discover reads the volumes of the node and enqueues those that are new or have changed.
@@ -138,6 +164,9 @@ func (r *Reconciler) discover() error {
 		if !slices.ContainsFunc(r.managed, func(old decide.Volume) bool { return reflect.DeepEqual(old, v) }) {
 			r.Log.Info("found a volume", "volume", v.Name, "bricks", len(v.Local))
 			r.Enqueue(controller.Key{Namespace: v.ID})
+			if r.Descriptions {
+				r.Enqueue(controller.Key{Namespace: v.ID, Name: changedDescriptions})
+			}
 		}
 	}
 	r.managed = managed
@@ -199,6 +228,7 @@ func (r *Reconciler) all(ctx context.Context, v decide.Volume) error {
 		r.Metrics.brick(v, v.Local[i], problems[i])
 		if b != nil {
 			fileSystems[b.FileSystem] = true
+			r.remember(v, v.Local[i], b)
 		}
 		r.logProblem(v, v.Local[i], problems[i])
 	}
@@ -209,8 +239,13 @@ func (r *Reconciler) all(ctx context.Context, v decide.Volume) error {
 	var failed []error
 	check := func(paths []string) error {
 		states, err := r.sync(ctx, v, paths, true)
-		for _, state := range states {
-			counts[state]++
+		for path, of := range states {
+			for _, state := range of {
+				counts[state]++
+			}
+			if slices.ContainsFunc(of, isRetried) {
+				r.Enqueue(controller.Key{Namespace: v.ID, Name: path})
+			}
 		}
 		if err != nil && len(failed) < 5 {
 			failed = append(failed, err)
@@ -263,13 +298,13 @@ func (r *Reconciler) logProblem(v decide.Volume, b decide.Brick, problem *decide
 	}
 }
 
-// sync limits some directories of a volume on all local bricks.
+// sync limits some directories of a volume on all local bricks. It returns the states of each directory.
 func (r *Reconciler) sync(
 	ctx context.Context, v decide.Volume, paths []string, full bool,
-) ([]decide.BrickState, error) {
+) (map[string][]decide.BrickState, error) {
 	bricks, problems := open(v)
 	defer closeAll(bricks)
-	var states []decide.BrickState
+	states := map[string][]decide.BrickState{}
 	results := map[string][]BrickResult{}
 	var failed []error
 	for i, b := range bricks {
@@ -279,7 +314,7 @@ func (r *Reconciler) sync(
 			failed = append(failed, fmt.Errorf("brick %s: %w", of.Path, err))
 		}
 		for _, result := range found {
-			states = append(states, result.State)
+			states[result.Target.Path] = append(states[result.Target.Path], result.State)
 			results[result.Target.Path] = append(results[result.Target.Path], BrickResult{of, result})
 		}
 	}

@@ -46,9 +46,17 @@ func (w *Watches) Run(ctx context.Context) error {
 	return nil
 }
 
-// Set watches the bricks of volumes, and no others. It waits until Run has been called.
+// Set watches the bricks of volumes, and no others. It waits until Run has been called, and until the new watches have
+// begun: a check that starts afterwards finds all changes from before. The watch of a brick that cannot be used begins
+// later, and is followed by a check.
 func (w *Watches) Set(volumes []decide.Volume) {
 	<-w.started
+	var begun []<-chan struct{}
+	defer func() {
+		for _, first := range begun {
+			<-first
+		}
+	}()
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	if w.ctx.Err() != nil {
@@ -62,7 +70,9 @@ func (w *Watches) Set(volumes []decide.Volume) {
 			if w.running[id] == nil {
 				ctx, cancel := context.WithCancel(w.ctx)
 				w.running[id] = cancel
-				w.group.Go(func() { w.watch(ctx, v, b) })
+				first := make(chan struct{})
+				begun = append(begun, first)
+				w.group.Go(func() { w.watch(ctx, v, b, first) })
 			}
 		}
 	}
@@ -77,21 +87,34 @@ func (w *Watches) Set(volumes []decide.Volume) {
 // rewatchInterval is the time after which an unmounted brick is watched again.
 const rewatchInterval = time.Second
 
-func (w *Watches) watch(ctx context.Context, v decide.Volume, b decide.Brick) {
-	volume := controller.Key{Namespace: v.ID}
+// watch watches a brick until ctx ends. It closes first when the watch has begun, or cannot begin yet.
+func (w *Watches) watch(ctx context.Context, v decide.Volume, b decide.Brick, first chan struct{}) {
+	volume, isFirst := controller.Key{Namespace: v.ID}, true
+	attempted := func() {
+		if isFirst {
+			close(first)
+			isFirst = false
+		}
+	}
 	handler := spool.Handler{
 		Changed: func(name string) {
 			if path, found := decide.SpoolPath(name); found {
 				w.Enqueue(controller.Key{Namespace: v.ID, Name: path})
 			}
 		},
+		Started: func() {
+			if isFirst {
+				attempted()
+				return
+			}
+			// Requests that came before the watch began are found by a check.
+			w.Enqueue(volume)
+		},
 		Overflowed: func() {
 			w.Metrics.Overflowed()
 			w.Enqueue(volume)
 		},
 	}
-	// Requests that came before the watch began are found by a check.
-	handler.Started = func() { w.Enqueue(volume) }
 	for ctx.Err() == nil {
 		// The directory may be an empty mount point.
 		opened, problem := brick.Open(v, b)
@@ -100,9 +123,11 @@ func (w *Watches) watch(ctx context.Context, v decide.Volume, b decide.Brick) {
 			err := spool.Watch(ctx, b.Path, handler)
 			w.Log.Debug("the watch of a brick ended", "brick", b.Path, "error", err)
 		}
+		attempted()
 		select {
 		case <-ctx.Done():
 		case <-time.After(rewatchInterval):
 		}
 	}
+	attempted()
 }

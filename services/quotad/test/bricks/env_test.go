@@ -3,20 +3,27 @@
 package bricks
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/weir-dev/weir/pkg/testkit"
+	"github.com/weir-dev/weir/pkg/testkit/process"
 	"github.com/weir-dev/weir/pkg/testkit/quotakernel"
 	"github.com/weir-dev/weir/services/quotad/internal/app"
 )
@@ -30,8 +37,8 @@ const nodeID = "09f386c7-714c-4808-90e5-eda16edbed0b"
 type Env struct {
 	*testing.T
 	glusterd, state string
-	// interval is the value of --check-interval.
-	interval string
+	// interval is the value of --check-interval, metrics that of --metrics-address.
+	interval, metrics string
 }
 
 func newEnv(t *testing.T) *Env {
@@ -63,7 +70,7 @@ func (e *Env) eventually(check func() error) {
 func (e *Env) arguments() []string {
 	return []string{
 		"standalone", "--glusterd-dir=" + e.glusterd, "--state-dir=" + e.state, "--check-interval=" + e.interval,
-		"--metrics-address=", "--log-level=error",
+		"--metrics-address=" + e.metrics, "--log-level=error",
 	}
 }
 
@@ -87,13 +94,87 @@ func (e *Env) run() (stop func()) {
 	return stop
 }
 
-// start starts quotad as a process.
-func (e *Env) start() *exec.Cmd {
+// child is quotad as a process. Its log has lines of the level info.
+type child struct {
+	*exec.Cmd
+	log *output
+}
+
+// output is the output of a process.
+type output struct {
+	mutex sync.Mutex
+	text  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	return o.text.String()
+}
+
+// start starts quotad as a process, which ends with the test.
+func (e *Env) start() child {
 	e.Helper()
-	command := exec.Command("/proc/self/exe")
-	command.Env = append(os.Environ(), childVariable+"="+strings.Join(e.arguments(), " "))
-	require.NoError(e, command.Start())
-	return command
+	c := child{exec.Command("/proc/self/exe"), &output{}}
+	arguments := strings.ReplaceAll(strings.Join(e.arguments(), " "), "--log-level=error", "--log-level=info")
+	c.Env = append(os.Environ(), childVariable+"="+arguments)
+	c.Stdout, c.Stderr = c.log, c.log
+	require.NoError(e, process.Start(c.Cmd))
+	e.Cleanup(func() {
+		_ = c.Process.Kill()
+		_ = c.Wait()
+		if e.Failed() {
+			e.Logf("the log of quotad:\n%s", c.log)
+		}
+	})
+	return c
+}
+
+// logs waits until quotad has logged a text.
+func (e *Env) logs(c child, text string) {
+	e.Helper()
+	e.eventually(func() error {
+		if log := c.log.String(); !strings.Contains(log, text) {
+			return fmt.Errorf("the log does not contain %q:\n%s", text, log)
+		}
+		return nil
+	})
+}
+
+// serveMetrics makes quotad serve its metrics.
+func (e *Env) serveMetrics() {
+	e.Helper()
+	require.NoError(e, quotakernel.StartLoopback())
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(e, err)
+	e.metrics = listener.Addr().String()
+	require.NoError(e, listener.Close())
+}
+
+// metric returns the sum of a metric over all labels.
+func (e *Env) metric(name string) (sum float64, err error) {
+	response, err := http.Get("http://" + e.metrics + "/metrics")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	lines := bufio.NewScanner(response.Body)
+	for lines.Scan() {
+		if rest, found := strings.CutPrefix(lines.Text(), name); found && (rest[0] == ' ' || rest[0] == '{') {
+			value, err := strconv.ParseFloat(rest[strings.LastIndexByte(rest, ' ')+1:], 64)
+			if err != nil {
+				return 0, err
+			}
+			sum += value
+		}
+	}
+	return sum, lines.Err()
 }
 
 // check runs quotad check and returns its output and its exit code.

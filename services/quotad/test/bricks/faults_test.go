@@ -8,10 +8,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/weir-dev/weir/pkg/testkit"
 	"github.com/weir-dev/weir/pkg/testkit/disk"
 	"github.com/weir-dev/weir/pkg/testkit/quotakernel"
 )
@@ -113,6 +115,10 @@ func TestOnlyOneQuotadRunsOnANode(t *testing.T) {
 	second := e.start()
 	require.Error(t, second.Wait(), "the second one ends")
 	require.Equal(t, 1, second.ProcessState.ExitCode())
+	require.Contains(t, second.log.String(), "--state-dir="+e.state+": "+e.state+
+		": another quotad uses the state directory; only one can run on a node")
+	v.create("pvc-2", 8*mebibyte, 1<<30+1)
+	v.limited("pvc-2", 1<<30+1, 8*mebibyte)
 }
 
 func TestHealedDirectoriesAndRemountedBricksAreLimitedAgain(t *testing.T) {
@@ -134,4 +140,99 @@ func TestHealedDirectoriesAndRemountedBricksAreLimitedAgain(t *testing.T) {
 	v.create("pvc-2", 4*mebibyte, 1<<30+1)
 	v.limited("pvc-2", 1<<30+1, 4*mebibyte)
 	v.limited("pvc-1", 1<<30, 8*mebibyte)
+}
+
+func TestBrickThatFailsWhileQuotadRunsIsReportedAndLimitedAgainAfterItsRepair(t *testing.T) {
+	t.Parallel()
+	for _, fault := range []struct {
+		// A remount is an event. A shutdown is found by the next check.
+		name, interval, message string
+		begin, repair           func(d *disk.Disk, point string)
+	}{
+		{
+			name: "read-only", interval: "10m", message: "is read-only; repair it, or mount it for writing",
+			begin:  func(d *disk.Disk, point string) { d.ReadOnly(point, true) },
+			repair: func(d *disk.Disk, point string) { d.ReadOnly(point, false) },
+		},
+		{
+			name: "shut down", interval: "1s", message: "input/output error; repair its file system and mount it",
+			begin: func(d *disk.Disk, point string) {
+				// What is not on disk is lost.
+				unix.Sync()
+				d.Shutdown(point)
+			},
+			repair: func(d *disk.Disk, point string) {
+				d.Unmount(point)
+				d.Mount(point, "prjquota")
+			},
+		},
+	} {
+		t.Run(fault.name, func(t *testing.T) {
+			t.Parallel()
+			e := newEnv(t)
+			e.interval = fault.interval
+			e.serveMetrics()
+			disk, point := quotakernel.New(t)
+			v := e.volume("data", replica3, point+"/brick")
+			v.create("pvc-1", 8*mebibyte, 1<<30)
+			c := e.start()
+			v.limited("pvc-1", 1<<30, 8*mebibyte)
+			isReady := func(want float64) {
+				t.Helper()
+				e.eventually(func() error {
+					ready, err := e.metric("weir_quota_brick_ready")
+					if err == nil && ready != want {
+						err = fmt.Errorf("weir_quota_brick_ready is %v, want %v", ready, want)
+					}
+					return err
+				})
+			}
+			isReady(1)
+			fault.begin(disk, point)
+			e.logs(c, fault.message)
+			isReady(0)
+			output, code := e.check()
+			require.Equal(t, 2, code)
+			require.Contains(t, output, fault.message)
+			fault.repair(disk, point)
+			isReady(1)
+			e.logs(c, "a brick can limit directories again")
+			v.describe("pvc-1", 12*mebibyte, 1<<30)
+			v.limited("pvc-1", 1<<30, 12*mebibyte)
+			output, code = e.check()
+			require.Zero(t, code, output)
+		})
+	}
+}
+
+func TestJumpsOfTheClockDelayNoLimitAndNoCheck(t *testing.T) {
+	if !quotakernel.Inside() {
+		testkit.Skip(t, "it sets the clock: run it under user-mode Linux")
+	}
+	e := newEnv(t)
+	e.interval = "1s"
+	v := e.volume("data", replica3, e.disk()+"/brick")
+	v.create("pvc-1", 8*mebibyte, 1<<30)
+	e.run()
+	v.limited("pvc-1", 1<<30, 8*mebibyte)
+	const year = 365 * 24 * time.Hour
+	jump := func(d time.Duration) {
+		now := unix.NsecToTimespec(time.Now().Add(d).UnixNano())
+		require.NoError(t, unix.ClockSettime(unix.CLOCK_REALTIME, &now))
+	}
+	begun := time.Now()
+	defer func() { jump(time.Since(begun) - time.Now().Round(0).Sub(begun.Round(0))) }()
+	for i, d := range []time.Duration{10 * year, -11 * year, time.Hour, -2 * time.Hour} {
+		jump(d)
+		project, size := uint32(1<<30+10+i), uint64(9+i)*mebibyte
+		v.create(fmt.Sprint("pvc-after-", i), int64(size), project)
+		v.limited(fmt.Sprint("pvc-after-", i), project, size)
+		v.describe("pvc-1", int64(size), 1<<30)
+		v.limited("pvc-1", 1<<30, size)
+		// Another limit is found by the next check.
+		v.limit("pvc-1", 1<<30, mebibyte)
+		v.limited("pvc-1", 1<<30, size)
+	}
+	output, code := e.check()
+	require.Zero(t, code, output)
 }

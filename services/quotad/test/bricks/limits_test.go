@@ -3,9 +3,11 @@
 package bricks
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -98,4 +100,66 @@ func TestLimitsOfOthersAreNotChanged(t *testing.T) {
 		of, _ := v.quota(0, pv, 0)
 		require.Zero(t, of.ID)
 	}
+}
+
+// TestDescriptionsWithoutARequestAreFoundSoon has no check within its time: it does not run beside tests that mount
+// file systems. kadalu creates descriptions, self-heal replaces them, and gluster-bridge deletes them when the file in
+// the spool directory has been removed.
+func TestDescriptionsWithoutARequestAreFoundSoon(t *testing.T) {
+	e := newEnv(t)
+	v := e.volume("data", replica3, e.disk()+"/brick")
+	v.create("pvc-1", 8*mebibyte, 1<<30)
+	e.run()
+	v.limited("pvc-1", 1<<30, 8*mebibyte)
+	require.NoError(t, os.MkdirAll(v.data(0, "pvc-2"), 0o777))
+	e.write(v.info(0, "pvc-2"), description("pvc-2", 8*mebibyte, 0))
+	v.limited("pvc-2", 0, 8*mebibyte)
+	of, _ := v.quota(0, "pvc-2", 0)
+	require.NoError(t, errors.Join(os.Remove(v.info(0, "pvc-2")), os.Remove(v.data(0, "pvc-2"))))
+	e.eventually(func() error {
+		if _, usage := v.quota(0, "pvc-2", of.ID); usage.LimitBytes != 0 {
+			return fmt.Errorf("the limit of a deleted directory is %d", usage.LimitBytes)
+		}
+		return nil
+	})
+	v.replace(v.info(0, "pvc-1"), description("pvc-1", 12*mebibyte, 1<<30))
+	v.limited("pvc-1", 1<<30, 12*mebibyte)
+	// Self-heal creates a file before it writes its content.
+	v.replace(v.info(0, "pvc-1"), "")
+	e.eventually(func() error {
+		if output, _ := e.check(); !strings.Contains(output, "the description is empty") {
+			return errors.New(output)
+		}
+		return nil
+	})
+	e.write(v.info(0, "pvc-1"), description("pvc-1", 16*mebibyte, 1<<30))
+	v.limited("pvc-1", 1<<30, 16*mebibyte)
+}
+
+// TestProjectIDOfADeletedDirectoryIsFreeSoonAfterItsLastFile has no check within its time.
+func TestProjectIDOfADeletedDirectoryIsFreeSoonAfterItsLastFile(t *testing.T) {
+	e := newEnv(t)
+	v := e.volume("data", replica3, e.disk()+"/brick")
+	v.create("pvc-1", 8*mebibyte, 1<<30)
+	e.run()
+	v.limited("pvc-1", 1<<30, 8*mebibyte)
+	file, err := os.Create(filepath.Join(v.data(0, "pvc-1"), "open"))
+	require.NoError(t, err)
+	defer func() { _ = file.Close() }()
+	v.remove("pvc-1")
+	e.eventually(func() error {
+		if _, usage := v.quota(0, "pvc-1", 1<<30); usage.LimitBytes != 0 || usage.Files == 0 {
+			return fmt.Errorf("the project of a deleted directory with an open file has %+v", usage)
+		}
+		return nil
+	})
+	v.create("pvc-2", 4*mebibyte, 1<<30)
+	e.eventually(func() error {
+		if output, _ := e.check(); !strings.Contains(output, "was that of the deleted directory "+pathOf("pvc-1")) {
+			return errors.New(output)
+		}
+		return nil
+	})
+	require.NoError(t, file.Close())
+	v.limited("pvc-2", 1<<30, 4*mebibyte)
 }

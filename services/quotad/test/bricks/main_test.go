@@ -3,11 +3,11 @@
 package bricks
 
 import (
-	"context"
 	"os"
 	"strings"
 	"testing"
 
+	pkgapp "github.com/weir-dev/weir/pkg/app"
 	"github.com/weir-dev/weir/pkg/testkit/quotakernel"
 	"github.com/weir-dev/weir/services/quotad/internal/app"
 )
@@ -19,10 +19,7 @@ func TestMain(m *testing.M) {
 	if arguments := os.Getenv(childVariable); arguments != "" {
 		command := app.Command()
 		command.SetArgs(strings.Fields(arguments))
-		if command.ExecuteContext(context.Background()) != nil {
-			os.Exit(1)
-		}
-		os.Exit(0)
+		os.Exit(pkgapp.Main(command))
 	}
 	if brick := os.Getenv(crawlVariable); brick != "" {
 		crawl(brick)

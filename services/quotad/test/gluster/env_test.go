@@ -20,17 +20,16 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"github.com/weir-dev/weir/pkg/node"
-	"github.com/weir-dev/weir/pkg/node/xfsquota"
 	"github.com/weir-dev/weir/pkg/testkit"
 	"github.com/weir-dev/weir/pkg/testkit/disk"
 	"github.com/weir-dev/weir/pkg/testkit/gluster"
 	"github.com/weir-dev/weir/pkg/testkit/process"
+	"github.com/weir-dev/weir/pkg/testkit/quotakernel"
 )
 
 const (
 	mebibyte = 1 << 20
-	deadline = 30 * time.Second
+	deadline = time.Minute
 )
 
 // log is the output of a process.
@@ -208,33 +207,13 @@ func (v volume) fill(pv, file string) (total int) {
 	return total
 }
 
-// limits returns the limits on a file system by project.
-func limits(t *testing.T, fileSystem string) map[uint32]uint64 {
-	t.Helper()
-	dir, err := node.OpenDir(fileSystem)
-	require.NoError(t, err)
-	defer func() { _ = dir.Close() }()
-	quota, found := xfsquota.New(dir), map[uint32]uint64{}
-	for next := uint32(1); ; {
-		usage, err := quota.Next(next)
-		if errors.Is(err, xfsquota.ErrNoMoreProjects) {
-			return found
-		}
-		require.NoError(t, err)
-		if usage.LimitBytes > 0 {
-			found[usage.Project] = usage.LimitBytes
-		}
-		next = usage.Project + 1
-	}
-}
-
 // waitForLimits waits until each brick's file system has exactly these limits, in any order.
 func (v volume) waitForLimits(want ...uint64) {
 	v.Helper()
 	testkit.Eventually(v, deadline, func(context.Context) error {
 		for _, disk := range v.disks {
 			var got []uint64
-			for _, limit := range limits(v.T, disk) {
+			for _, limit := range quotakernel.Limits(v.T, disk) {
 				got = append(got, limit)
 			}
 			if !sameElements(got, want) {

@@ -42,6 +42,7 @@ func TestQuotadOnGlusterFS(t *testing.T) {
 		{"a distributed or sharded volume is refused", testRefused},
 		{"a replaced brick gets the limit while it heals", testReplacedBrick},
 		{"a brick that was not mounted gets the new limit when it has healed", testRemount},
+		{"a brick that was offline during a growth gets the new limit when it has healed", testOffline},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, cluster) })
 	}
@@ -165,4 +166,22 @@ func testRemount(t *testing.T, cluster *gluster.Cluster) {
 	cluster.StartBricks(v.name)
 	v.waitForLimits(12 * mebibyte)
 	require.Equal(t, 12*mebibyte, v.fill("pv", "file"))
+}
+
+// testOffline has a brick whose process does not run during a growth, while its file system stays mounted. The size
+// that self-heal writes later causes no event in the spool directory.
+func testOffline(t *testing.T, cluster *gluster.Cluster) {
+	startQuotads(t, cluster, rarely)
+	v := newVolume(t, cluster, "offline", eachServer, "replica", "3")
+	v.create("pv", 8*mebibyte)
+	v.waitForLimits(8 * mebibyte)
+	cluster.StopBrickNamed(v.name, gluster.Host(3)+":"+filepath.Join(v.disks[2], "brick"))
+	v.describe("pv", 12*mebibyte)
+	v.waitForSize("pv", 12*mebibyte)
+	// gluster-bridge removes the file when it sees the size.
+	require.NoError(t, os.Remove(filepath.Join(v.mount, ".weir/spool/pv")))
+	cluster.StartBricks(v.name)
+	begun := time.Now()
+	v.waitForLimits(12 * mebibyte)
+	t.Logf("the brick has the new limit %s after its start", time.Since(begun).Round(time.Millisecond))
 }

@@ -1,0 +1,32 @@
+//go:build linux
+
+package reconcile
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/weir-dev/weir/pkg/controller"
+	"github.com/weir-dev/weir/services/quotad/internal/decide"
+)
+
+func TestDirectoriesThatCannotBeLimitedYetAreTriedAtGrowingIntervals(t *testing.T) {
+	t.Parallel()
+	r := &Reconciler{}
+	key := controller.Key{Namespace: "v", Name: "subvol/00/00/a"}
+	other := controller.Key{Namespace: "v", Name: "subvol/00/00/b"}
+	waiting := []decide.BrickState{decide.Enforced, decide.Waiting}
+	var seconds []int
+	for range 9 {
+		seconds = append(seconds, int(r.retryAfter(key, waiting).Seconds()))
+	}
+	require.Equal(t, []int{1, 2, 4, 8, 16, 32, 60, 60, 60}, seconds)
+	require.Equal(t, time.Second, r.retryAfter(other, []decide.BrickState{decide.Failed}))
+	require.Zero(t, r.retryAfter(key, []decide.BrickState{decide.Enforced, decide.Arbiter}))
+	require.Equal(t, time.Second, r.retryAfter(key, waiting), "it begins again after a success")
+	for _, state := range []decide.BrickState{decide.Unavailable, decide.Unsupported, decide.Refused} {
+		require.Zero(t, r.retryAfter(other, []decide.BrickState{state}), "%s ends with an event", state)
+	}
+}
