@@ -1,0 +1,28 @@
+//go:build linux
+
+// Package storage tests gluster-bridge and quotad together: both programs as they are installed, with GlusterFS on a
+// kernel that enforces XFS project quota. The control plane runs on the machine.
+package storage
+
+import (
+	"context"
+	"testing"
+
+	"github.com/weir-dev/weir/e2e/internal/env"
+	"github.com/weir-dev/weir/pkg/testkit/gluster"
+)
+
+func TestMain(m *testing.M) {
+	gluster.MainWithQuotaAndControlPlane(m, func() error {
+		root, err := env.Root()
+		if err != nil {
+			return err
+		}
+		for _, service := range []string{"gluster-bridge", "quotad"} {
+			if err := env.Build(context.Background(), root, service); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
