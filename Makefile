@@ -112,7 +112,7 @@ images: ## build the container images; write SBOMs to dist/sbom [SERVICE=x]
 	@scripts/images/build $(SERVICE)
 
 .PHONY: e2e
-e2e: ## run the end-to-end suites on kind; E2E_KEEP=1 keeps the cluster [SUITE=smoke|connect|storage|…]
+e2e: ## run the end-to-end suites on kind; E2E_KEEP=1 keeps the cluster [SUITE=smoke|connect|gluster|…]
 	@cd e2e && go build -o ../bin/e2e ./kind && exec ../bin/e2e -suite='$(SUITE)'
 
 .PHONY: cluster

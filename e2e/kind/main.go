@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -26,8 +27,8 @@ import (
 	"github.com/weir-dev/weir/pkg/testkit/binaries"
 )
 
-// volumes is a service that only some suites use. Its suites also use an image of ZooKeeper.
-const volumes = "volume-provisioner"
+// additional names the images that e2e/kind/images/build builds only for the suites of a service.
+var additional = map[string]string{"volume-provisioner": "zookeeper", "gluster-bridge": "gluster"}
 
 // services returns the services whose images the suites use.
 func services(selected []suite.Suite) []string {
@@ -43,17 +44,35 @@ func services(selected []suite.Suite) []string {
 }
 
 // loaded returns the images that are loaded into the cluster. The manifests in deploy/ use the tag latest, which is
-// the tree's build here.
-func loaded(services []string) []string {
+// the tree's build here. Images of other projects, such as CSI sidecars, have the tags of the manifests.
+func loaded(root string, services []string) ([]string, error) {
 	images := []string{"weir.local/connect:e2e", "weir.local/plugin:e2e", "weir.local/kafka:e2e", "weir.local/load:e2e"}
 	for _, name := range services {
 		images = append(images, "ghcr.io/weir-dev/"+name+":latest")
+		manifests, err := filepath.Glob(filepath.Join(root, "deploy", name, "*.yaml"))
+		if err != nil {
+			return nil, err
+		}
+		for _, manifest := range manifests {
+			data, err := os.ReadFile(manifest)
+			if err != nil {
+				return nil, err
+			}
+			for _, match := range imageField.FindAllSubmatch(data, -1) {
+				if image := string(match[1]); !strings.HasPrefix(image, "ghcr.io/weir-dev/") {
+					images = append(images, image)
+				}
+			}
+		}
 	}
-	if slices.Contains(services, volumes) {
+	if slices.Contains(services, "volume-provisioner") {
 		images = append(images, "weir.local/zookeeper:e2e")
 	}
-	return images
+	slices.Sort(images)
+	return slices.Compact(images), nil
 }
+
+var imageField = regexp.MustCompile(`(?m)^\s+(?:- )?image: (\S+)$`)
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -135,7 +154,11 @@ func run(ctx context.Context, name, chosen string, clean, up bool) error {
 		return errors.Join(err, c.Delete())
 	}
 	logf("loading images")
-	if err = c.Load(ctx, loaded(used)...); err == nil && !up {
+	used, err = loaded(root, used)
+	if err == nil {
+		err = c.Load(ctx, used...)
+	}
+	if err == nil && !up {
 		err = runSuites(ctx, c, programs.Path(binaries.Kubectl), root, artifacts, chosen, logf)
 	}
 	err = errors.Join(err, c.Delete())
@@ -200,11 +223,13 @@ func images(ctx context.Context, root string, services []string) error {
 			return err
 		}
 	}
-	var additional []string
-	if slices.Contains(services, volumes) {
-		additional = []string{"zookeeper"}
+	var names []string
+	for _, service := range services {
+		if name, ok := additional[service]; ok {
+			names = append(names, name)
+		}
 	}
-	return script(ctx, root, os.Stdout, "e2e/kind/images/build", additional...)
+	return script(ctx, root, os.Stdout, "e2e/kind/images/build", names...)
 }
 
 // nodeImage returns WEIR_NODE_IMAGE, or kind's default image, or a locally built image if the default cannot be

@@ -139,7 +139,7 @@ func explain(err error) error {
 	return fmt.Errorf("create the cluster: %w", err)
 }
 
-// Delete deletes the cluster and its directory on the host. It does nothing if the cluster is kept.
+// Delete deletes the cluster, its servers and its directory on the host. It does nothing if the cluster is kept.
 func (c *Cluster) Delete() error {
 	if c.keep {
 		fmt.Fprintf(
@@ -150,7 +150,7 @@ func (c *Cluster) Delete() error {
 		)
 		return nil
 	}
-	return errors.Join(c.provider.Delete(c.Name, c.Kubeconfig()), os.RemoveAll(c.Dir))
+	return errors.Join(c.deleteServers(), c.provider.Delete(c.Name, c.Kubeconfig()), os.RemoveAll(c.Dir))
 }
 
 // SharedDir creates an empty directory that all nodes share and all users can write. It returns the path in the

@@ -11,9 +11,8 @@ import (
 )
 
 // dumped lists the kinds that help to explain a failure. Secrets are not dumped.
-const dumped = "nodes,persistentvolumes,pods,services,configmaps,persistentvolumeclaims,statefulsets,deployments," +
-	"daemonsets," +
-	"jobs,poddisruptionbudgets,leases"
+const dumped = "nodes,persistentvolumes,storageclasses,pods,services,configmaps,persistentvolumeclaims,statefulsets," +
+	"deployments,daemonsets,jobs,poddisruptionbudgets,leases"
 
 // Dump writes objects, events and the logs of all pods to a directory. It ignores errors.
 func (e *Env) Dump(ctx context.Context, dir string) {
@@ -35,7 +34,8 @@ func (e *Env) Dump(ctx context.Context, dir string) {
 	if kinds, err := e.Kubectl(ctx, "api-resources", "--verbs=list", "-o", "name"); err == nil {
 		for kind := range strings.Lines(kinds) {
 			if kind = strings.TrimSpace(kind); strings.HasSuffix(kind, ".io.confluent.csid") ||
-				strings.HasSuffix(kind, ".weir.dev") {
+				strings.HasSuffix(kind, ".weir.dev") ||
+				strings.HasSuffix(kind, ".kadalu-operator.storage") {
 				write(kind+".yaml", "get", kind, "-A", "-o", "yaml")
 			}
 		}

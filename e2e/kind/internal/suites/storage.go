@@ -42,8 +42,16 @@ func (e *environment) storage(ctx context.Context, r *suite.Results) error {
 			claim, err = e.claim(ctx)
 			return "claim " + claim, err
 		}},
-		{"a file written in one pod is visible in all other pods", stepLimit, e.fileVisible},
-		{"a task of one connector reads what a task of another connector writes", stepLimit, e.relay},
+		{"a file written in one pod is visible in all other pods", stepLimit, func(ctx context.Context) (string, error) {
+			return e.fileVisible(ctx, storageNamespace)
+		}},
+		{
+			"a task of one connector reads what a task of another connector writes",
+			stepLimit,
+			func(ctx context.Context) (string, error) {
+				return e.relay(ctx, storageNamespace)
+			},
+		},
 		{
 			"the claim and its data survive the KafkaConnect and are adopted again",
 			setupLimit,
@@ -59,11 +67,12 @@ func (e *environment) shareVolume(ctx context.Context, namespace string) error {
 	if err := e.sharedVolume(ctx, namespace+"-connect"); err != nil {
 		return err
 	}
-	return e.shareConnectors(ctx, namespace)
+	return e.shareConnectors(ctx, namespace, namespace+"-connect")
 }
 
-func (e *environment) shareConnectors(ctx context.Context, namespace string) error {
-	if err := e.ApplyFile(ctx, namespace, "storage.yaml", "CLASS", namespace+"-connect"); err != nil {
+// shareConnectors creates the connectors. Their volume has a storage class.
+func (e *environment) shareConnectors(ctx context.Context, namespace, class string) error {
+	if err := e.ApplyFile(ctx, namespace, "storage.yaml", "CLASS", class); err != nil {
 		return err
 	}
 	for name, tasks := range sharingConnectors {
@@ -89,37 +98,25 @@ func (e *environment) claim(ctx context.Context) (string, error) {
 	return claim.Name + " " + string(claim.UID), nil
 }
 
-func (e *environment) fileVisible(ctx context.Context) (string, error) {
-	if err := e.writeSample(ctx, "numbers-tasks-0"); err != nil {
+// fileVisible writes a file in one pod and reads it in all.
+func (e *environment) fileVisible(ctx context.Context, namespace string) (string, error) {
+	const pod = "numbers-tasks-0"
+	if _, err := e.Kubectl(ctx, "exec", "-n", namespace, pod, "--", "sh", "-c",
+		"echo 'written in "+pod+"' >"+sample); err != nil {
 		return "", err
 	}
-	return e.readSample(ctx)
-}
-
-func (e *environment) writeSample(ctx context.Context, pod string) error {
-	_, err := e.Kubectl(
-		ctx,
-		"exec",
-		"-n",
-		storageNamespace,
-		pod,
-		"--",
-		"sh",
-		"-c",
-		"echo 'written in "+pod+"' >"+sample,
-	)
-	return err
+	return e.readSample(ctx, namespace)
 }
 
 // readSample reads the file in every pod.
-func (e *environment) readSample(ctx context.Context) (string, error) {
-	pods, err := e.Pods(ctx, storageNamespace, allPods)
+func (e *environment) readSample(ctx context.Context, namespace string) (string, error) {
+	pods, err := e.Pods(ctx, namespace, allPods)
 	if err != nil {
 		return "", err
 	}
 	var nodes []string
 	for name, pod := range pods {
-		content, err := e.Kubectl(ctx, "exec", "-n", storageNamespace, name, "--", "cat", sample)
+		content, err := e.Kubectl(ctx, "exec", "-n", namespace, name, "--", "cat", sample)
 		if err != nil {
 			return "", err
 		}
@@ -133,31 +130,36 @@ func (e *environment) readSample(ctx context.Context) (string, error) {
 	return fmt.Sprintf("in %d pods of %d connectors on %d nodes", len(pods), len(sharingConnectors), len(nodes)), nil
 }
 
-func (e *environment) relay(ctx context.Context) (string, error) {
-	tally, err := e.moving(ctx, storageNamespace, "archive", env.Tally{}, 2)
+func (e *environment) relay(ctx context.Context, namespace string) (string, error) {
+	tally, err := e.moving(ctx, namespace, "archive", env.Tally{}, 2)
 	return fmt.Sprintf("%d records passed through the file", tally.Records), err
 }
 
-func (e *environment) adopted(ctx context.Context, before string) (string, error) {
+// deleteConnectors deletes the connectors and their KafkaConnect, and waits until their pods are gone.
+func (e *environment) deleteConnectors(ctx context.Context, namespace string) error {
 	for name := range sharingConnectors {
-		err := e.Weir.IoV1().KafkaConnectors(storageNamespace).Delete(ctx, name, metav1.DeleteOptions{})
+		err := e.Weir.IoV1().KafkaConnectors(namespace).Delete(ctx, name, metav1.DeleteOptions{})
 		if err != nil {
-			return "", err
+			return err
 		}
 	}
-	err := e.Weir.IoV1().KafkaConnects(storageNamespace).Delete(ctx, connectName, metav1.DeleteOptions{})
+	err := e.Weir.IoV1().KafkaConnects(namespace).Delete(ctx, connectName, metav1.DeleteOptions{})
 	if err != nil {
-		return "", err
+		return err
 	}
-	if err := e.deleted(ctx, storageNamespace, allPods); err != nil {
+	return e.deleted(ctx, namespace, allPods)
+}
+
+func (e *environment) adopted(ctx context.Context, before string) (string, error) {
+	if err := e.deleteConnectors(ctx, storageNamespace); err != nil {
 		return "", err
 	}
 	name, _, _ := strings.Cut(before, " ")
-	_, err = e.Kube.CoreV1().PersistentVolumeClaims(storageNamespace).Get(ctx, name, metav1.GetOptions{})
+	_, err := e.Kube.CoreV1().PersistentVolumeClaims(storageNamespace).Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return "", errors.New("the claim was deleted with its owner")
 	}
-	if err := e.shareConnectors(ctx, storageNamespace); err != nil {
+	if err := e.shareConnectors(ctx, storageNamespace, storageNamespace+"-connect"); err != nil {
 		return "", err
 	}
 	after, err := e.claim(ctx)
@@ -167,6 +169,6 @@ func (e *environment) adopted(ctx context.Context, before string) (string, error
 	if after != before {
 		return "", fmt.Errorf("the claim is %s, want %s", after, before)
 	}
-	result, err := e.readSample(ctx)
+	result, err := e.readSample(ctx, storageNamespace)
 	return "the file is still visible " + result, err
 }

@@ -56,6 +56,12 @@ func All(kubernetes *env.Env, c *cluster.Cluster) []suite.Suite {
 			Services:    []string{"volume-provisioner"},
 			Description: "every replica of the Confluent chart gets its own directories back",
 		},
+		{
+			Name:        "gluster",
+			Run:         e.gluster,
+			Services:    []string{"gluster-bridge"},
+			Description: "volumes on GlusterFS servers that Kubernetes does not manage",
+		},
 	}
 	for i, s := range all {
 		all[i].Run = func(ctx context.Context, r *suite.Results) error {
