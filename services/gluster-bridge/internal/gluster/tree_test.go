@@ -13,7 +13,7 @@ import (
 	"github.com/weir-dev/weir/services/gluster-bridge/internal/decide"
 )
 
-// TestDirectoryThatAnInterruptedCallHasLeftGetsItsMode: with another mode, pods that do not run as root could not write.
+// TestDirectoryThatAnInterruptedCallHasLeftGetsItsMode: otherwise pods that do not run as root could not write.
 func TestDirectoryThatAnInterruptedCallHasLeftGetsItsMode(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
