@@ -49,6 +49,7 @@ func (e *environment) gluster(ctx context.Context, r *suite.Results) error {
 		{"a claim binds, and a file written on one node is read on the others", stepLimit, e.glusterShared},
 		{"the volume grows while it is mounted", stepLimit, e.glusterGrow},
 		{"pods read and write while a server is down, and it is healed", setupLimit, e.glusterServerLost},
+		{"pods keep their volume while the driver is restarted", stepLimit, e.glusterDriverRestart},
 		{"connectors share a volume", setupLimit, e.glusterConnectors},
 		{"the storage stays until its volumes are deleted, and uninstalling leaves nothing", setupLimit, e.glusterUninstall},
 	})
@@ -165,10 +166,10 @@ func (e *environment) glusterInstall(ctx context.Context) (string, error) {
 		}
 		return nil
 	})
-	return "controller, provisioner, resizer and a node process per node", err
+	return "controller, provisioner and resizer; on each node a node process and clients", err
 }
 
-// glusterRestart replaces the pods of the controller and the node processes.
+// glusterRestart replaces the pods of the controller and the node processes. The clients keep running.
 func (e *environment) glusterRestart(ctx context.Context) error {
 	_, err := e.Kubectl(ctx, "rollout", "restart", "-n", agents, "deployment/gluster-bridge",
 		"daemonset/gluster-bridge-node")
@@ -180,8 +181,17 @@ func (e *environment) glusterRunning(ctx context.Context) error {
 	if err := e.Available(ctx, agents, "app.kubernetes.io/name=gluster-bridge"); err != nil {
 		return err
 	}
-	_, err := e.Kubectl(ctx, "rollout", "status", "-n", agents, "daemonset/gluster-bridge-node")
-	return err
+	if _, err := e.Kubectl(ctx, "rollout", "status", "-n", agents, "daemonset/gluster-bridge-node"); err != nil {
+		return err
+	}
+	// rollout status does not know the update strategy OnDelete.
+	return env.Until(ctx, "the clients of each node", func(ctx context.Context) error {
+		d, err := e.Kube.AppsV1().DaemonSets(agents).Get(ctx, "gluster-bridge-clients", metav1.GetOptions{})
+		if err == nil && (d.Status.DesiredNumberScheduled == 0 || d.Status.NumberReady < d.Status.DesiredNumberScheduled) {
+			err = fmt.Errorf("%d of %d are ready", d.Status.NumberReady, d.Status.DesiredNumberScheduled)
+		}
+		return err
+	})
 }
 
 // glusterStorage creates the storage of the example, which is the one in kadalu's design document, as it is there.

@@ -44,6 +44,32 @@ func (e *environment) glusterServerLost(ctx context.Context) (string, error) {
 		written, failed), err
 }
 
+// glusterDriverRestart replaces the pods of the driver.
+func (e *environment) glusterDriverRestart(ctx context.Context) (string, error) {
+	before, err := e.identities(ctx, glusterNamespace, glusterPods)
+	if err != nil {
+		return "", err
+	}
+	if err := e.glusterRestart(ctx); err != nil {
+		return "", err
+	}
+	if err := e.glusterRunning(ctx); err != nil {
+		return "", err
+	}
+	result, failed, err := e.glusterWriteAndRead(ctx, "restarted")
+	if err == nil && failed > 0 {
+		err = fmt.Errorf("%d writes failed", failed)
+	}
+	if err != nil {
+		return "", err
+	}
+	after, err := e.identities(ctx, glusterNamespace, glusterPods)
+	if names := changed(before, after); err == nil && names != nil {
+		err = fmt.Errorf("the pods %v were restarted", names)
+	}
+	return result, err
+}
+
 // glusterConnectors shares a volume of the class between the pods of three connectors.
 func (e *environment) glusterConnectors(ctx context.Context) (string, error) {
 	if err := e.install(ctx, "connect-scheduler"); err != nil {
