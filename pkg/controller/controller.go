@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
 
 	"github.com/weir-dev/weir/pkg/apply"
 	"github.com/weir-dev/weir/pkg/metrics"
@@ -101,12 +102,23 @@ func New(name string, r Reconciler, o Options) *Controller {
 			workqueue.TypedRateLimitingQueueConfig[Key]{
 				Name:            name,
 				MetricsProvider: metrics.WorkqueueProvider(o.Metrics),
+				Clock:           idleClock{},
 			},
 		),
 		metrics: metrics.NewController(o.Metrics, name),
 		writes:  newWrites(),
 	}
 }
+
+// idleClock is the real clock with slow tickers. The queue updates its metrics of unfinished work with one, by default
+// twice per second, which is most of what an idle process does.
+type idleClock struct{ clock.RealClock }
+
+// tickInterval is the shortest interval of a ticker.
+const tickInterval = 10 * time.Second
+
+// NewTicker returns a ticker with an interval of at least tickInterval.
+func (c idleClock) NewTicker(d time.Duration) clock.Ticker { return c.RealClock.NewTicker(max(d, tickInterval)) }
 
 // Enqueue adds a key to the queue without delay.
 func (c *Controller) Enqueue(key Key) { c.queue.Add(key) }
