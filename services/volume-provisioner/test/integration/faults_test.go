@@ -263,8 +263,8 @@ func TestPersistentVolumeThatWasGivenToAnotherClaimSaysWhatToDoAndKeepsItsData(t
 		})
 	}
 	patch("another", "other")
-	conflict("PersistentVolume " + claim + " belongs to KafkaLocalVolumeSet another; use the name of that set, or delete " +
-		"the PersistentVolume")
+	conflict("PersistentVolume " + claim + " belongs to KafkaLocalVolumeSet another; use the name of that set, or " +
+		"delete the PersistentVolume")
 	e.CreateClaims("1Gi", "other")
 	e.WaitBound("other")
 	patch("s", "other")
