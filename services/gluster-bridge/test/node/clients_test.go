@@ -4,8 +4,10 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -17,7 +19,52 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/weir-dev/weir/pkg/testkit"
+	"github.com/weir-dev/weir/services/gluster-bridge/test/testenv"
 )
+
+// bricksDown: statfs and most other calls fail with ENOTCONN, as they do when the client has ended.
+func bricksDown(t *testing.T, e *env) {
+	w := e.worker(t)
+	v := e.volume(t, "pvc-bricks")
+	w.stage(v)
+	target := w.publish(v, "writer", false)
+	file, err := os.Create(filepath.Join(target, "open"))
+	require.NoError(t, err)
+	defer func() { _ = file.Close() }()
+	key, device := w.client()
+	t.Cleanup(func() { e.Cluster.StartBricks(testenv.Volume) })
+	for server := 1; server <= 3; server++ {
+		e.Cluster.StopBrick(server, testenv.Volume)
+	}
+	testkit.Eventually(t, timeout, func(context.Context) error {
+		if _, err := os.ReadDir(target); err == nil {
+			return fmt.Errorf("%s still works", target)
+		}
+		return nil
+	})
+	// Some probes of the client, and a call of kubelet.
+	probes := time.NewTimer(3 * time.Second)
+	<-probes.C
+	_, err = w.NodePublishVolume(t.Context(), w.request(v, "writer", false))
+	require.Equal(t, codes.Unavailable, status.Code(err), err)
+	require.ErrorContains(t, err, "its bricks are not reachable")
+	_, now := w.client()
+	require.Equal(t, device, now, "the client is not replaced")
+	require.Contains(t, w.metrics(), `weir_gluster_client_up{client="`+key+`"} 0`)
+	e.Cluster.StartBricks(testenv.Volume)
+	testkit.Eventually(t, timeout, func(context.Context) error {
+		// The first one may return the error of a write before.
+		_, err := file.WriteAt([]byte("data"), 0)
+		return errors.Join(err, file.Sync())
+	})
+	testkit.Eventually(t, timeout, func(ctx context.Context) error {
+		_, err := w.NodePublishVolume(ctx, w.request(v, "writer", false))
+		return err
+	})
+	_, now = w.client()
+	require.Equal(t, device, now, "the client is not replaced")
+	require.NotContains(t, w.metrics(), "weir_gluster_client_failures_total{")
+}
 
 func unused(t *testing.T, e *env) {
 	w := e.worker(t, "--unused-timeout=1s", "--probe-interval=100ms")

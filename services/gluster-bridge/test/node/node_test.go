@@ -39,6 +39,7 @@ func TestNodeOnGlusterFS(t *testing.T) {
 	t.Run("AClientThatEndsBesidesTheNodeProcessIsReplaced", func(t *testing.T) { endedBeside(t, e) })
 	t.Run("AllClientsAreReplacedAfterTheirProcessIsRestarted", func(t *testing.T) { clientsRestarted(t, e) })
 	t.Run("AVolumeIsUsableAfterARestartOfTheNode", func(t *testing.T) { rebooted(t, e) })
+	t.Run("AClientWithoutBricksIsNotReplaced", func(t *testing.T) { bricksDown(t, e) })
 	t.Run("AClientWithoutMountsEnds", func(t *testing.T) { unused(t, e) })
 	t.Run("AnIdleNodeProcessNeedsAlmostNoCPU", func(t *testing.T) { idle(t, e) })
 	t.Run("AnUnavailableClientsProcessIsNamed", func(t *testing.T) { noClients(t, e) })
