@@ -183,7 +183,7 @@ func (c *cluster) run(ctx context.Context, config *rest.Config, node int, volume
 	flags.GlusterdDir, flags.StateDir = c.path(node, volume, "glusterd"), c.path(node, volume, "state")
 	flags.Interval = c.interval
 	options.MetricsAddress = ""
-	var logs io.Writer = io.Discard
+	logs := io.Discard
 	if os.Getenv("WEIR_LOG") != "" {
 		logs = os.Stderr
 	}
