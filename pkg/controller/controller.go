@@ -118,7 +118,9 @@ type idleClock struct{ clock.RealClock }
 const tickInterval = 10 * time.Second
 
 // NewTicker returns a ticker with an interval of at least tickInterval.
-func (c idleClock) NewTicker(d time.Duration) clock.Ticker { return c.RealClock.NewTicker(max(d, tickInterval)) }
+func (c idleClock) NewTicker(d time.Duration) clock.Ticker {
+	return c.RealClock.NewTicker(max(d, tickInterval))
+}
 
 // Enqueue adds a key to the queue without delay.
 func (c *Controller) Enqueue(key Key) { c.queue.Add(key) }

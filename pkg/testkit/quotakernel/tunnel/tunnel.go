@@ -1,5 +1,5 @@
-// Package tunnel carries TCP connections between user-mode Linux and its machine. They share a terminal, as frames of an
-// id, a length and data. A frame with a new id opens a connection, one without data closes it.
+// Package tunnel carries TCP connections between user-mode Linux and its machine. They share a terminal, as frames of
+// an id, a length and data. A frame with a new id opens a connection, one without data closes it.
 //
 // A terminal of user-mode Linux stops for ever when its input buffer of 4 KiB is full, and reads it byte by byte.
 // Towards Forward, data is therefore in files of a shared directory if it is not short, and the frame has the name of
