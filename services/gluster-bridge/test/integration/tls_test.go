@@ -14,6 +14,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -104,6 +105,10 @@ func tlsComponent(e *testenv.Env) {
 		if o.GetKind() != "Deployment" && o.GetKind() != "DaemonSet" {
 			continue
 		}
+		if strings.HasSuffix(o.GetName(), "-node") {
+			require.NotContains(e, fmt.Sprint(o.Object), "gluster-bridge-tls", "the node process has no clients")
+			continue
+		}
 		workloads++
 		containers, _, err := unstructured.NestedSlice(o.Object, "spec", "template", "spec", "containers")
 		require.NoError(e, err)
@@ -117,7 +122,7 @@ func tlsComponent(e *testenv.Env) {
 			"/etc/ssl/glusterfs.pem tls.crt", "/etc/ssl/glusterfs.key tls.key", "/etc/ssl/glusterfs.ca ca.crt",
 		}, paths, o.GetName())
 	}
-	require.GreaterOrEqual(e, workloads, 2)
+	require.Equal(e, 2, workloads, "the controller and the clients of the nodes")
 }
 
 const commonName = "gluster-test"
