@@ -2,6 +2,7 @@ package apply_test
 
 import (
 	"context"
+	"encoding/json"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -94,6 +95,22 @@ func TestConvertKeepsTheFormatOfQuantities(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "512M", ptrTo((*converted.Requests)[corev1.ResourceMemory]).String())
 	require.Nil(t, converted.Limits)
+}
+
+func TestReplacementRemovesFieldsThatAreNotSetAnyMore(t *testing.T) {
+	t.Parallel()
+	type status struct {
+		Ready string   `json:"ready,omitempty"`
+		Count int      `json:"count,omitempty"`
+		List  []string `json:"list,omitempty"`
+	}
+	patch, err := apply.Replacement(status{Ready: "1/2", Count: 1}, status{Ready: "2/2", List: []string{"a"}})
+	require.NoError(t, err)
+	data, err := json.Marshal(patch)
+	require.NoError(t, err)
+	require.JSONEq(t, `{"ready": "2/2", "count": null, "list": ["a"]}`, string(data))
+	_, err = apply.Replacement(status{}, map[string]any{"nested": map[string]any{}})
+	require.ErrorContains(t, err, "field nested of map[string]interface {} is an object")
 }
 
 func ptrTo[T any](v T) *T { return &v }

@@ -30,9 +30,11 @@ const (
 
 // MergePatch applies a JSON merge patch (RFC 7386) to object. Server-side apply is the rule; a merge patch is for
 // fields that another field manager owns or that the service must not own afterwards, for example annotations that
-// request an action. patch is not modified. Only the name, UID and resource version of object are used.
+// request an action, and for large lists that only one client writes (see [Replacement]). patch is not modified. Only
+// the name, UID and resource version of object are used. The status of an object is a subresource, "status".
 func MergePatch[O metav1.Object](
 	ctx context.Context, c Patcher[O], manager string, object O, precondition Precondition, patch map[string]any,
+	subresources ...string,
 ) (O, error) {
 	metadata := map[string]any{}
 	if given, ok := patch["metadata"].(map[string]any); ok {
@@ -57,12 +59,53 @@ func MergePatch[O metav1.Object](
 		types.MergePatchType,
 		data,
 		metav1.PatchOptions{FieldManager: manager},
+		subresources...,
 	)
 	err = anotherObject(err)
 	if err == nil {
 		observer(ctx).Wrote(patched)
 	}
 	return patched, err
+}
+
+// Replacement returns the part of a merge patch that replaces before by after, for example the whole status. The API
+// server parses server-side apply as YAML, twice: for large lists that takes ten times as long as a merge patch.
+func Replacement(before, after any) (map[string]any, error) {
+	old, err := fields(before)
+	if err != nil {
+		return nil, err
+	}
+	patch, err := fields(after)
+	if err != nil {
+		return nil, err
+	}
+	for name := range old {
+		if _, kept := patch[name]; !kept {
+			patch[name] = nil
+		}
+	}
+	return patch, nil
+}
+
+// fields returns the fields of an object in JSON.
+func fields(object any) (map[string]any, error) {
+	data, err := json.Marshal(object)
+	if err != nil {
+		return nil, fmt.Errorf("encode %T: %w", object, err)
+	}
+	encoded := map[string]json.RawMessage{}
+	if err := json.Unmarshal(data, &encoded); err != nil {
+		return nil, fmt.Errorf("decode %T: %w", object, err)
+	}
+	values := make(map[string]any, len(encoded))
+	for name, value := range encoded {
+		// A nested object would be merged.
+		if len(value) > 0 && value[0] == '{' {
+			return nil, fmt.Errorf("field %s of %T is an object; only values and lists can be replaced", name, object)
+		}
+		values[name] = value
+	}
+	return values, nil
 }
 
 // SetAnnotations sets annotations of the object and leaves all others as they are.
