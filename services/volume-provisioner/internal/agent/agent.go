@@ -18,7 +18,6 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
-	storageac "github.com/weir-dev/weir/generated/applyconfiguration/storage/v1alpha1"
 	storageclient "github.com/weir-dev/weir/generated/clientset/versioned/typed/storage/v1alpha1"
 	"github.com/weir-dev/weir/pkg/apply"
 	"github.com/weir-dev/weir/pkg/cacheutil"
@@ -94,13 +93,15 @@ func (a *Agent) write(
 	if equality.Semantic.DeepEqual(object.Status, status) {
 		return nil
 	}
-	converted, err := apply.Convert[storageac.LocalVolumeNodeStatusApplyConfiguration](status)
+	patch, err := apply.Replacement(object.Status, status)
 	if err != nil {
 		return err
 	}
-	want := storageac.LocalVolumeNode(a.Node).WithUID(object.UID).WithStatus(converted)
-	if _, err := apply.Status(ctx, a.Client, a.Manager, want); apply.IgnoreGone(err) != nil {
-		return fmt.Errorf("apply the status of LocalVolumeNode %s: %w", a.Node, err)
+	// The event of a newer version reconciles again.
+	_, err = apply.MergePatch(ctx, a.Client, a.Manager, object, apply.SameVersion,
+		map[string]any{"status": patch}, "status")
+	if apply.IgnoreGone(err) != nil {
+		return fmt.Errorf("write the status of LocalVolumeNode %s: %w", a.Node, err)
 	}
 	return nil
 }

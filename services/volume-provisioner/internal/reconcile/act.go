@@ -139,44 +139,41 @@ func (a actor) expand(ctx context.Context, e decide.Expansion) error {
 func (a actor) setStatus(
 	ctx context.Context, s *observed.State, plan decide.Plan,
 ) (*storagev1alpha1.KafkaLocalVolumeSet, error) {
-	status, err := apply.Convert[storageac.KafkaLocalVolumeSetStatusApplyConfiguration](plan.Status)
+	status, err := apply.Replacement(s.Set.Status, plan.Status)
 	if err != nil {
-		return nil, fmt.Errorf("convert the status: %w", err)
+		return nil, err
 	}
 	// The status has records that are carried over from the status that was read, such as the nodes of volumes. A cache
 	// that lags must not bring back older ones.
-	want := storageac.KafkaLocalVolumeSet(s.Set.Name, s.Set.Namespace).WithUID(s.Set.UID).
-		WithResourceVersion(s.Set.ResourceVersion).WithStatus(status)
-	written, err := apply.Status(ctx, a.weir.StorageV1alpha1().KafkaLocalVolumeSets(s.Set.Namespace), spec.Manager, want)
+	written, err := apply.MergePatch(ctx, a.weir.StorageV1alpha1().KafkaLocalVolumeSets(s.Set.Namespace), spec.Manager,
+		s.Set, apply.SameVersion, map[string]any{"status": status}, "status")
 	switch {
 	case err == nil:
 		return written, nil
 	case apply.IsGone(err):
 		return nil, nil
 	}
-	return nil, fmt.Errorf("apply the status: %w", err)
+	return nil, fmt.Errorf("write the status: %w", err)
 }
 
 // node writes the work of an agent.
 func (a actor) node(
 	ctx context.Context, agent *storagev1alpha1.LocalVolumeNode, work storagev1alpha1.LocalVolumeNodeSpec,
 ) (*storagev1alpha1.LocalVolumeNode, error) {
-	converted, err := apply.Convert[storageac.LocalVolumeNodeSpecApplyConfiguration](work)
+	patch, err := apply.Replacement(agent.Spec, work)
 	if err != nil {
-		return nil, fmt.Errorf("convert the spec: %w", err)
+		return nil, err
 	}
-	// The uid prevents that an object is created for a node whose agent does not run. The resource version prevents that a
-	// cache that lags removes a directory: the spec records the volumes of claims and of deleted sets.
-	want := storageac.LocalVolumeNode(agent.Name).WithUID(agent.UID).WithResourceVersion(agent.ResourceVersion).
-		WithSpec(converted)
-	written, err := apply.Object(ctx, a.weir.StorageV1alpha1().LocalVolumeNodes(), spec.Manager, want)
+	// A cache that lags must not remove a directory: the spec records the volumes of claims and of deleted sets.
+	written, err := apply.MergePatch(ctx, a.weir.StorageV1alpha1().LocalVolumeNodes(), spec.Manager, agent,
+		apply.SameVersion, map[string]any{"spec": patch})
 	switch {
 	case err == nil:
 		return written, nil
 	case apply.IsGone(err):
 		return nil, nil
 	}
-	return nil, fmt.Errorf("apply the spec of LocalVolumeNode %s: %w", agent.Name, err)
+	return nil, fmt.Errorf("write the spec of LocalVolumeNode %s: %w", agent.Name, err)
 }
 
 // wipe writes the status of a VolumeWipe, and then deletes the PersistentVolume.

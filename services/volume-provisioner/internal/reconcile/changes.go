@@ -103,7 +103,7 @@ func changed[T any](old, updated []T, id func(*T) string, same func(a, b *T) boo
 	return found
 }
 
-// sameWork reports whether two versions of a set ask the same of the agents. Changes of the spec are watched separately.
+// sameWork reports whether two versions of a set ask the same of the agents. Changes of the spec are another watch.
 func sameWork(old, updated *storagev1alpha1.KafkaLocalVolumeSet) bool {
 	a, b := old.Status.Volumes, updated.Status.Volumes
 	if old.UID != updated.UID || len(a) != len(b) {

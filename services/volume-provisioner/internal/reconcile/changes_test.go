@@ -66,7 +66,9 @@ func TestChangesOfALocalVolumeNodeReconcileTheSetsThatDependOnThem(t *testing.T)
 	old := func() *storagev1alpha1.LocalVolumeNode {
 		return &storagev1alpha1.LocalVolumeNode{
 			ObjectMeta: metav1.ObjectMeta{Name: "n", UID: "u"},
-			Spec:       storagev1alpha1.LocalVolumeNodeSpec{Directories: []storagev1alpha1.DirectorySpec{{ID: "x/a-0"}, {ID: "x/b-0"}}},
+			Spec: storagev1alpha1.LocalVolumeNodeSpec{
+				Directories: []storagev1alpha1.DirectorySpec{{ID: "x/a-0"}, {ID: "x/b-0"}},
+			},
 			Status: storagev1alpha1.LocalVolumeNodeStatus{
 				Directories: ready("x/a-0"), FileSystems: []storagev1alpha1.FileSystemStatus{{BasePath: "/mnt/data"}},
 			},

@@ -50,7 +50,9 @@ func (c *caches) observePlaced(set *storagev1alpha1.KafkaLocalVolumeSet, now tim
 
 // colliding returns the other sets that have a claim of a set, or a directory that is one of the set, contains one, or
 // is in one.
-func (c *caches) colliding(set *storagev1alpha1.KafkaLocalVolumeSet) map[controller.Key]*storagev1alpha1.KafkaLocalVolumeSet {
+func (c *caches) colliding(
+	set *storagev1alpha1.KafkaLocalVolumeSet,
+) map[controller.Key]*storagev1alpha1.KafkaLocalVolumeSet {
 	found := map[controller.Key]*storagev1alpha1.KafkaLocalVolumeSet{}
 	add := func(index, namespace, name string) {
 		for _, other := range cacheutil.ByIndex[*storagev1alpha1.KafkaLocalVolumeSet](c.sets, index, namespace, name) {

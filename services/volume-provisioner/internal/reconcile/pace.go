@@ -36,6 +36,17 @@ func (p *pace) wait(key controller.Key) time.Duration {
 	return 0
 }
 
+// passed reports whether the interval has passed since the first call for the key.
+func (p *pace) passed(key controller.Key) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, found := p.last[key]; !found {
+		p.last[key] = p.now()
+	}
+	since := p.now().Sub(p.last[key])
+	return since < 0 || since >= p.interval
+}
+
 // note records a write.
 func (p *pace) note(key controller.Key) {
 	p.mu.Lock()

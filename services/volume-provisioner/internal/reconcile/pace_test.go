@@ -30,3 +30,15 @@ func TestPaceDelaysTheSecondWriteAndNotTheFirst(t *testing.T) {
 	p.forget(a)
 	require.Zero(t, p.wait(a))
 }
+
+func TestPassedMeasuresFromTheFirstCall(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1000, 0)
+	p, key := newPace(time.Second, func() time.Time { return now }), controller.Key{Name: "a"}
+	for _, want := range []bool{false, false, true, true} {
+		require.Equal(t, want, p.passed(key))
+		now = now.Add(500 * time.Millisecond)
+	}
+	p.forget(key)
+	require.False(t, p.passed(key))
+}

@@ -33,7 +33,10 @@ const (
 	// nodeInterval is the shortest time between two writes of a LocalVolumeNode. Many new sets change it many times.
 	nodeInterval = 500 * time.Millisecond
 	// progressInterval is the shortest time between a status of a set and the next one that only reports progress.
-	progressInterval = time.Second
+	progressInterval = 2 * time.Second
+	// batchDelay is the time between two checks whether all placements are written, and batchLimit the longest time that a
+	// LocalVolumeNode waits for them.
+	batchDelay, batchLimit = 50 * time.Millisecond, 2 * time.Second
 )
 
 // Scheme returns a scheme with the types of Kubernetes and of apis/storage.
@@ -81,7 +84,10 @@ func Setup(_ context.Context, env app.Env, o Options) (app.Components, error) {
 		caches: c, act: act, events: env.Events, now: env.Now, reserved: reserved, reported: map[controller.Key]string{},
 	}, options)
 	options.Workers = nodeWorkers
-	node := controller.New("localvolumenode", &nodes{c, act, newPace(nodeInterval, env.Now)}, options)
+	node := controller.New("localvolumenode", &nodes{
+		caches: c, act: act, reserved: reserved, written: newPace(nodeInterval, env.Now),
+		waiting: newPace(batchLimit, env.Now),
+	}, options)
 	wipe := controller.New("volumewipe", &wipes{c, act, env.Now}, options)
 	err = errors.Join(c.watchForSets(set), c.watchForClaims(claim), c.watchForNodes(node), c.watchForWipes(wipe))
 	if err != nil {
@@ -199,15 +205,18 @@ func (r *sets) decideReservation(ctx context.Context, key controller.Key) (*obse
 
 // nodes reconciles LocalVolumeNodes.
 type nodes struct {
-	caches  *caches
-	act     actor
-	written *pace
+	caches   *caches
+	act      actor
+	reserved *reservations
+	// written has the last writes, waiting the times since which nodes wait for placements.
+	written, waiting *pace
 }
 
 func (r *nodes) Reconcile(ctx context.Context, key controller.Key) (controller.Result, error) {
 	state := r.caches.observeNode(key.Name)
 	if state == nil {
 		r.written.forget(key)
+		r.waiting.forget(key)
 		return controller.Result{}, nil
 	}
 	if later := r.written.wait(key); later > 0 {
@@ -215,8 +224,14 @@ func (r *nodes) Reconcile(ctx context.Context, key controller.Key) (controller.R
 	}
 	work := decide.Node(state)
 	if equality.Semantic.DeepEqual(work, state.Agent.Spec) {
+		r.waiting.forget(key)
 		return controller.Result{}, nil
 	}
+	// A burst of new sets adds directories to each node with each placement. One write has them all.
+	if r.reserved.busy() && !r.waiting.passed(key) {
+		return controller.Result{RequeueAfter: batchDelay}, nil
+	}
+	r.waiting.forget(key)
 	written, err := r.act.node(ctx, state.Agent, work)
 	if written != nil {
 		r.written.note(key)

@@ -115,13 +115,22 @@ func (r *reservations) others(
 }
 
 // begin records a placement that is about to be written.
-func (r *reservations) begin(set *storagev1alpha1.KafkaLocalVolumeSet, status storagev1alpha1.KafkaLocalVolumeSetStatus) {
+func (r *reservations) begin(
+	set *storagev1alpha1.KafkaLocalVolumeSet, status storagev1alpha1.KafkaLocalVolumeSetStatus,
+) {
 	placed := *set
 	placed.Status = status
 	if r.writing == nil {
 		r.writing = map[controller.Key]*storagev1alpha1.KafkaLocalVolumeSet{}
 	}
 	r.writing[controller.Key{Namespace: set.Namespace, Name: set.Name}] = &placed
+}
+
+// busy reports whether placements are being written. More directories follow soon.
+func (r *reservations) busy() bool {
+	r.Lock()
+	defer r.Unlock()
+	return len(r.writing) > 0
 }
 
 // end records the result of a write: the set as the API server returned it, or nil if it was not written.

@@ -66,7 +66,7 @@ type decision struct {
 	fileSystems map[string]storagev1alpha1.FileSystemStatus
 	// before are the reported directories, by id.
 	before map[string]*storagev1alpha1.DirectoryStatus
-	// used are the ids of the directories that were decided, by path. inside are those of directories that are in the path.
+	// used are the ids of the directories that were decided, by path. inside are those of directories that are in it.
 	used, inside map[string]string
 	// moving are the directories that a VolumeWipe has not moved yet, and their ids.
 	moving map[string]string
