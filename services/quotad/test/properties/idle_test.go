@@ -123,8 +123,12 @@ func TestDirectoryThatAppearsAfterARestartIsLimitedSoon(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, volumes.Delete(context.Background(), name, metav1.DeleteOptions{})) })
 	stop := c.start(t, account, volume)
-	_, err = cp.ApplyYAML(t.Context(), "", glusterVolume(name, volume, "pv", 8*mebibyte, 4000))
-	require.NoError(t, err)
+	size := func(bytes int64) {
+		t.Helper()
+		_, err = cp.ApplyYAML(t.Context(), "", glusterVolume(name, volume, "pv", bytes, 4000))
+		require.NoError(t, err)
+	}
+	size(4 * mebibyte)
 	state := func(want storagev1alpha1.BrickState) {
 		t.Helper()
 		testkit.Eventually(t, timeout, func(ctx context.Context) error {
@@ -132,15 +136,19 @@ func TestDirectoryThatAppearsAfterARestartIsLimitedSoon(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			if bricks := gv.Status.Bricks; len(bricks) != 1 || bricks[0].State != want {
-				return fmt.Errorf("the entries are %+v, want the state %s", bricks, want)
+			bricks := gv.Status.Bricks
+			if len(bricks) != 1 || bricks[0].State != want || bricks[0].ObservedGeneration != gv.Generation {
+				return fmt.Errorf("the entries are %+v, want the state %s of generation %d", bricks, want, gv.Generation)
 			}
 			return nil
 		})
 	}
 	state(storagev1alpha1.BrickWaiting)
 	stop()
+	// Its report shows that the new process has looked for the directory.
+	size(8 * mebibyte)
 	c.start(t, account, volume)
+	state(storagev1alpha1.BrickWaiting)
 	require.NoError(t, c.makeDirectory(volume, "pv"))
 	state(storagev1alpha1.BrickEnforced)
 	require.NoError(t, c.limits(map[uint32]uint64{4000: 8 * mebibyte}))
