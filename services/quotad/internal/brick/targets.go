@@ -92,18 +92,21 @@ func attribute(file *os.File, name string) ([]byte, error) {
 	return value[:n], nil
 }
 
-// Walk calls found with the directories that have a description, some at a time.
+// walkSize is the number of directories that Walk passes at a time, except the last ones.
+const walkSize = 512
+
+// Walk calls found with the directories that have a description, many at a time: each call has a cost of its own.
 func (b *Brick) Walk(found func(paths []string) error) error {
 	first, err := b.names(decide.InfoRoot)
 	if err != nil {
 		return err
 	}
+	var paths []string
 	for _, one := range first {
 		second, err := b.names(path.Join(decide.InfoRoot, one))
 		if err != nil {
 			return err
 		}
-		var paths []string
 		for _, two := range second {
 			of, err := b.Descriptions(path.Join(one, two))
 			if err != nil {
@@ -111,13 +114,17 @@ func (b *Brick) Walk(found func(paths []string) error) error {
 			}
 			paths = append(paths, of...)
 		}
-		if len(paths) > 0 {
+		if len(paths) >= walkSize {
 			if err := found(paths); err != nil {
 				return err
 			}
+			paths = nil
 		}
 	}
-	return nil
+	if len(paths) == 0 {
+		return nil
+	}
+	return found(paths)
 }
 
 // names returns the entries of a directory, none if it does not exist or is not a directory.
