@@ -64,7 +64,7 @@ func (e *Env) disk() string {
 
 func (e *Env) eventually(check func() error) {
 	e.Helper()
-	testkit.Eventually(e.T, 30*time.Second, func(context.Context) error { return check() })
+	testkit.Eventually(e.T, time.Minute, func(context.Context) error { return check() })
 }
 
 func (e *Env) arguments() []string {
