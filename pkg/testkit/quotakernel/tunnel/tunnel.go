@@ -58,13 +58,17 @@ type tunnel struct {
 	files       uint64
 	confirmed   *sync.Cond
 	connections map[uint32]*queue
-	// last is the id of the newest connection. Frames of older ones that are closed are ignored.
+	// last is the id of the newest connection, on the side of Forward.
 	last uint32
+	// opened has the id of every connection, on the side of Serve. The first frames of two connections can change their
+	// order. Frames of connections that are closed are ignored.
+	opened map[uint32]bool
 }
 
 func newTunnel(stream io.ReadWriter, directory string, dial func() (net.Conn, error)) *tunnel {
 	t := &tunnel{
 		stream: stream, directory: directory, dial: dial, connections: map[uint32]*queue{}, free: window,
+		opened: map[uint32]bool{},
 	}
 	t.confirmed = sync.NewCond(&t.mutex)
 	return t
@@ -97,9 +101,9 @@ func (t *tunnel) receive() error {
 			continue
 		}
 		t.mutex.Lock()
-		q, isNew := t.connections[id], t.dial != nil && id > t.last
+		q, isNew := t.connections[id], t.dial != nil && !t.opened[id] && len(data) > 0
 		if isNew {
-			t.last = id
+			t.opened[id] = true
 		}
 		t.mutex.Unlock()
 		switch {

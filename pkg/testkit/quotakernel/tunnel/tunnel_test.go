@@ -2,14 +2,17 @@ package tunnel_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/weir-dev/weir/pkg/testkit"
 	"github.com/weir-dev/weir/pkg/testkit/quotakernel/tunnel"
 )
 
@@ -31,12 +34,19 @@ func TestTunnelCarriesConnectionsBesideOneThatIsNotRead(t *testing.T) {
 			}()
 		}
 	}()
+	directory, err := os.MkdirTemp("", "weir-tunnel-")
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		// A connection can write another file while the tunnel ends.
+		require.NoError(t, testkit.Poll(context.Background(), "the files to be removed", func(context.Context) error {
+			return os.RemoveAll(directory)
+		}))
+	})
 	machine, tests := net.Pipe()
 	t.Cleanup(func() {
 		_ = machine.Close()
 		_ = tests.Close()
 	})
-	directory := t.TempDir()
 	tunnel.Serve(machine, directory, func() (net.Conn, error) { return net.Dial("tcp", server.Addr().String()) })
 	local, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
