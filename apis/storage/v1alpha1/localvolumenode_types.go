@@ -183,8 +183,8 @@ type FileSystemStatus struct {
 	// capacityBytes is the size of the file system.
 	// +optional
 	CapacityBytes int64 `json:"capacityBytes,omitempty"`
-	// availableBytes is the free space. It is updated when it changes by more than one percent of the capacity, and when it
-	// falls below two percent.
+	// availableBytes is the free space. It is updated when it changes by more than one percent of the capacity, and when
+	// it falls below two percent.
 	// +optional
 	AvailableBytes int64 `json:"availableBytes,omitempty"`
 }

@@ -33,7 +33,7 @@ metadata: {name: test, namespace: default}
 spec: {podSelector: {matchLabels: {app: kafka}}, bootstrapServers: "kafka:9092"}
 `
 
-func TestDeletionOfOneServiceKeepsCustomResourcesTheNamespacesAndTheOtherServices(t *testing.T) {
+func TestAServiceIsDeletedAndInstalledAloneAndTheRestStays(t *testing.T) {
 	t.Parallel()
 	cp := controlPlane(t)
 	all := filepath.Join(deploy, "overlays", "all")
@@ -62,7 +62,8 @@ func TestDeletionOfOneServiceKeepsCustomResourcesTheNamespacesAndTheOtherService
 			for other, uids := range others {
 				require.Equal(t, uids, kubectl(t, cp, "get", "-k", other, "-o", "jsonpath={.items[*].metadata.uid}"))
 			}
-			requireAvailable(t, cp, all)
+			requireAvailable(t, cp, service)
+			requireUnchanged(t, cp, service)
 		})
 	}
 }

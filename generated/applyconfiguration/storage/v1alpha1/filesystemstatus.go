@@ -29,8 +29,8 @@ type FileSystemStatusApplyConfiguration struct {
 	Quota *bool `json:"quota,omitempty"`
 	// capacityBytes is the size of the file system.
 	CapacityBytes *int64 `json:"capacityBytes,omitempty"`
-	// availableBytes is the free space. It is updated when it changes by more than one percent of the capacity, and when it
-	// falls below two percent.
+	// availableBytes is the free space. It is updated when it changes by more than one percent of the capacity, and when
+	// it falls below two percent.
 	AvailableBytes *int64 `json:"availableBytes,omitempty"`
 }
 
