@@ -144,8 +144,8 @@ func TestProfilesAreServedOnlyWithTheirFlag(t *testing.T) {
 	require.Contains(t, body, "goroutine profile")
 }
 
+// It is not parallel: commands set the logger of klog, which is global.
 func TestSubcommandsHaveTheSharedFlagsAndTheirOwnDefaults(t *testing.T) {
-	t.Parallel()
 	ran := make(chan string, 2)
 	subcommand := func(use string, address string) *cobra.Command {
 		return app.Command(app.Spec{

@@ -22,6 +22,10 @@ type Release struct {
 // checked that the directory is ready and has the marker of the volume.
 func ReleaseOf(s *observed.State, v spec.Volume, pv *corev1.PersistentVolume) (*Release, string) {
 	uid := pv.Spec.ClaimRef.UID
+	if uid == "" {
+		// It was released already, and Kubernetes has not yet changed its phase to Available.
+		return nil, ""
+	}
 	claim := s.Claims[v.Claim]
 	if claim != nil && claim.UID == uid {
 		doing := "bound"
