@@ -6,13 +6,20 @@ package storage
 
 import (
 	"context"
+	"os"
 	"testing"
 
 	"github.com/weir-dev/weir/e2e/internal/env"
+	"github.com/weir-dev/weir/pkg/testkit"
 	"github.com/weir-dev/weir/pkg/testkit/gluster"
+	"github.com/weir-dev/weir/pkg/testkit/quotakernel"
 )
 
 func TestMain(m *testing.M) {
+	if !quotakernel.Inside() && !testkit.IsLong() {
+		// The tests are skipped: do not start the kernel.
+		os.Exit(m.Run())
+	}
 	gluster.MainWithQuotaAndControlPlane(m, func() error {
 		root, err := env.Root()
 		if err != nil {

@@ -25,6 +25,9 @@ import (
 
 // TestVolumesAreReadyWhenTheirSizeIsEnforced shares one cluster, whose start takes most of the time.
 func TestVolumesAreReadyWhenTheirSizeIsEnforced(t *testing.T) {
+	if !quotakernel.Inside() {
+		testkit.Long(t)
+	}
 	s := newSuite(t)
 	for _, test := range []struct {
 		name string

@@ -14,6 +14,17 @@ func Skip(t testing.TB, reason string) {
 	t.Skip(reason)
 }
 
+// IsLong reports whether long tests run: WEIR_LONG is true.
+func IsLong() bool { return os.Getenv("WEIR_LONG") == "true" }
+
+// Long skips a test that takes minutes unless long tests run, so that the default run stays below an hour.
+func Long(t testing.TB) {
+	t.Helper()
+	if !IsLong() {
+		t.Skip("long test: set WEIR_LONG=true")
+	}
+}
+
 // NeedsControlPlane skips a test in short mode (go test -short), which runs without a control plane. New and Shared
 // call it.
 func NeedsControlPlane(t testing.TB) {

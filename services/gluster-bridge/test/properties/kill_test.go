@@ -54,8 +54,8 @@ func TestControllerOnGlusterFS(t *testing.T) {
 	t.Run("AControllerThatIsKilledLosesAndLeavesNothing", func(t *testing.T) { killed(t, e) })
 	t.Run("IdleVolumesCauseNoWrite", func(t *testing.T) { idle(t, e) })
 	t.Run("EveryPermissionIsUsedAndNoneIsMissing", func(t *testing.T) { rights(t, e) })
-	t.Run("PerturbedControllersHaveTheSameResult", func(t *testing.T) { perturbed(t, e) })
-	t.Run("ChangesOfAStorageHaveTheResultOfANewOne", func(t *testing.T) { transitions(t, e) })
+	t.Run("PerturbedControllersHaveTheSameResult", func(t *testing.T) { testkit.Long(t); perturbed(t, e) })
+	t.Run("ChangesOfAStorageHaveTheResultOfANewOne", func(t *testing.T) { testkit.Long(t); transitions(t, e) })
 }
 
 // sidecar calls the controller as the sidecars do: it repeats a call until it succeeds or has a final error.
