@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/weir-dev/weir/pkg/testkit/quotakernel"
 )
 
 // network is the network namespace of a pod.
@@ -125,19 +127,14 @@ func onThread(f func() error) error {
 
 // startLoopback starts the loopback interface and gives it a second address.
 func startLoopback(address string) error {
+	if err := quotakernel.StartLoopback(); err != nil {
+		return err
+	}
 	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = unix.Close(socket) }()
-	up, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	up.SetUint16(unix.IFF_UP)
-	if err := unix.IoctlIfreq(socket, unix.SIOCSIFFLAGS, up); err != nil {
-		return fmt.Errorf("start the loopback interface: %w", err)
-	}
 	alias, err := unix.NewIfreq("lo:1")
 	if err != nil {
 		return err
