@@ -841,10 +841,7 @@ func schema_weir_apis_connect_v1_KafkaConnectorStatus(ref common.ReferenceCallba
 					"tasks": {
 						VendorExtensible: spec.VendorExtensible{
 							Extensions: spec.Extensions{
-								"x-kubernetes-list-map-keys": []interface{}{
-									"id",
-								},
-								"x-kubernetes-list-type": "map",
+								"x-kubernetes-list-type": "atomic",
 							},
 						},
 						SchemaProps: spec.SchemaProps{
@@ -914,10 +911,7 @@ func schema_weir_apis_connect_v1_KafkaConnectorStatus(ref common.ReferenceCallba
 					"restarting": {
 						VendorExtensible: spec.VendorExtensible{
 							Extensions: spec.Extensions{
-								"x-kubernetes-list-map-keys": []interface{}{
-									"pod",
-								},
-								"x-kubernetes-list-type": "map",
+								"x-kubernetes-list-type": "atomic",
 							},
 						},
 						SchemaProps: spec.SchemaProps{
@@ -2262,13 +2256,6 @@ func schema_weir_apis_kadalu_v1alpha1_GlusterVolumeInfo(ref common.ReferenceCall
 							Format:      "",
 						},
 					},
-					"version": {
-						SchemaProps: spec.SchemaProps{
-							Description: "version is the operating version of the cluster, for example 100000 for GlusterFS 10.",
-							Type:        []string{"string"},
-							Format:      "",
-						},
-					},
 					"bricks": {
 						VendorExtensible: spec.VendorExtensible{
 							Extensions: spec.Extensions{
@@ -2458,7 +2445,7 @@ func schema_weir_apis_kadalu_v1alpha1_KadaluStorageSpec(ref common.ReferenceCall
 					},
 					"quota": {
 						SchemaProps: spec.SchemaProps{
-							Description: "quota is the way sizes are enforced. Managed: a volume is ready when quotad reports the limit of every online brick in its GlusterVolume. External: a volume is ready when statfs shows the limit that a standalone quotad sets. Unmanaged: sizes are not enforced, and no GlusterVolume is written. Default: Unmanaged until a quotad has enforced a limit on the storage, then Managed.",
+							Description: "quota is the way sizes are enforced. Managed: a volume is ready when quotad reports the limit of every online brick in its GlusterVolume. External: a volume is ready when statfs of each online brick shows the limit that a standalone quotad sets. Unmanaged: sizes are not enforced, and no GlusterVolume is written. Default: Unmanaged until a quotad has enforced a limit on the storage, then Managed.",
 							Type:        []string{"string"},
 							Format:      "",
 						},

@@ -181,8 +181,7 @@ type KafkaConnectorStatus struct {
 
 	// tasks has one entry for each task that is desired or still runs.
 	// +optional
-	// +listType=map
-	// +listMapKey=id
+	// +listType=atomic
 	Tasks []TaskStatus `json:"tasks,omitempty"`
 
 	// tasksDesired is the number of tasks that should run.
@@ -220,8 +219,7 @@ type KafkaConnectorStatus struct {
 	// time in the whole cluster (--max-restarting-pods of connect-scheduler), until the new pod is ready or for 10
 	// minutes.
 	// +optional
-	// +listType=map
-	// +listMapKey=pod
+	// +listType=atomic
 	Restarting []RestartingPod `json:"restarting,omitempty"`
 
 	// selector is the label selector of the task pods. Autoscalers read it through the scale subresource.

@@ -73,9 +73,9 @@ type KadaluStorageSpec struct {
 	PVReclaimPolicy ReclaimPolicy `json:"pvReclaimPolicy,omitempty"`
 
 	// quota is the way sizes are enforced. Managed: a volume is ready when quotad reports the limit of every online brick
-	// in its GlusterVolume. External: a volume is ready when statfs shows the limit that a standalone quotad sets.
-	// Unmanaged: sizes are not enforced, and no GlusterVolume is written. Default: Unmanaged until a quotad has enforced a
-	// limit on the storage, then Managed.
+	// in its GlusterVolume. External: a volume is ready when statfs of each online brick shows the limit that a standalone
+	// quotad sets. Unmanaged: sizes are not enforced, and no GlusterVolume is written. Default: Unmanaged until a quotad
+	// has enforced a limit on the storage, then Managed.
 	// +optional
 	// +kubebuilder:validation:Enum=Managed;External;Unmanaged
 	Quota QuotaMode `json:"quota,omitempty"`
@@ -185,9 +185,6 @@ type GlusterVolumeInfo struct {
 	// type of the volume, for example Replicate or Disperse.
 	// +optional
 	Type string `json:"type,omitempty"`
-	// version is the operating version of the cluster, for example 100000 for GlusterFS 10.
-	// +optional
-	Version string `json:"version,omitempty"`
 	// bricks are the bricks as host:path.
 	// +optional
 	// +listType=atomic

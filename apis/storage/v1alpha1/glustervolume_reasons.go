@@ -7,7 +7,7 @@ type GlusterVolumeReason string
 const (
 	// ReasonLimitsEnforced: every online brick enforces the limit.
 	ReasonLimitsEnforced GlusterVolumeReason = "LimitsEnforced"
-	// ReasonLimitShown: statfs of the directory shows the limit. The storage has quota External.
+	// ReasonLimitShown: statfs of every online brick shows the limit. The storage has quota External.
 	ReasonLimitShown GlusterVolumeReason = "LimitShown"
 	// ReasonNoQuotad: no quotad has enforced a limit on the storage yet.
 	ReasonNoQuotad GlusterVolumeReason = "NoQuotad"
@@ -15,7 +15,7 @@ const (
 	ReasonWaitingForBricks GlusterVolumeReason = "WaitingForBricks"
 	// ReasonBricksFailed: bricks report that they cannot enforce the limit. The message has their errors.
 	ReasonBricksFailed GlusterVolumeReason = "BricksFailed"
-	// ReasonLimitNotShown: statfs of the directory does not show the limit. The storage has quota External.
+	// ReasonLimitNotShown: statfs of a brick does not show the limit. The storage has quota External.
 	ReasonLimitNotShown GlusterVolumeReason = "LimitNotShown"
 	// ReasonStorageUnavailable: the storage cannot be used, so the bricks are not known. The status is Unknown.
 	ReasonStorageUnavailable GlusterVolumeReason = "StorageUnavailable"
@@ -29,4 +29,9 @@ const (
 	EventMountsRecovered = "GlusterMountsRecovered"
 	// EventMountsNotRecovered: mounts of an ended GlusterFS client could not be replaced. Their pods have to be restarted.
 	EventMountsNotRecovered = "GlusterMountsNotRecovered"
+	// EventVolumeUnavailable: a GlusterFS volume cannot be mounted on the node, or does not answer. The message has the
+	// cause.
+	EventVolumeUnavailable = "GlusterVolumeUnavailable"
+	// EventVolumeAvailable: a GlusterFS volume that was unavailable can be used on the node again.
+	EventVolumeAvailable = "GlusterVolumeAvailable"
 )

@@ -281,9 +281,7 @@ var schemaYAML = typed.YAMLObject(`types:
         list:
           elementType:
             namedType: com.github.weir-dev.weir.apis.connect.v1.RestartingPod
-          elementRelationship: associative
-          keys:
-          - pod
+          elementRelationship: atomic
     - name: restarts
       type:
         scalar: numeric
@@ -302,9 +300,7 @@ var schemaYAML = typed.YAMLObject(`types:
         list:
           elementType:
             namedType: com.github.weir-dev.weir.apis.connect.v1.TaskStatus
-          elementRelationship: associative
-          keys:
-          - id
+          elementRelationship: atomic
     - name: tasksDesired
       type:
         scalar: numeric
@@ -786,9 +782,6 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: string
     - name: type
-      type:
-        scalar: string
-    - name: version
       type:
         scalar: string
 - name: com.github.weir-dev.weir.apis.kadalu.v1alpha1.KadaluStorage

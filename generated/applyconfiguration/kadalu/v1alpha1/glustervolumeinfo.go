@@ -13,8 +13,6 @@ type GlusterVolumeInfoApplyConfiguration struct {
 	ID *string `json:"id,omitempty"`
 	// type of the volume, for example Replicate or Disperse.
 	Type *string `json:"type,omitempty"`
-	// version is the operating version of the cluster, for example 100000 for GlusterFS 10.
-	Version *string `json:"version,omitempty"`
 	// bricks are the bricks as host:path.
 	Bricks []string `json:"bricks,omitempty"`
 }
@@ -38,14 +36,6 @@ func (b *GlusterVolumeInfoApplyConfiguration) WithID(value string) *GlusterVolum
 // If called multiple times, the Type field is set to the value of the last call.
 func (b *GlusterVolumeInfoApplyConfiguration) WithType(value string) *GlusterVolumeInfoApplyConfiguration {
 	b.Type = &value
-	return b
-}
-
-// WithVersion sets the Version field in the declarative configuration to the given value
-// and returns the receiver, so that objects can be built by chaining "With" function invocations.
-// If called multiple times, the Version field is set to the value of the last call.
-func (b *GlusterVolumeInfoApplyConfiguration) WithVersion(value string) *GlusterVolumeInfoApplyConfiguration {
-	b.Version = &value
 	return b
 }
 

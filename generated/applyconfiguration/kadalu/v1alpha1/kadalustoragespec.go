@@ -28,9 +28,9 @@ type KadaluStorageSpecApplyConfiguration struct {
 	// directory is renamed to archived-<name>. retain: it stays.
 	PVReclaimPolicy *kadaluv1alpha1.ReclaimPolicy `json:"pvReclaimPolicy,omitempty"`
 	// quota is the way sizes are enforced. Managed: a volume is ready when quotad reports the limit of every online brick
-	// in its GlusterVolume. External: a volume is ready when statfs shows the limit that a standalone quotad sets.
-	// Unmanaged: sizes are not enforced, and no GlusterVolume is written. Default: Unmanaged until a quotad has enforced a
-	// limit on the storage, then Managed.
+	// in its GlusterVolume. External: a volume is ready when statfs of each online brick shows the limit that a standalone
+	// quotad sets. Unmanaged: sizes are not enforced, and no GlusterVolume is written. Default: Unmanaged until a quotad
+	// has enforced a limit on the storage, then Managed.
 	Quota *kadaluv1alpha1.QuotaMode `json:"quota,omitempty"`
 }
 
