@@ -13,6 +13,8 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/weir-dev/weir/pkg/timer"
 )
 
 // CertFiles loads the serving certificate from two files, for example of a mounted Secret, and reloads it after
@@ -45,7 +47,7 @@ func (f *CertFiles) Run(ctx context.Context) error {
 		if changed {
 			f.Log.Info("serving certificate loaded", "file", f.Cert, "notAfter", f.CertStore.NotAfter())
 		}
-		wait(ctx, every)
+		timer.Sleep(ctx, every)
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/weir-dev/weir/pkg/apply"
+	"github.com/weir-dev/weir/pkg/timer"
 )
 
 // Keys of the certificate Secret besides tls.crt and tls.key.
@@ -66,7 +67,7 @@ func (i *Issuer) Run(ctx context.Context) error {
 			i.Log.Error("cannot sync the certificates; retrying", "error", err)
 			delay = min(interval, time.Second)
 		}
-		wait(ctx, delay)
+		timer.Sleep(ctx, delay)
 	}
 	return nil
 }

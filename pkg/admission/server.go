@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/weir-dev/weir/pkg/timer"
 )
 
 // Server serves a handler over TLS.
@@ -60,7 +62,7 @@ func (s *Server) Run(ctx context.Context) error {
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
 		after := context.WithoutCancel(ctx)
-		wait(after, s.ShutdownDelay)
+		timer.Sleep(after, s.ShutdownDelay)
 		shutdown, cancel := context.WithTimeout(after, shutdownTimeout)
 		defer cancel()
 		stopped <- server.Shutdown(shutdown)
@@ -89,14 +91,4 @@ func (s *Server) tls() *tls.Config {
 		}
 	}
 	return config
-}
-
-// wait returns after d or when ctx ends.
-func wait(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
 }

@@ -12,7 +12,8 @@
 //	}
 //
 // All commands have the same shared flags. Each has the identity of its Spec.Name: field manager, lease, event source
-// and user agent. A Spec with Standalone runs without a Kubernetes client and has no flags for it.
+// and user agent. A Spec with Standalone runs without a Kubernetes client and has no flags for it. NoLeaderElection and
+// NoNamespace remove the flags that would have no effect.
 package app
 
 import (
@@ -82,6 +83,10 @@ type Spec struct {
 	Short, Long string
 	// Standalone services have no Kubernetes client and no leader election.
 	Standalone bool
+	// NoLeaderElection services have no components with LeaderOnly, and no flags of the leader election.
+	NoLeaderElection bool
+	// NoNamespace services do not use Env.Namespace, and have no flag for it.
+	NoNamespace bool
 	// Scheme contains the kinds that events are recorded about; the default is client-go's scheme.
 	Scheme *runtime.Scheme
 	// Defaults changes the defaults of shared flags; optional.
@@ -126,6 +131,12 @@ func Command(s Spec) *cobra.Command {
 	shared.AddFlags(command.Flags())
 	if !s.Standalone {
 		shared.AddKubernetesFlags(command.Flags())
+		if !s.NoNamespace {
+			shared.AddNamespaceFlag(command.Flags())
+		}
+		if !s.NoLeaderElection {
+			shared.AddLeaderFlags(command.Flags())
+		}
 	}
 	if s.Flags != nil {
 		s.Flags(command.Flags())

@@ -125,6 +125,41 @@ func TestStandaloneServiceHasNoKubernetesClient(t *testing.T) {
 	require.NoError(t, <-returned)
 }
 
+func TestFlagsWithoutEffectAreRemoved(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		spec app.Spec
+		want map[string]bool
+	}{
+		"all": {app.Spec{}, map[string]bool{"namespace": true, "leader-elect": true}},
+		"every replica works": {
+			app.Spec{NoLeaderElection: true},
+			map[string]bool{"namespace": true, "leader-elect": false, "lease-namespace": false, "identity": false},
+		},
+		"all namespaces": {app.Spec{NoNamespace: true}, map[string]bool{"namespace": false, "leader-elect": true}},
+	} {
+		c.spec.Name = "example"
+		flags := app.Command(c.spec).Flags()
+		c.want["kubeconfig"], c.want["kube-api-qps"] = true, true
+		for flag, want := range c.want {
+			require.Equal(t, want, flags.Lookup(flag) != nil, "%s: --%s", name, flag)
+		}
+	}
+}
+
+func TestAComponentOfTheLeaderNeedsTheLeaderElection(t *testing.T) {
+	t.Parallel()
+	spec := app.Spec{
+		Name: "example", NoLeaderElection: true,
+		Setup: func(context.Context, app.Env) (app.Components, error) {
+			return app.Components{LeaderOnly: []app.Runnable{wait}}, nil
+		},
+	}
+	err := app.Run(t.Context(), spec, app.DefaultOptions(), &rest.Config{Host: "127.0.0.1:1"},
+		slog.New(slog.DiscardHandler))
+	require.EqualError(t, err, "set up example: components of the leader need the leader election")
+}
+
 func TestProfilesAreServedOnlyWithTheirFlag(t *testing.T) {
 	t.Parallel()
 	require.Empty(t, app.DefaultOptions().PprofAddress)

@@ -57,11 +57,21 @@ func (o *Options) AddFlags(flags *pflag.FlagSet) {
 		"address that serves Go profiles at /debug/pprof/, for example 127.0.0.1:6060; empty for none")
 }
 
-// AddKubernetesFlags registers the flags of the Kubernetes client and the leader election.
+// AddKubernetesFlags registers the flags of the Kubernetes client.
 func (o *Options) AddKubernetesFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.Kubeconfig, "kubeconfig", o.Kubeconfig,
 		"path of a kubeconfig file; empty in a cluster (env KUBECONFIG)")
+	flags.Float32Var(&o.QPS, "kube-api-qps", o.QPS, "maximum average of requests per second to the API server")
+	flags.IntVar(&o.Burst, "kube-api-burst", o.Burst, "maximum burst of requests to the API server")
+}
+
+// AddNamespaceFlag registers the flag that limits a service to one namespace.
+func (o *Options) AddNamespaceFlag(flags *pflag.FlagSet) {
 	flags.StringVar(&o.Namespace, "namespace", o.Namespace, "the only namespace to watch; empty for all")
+}
+
+// AddLeaderFlags registers the flags of the leader election.
+func (o *Options) AddLeaderFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.LeaderElect, "leader-elect", o.LeaderElect,
 		"run controllers only in the replica that holds the lease")
 	flags.StringVar(
@@ -72,8 +82,6 @@ func (o *Options) AddKubernetesFlags(flags *pflag.FlagSet) {
 	)
 	flags.StringVar(&o.Identity, "identity", o.Identity,
 		"name of this replica in the lease (env POD_NAME, else random)")
-	flags.Float32Var(&o.QPS, "kube-api-qps", o.QPS, "maximum average of requests per second to the API server")
-	flags.IntVar(&o.Burst, "kube-api-burst", o.Burst, "maximum burst of requests to the API server")
 }
 
 // Validate returns an error for each invalid flag.

@@ -45,6 +45,9 @@ func Run(ctx context.Context, s Spec, o Options, config *rest.Config, logger *sl
 	if err != nil {
 		return fmt.Errorf("set up %s: %w", s.Name, err)
 	}
+	if s.NoLeaderElection && len(components.LeaderOnly) > 0 {
+		return fmt.Errorf("set up %s: components of the leader need the leader election", s.Name)
+	}
 	for _, run := range components.Always {
 		group.Go(func() error { return run(ctx) })
 	}

@@ -4,6 +4,7 @@
 //     writer owns exactly the fields that it sets. [All] and [DeleteAll] write a plan and stop at the first error.
 //   - [CompareAndSwap] is for objects that several replicas write.
 //   - [MergePatch], [SetAnnotations] and [RemoveAnnotations] are for fields that another field manager owns.
+//   - [ReplaceStatus] and [UpdateStatus] are for a status that must not be written over a newer one.
 //   - [Delete] deletes the object that was read, and no other object with the same name.
 //
 // Each write notifies the [Observer] of its context, so that a controller can wait until its caches have observed it.
@@ -19,17 +20,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
-
-// Client is the part of a generated typed client that applies an object.
-type Client[C, O any] interface {
-	Apply(ctx context.Context, want C, options metav1.ApplyOptions) (O, error)
-}
-
-// StatusClient is the part of a generated typed client that applies an object's status.
-type StatusClient[C, O any] interface {
-	ApplyStatus(ctx context.Context, want C, options metav1.ApplyOptions) (O, error)
-}
 
 // Deleter is the part of a generated typed client that deletes an object.
 type Deleter interface {
@@ -38,18 +30,33 @@ type Deleter interface {
 
 // Object applies want as manager. It forces conflicts: fields in want that another manager owns become the manager's.
 // If want has a UID and another object has its name, the error is a Conflict.
-func Object[C any, O metav1.Object](ctx context.Context, c Client[C, O], manager string, want C) (O, error) {
-	object, err := c.Apply(ctx, want, options(manager))
-	err = anotherObject(err)
-	if err == nil {
-		observer(ctx).Wrote(object)
-	}
-	return object, err
+func Object[C Named, O metav1.Object](ctx context.Context, c Patcher[O], manager string, want C) (O, error) {
+	return serverSide(ctx, c, manager, want)
 }
 
 // Status applies the status of want as manager.
-func Status[C any, O metav1.Object](ctx context.Context, c StatusClient[C, O], manager string, want C) (O, error) {
-	object, err := c.ApplyStatus(ctx, want, options(manager))
+func Status[C Named, O metav1.Object](ctx context.Context, c Patcher[O], manager string, want C) (O, error) {
+	return serverSide(ctx, c, manager, want, "status")
+}
+
+// serverSide applies want. The API server does not look for duplicate fields, which an encoder never writes: it would
+// parse the patch as YAML a second time for that, which takes longer than anything else that it does for the request.
+// Fields that do not exist are errors in any case.
+func serverSide[C Named, O metav1.Object](
+	ctx context.Context, c Patcher[O], manager string, want C, subresources ...string,
+) (object O, err error) {
+	name := want.GetName()
+	if name == nil {
+		return object, fmt.Errorf("apply %T: it has no name", want)
+	}
+	data, err := json.Marshal(want)
+	if err != nil {
+		return object, fmt.Errorf("encode %T %s: %w", want, *name, err)
+	}
+	force := true
+	object, err = c.Patch(ctx, *name, types.ApplyYAMLPatchType, data, metav1.PatchOptions{
+		FieldManager: manager, Force: &force, FieldValidation: metav1.FieldValidationIgnore,
+	}, subresources...)
 	err = anotherObject(err)
 	if err == nil {
 		observer(ctx).Wrote(object)
@@ -66,10 +73,6 @@ func Delete[O metav1.Object](ctx context.Context, c Deleter, object O) error {
 		observer(ctx).Deleted(object)
 	}
 	return err
-}
-
-func options(manager string) metav1.ApplyOptions {
-	return metav1.ApplyOptions{FieldManager: manager, Force: true}
 }
 
 // UpToDate reports whether applying want as manager would change nothing: in live the manager owns exactly the fields

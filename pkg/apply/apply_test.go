@@ -99,18 +99,43 @@ func TestConvertKeepsTheFormatOfQuantities(t *testing.T) {
 
 func TestReplacementRemovesFieldsThatAreNotSetAnyMore(t *testing.T) {
 	t.Parallel()
+	type pod struct {
+		State string `json:"state"`
+		Node  string `json:"node,omitempty"`
+	}
 	type status struct {
 		Ready string   `json:"ready,omitempty"`
 		Count int      `json:"count,omitempty"`
 		List  []string `json:"list,omitempty"`
+		Pod   *pod     `json:"pod,omitempty"`
 	}
-	patch, err := apply.Replacement(status{Ready: "1/2", Count: 1}, status{Ready: "2/2", List: []string{"a"}})
-	require.NoError(t, err)
-	data, err := json.Marshal(patch)
-	require.NoError(t, err)
-	require.JSONEq(t, `{"ready": "2/2", "count": null, "list": ["a"]}`, string(data))
-	_, err = apply.Replacement(status{}, map[string]any{"nested": map[string]any{}})
-	require.ErrorContains(t, err, "field nested of map[string]interface {} is an object")
+	for name, test := range map[string]struct {
+		before, after status
+		want          string
+	}{
+		"values and lists": {
+			status{Ready: "1/2", Count: 1}, status{Ready: "2/2", List: []string{"a"}},
+			`{"ready": "2/2", "count": null, "list": ["a"]}`,
+		},
+		"a field of an object": {
+			status{Pod: &pod{"Running", "a"}}, status{Pod: &pod{State: "Pending"}},
+			`{"pod": {"state": "Pending", "node": null}}`,
+		},
+		"an object":     {status{Pod: &pod{State: "Running"}}, status{}, `{"pod": null}`},
+		"a new object":  {status{}, status{Pod: &pod{"Running", "a"}}, `{"pod": {"state": "Running", "node": "a"}}`},
+		"no difference": {status{}, status{}, `{}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			patch, err := apply.Replacement(test.before, test.after)
+			require.NoError(t, err)
+			data, err := json.Marshal(patch)
+			require.NoError(t, err)
+			require.JSONEq(t, test.want, string(data))
+		})
+	}
+	_, err := apply.Replacement(status{}, []string{"not an object"})
+	require.ErrorContains(t, err, "decode []string")
 }
 
 func ptrTo[T any](v T) *T { return &v }

@@ -15,13 +15,21 @@ import (
 //	apply.DeleteAll(b, "Pod", client.CoreV1().Pods(namespace), plan.DeletePods)
 //	return b.Err()
 type Batch struct {
-	ctx     context.Context
-	manager string
-	err     error
+	ctx         context.Context
+	manager     string
+	comparisons *ComparisonCache
+	err         error
 }
 
 // NewBatch returns an empty batch of writes by the field manager.
 func NewBatch(ctx context.Context, manager string) *Batch { return &Batch{ctx: ctx, manager: manager} }
+
+// RecordIn makes the batch record what it applies in a cache of comparisons, and returns the batch. The watch event of
+// an own write then needs no comparison.
+func (b *Batch) RecordIn(comparisons *ComparisonCache) *Batch {
+	b.comparisons = comparisons
+	return b
+}
 
 // Err returns the first error, a *WriteError, or nil.
 func (b *Batch) Err() error { return b.err }
@@ -41,7 +49,7 @@ func (b *Batch) Concurrently(groups ...func(*Batch)) {
 	var running sync.WaitGroup
 	batches := make([]*Batch, len(groups))
 	for i, group := range groups {
-		batches[i] = NewBatch(b.ctx, b.manager)
+		batches[i] = NewBatch(b.ctx, b.manager).RecordIn(b.comparisons)
 		running.Go(func() { group(batches[i]) })
 	}
 	running.Wait()
@@ -57,18 +65,21 @@ func (b *Batch) Concurrently(groups ...func(*Batch)) {
 type Named interface{ GetName() *string }
 
 // All applies objects in order unless an earlier write of the batch failed. kind names them in the error.
-func All[C Named, O metav1.Object](b *Batch, kind string, client Client[C, O], wants []C) {
+func All[C Named, O metav1.Object](b *Batch, kind string, client Patcher[O], wants []C) {
 	for _, want := range wants {
 		if b.err != nil {
 			return
 		}
-		if _, err := Object(b.ctx, client, b.manager, want); err != nil {
+		object, err := Object(b.ctx, client, b.manager, want)
+		if err != nil {
 			name := ""
 			if want.GetName() != nil {
 				name = *want.GetName()
 			}
 			b.err = &WriteError{Verb: "apply", Kind: kind, Name: name, Err: err}
+			return
 		}
+		b.comparisons.Applied(object, want)
 	}
 }
 

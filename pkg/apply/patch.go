@@ -30,8 +30,9 @@ const (
 
 // MergePatch applies a JSON merge patch (RFC 7386) to object. Server-side apply is the rule; a merge patch is for
 // fields that another field manager owns or that the service must not own afterwards, for example annotations that
-// request an action, and for large lists that only one client writes (see [Replacement]). patch is not modified. Only
-// the name, UID and resource version of object are used. The status of an object is a subresource, "status".
+// request an action, and for statuses and large lists that only one client writes (see [Replacement]). patch is not
+// modified. Only the name, UID and resource version of object are used. The status of an object is a subresource,
+// "status".
 func MergePatch[O metav1.Object](
 	ctx context.Context, c Patcher[O], manager string, object O, precondition Precondition, patch map[string]any,
 	subresources ...string,
@@ -58,7 +59,8 @@ func MergePatch[O metav1.Object](
 		object.GetName(),
 		types.MergePatchType,
 		data,
-		metav1.PatchOptions{FieldManager: manager},
+		// As in serverSide: the API server does not parse the patch and the result a second time for warnings.
+		metav1.PatchOptions{FieldManager: manager, FieldValidation: metav1.FieldValidationIgnore},
 		subresources...,
 	)
 	err = anotherObject(err)
@@ -69,41 +71,75 @@ func MergePatch[O metav1.Object](
 }
 
 // Replacement returns the part of a merge patch that replaces before by after, for example the whole status. The API
-// server parses server-side apply as YAML, twice: for large lists that takes ten times as long as a merge patch.
+// server parses server-side apply as YAML: for large lists that takes ten times as long as a merge patch.
 func Replacement(before, after any) (map[string]any, error) {
 	old, err := fields(before)
 	if err != nil {
 		return nil, err
 	}
-	patch, err := fields(after)
+	values, err := fields(after)
 	if err != nil {
 		return nil, err
 	}
+	patch := make(map[string]any, len(values))
 	for name := range old {
-		if _, kept := patch[name]; !kept {
-			patch[name] = nil
+		patch[name] = nil
+	}
+	for name, value := range values {
+		patch[name] = value
+		// The API server merges objects, so those need a replacement of their own.
+		if isObject(value) && isObject(old[name]) {
+			if patch[name], err = Replacement(old[name], value); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return patch, nil
 }
 
+// ReplaceStatus replaces the status before by after, with a merge patch, in the version of object that was read. If
+// another client has written object since, the status is unchanged and the error IsGone: a status that was decided on
+// an older version must not replace a newer one.
+func ReplaceStatus[O metav1.Object](
+	ctx context.Context, c Patcher[O], manager string, object O, before, after any,
+) (O, error) {
+	status, err := Replacement(before, after)
+	if err != nil {
+		return object, err
+	}
+	return MergePatch(ctx, c, manager, object, SameVersion, map[string]any{"status": status}, "status")
+}
+
+// StatusUpdater is the part of a generated typed client that replaces the status of an object.
+type StatusUpdater[O any] interface {
+	UpdateStatus(ctx context.Context, object O, options metav1.UpdateOptions) (O, error)
+}
+
+// UpdateStatus writes the status of object unless another client has written the object since it was read; the error is
+// IsGone then. It has the effect of [ReplaceStatus], and the API server merges nothing, which counts if statuses are
+// large or many. The service needs the verb update.
+func UpdateStatus[O metav1.Object](ctx context.Context, c StatusUpdater[O], manager string, object O) (O, error) {
+	written, err := c.UpdateStatus(ctx, object, metav1.UpdateOptions{
+		FieldManager: manager, FieldValidation: metav1.FieldValidationIgnore,
+	})
+	err = anotherObject(err)
+	if err == nil {
+		observer(ctx).Wrote(written)
+	}
+	return written, err
+}
+
+func isObject(value json.RawMessage) bool { return len(value) > 0 && value[0] == '{' }
+
 // fields returns the fields of an object in JSON.
-func fields(object any) (map[string]any, error) {
+func fields(object any) (map[string]json.RawMessage, error) {
 	data, err := json.Marshal(object)
 	if err != nil {
 		return nil, fmt.Errorf("encode %T: %w", object, err)
 	}
-	encoded := map[string]json.RawMessage{}
-	if err := json.Unmarshal(data, &encoded); err != nil {
+	values := map[string]json.RawMessage{}
+	if err := json.Unmarshal(data, &values); err != nil {
 		return nil, fmt.Errorf("decode %T: %w", object, err)
-	}
-	values := make(map[string]any, len(encoded))
-	for name, value := range encoded {
-		// A nested object would be merged.
-		if len(value) > 0 && value[0] == '{' {
-			return nil, fmt.Errorf("field %s of %T is an object; only values and lists can be replaced", name, object)
-		}
-		values[name] = value
 	}
 	return values, nil
 }

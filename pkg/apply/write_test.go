@@ -200,6 +200,30 @@ func TestPatchesNameTheObjectThatWasRead(t *testing.T) {
 	}
 }
 
+func TestUpdateStatusWritesTheVersionThatWasRead(t *testing.T) {
+	t.Parallel()
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "a", UID: "u", ResourceVersion: "7"}}
+	client, recorder := fake.NewClientset(pod.DeepCopy()), &recorder{}
+	ctx, pods := apply.WithObserver(context.Background(), recorder), client.CoreV1().Pods("default")
+	pod.Status.Phase = corev1.PodRunning
+	_, err := apply.UpdateStatus(ctx, pods, manager, pod)
+	require.NoError(t, err)
+	action := client.Actions()[0].(clienttesting.UpdateActionImpl)
+	require.Equal(t, "status", action.GetSubresource())
+	require.Equal(t, manager, action.UpdateOptions.FieldManager)
+	written := action.GetObject().(*corev1.Pod)
+	require.Equal(t, "7", written.ResourceVersion)
+	require.EqualValues(t, "u", written.UID)
+	require.Equal(t, corev1.PodRunning, written.Status.Phase)
+
+	client.PrependReactor("update", "pods", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, apierrors.NewConflict(schema.GroupResource{Resource: "pods"}, "a", nil)
+	})
+	_, err = apply.UpdateStatus(ctx, pods, manager, pod)
+	require.True(t, apply.IsGone(err), "%v", err)
+	require.Equal(t, []string{"wrote a"}, recorder.seen, "the observer is not notified of a failed write")
+}
+
 func TestCompareAndSwapCreatesUpdatesAndDeletes(t *testing.T) {
 	t.Parallel()
 	client, recorder := fake.NewClientset(), &recorder{}

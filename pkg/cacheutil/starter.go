@@ -13,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/weir-dev/weir/pkg/timer"
 )
 
 const (
@@ -146,12 +148,8 @@ func (s *Starter) waitUntilListed(ctx context.Context, informer *Informer) bool 
 			longest = forbiddenProbeInterval
 		}
 		delay = min(2*delay, longest)
-		timer := time.NewTimer(delay)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if !timer.Sleep(ctx, delay) {
 			return false
-		case <-timer.C:
 		}
 	}
 }

@@ -111,11 +111,12 @@ func New(name string, r Reconciler, o Options) *Controller {
 }
 
 // idleClock is the real clock with slow tickers. The queue updates its metrics of unfinished work with one, by default
-// twice per second, which is most of what an idle process does.
+// twice per second, and looks at its delayed keys with another one, although a timer does that too. The two were most
+// of what an idle process does.
 type idleClock struct{ clock.RealClock }
 
 // tickInterval is the shortest interval of a ticker.
-const tickInterval = 10 * time.Second
+const tickInterval = time.Minute
 
 // NewTicker returns a ticker with an interval of at least tickInterval.
 func (c idleClock) NewTicker(d time.Duration) clock.Ticker {

@@ -16,6 +16,8 @@ type Identity struct {
 	Name, Version string
 	// Controller is true if the process serves the controller service.
 	Controller bool
+	// Topology is true if nodes report a topology.
+	Topology bool
 	// Ready returns an error while the driver cannot serve; optional.
 	Ready func(context.Context) error
 }
@@ -42,6 +44,13 @@ func (i *Identity) GetPluginCapabilities(
 		{Type: &csi.PluginCapability_VolumeExpansion_{VolumeExpansion: &csi.PluginCapability_VolumeExpansion{
 			Type: csi.PluginCapability_VolumeExpansion_ONLINE,
 		}}},
+	}
+	if i.Topology {
+		response.Capabilities = append(response.Capabilities, &csi.PluginCapability{
+			Type: &csi.PluginCapability_Service_{Service: &csi.PluginCapability_Service{
+				Type: csi.PluginCapability_Service_VOLUME_ACCESSIBILITY_CONSTRAINTS,
+			}},
+		})
 	}
 	return response, nil
 }

@@ -25,6 +25,9 @@ type Event struct {
 	Action string
 	// Note is the message for users. It must not contain secrets. Record shortens it to 1024 bytes.
 	Note string
+	// Related is a second object of the event; optional. Events that differ only in their notes are counted as one, with
+	// the first note.
+	Related runtime.Object
 }
 
 // Normal returns an event of type Normal.
@@ -51,5 +54,5 @@ func NewRecorder(
 
 // Record records e about the object.
 func Record(r events.EventRecorder, about runtime.Object, e Event) {
-	r.Eventf(about, nil, e.Type, e.Reason, e.Action, "%s", text.Truncate(e.Note, maxNote))
+	r.Eventf(about, e.Related, e.Type, e.Reason, e.Action, "%s", text.Truncate(e.Note, maxNote))
 }

@@ -126,8 +126,29 @@ func (d *Dir) Entries(limit int) ([]fs.DirEntry, error) {
 	return entries, err
 }
 
-// Mkdir creates a directory with the given mode, whatever the umask is.
+// Mkdir creates a directory with the given mode, whatever the umask is, and writes its entry to disk.
 func (d *Dir) Mkdir(name string, mode fs.FileMode) error {
+	return d.mkdir(name, mode, unix.Fsync)
+}
+
+// MkdirAll creates a directory and its parents like Mkdir, and writes nothing to disk. File systems with a journal
+// write the entries with the next file or directory that is written to disk.
+func (d *Dir) MkdirAll(name string, mode fs.FileMode) error {
+	if stat, err := d.Stat(name); err == nil && stat.Mode&unix.S_IFMT == unix.S_IFDIR {
+		return nil
+	}
+	built := ""
+	for element := range strings.SplitSeq(name, "/") {
+		built = path.Join(built, element)
+		err := d.mkdir(built, mode, func(int) error { return nil })
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *Dir) mkdir(name string, mode fs.FileMode, sync func(parent int) error) error {
 	err := d.in(name, func(parent int, base string) error {
 		if err := unix.Mkdirat(parent, base, uint32(mode.Perm())); err != nil {
 			return err
@@ -137,10 +158,10 @@ func (d *Dir) Mkdir(name string, mode fs.FileMode) error {
 			return err
 		}
 		defer func() { _ = unix.Close(fd) }()
-		if err := unix.Fchmod(fd, unixMode(mode)); err != nil {
+		if err := setMode(fd, mode); err != nil {
 			return err
 		}
-		return unix.Fsync(parent)
+		return sync(parent)
 	})
 	return d.wrap("mkdir", name, err)
 }
@@ -241,6 +262,17 @@ func unlinkat(dir int, name string) error {
 		err = unix.Unlinkat(dir, name, unix.AT_REMOVEDIR)
 	}
 	return err
+}
+
+// setMode completes the mode of a new file, which the umask can have changed. On a network file system a change that
+// changes nothing is expensive.
+func setMode(fd int, mode fs.FileMode) error {
+	var stat unix.Stat_t
+	const permissions = 0o7777
+	if err := unix.Fstat(fd, &stat); err != nil || stat.Mode&permissions == unixMode(mode) {
+		return err
+	}
+	return unix.Fchmod(fd, unixMode(mode))
 }
 
 // unixMode converts a mode for chmod(2).

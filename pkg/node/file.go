@@ -34,10 +34,15 @@ func (d *Dir) WriteFile(name string, data []byte, mode fs.FileMode) error {
 	}
 	temporary := "." + base + ".tmp"
 	err := dir.Control(func(fd int) error {
-		if err := unlinkat(fd, temporary); err != nil && !errors.Is(err, unix.ENOENT) {
-			return err
+		err := dir.create(temporary, data, mode)
+		if errors.Is(err, fs.ErrExist) {
+			// An interrupted call has left it, or another program.
+			if err := unlinkat(fd, temporary); err != nil && !errors.Is(err, unix.ENOENT) {
+				return err
+			}
+			err = dir.create(temporary, data, mode)
 		}
-		if err := dir.create(temporary, data, mode); err != nil {
+		if err != nil {
 			return errors.Join(err, ignoreMissing(unlinkat(fd, temporary)))
 		}
 		if err := unix.Renameat(fd, temporary, fd, base); err != nil {
@@ -55,7 +60,7 @@ func (d *Dir) create(name string, data []byte, mode fs.FileMode) error {
 		return err
 	}
 	_, err = file.Write(data)
-	err = errors.Join(err, Control(file, func(fd int) error { return unix.Fchmod(fd, unixMode(mode)) }))
+	err = errors.Join(err, Control(file, func(fd int) error { return setMode(fd, mode) }))
 	if err == nil {
 		err = file.Sync()
 	}

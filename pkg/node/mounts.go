@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"strconv"
@@ -143,27 +144,26 @@ func (d *Dir) Mount() (m Mount, point bool, err error) {
 
 // WatchMounts calls changed after each change of the mount table, until ctx ends.
 func WatchMounts(ctx context.Context, changed func()) error {
-	file, err := os.Open(mountinfo)
+	// Each change is reported to one poll of the file. An os.File would be polled by the Go runtime too.
+	fd, err := unix.Open(mountinfo, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return err
+		return &fs.PathError{Op: "open", Path: mountinfo, Err: err}
 	}
-	defer func() { _ = file.Close() }()
+	defer func() { _ = unix.Close(fd) }()
 	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
 		return fmt.Errorf("eventfd: %w", err)
 	}
 	defer func() { _ = unix.Close(wake) }()
 	defer context.AfterFunc(ctx, func() { _, _ = unix.Write(wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) })()
-	return Control(file, func(fd int) error {
-		for ctx.Err() == nil {
-			polled := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLPRI}, {Fd: int32(wake), Events: unix.POLLIN}}
-			if _, err := unix.Poll(polled, -1); err != nil && !errors.Is(err, unix.EINTR) {
-				return fmt.Errorf("poll %s: %w", mountinfo, err)
-			}
-			if polled[0].Revents != 0 {
-				changed()
-			}
+	for ctx.Err() == nil {
+		polled := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLPRI}, {Fd: int32(wake), Events: unix.POLLIN}}
+		if _, err := unix.Poll(polled, -1); err != nil && !errors.Is(err, unix.EINTR) {
+			return fmt.Errorf("poll %s: %w", mountinfo, err)
 		}
-		return nil
-	})
+		if polled[0].Revents != 0 {
+			changed()
+		}
+	}
+	return nil
 }

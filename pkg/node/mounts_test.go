@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -153,6 +154,52 @@ func TestChangesOfMountsAreReported(t *testing.T) {
 			return errors.New("no change was reported")
 		}
 	})
+	cancel()
+	require.NoError(t, <-returned)
+}
+
+// It does not run beside tests whose mounts would be reported too.
+func TestEveryChangeOfAMountIsReported(t *testing.T) { //nolint:paralleltest // see above
+	disk.Need(t)
+	point := t.TempDir()
+	require.NoError(t, unix.Mount("tmpfs", point, "tmpfs", 0, ""))
+	t.Cleanup(func() { require.NoError(t, unix.Unmount(point, unix.MNT_DETACH)) })
+	isReadOnly := func() bool {
+		mounts, err := node.Mounts()
+		require.NoError(t, err)
+		i := slices.IndexFunc(mounts, func(m node.Mount) bool { return m.Point == point })
+		return i >= 0 && mounts[i].ReadOnly()
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	seen, returned := make(chan bool, 1000), make(chan error, 1)
+	go func() { returned <- node.WatchMounts(ctx, func() { seen <- isReadOnly() }) }()
+	for i := range 100 {
+		flags := uintptr(unix.MS_REMOUNT)
+		if i%2 == 0 {
+			flags |= unix.MS_RDONLY
+		}
+		testkit.Eventually(t, 10*time.Second, func(context.Context) error {
+			// The watch may start after the first change.
+			if i == 0 {
+				_ = unix.Mount("", point, "", unix.MS_REMOUNT, "")
+			}
+			if i == 0 || isReadOnly() != (i%2 == 0) {
+				if err := unix.Mount("", point, "", flags, ""); err != nil {
+					return err
+				}
+			}
+			for {
+				select {
+				case readOnly := <-seen:
+					if readOnly == (i%2 == 0) {
+						return nil
+					}
+				default:
+					return errors.New("the change was not reported")
+				}
+			}
+		})
+	}
 	cancel()
 	require.NoError(t, <-returned)
 }

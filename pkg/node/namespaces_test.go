@@ -115,6 +115,72 @@ func TestAMountInAnotherNamespaceIsReplaced(t *testing.T) {
 	require.ErrorIs(t, err, node.ErrOtherMount)
 }
 
+func TestMountsBelowAReplacedMountAppearTogetherWithIt(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	if !testkit.IsLinux(6, 5) {
+		testkit.Skip(t, "a mount can be attached beneath another one on Linux 6.5 or later")
+	}
+	dir := t.TempDir()
+	first, second, below := filepath.Join(dir, "first"), filepath.Join(dir, "second"), filepath.Join(dir, "below")
+	tmpfs(t, first, "old")
+	tmpfs(t, second, "new")
+	tmpfs(t, below, "below")
+	require.NoError(t, os.WriteFile(filepath.Join(second, "nested", "file"), []byte("covered"), 0o600))
+	point := filepath.Join(first, "nested")
+	deeper := filepath.Join(point, "nested")
+	require.NoError(t, unix.Mount(below, point, "", unix.MS_BIND, ""))
+	n := isolated(t)
+	replaceBy := func(source string) {
+		// Inside of the namespace the paths show the mounts that replaced others before.
+		trees := []*node.Tree{clone(t, source), clone(t, below), clone(t, second)}
+		old := at(t, n, first)
+		require.NoError(t, n.Do(func(in *node.Inside) error {
+			return in.Replace(old, trees[0], node.Nested{Point: point, Tree: trees[1]},
+				node.Nested{Point: deeper, Tree: trees[2]})
+		}))
+		for _, tree := range trees {
+			require.NoError(t, tree.Close())
+		}
+	}
+	root := fmt.Sprintf("/proc/%d/root", n.PID)
+	for round := range 200 {
+		done, found := make(chan struct{}), make(chan error, 1)
+		go func() { found <- showsUntil(filepath.Join(root, point, "file"), "below", done) }()
+		replaceBy(second)
+		close(done)
+		require.NoError(t, <-found, "replacement %d", round)
+		data, err := os.ReadFile(filepath.Join(root, deeper, "file"))
+		require.NoError(t, err)
+		require.Equal(t, "new", string(data), "a mount below a mount below the replaced one")
+		replaceBy(first)
+	}
+}
+
+// showsUntil reads a file until done is closed. It fails if the content is another one. The file can be missing: a
+// system call that is already inside the old mount sees the directory there, which is empty.
+func showsUntil(file, want string, done <-chan struct{}) error {
+	for {
+		select {
+		case <-done:
+			return nil
+		default:
+		}
+		if data, err := os.ReadFile(file); err == nil && string(data) != want {
+			return fmt.Errorf("%s has the content %q", file, data)
+		}
+	}
+}
+
+// clone copies a mount.
+func clone(t *testing.T, point string) *node.Tree {
+	t.Helper()
+	tree, err := node.CloneMount(point)
+	require.NoError(t, err)
+	require.NoError(t, tree.SetPropagation(false, false))
+	return tree
+}
+
 func TestAMountOfAFileIsReplaced(t *testing.T) {
 	t.Parallel()
 	needRoot(t)

@@ -105,7 +105,8 @@ var ErrOtherMount = errors.New("another mount took its place")
 const moveMountBeneath = 0x200
 
 // Replace attaches a copy in place of a mount, and copies of the mounts below it. The old mount may be one that does
-// not answer. On Linux 6.5 and later no process sees the directory without a mount, except those of nested.
+// not answer. On Linux 6.5 and later no process sees the directory without a mount, nor the copy without those below
+// it. A system call that is already inside the old mount ends there, without the mounts below it.
 func (*Inside) Replace(old Mount, tree *Tree, nested ...Nested) error {
 	parent, base := filepath.Dir(old.Point), filepath.Base(old.Point)
 	if old.Point == parent {
@@ -126,6 +127,10 @@ func (*Inside) Replace(old Mount, tree *Tree, nested ...Nested) error {
 		return fmt.Errorf("enter the directory of %s: %w", old.Point, err)
 	}
 	beneath := tree.attach(dir, base, moveMountBeneath) == nil
+	if beneath {
+		// The old mount still covers the copy.
+		err = tree.attachBelow(old.Point, nested)
+	}
 	if err := unix.Unmount(base, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil {
 		return fmt.Errorf("unmount %s: %w", old.Point, err)
 	}
@@ -133,20 +138,34 @@ func (*Inside) Replace(old Mount, tree *Tree, nested ...Nested) error {
 		if err := tree.attach(dir, base, 0); err != nil {
 			return fmt.Errorf("in place of the mount at %s: %w", old.Point, err)
 		}
-	}
-	for _, n := range nested {
-		err = errors.Join(err, attachNested(n))
+		err = tree.attachBelow(old.Point, nested)
 	}
 	return err
 }
 
-func attachNested(n Nested) error {
-	dir, err := openPath(filepath.Dir(n.Point))
+// attachBelow attaches copies below this one, which is attached at point. A copy can be below another one.
+func (t *Tree) attachBelow(point string, nested []Nested) error {
+	var failed error
+	for _, n := range nested {
+		if err := t.attachNested(point, n); err != nil {
+			failed = errors.Join(failed, fmt.Errorf("mount %s again: %w", n.Point, err))
+		}
+	}
+	return failed
+}
+
+func (t *Tree) attachNested(point string, n Nested) error {
+	name, err := filepath.Rel(point, n.Point)
 	if err != nil {
-		return fmt.Errorf("mount %s again: %w", n.Point, err)
+		return err
+	}
+	// The path of the mount point would lead to the mount that covers this one.
+	dir, err := openPathAt(t.fd, filepath.Dir(name))
+	if err != nil {
+		return err
 	}
 	defer func() { _ = unix.Close(dir) }()
-	return n.Tree.attach(dir, filepath.Base(n.Point), 0)
+	return n.Tree.attach(dir, filepath.Base(name), 0)
 }
 
 // Disconnected reports whether the server of a FUSE mount has ended. A server that does not answer blocks it.
@@ -165,8 +184,11 @@ func (*Inside) Disconnected(m Mount) (bool, error) {
 	return errors.Is(err, unix.ENOTCONN) || errors.Is(err, unix.ECONNABORTED), nil
 }
 
-func openPath(name string) (int, error) {
-	fd, err := openat2(unix.AT_FDCWD, name, unix.O_PATH|unix.O_DIRECTORY, 0,
+func openPath(name string) (int, error) { return openPathAt(unix.AT_FDCWD, name) }
+
+// openPathAt opens a directory. No element of its path can be a symbolic link.
+func openPathAt(dir int, name string) (int, error) {
+	fd, err := openat2(dir, name, unix.O_PATH|unix.O_DIRECTORY, 0,
 		unix.RESOLVE_NO_SYMLINKS|unix.RESOLVE_NO_MAGICLINKS)
 	if err != nil {
 		return -1, &fs.PathError{Op: "open directory", Path: name, Err: err}

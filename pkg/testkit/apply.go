@@ -104,6 +104,17 @@ func (cp *ControlPlane) Apply(
 ) ([]*unstructured.Unstructured, error) {
 	objects = slices.Clone(objects)
 	slices.SortStableFunc(objects, func(a, b *unstructured.Unstructured) int { return rank(a) - rank(b) })
+	// The API server needs some time for each CRD, and serves several at the same time.
+	var definitions []string
+	established := func(definition dynamic.ResourceInterface) error {
+		for _, name := range definitions {
+			if err := cp.established(ctx, definition, name); err != nil {
+				return err
+			}
+		}
+		definitions = nil
+		return nil
+	}
 	for i, object := range objects {
 		resource, err := cp.ResourceFor(object, namespace)
 		if err != nil {
@@ -119,7 +130,10 @@ func (cp *ControlPlane) Apply(
 			return nil, fmt.Errorf("apply %s %s: %w", object.GetKind(), object.GetName(), err)
 		}
 		if rank(object) == 0 {
-			if err := cp.established(ctx, resource, object.GetName()); err != nil {
+			definitions = append(definitions, object.GetName())
+		}
+		if i == len(objects)-1 || rank(objects[i+1]) > 0 {
+			if err := established(resource); err != nil {
 				return nil, err
 			}
 		}

@@ -24,8 +24,8 @@ import (
 // startTimeout is long enough for a busy machine.
 const startTimeout = 2 * time.Minute
 
-// ControlPlane is a running etcd, kube-apiserver, kube-controller-manager, kube-scheduler and kwok. Its methods are
-// safe for concurrent use.
+// ControlPlane is a running etcd and kube-apiserver and, unless it is WithoutControllers, kube-controller-manager,
+// kube-scheduler and kwok. Its methods are safe for concurrent use.
 type ControlPlane struct {
 	options    Options
 	set        *binaries.Set
@@ -82,6 +82,14 @@ func (cp *ControlPlane) start(ctx context.Context) error {
 	}
 	if err := cp.serve(ctx); err != nil {
 		return fmt.Errorf("start kube-apiserver: %w", err)
+	}
+	if cp.options.Prepare != nil {
+		if err := cp.options.Prepare(ctx, cp); err != nil {
+			return fmt.Errorf("prepare the control plane: %w", err)
+		}
+	}
+	if cp.options.WithoutControllers {
+		return nil
 	}
 	for _, start := range []func() error{cp.startControllerManager, cp.startScheduler, cp.startKwok} {
 		if err := start(); err != nil {

@@ -1,6 +1,7 @@
 package testkit
 
 import (
+	"context"
 	"io"
 	"os"
 )
@@ -15,6 +16,10 @@ type Options struct {
 	APIServerArgs, ControllerManagerArgs, SchedulerArgs []string
 	// Stages are additional kwok stages (YAML), which define the behavior of simulated nodes and pods.
 	Stages []string
+	// Prepare runs before the controllers start; see WithPreparation.
+	Prepare func(context.Context, *ControlPlane) error
+	// WithoutControllers leaves out all programs but etcd and the API server; see the function of this name.
+	WithoutControllers bool
 }
 
 // Option changes Options.
@@ -42,6 +47,16 @@ func WithSchedulerArgs(args ...string) Option {
 func WithStages(stages ...string) Option {
 	return func(o *Options) { o.Stages = append(o.Stages, stages...) }
 }
+
+// WithPreparation runs a function after the start of the API server and before that of the controllers, the scheduler
+// and the simulated kubelet.
+func WithPreparation(prepare func(context.Context, *ControlPlane) error) Option {
+	return func(o *Options) { o.Prepare = prepare }
+}
+
+// WithoutControllers starts etcd and the API server only: there are no nodes, no pods start, and nothing creates the
+// default ServiceAccounts or collects garbage.
+func WithoutControllers() Option { return func(o *Options) { o.WithoutControllers = true } }
 
 func (o Options) progress() io.Writer {
 	if o.Progress != nil {

@@ -1,6 +1,7 @@
 package testkit
 
 import (
+	"fmt"
 	"os"
 	"testing"
 )
@@ -32,4 +33,15 @@ func NeedsControlPlane(t testing.TB) {
 	if testing.Short() {
 		t.Skip("short mode: this test needs a control plane; run make test")
 	}
+}
+
+// IsLinux reports whether the kernel is Linux of this version or later.
+func IsLinux(major, minor int) bool {
+	release, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		return false
+	}
+	var a, b int
+	_, err = fmt.Sscanf(string(release), "%d.%d", &a, &b)
+	return err == nil && (a > major || a == major && b >= minor)
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/weir-dev/weir/pkg/testkit"
 )
 
-const manager = "kit-test"
+const manager = "pkg-test"
 
 func TestPatchesRefuseAnotherObjectWithTheSameName(t *testing.T) {
 	t.Parallel()
@@ -72,7 +72,7 @@ func TestWriteIntoATerminatingNamespaceIsNotARejection(t *testing.T) {
 	namespace := cp.Namespace(t)
 	maps := cp.Client().CoreV1().ConfigMaps(namespace)
 	_, err := maps.Create(t.Context(), &corev1.ConfigMap{
-		ObjectMeta: metav1.ObjectMeta{Name: "blocker", Finalizers: []string{"kit.test/blocker"}},
+		ObjectMeta: metav1.ObjectMeta{Name: "blocker", Finalizers: []string{"pkg.test/blocker"}},
 	}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	require.NoError(t, cp.DeleteNamespace(t.Context(), namespace))

@@ -1,4 +1,4 @@
-// Package integration tests the kit against a real API server.
+// Package integration tests the packages of pkg against a real API server.
 package integration
 
 import (

@@ -1,5 +1,5 @@
 // Package bench is the common part of all benchmarks: alternating rounds against a baseline, summaries with the
-// spread of the rounds, and process memory.
+// spread of the rounds, and memory and CPU time of processes.
 package bench
 
 import (
@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/weir-dev/weir/pkg/timer"
 )
 
 // MinRounds is the number of rounds that a comparison needs at least. Single rounds on a shared machine differ by
@@ -39,14 +41,10 @@ func Logf(format string, args ...any) {
 
 // Sleep waits for a duration, for measurements of an idle service. It returns early when the context ends.
 func Sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
+	if !timer.Sleep(ctx, d) {
 		return ctx.Err()
 	}
+	return nil
 }
 
 // Memory returns the resident set size (VmRSS) of a process and its peak (VmHWM) in MiB. Both are 0 on systems
@@ -66,4 +64,23 @@ func Memory(pid int) (resident, peak float64) {
 		return 0
 	}
 	return value("VmRSS"), value("VmHWM")
+}
+
+// ticksPerSecond is the unit of CPU time in /proc (USER_HZ), on every platform that Go supports.
+const ticksPerSecond = 100
+
+// CPU returns the CPU time of a process in seconds. It is 0 on systems without /proc.
+func CPU(pid int) float64 {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	// The program name, in parentheses, may contain spaces. The numbers follow it.
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	if len(fields) < 13 {
+		return 0
+	}
+	user, _ := strconv.ParseFloat(fields[11], 64)
+	system, _ := strconv.ParseFloat(fields[12], 64)
+	return (user + system) / ticksPerSecond
 }

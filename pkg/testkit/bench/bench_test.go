@@ -87,3 +87,12 @@ func TestMemoryOfThisProcess(t *testing.T) {
 	resident, peak = Memory(-1)
 	require.Zero(t, resident+peak)
 }
+
+func TestCPUOfThisProcessIncreases(t *testing.T) {
+	t.Parallel()
+	before, deadline := CPU(os.Getpid()), time.Now().Add(time.Minute)
+	for CPU(os.Getpid()) <= before {
+		require.True(t, time.Now().Before(deadline), "the CPU time stays %v s", before)
+	}
+	require.Zero(t, CPU(0))
+}

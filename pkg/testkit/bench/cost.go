@@ -3,7 +3,9 @@ package bench
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
+	"strings"
 )
 
 // Cost is what a number of objects costs. A benchmark with the flag -cost measures it once and writes it to a file, for
@@ -33,16 +35,42 @@ func (c Cost) Write(file string) error {
 
 // ReadCost reads what Write has written.
 func ReadCost(file string) (Cost, error) {
-	var c Cost
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return c, err
+		return Cost{}, err
 	}
+	return decodeCost(data)
+}
+
+// printed is the prefix of the line of Print.
+const printed = "cost: "
+
+// Print writes the cost as a line, for a benchmark that is a test and may run on another kernel, without a file.
+func (c Cost) Print(out io.Writer) error {
+	data, err := json.Marshal(c)
+	if err == nil {
+		_, err = fmt.Fprintf(out, "\n%s%s\n", printed, data)
+	}
+	return err
+}
+
+// FindCost returns what Print has written to an output.
+func FindCost(output string) (Cost, error) {
+	for line := range strings.Lines(output) {
+		if data, found := strings.CutPrefix(strings.TrimSpace(line), printed); found {
+			return decodeCost([]byte(data))
+		}
+	}
+	return Cost{}, fmt.Errorf("the benchmark has printed no line with %q", printed)
+}
+
+func decodeCost(data []byte) (Cost, error) {
+	var c Cost
 	if err := json.Unmarshal(data, &c); err != nil {
-		return c, fmt.Errorf("read %s: %w", file, err)
+		return c, fmt.Errorf("decode the cost: %w", err)
 	}
 	if c.Objects < 1 || c.Seconds <= 0 {
-		return c, fmt.Errorf("read %s: the benchmark wrote %+v", file, c)
+		return c, fmt.Errorf("the benchmark wrote the cost %+v", c)
 	}
 	return c, nil
 }

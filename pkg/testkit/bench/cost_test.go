@@ -3,6 +3,7 @@ package bench_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -31,4 +32,18 @@ func TestCostOfABenchmarkThatMeasuredNothingIsAnError(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte("{}"), 0o600))
 	_, err := bench.ReadCost(file)
 	require.ErrorContains(t, err, "the benchmark wrote")
+}
+
+func TestPrintedCostIsFoundInTheOutputOfATest(t *testing.T) {
+	t.Parallel()
+	want := bench.Cost{Objects: 200, Seconds: 40, CPUSeconds: 6, EmptyMiB: 35, MiB: 75}
+	var output strings.Builder
+	output.WriteString("=== RUN   TestScale")
+	require.NoError(t, want.Print(&output))
+	output.WriteString("--- PASS: TestScale (1.00s)\n")
+	got, err := bench.FindCost(output.String())
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+	_, err = bench.FindCost("--- SKIP: TestScale (0.00s)\n")
+	require.ErrorContains(t, err, "printed no line")
 }

@@ -92,9 +92,9 @@ func replaceGeoReplication() error {
 func MainWithQuota(m *testing.M) { quotakernel.MainWith(m, func(m *testing.M) { Main(m) }) }
 
 // MainWithQuotaAndControlPlane is MainWithQuota for tests that use testkit.Shared. prepare is called on the machine
-// before the tests; optional.
-func MainWithQuotaAndControlPlane(m *testing.M, prepare func() error) {
-	quotakernel.MainWithControlPlane(m, func(m *testing.M) { Main(shared{m}) }, prepare)
+// before the tests; optional. The options are those of quotakernel.MainWithControlPlane.
+func MainWithQuotaAndControlPlane(m *testing.M, prepare func() error, options ...testkit.Option) {
+	quotakernel.MainWithControlPlane(m, func(m *testing.M) { Main(shared{m}) }, prepare, options...)
 }
 
 // shared stops the control plane after the tests.

@@ -19,6 +19,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
+
+	"github.com/weir-dev/weir/pkg/timer"
 )
 
 // probe starts the probes of the present run of the container. Without probes it is ready at once.
@@ -65,7 +67,7 @@ func (c *container) startup(ctx context.Context) bool {
 // repeat probes until ctx ends. It calls change on the worker's goroutine when the result of the probe changes, with
 // its thresholds.
 func (c *container) repeat(ctx context.Context, p *corev1.Probe, change func(success bool)) {
-	if !sleep(ctx, time.Duration(p.InitialDelaySeconds)*time.Second) {
+	if !timer.Sleep(ctx, time.Duration(p.InitialDelaySeconds)*time.Second) {
 		return
 	}
 	var last *bool
@@ -88,7 +90,7 @@ func (c *container) repeat(ctx context.Context, p *corev1.Probe, change func(suc
 				return
 			}
 		}
-		if !sleep(ctx, time.Duration(max(p.PeriodSeconds, 1))*time.Second) {
+		if !timer.Sleep(ctx, time.Duration(max(p.PeriodSeconds, 1))*time.Second) {
 			return
 		}
 	}
@@ -102,17 +104,6 @@ func (c *container) call(ctx context.Context, f func()) bool {
 		return false
 	case c.worker.calls <- func() { defer close(done); f() }:
 		<-done
-		return true
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
 		return true
 	}
 }

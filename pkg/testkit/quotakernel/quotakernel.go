@@ -3,6 +3,7 @@
 package quotakernel
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -18,6 +19,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/weir-dev/weir/pkg/testkit"
 	"github.com/weir-dev/weir/pkg/testkit/disk"
@@ -62,7 +64,7 @@ func Main(m *testing.M) { MainWith(m, disk.Main) }
 func MainWith(m *testing.M, runTests func(*testing.M)) {
 	kernel := os.Getenv(kernelVariable)
 	switch {
-	case os.Getpid() == 1 && os.Getenv(sharedVariable) != "":
+	case isInit():
 		boot(os.Getenv(sharedVariable))
 	case kernel == host || kernel == inside:
 		runTests(m)
@@ -75,8 +77,10 @@ func MainWith(m *testing.M, runTests func(*testing.M)) {
 
 // MainWithControlPlane is MainWith for tests that use testkit.Shared. The control plane runs on the machine: on the
 // kernel of the tests it would be very slow. prepare is called on the machine before, for example to build programs;
-// optional.
-func MainWithControlPlane(m *testing.M, runTests func(*testing.M), prepare func() error) {
+// optional. The options are those of the control plane, unless the tests run on the kernel of the machine.
+func MainWithControlPlane(
+	m *testing.M, runTests func(*testing.M), prepare func() error, options ...testkit.Option,
+) {
 	kernel := os.Getenv(kernelVariable)
 	if os.Getpid() == 1 || kernel == inside || os.Getenv(preparedVariable) != "" {
 		MainWith(m, runTests)
@@ -97,7 +101,11 @@ func MainWithControlPlane(m *testing.M, runTests func(*testing.M), prepare func(
 		}
 		MainWith(m, runTests)
 	}
-	cp, err := testkit.Start(context.Background(), testkit.Options{Nodes: testkit.SharedNodes})
+	o := testkit.Options{Nodes: testkit.SharedNodes}
+	for _, option := range options {
+		option(&o)
+	}
+	cp, err := testkit.Start(context.Background(), o)
 	if err != nil {
 		exit(1, fmt.Errorf("start the control plane: %w", err))
 	}
@@ -123,8 +131,12 @@ func missing() string {
 	return ""
 }
 
-// Inside reports whether this process runs under user-mode Linux.
-func Inside() bool { return os.Getenv(kernelVariable) == inside }
+// Inside reports whether this process runs under user-mode Linux. It may be init, which has no other variables: a
+// TestMain must not end it.
+func Inside() bool { return os.Getenv(kernelVariable) == inside || isInit() }
+
+// isInit reports whether this process is init of the kernel.
+func isInit() bool { return os.Getpid() == 1 && os.Getenv(sharedVariable) != "" }
 
 // Need skips a test that cannot run on this machine, and says what is missing.
 func Need(t testing.TB) {
@@ -192,20 +204,47 @@ func run(cp *testkit.ControlPlane) (code int, err error) {
 			return 0, fmt.Errorf("filter ptrace: %w", err)
 		}
 	}
-	console, failed := command.CombinedOutput()
-	output, err := os.Open(filepath.Join(shared, outputFile))
-	if err == nil {
-		_, err = io.Copy(os.Stdout, output)
-		err = errors.Join(err, output.Close())
+	var console bytes.Buffer
+	command.Stdout, command.Stderr = &console, &console
+	if err := command.Start(); err != nil {
+		return 0, err
 	}
+	ended := make(chan error, 1)
+	go func() { ended <- command.Wait() }()
+	failed, err := show(filepath.Join(shared, outputFile), ended)
 	if err != nil {
-		return 0, fmt.Errorf("%w\n%s", errors.Join(failed, err), console)
+		return 0, fmt.Errorf("%w\n%s", errors.Join(failed, err), console.Bytes())
 	}
 	text, err := os.ReadFile(filepath.Join(shared, codeFile))
 	if err != nil {
-		return 0, fmt.Errorf("the kernel stopped before the tests: %w\n%s", errors.Join(failed, err), console)
+		return 0, fmt.Errorf("the kernel stopped before the tests: %w\n%s", errors.Join(failed, err), console.Bytes())
 	}
 	return strconv.Atoi(string(text))
+}
+
+// show copies the output of the tests to the standard output until the kernel has ended, and returns how it ended. That
+// kernel writes a file late, or when its writer calls Sync.
+func show(name string, ended <-chan error) (failed, err error) {
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	var output *os.File
+	for over := false; !over; {
+		select {
+		case failed = <-ended:
+			over = true
+		case <-ticker.C:
+		}
+		if output == nil {
+			if output, err = os.Open(name); err != nil {
+				continue
+			}
+			defer func() { _ = output.Close() }()
+		}
+		if _, err = io.Copy(os.Stdout, output); err != nil && !over {
+			failed, over = <-ended, true
+		}
+	}
+	return failed, err
 }
 
 // self describes this process. The file system of the machine is read-only under user-mode Linux, so options that write
