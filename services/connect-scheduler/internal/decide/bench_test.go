@@ -13,7 +13,7 @@ func BenchmarkConnectorAtRest(b *testing.B) {
 	s := decidetest.Running(b, decidetest.Connector(), decidetest.Hashes(3)...)
 	b.ReportAllocs()
 	for b.Loop() {
-		if plan, err := decide.Connector(s.State, spec.Of(s.State.Connector, s.State.Connect)); err != nil ||
+		if plan, err := decide.Connector(s.State, spec.Of(s.State)); err != nil ||
 			!plan.Empty() {
 			b.Fatal("something is left to do")
 		}

@@ -96,8 +96,8 @@ func plain(t *testing.T) *decidetest.Env {
 
 // plainHash returns the hash of the connector's template in the plain format.
 func plainHash(s *decidetest.Env) string {
-	e := spec.Of(s.State.Connector, nil)
-	_, sets, err := desired.Sync(s.State, e, taskset.Read(s.State, e))
+	e := spec.Of(s.State)
+	_, sets, err := desired.NewBuilder(s.State, e).Sync(taskset.Read(s.State.Current(), e))
 	require.NoError(s, err)
 	return sets.Connector.Spec.Template.Annotations[desired.AnnotationTemplateHash]
 }

@@ -37,16 +37,15 @@ func Connect(s observed.ConnectState) (ConnectPlan, error) {
 	}
 	volume := spec.VolumeOf(k)
 	conditions := []metav1.Condition{available(s.Connectors)}
-	if volume != nil {
+	if storage := status.StorageReady(volume, s.Claim, s.ClaimWarning, s.Class); storage != nil {
 		var err error
 		if plan.Claims, err = desired.SyncClaim(volume, s.Claim); err != nil {
 			return ConnectPlan{}, fmt.Errorf("compare the claim of KafkaConnect %s/%s: %w", k.Namespace, k.Name, err)
 		}
-		storage := status.StorageReady(volume, s.Claim, s.ClaimWarning, s.Class)
 		if storage.Status != metav1.ConditionTrue {
 			conditions[0] = condition.False(connectv1.ConditionReady, storage.Reason, storage.Message)
 		}
-		conditions = append(conditions, storage)
+		conditions = append(conditions, *storage)
 	}
 	plan.Status = connectv1.KafkaConnectStatus{
 		ObservedGeneration: k.Generation,

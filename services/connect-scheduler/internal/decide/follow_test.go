@@ -11,7 +11,6 @@ import (
 	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
 	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide"
-	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/desired"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decidetest"
@@ -63,11 +62,11 @@ func forEachReason(t *testing.T, test func(*testing.T, *decidetest.Env)) {
 		t.Run(reason, func(t *testing.T) {
 			t.Parallel()
 			s := holdBack(t, reason)
-			accepted := s.State.Objects.ConnectorSet.Annotations[desired.AnnotationAccepted]
+			accepted := s.State.Objects.ConnectorSet.Annotations[observed.AnnotationAccepted]
 			template := s.State.Objects.ConnectorSet.Spec.Template
 			secret := s.State.Objects.ConnectorSecret.Data
 			test(t, s)
-			require.Equal(t, accepted, s.State.Objects.ConnectorSet.Annotations[desired.AnnotationAccepted])
+			require.Equal(t, accepted, s.State.Objects.ConnectorSet.Annotations[observed.AnnotationAccepted])
 			require.Equal(t, template, s.State.Objects.ConnectorSet.Spec.Template, "the new spec is held back")
 			require.Equal(t, secret, s.State.Objects.ConnectorSecret.Data, "the new spec is held back")
 		})
@@ -210,7 +209,7 @@ func TestTasksMaxAppliesWhileANewSpecIsHeldBack(t *testing.T) {
 				require.NotSame(t, before, s.Pod("test-connector-0"), "only the connector can create other task configs")
 				accepted := decidetest.Connector()
 				accepted.Spec.TasksMax = s.State.Connector.Spec.TasksMax
-				require.Equal(t, spec.Of(accepted, nil).Generation(),
+				require.Equal(t, spec.Merge(accepted, nil).Generation(),
 					observed.EnvOf(s.State.Objects.ConnectorSet, contract.TypeConnector, contract.EnvConfigGeneration),
 					"the accepted configuration with the new tasks.max")
 				s.State.TaskConfigs = decidetest.Published(accepted, decidetest.Hashes(tasks)...)
@@ -245,7 +244,7 @@ func TestConfigThatIsNotTheAcceptedOneIsNotScaled(t *testing.T) {
 	s := holdBack(t, connectv1.ReasonConfigRejected)
 	s.State.Connector.Spec.TasksMax = ptr.To[int32](2)
 	s.State.AcceptedConfig = map[string]string{"connector.class": "another"}
-	plan, err := decide.Connector(s.State, spec.Of(s.State.Connector, nil))
+	plan, err := decide.Connector(s.State, spec.Of(s.State))
 	require.NoError(t, err)
 	require.Empty(t, plan.Secrets)
 	require.Empty(t, plan.StatefulSets)

@@ -24,7 +24,7 @@ import (
 func planned(t *testing.T, s observed.State, hashes ...string) []any {
 	t.Helper()
 	s = withTaskSet(s, hashes...)
-	plan, err := decide.Connector(s, spec.Of(s.Connector, s.Connect))
+	plan, err := decide.Connector(s, spec.Of(s))
 	require.NoError(t, err)
 	var all []any
 	all = add(all, plan.ServiceAccounts)
@@ -181,7 +181,7 @@ func TestStorageOfAKafkaConnectIsTheOnlyDifferenceToItsAbsence(t *testing.T) {
 	without.Spec.Storage = nil
 	pod := func(c *connectv1.KafkaConnector, connect *connectv1.KafkaConnect) string {
 		s := observed.State{Connector: c, Connect: connect, Worker: decidetest.Worker(), Now: decidetest.Noon}
-		plan, err := decide.Connector(s, spec.Of(c, connect))
+		plan, err := decide.Connector(s, spec.Of(s))
 		require.NoError(t, err)
 		return string(spec.Encode(plan.StatefulSets[0].Spec.Template.Spec))
 	}

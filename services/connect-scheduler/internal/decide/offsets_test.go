@@ -160,7 +160,7 @@ func TestNewerConnectorWithTheOffsetsOfAnotherDoesNotStart(t *testing.T) {
 			}
 			require.Equal(t, connectv1.ReasonOffsetsConflict, valid.Reason)
 			require.Contains(t, valid.Message, "set another offset.storage.topic in worker.properties of Secret worker-config")
-			require.False(t, strings.Contains(valid.Message, "secret-project"), "the other namespace is not told")
+			require.False(t, strings.Contains(valid.Message, "secret-project"), "the message does not name the other namespace")
 			require.Nil(t, s.State.Objects.ConnectorSet)
 			s.State.Namesakes = nil
 			s.Settle()

@@ -2,6 +2,7 @@ package decide
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -64,14 +65,13 @@ func (p *Plan) Fail(s observed.State, e *apply.WriteError) {
 	}
 }
 
-// wakeAt limits RequeueAfter to the time until at. A zero time has no effect.
-func (p *Plan) wakeAt(at, now time.Time) {
-	if at.IsZero() {
-		return
+// until returns the time from now until the first of times. It is 0 if all times are zero.
+func until(now time.Time, times ...time.Time) time.Duration {
+	times = slices.DeleteFunc(times, time.Time.IsZero)
+	if len(times) == 0 {
+		return 0
 	}
-	if after := max(time.Millisecond, at.Sub(now)); p.RequeueAfter == 0 || after < p.RequeueAfter {
-		p.RequeueAfter = after
-	}
+	return max(time.Millisecond, slices.MinFunc(times, time.Time.Compare).Sub(now))
 }
 
 // StatusChanged reports whether the status has to be written.
@@ -101,4 +101,10 @@ func (p *Plan) Events() []event.Event {
 // Empty reports whether the plan writes nothing except perhaps the status.
 func (p *Plan) Empty() bool {
 	return p.Len()+p.OneShots.Len()+len(p.Metadata)+len(p.Mark)+len(p.Done)+len(p.Restarts) == 0
+}
+
+// OnlyProgress reports whether the plan writes nothing but a status that reports the progress of pods that start. It
+// can be written later.
+func (p *Plan) OnlyProgress() bool {
+	return p.Empty() && p.StatusChanged() && status.OnlyProgress(p.previous, p.Status)
 }

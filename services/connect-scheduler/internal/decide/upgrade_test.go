@@ -167,7 +167,7 @@ func TestHashesOfThePreviousVersionMatchTheTemplates(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := withTaskSet(observed.State{Connector: test.connector, Connect: test.connect}, "aaaa")
-			plan, err := decide.Connector(s, spec.Of(test.connector, test.connect))
+			plan, err := decide.Connector(s, spec.Of(s))
 			require.NoError(t, err)
 			require.Len(t, plan.StatefulSets, 2)
 			for i, set := range plan.StatefulSets {

@@ -22,7 +22,7 @@ var typeConverter = sync.OnceValue(func() managedfields.TypeConverter {
 })
 
 // comparisons caches the comparisons of all tests, which have many objects in common.
-var comparisons = apply.NewComparisonCache(100_000)
+var comparisons = apply.NewComparisonCache(observed.Manager, 100_000)
 
 // setVersion derives the UID and the resource version of an object from its content, so that equal objects share their
 // comparisons, and an object that a test changes in place is compared again.

@@ -50,9 +50,9 @@ func New(t testing.TB, s observed.State) *Env {
 // Step decides once and carries out the plan.
 func (s *Env) Step() decide.Plan {
 	s.Helper()
-	e := spec.Of(s.State.Connector, s.State.Connect)
+	e := spec.Of(s.State)
 	s.State.AcceptedConfig, s.State.AcceptedFiles = nil, nil
-	if desired.NeedsAcceptedConfig(s.State, e) {
+	if desired.NewBuilder(s.State, e).NeedsAcceptedConfig() {
 		s.State.AcceptedFiles = s.ConnectorFiles()
 		require.NoError(s, json.Unmarshal(s.State.AcceptedFiles["connector.json"], &s.State.AcceptedConfig))
 	}

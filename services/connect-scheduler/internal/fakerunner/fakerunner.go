@@ -25,6 +25,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/weir-dev/weir/apis/contract"
+	"github.com/weir-dev/weir/pkg/apply"
 	"github.com/weir-dev/weir/pkg/controller"
 )
 
@@ -144,8 +145,7 @@ func (r *runner) Reconcile(ctx context.Context, key controller.Key) (controller.
 	if err != nil {
 		return controller.Result{}, err
 	}
-	apply := metav1.ApplyOptions{FieldManager: manager, Force: true}
-	if _, err := client.CoreV1().Secrets(key.Namespace).Apply(ctx, desired, apply); err != nil {
+	if _, err := apply.Object(ctx, client.CoreV1().Secrets(key.Namespace), manager, desired); err != nil {
 		return controller.Result{}, fmt.Errorf("publish task configs of %s: %w", key, err)
 	}
 	r.published.Store(pod.UID, true)

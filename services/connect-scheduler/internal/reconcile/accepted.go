@@ -19,7 +19,7 @@ import (
 // readAcceptedConfig reads the accepted connectorConfig from the API if the decision needs it. The caches hold only
 // hashes of the values of Secrets.
 func (a actor) readAcceptedConfig(ctx context.Context, s *observed.State, e spec.Effective) error {
-	if !desired.NeedsAcceptedConfig(*s, e) {
+	if !desired.NewBuilder(*s, e).NeedsAcceptedConfig() {
 		return nil
 	}
 	name := observed.ConnectorName(s.Connector.Name)

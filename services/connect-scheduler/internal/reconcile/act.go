@@ -7,11 +7,11 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/weir-dev/weir/apis/contract"
-	connectv1ac "github.com/weir-dev/weir/generated/applyconfiguration/connect/v1"
 	"github.com/weir-dev/weir/generated/clientset/versioned"
 	"github.com/weir-dev/weir/pkg/apply"
 	"github.com/weir-dev/weir/pkg/controller"
@@ -29,7 +29,8 @@ type actor struct {
 // connector carries out a plan and stops after the first write that fails. A write that the API server
 // rejects is reported in the status. Other errors are only returned, because a retry can succeed. The status is
 // written before annotations are removed, so that the outcome of a request is never lost. written reports whether the
-// status is written, so that the events of the plan can be recorded.
+// status is written, so that the events of the plan can be recorded. The error is errStale if another client has
+// written the KafkaConnector meanwhile.
 func (a actor) connector(ctx context.Context, s *observed.State, plan *decide.Plan) (written bool, err error) {
 	err = a.write(ctx, s, plan)
 	if apply.IsNamespaceTerminating(err) {
@@ -72,7 +73,7 @@ func (a actor) finish(ctx context.Context, s *observed.State, plan *decide.Plan)
 // write writes objects that do not depend on each other at the same time. Pods need their ServiceAccount when they are
 // created. They wait for Secrets, so new StatefulSets need not be written last.
 func (a actor) write(ctx context.Context, s *observed.State, plan *decide.Plan) error {
-	ns, b := s.Connector.Namespace, apply.NewBatch(ctx, decide.Manager)
+	ns, b := s.Connector.Namespace, apply.NewBatch(ctx, decide.Manager).RecordIn(s.Comparisons)
 	core, rbac, sets := a.kube.CoreV1(), a.kube.RbacV1(), a.kube.AppsV1().StatefulSets(ns)
 	early, late := plan.StatefulSetsByOrder(s.Objects)
 	apply.All(b, "ServiceAccount", core.ServiceAccounts(ns), plan.ServiceAccounts)
@@ -139,15 +140,22 @@ func (a actor) removeAnnotations(ctx context.Context, s *observed.State, keys []
 }
 
 func (a actor) connectorStatus(ctx context.Context, s *observed.State, plan *decide.Plan) error {
-	status, err := apply.Convert[connectv1ac.KafkaConnectorStatusApplyConfiguration](plan.Status)
-	if err != nil {
-		return fmt.Errorf("convert the status: %w", err)
-	}
-	c := s.Connector
-	want := connectv1ac.KafkaConnector(c.Name, c.Namespace).WithUID(c.UID).WithStatus(status)
-	_, err = apply.Status(ctx, a.weir.IoV1().KafkaConnectors(c.Namespace), decide.Manager, want)
-	if err := apply.IgnoreGone(err); err != nil {
-		return fmt.Errorf("apply the status: %w", err)
+	connectors := a.weir.IoV1().KafkaConnectors(s.Connector.Namespace)
+	return writeStatus(ctx, connectors, s.Connector, s.Connector.Status, plan.Status)
+}
+
+// errStale means that another client has written the object since it was read. A decision on the older object must not
+// replace its status.
+var errStale = errors.New("the object has changed since it was read")
+
+// writeStatus replaces the status of the version of an object that was read.
+func writeStatus[O metav1.Object](ctx context.Context, c apply.Patcher[O], object O, before, after any) error {
+	_, err := apply.ReplaceStatus(ctx, c, decide.Manager, object, before, after)
+	switch {
+	case apierrors.IsConflict(err):
+		return errStale
+	case apply.IgnoreNotFound(err) != nil:
+		return fmt.Errorf("write the status: %w", err)
 	}
 	return nil
 }
@@ -170,25 +178,12 @@ func (a actor) connect(
 		return false, b.Err()
 	}
 	if plan.StatusChanged() {
-		if err := a.connectStatus(ctx, s, plan); err != nil {
+		connects := a.weir.IoV1().KafkaConnects(s.Connect.Namespace)
+		if err := writeStatus(ctx, connects, s.Connect, s.Connect.Status, plan.Status); err != nil {
 			return false, errors.Join(b.Err(), err)
 		}
 	}
 	return true, terminal(b.Err())
-}
-
-func (a actor) connectStatus(ctx context.Context, s *observed.ConnectState, plan *decide.ConnectPlan) error {
-	status, err := apply.Convert[connectv1ac.KafkaConnectStatusApplyConfiguration](plan.Status)
-	if err != nil {
-		return fmt.Errorf("convert the status: %w", err)
-	}
-	c := s.Connect
-	want := connectv1ac.KafkaConnect(c.Name, c.Namespace).WithUID(c.UID).WithStatus(status)
-	_, err = apply.Status(ctx, a.weir.IoV1().KafkaConnects(c.Namespace), decide.Manager, want)
-	if err := apply.IgnoreGone(err); err != nil {
-		return fmt.Errorf("apply the status: %w", err)
-	}
-	return nil
 }
 
 // rejection returns the failed write if the API server rejected it.

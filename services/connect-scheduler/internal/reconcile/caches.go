@@ -79,7 +79,7 @@ func newCaches(
 			externalversions.WithNamespace(namespace),
 			externalversions.WithTransform(cacheutil.Transform(cacheutil.DropManagedFields))),
 		starter:     cacheutil.NewStarter(kube.Discovery().RESTClient(), log),
-		comparisons: apply.NewComparisonCache(comparisonCacheSize),
+		comparisons: apply.NewComparisonCache(observed.Manager, comparisonCacheSize),
 		storage:     newStorageCaches(kube, log),
 	}
 	connectors, connects := c.connects.Io().V1().KafkaConnectors(), c.connects.Io().V1().KafkaConnects()
@@ -94,9 +94,9 @@ func newCaches(
 				func(c *connectv1.KafkaConnector) string { return nameOf(c.Spec.WorkerConfigSecret) },
 			),
 			byClaim: cacheutil.Index(
-				func(c *connectv1.KafkaConnector) string { return spec.Of(c, nil).Volume.ClaimName() },
+				func(c *connectv1.KafkaConnector) string { return spec.Merge(c, nil).Volume.ClaimName() },
 			),
-			byClass: indexByClass(func(c *connectv1.KafkaConnector) string { return spec.Of(c, nil).Volume.ClaimClass(nil) }),
+			byClass: indexByClass(func(c *connectv1.KafkaConnector) string { return spec.Merge(c, nil).Volume.ClaimClass(nil) }),
 		}),
 		cacheutil.AddIndexers(connects.Informer(), "KafkaConnects", cache.Indexers{
 			byWorker: cacheutil.Index(

@@ -45,7 +45,7 @@ func (c *caches) namesakes(connector *connectv1.KafkaConnector) []observed.Names
 		if name := nameOf(other.Spec.ConnectRef); name != "" {
 			connect, _ = read("KafkaConnect", name, c.connectLister.KafkaConnects(ns).Get)
 		}
-		if name := spec.Of(other, connect).WorkerSecret; name != "" {
+		if name := spec.Merge(other, connect).WorkerSecret; name != "" {
 			worker, _ := read("Secret", name, c.objects.Core().V1().Secrets().Lister().Secrets(ns).Get)
 			n.Worker = describe(worker)
 		}

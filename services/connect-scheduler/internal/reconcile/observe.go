@@ -28,15 +28,15 @@ func (c *caches) observeConnector(key controller.Key, now time.Time) (*observed.
 	if name := nameOf(connector.Spec.ConnectRef); name != "" {
 		s.Connect, s.Errors.Connect = read("KafkaConnect", name, c.connectLister.KafkaConnects(key.Namespace).Get)
 	}
-	e := spec.Of(connector, s.Connect)
+	s.Objects, s.Errors.Objects = c.observeObjects(key)
+	s.TaskConfigs = describe(s.Objects.TaskConfigs)
+	e := spec.Of(*s)
 	if e.WorkerSecret != "" {
 		var worker *corev1.Secret
 		secrets := c.objects.Core().V1().Secrets().Lister().Secrets(key.Namespace)
 		worker, s.Errors.Worker = read("Secret", e.WorkerSecret, secrets.Get)
 		s.Worker = describe(worker)
 	}
-	s.Objects, s.Errors.Objects = c.observeObjects(key)
-	s.TaskConfigs = describe(s.Objects.TaskConfigs)
 	if s.Errors.Objects == nil && !s.HasStarted() {
 		s.Namesakes = c.namesakes(connector)
 	}

@@ -27,6 +27,14 @@ import (
 // debounce is short compared with the start of a pod, and long compared with a burst of events about one connector.
 const debounce = 100 * time.Millisecond
 
+// staleInterval is the time until the next reconcile of an object that another client has written meanwhile. The event
+// of that write starts one earlier, unless it changes only the status.
+const staleInterval = time.Second
+
+// progressInterval is the least time between two writes of a status of which the second only reports progress. The API
+// server validates the whole KafkaConnector at each write.
+const progressInterval = time.Second
+
 // connectWorkers is the number of KafkaConnects that are reconciled in parallel.
 const connectWorkers = 2
 
@@ -71,7 +79,8 @@ func Setup(_ context.Context, env app.Env, o Options) (app.Components, error) {
 		}
 		return DefaultMaxRestartingPods(len(c.pods.Core().V1().Pods().Informer().GetStore().ListKeys()))
 	}}
-	connector := controller.New("kafkaconnector", connectors{c, act, restarts, env.Events, env.Now}, options)
+	connector := controller.New("kafkaconnector",
+		connectors{c, act, restarts, controller.NewPace(progressInterval, env.Now), env.Events, env.Now}, options)
 	restarts.wake = connector.Enqueue
 	options.Workers = connectWorkers
 	connect := controller.New("kafkaconnect", connects{c, act, env.Events, env.Now}, options)
@@ -94,6 +103,7 @@ type connectors struct {
 	caches   *caches
 	act      actor
 	restarts *ledger
+	written  *controller.Pace
 	events   events.EventRecorder
 	now      func() time.Time
 }
@@ -105,6 +115,7 @@ func (r connectors) Reconcile(ctx context.Context, key controller.Key) (controll
 	}
 	if state == nil {
 		r.restarts.set(key, usage{}, false)
+		r.written.Forget(key)
 		return controller.Result{}, nil
 	}
 	if err := r.act.readAcceptedConfig(ctx, state, effective); err != nil {
@@ -114,7 +125,16 @@ func (r connectors) Reconcile(ctx context.Context, key controller.Key) (controll
 	if err != nil {
 		return controller.Result{}, err
 	}
+	if delay := r.written.Wait(key); delay > 0 && plan.OnlyProgress() {
+		return controller.Result{RequeueAfter: delay}, nil
+	}
 	written, err := r.act.connector(ctx, state, &plan)
+	if errors.Is(err, errStale) {
+		return controller.Result{RequeueAfter: staleInterval}, nil
+	}
+	if written && plan.StatusChanged() {
+		r.written.Note(key)
+	}
 	if written {
 		for _, e := range plan.Events() {
 			event.Record(r.events, state.Connector, e)
@@ -161,6 +181,9 @@ func (r connects) Reconcile(ctx context.Context, key controller.Key) (controller
 		return controller.Result{}, err
 	}
 	written, err := r.act.connect(ctx, state, &plan)
+	if errors.Is(err, errStale) {
+		return controller.Result{RequeueAfter: staleInterval}, nil
+	}
 	if written {
 		for _, e := range plan.Events() {
 			event.Record(r.events, state.Connect, e)

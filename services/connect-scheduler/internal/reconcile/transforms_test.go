@@ -43,7 +43,7 @@ func TestMetadataOfUnmanagedSecretsIsRemoved(t *testing.T) {
 	require.Empty(t, trimmed(t, secret).Annotations)
 	require.Empty(t, trimmed(t, secret).ManagedFields)
 	secret.Labels = map[string]string{contract.LabelManagedBy: decide.Manager}
-	require.Len(t, trimmed(t, secret).ManagedFields, 1, "what is owned here is kept")
+	require.Len(t, trimmed(t, secret).ManagedFields, 1, "the entry of connect-scheduler is kept")
 }
 
 func TestProblemsOfTaskConfigs(t *testing.T) {

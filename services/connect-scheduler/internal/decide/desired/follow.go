@@ -21,74 +21,74 @@ import (
 )
 
 // While a new spec is held back, the pods run with the accepted spec, which the API no longer holds. The StatefulSets
-// record it: their pod templates, the configuration generation in the environment of the connector's pod, and
-// annotationAcceptedTasksMax. tasks.max itself needs no validation: its changes apply to the accepted configuration.
+// record it: their pod templates, and what observed.Recorded describes. tasks.max itself needs no validation: its
+// changes apply to the accepted configuration.
 
 // maxTasks is the upper bound of tasks.max. It applies if a StatefulSet does not record the accepted tasks.max.
 const maxTasks = 1000
 
-// Accepted returns e with the generation and tasks.max of the accepted configuration. It reports false if the
-// connector's StatefulSet does not record them.
-func Accepted(s observed.State, e spec.Effective) (spec.Effective, bool) {
-	set := s.Objects.ConnectorSet
-	if s.Ownership(set) != observed.Owned {
-		return e, false
+// AcceptedSpec is the spec with which the pods run, as far as it is known.
+type AcceptedSpec struct {
+	// Effective is the effective spec with the generation and tasks.max of the accepted configuration.
+	spec.Effective
+	// IsRecorded is true if the connector's StatefulSet records the accepted configuration.
+	IsRecorded bool
+	// IsSecretLost is true if the Secret `<connector>-connector` was deleted and cannot be written again, because the spec
+	// differs from the accepted one, which only the Secret held.
+	IsSecretLost bool
+}
+
+// Accepted returns the accepted spec. The builder is that of the spec in the API.
+func (b Builder) Accepted(recorded observed.Recorded) AcceptedSpec {
+	s, e := b.state, b.spec
+	if !recorded.Exists {
+		return AcceptedSpec{Effective: e}
 	}
-	generation := observed.EnvOf(set, contract.TypeConnector, contract.EnvConfigGeneration)
-	if generation == "" {
-		return e, false
+	tasksMax := maxTasks
+	if recorded.HasTasksMax {
+		tasksMax = recorded.TasksMax
 	}
-	tasksMax, err := strconv.Atoi(set.Annotations[annotationAcceptedTasksMax])
-	if err != nil {
-		return e.WithGeneration(generation, maxTasks), true
+	a := AcceptedSpec{
+		Effective:  e.WithGeneration(recorded.Generation, tasksMax),
+		IsRecorded: recorded.Generation != "", IsSecretLost: b.isSecretLost(recorded),
 	}
-	if IsConnectorSecretLost(s, e) {
-		return e.WithGeneration(generation, tasksMax), true
-	}
-	if tasksMax != e.TasksMax || s.Objects.ConnectorSecret == nil {
+	if recorded.HasTasksMax && !a.IsSecretLost && (tasksMax != e.TasksMax || s.Objects.ConnectorSecret == nil) {
 		config := s.AcceptedConfig
 		if config == nil {
 			config = e.ConnectorConfig
 		}
-		if scaled, ok := e.WithAcceptedConfig(config, set.Annotations[AnnotationAccepted]); ok {
-			return scaled, true
+		if scaled, ok := e.WithAcceptedConfig(config, recorded.ConfigKey); ok {
+			a.Effective = scaled
 		}
 	}
-	return e.WithGeneration(generation, tasksMax), true
+	return a
 }
 
-// IsConnectorSecretLost reports whether the Secret `<connector>-connector` was deleted and cannot be written again,
-// because the spec differs from the accepted one, which only the Secret held.
-func IsConnectorSecretLost(s observed.State, e spec.Effective) bool {
-	set := s.Objects.ConnectorSet
-	if s.Objects.ConnectorSecret != nil || s.Ownership(set) != observed.Owned {
+func (b Builder) isSecretLost(recorded observed.Recorded) bool {
+	o := b.state.Objects
+	if o.ConnectorSecret != nil {
 		return false
 	}
-	if set.Annotations[AnnotationAccepted] != e.CandidateKey() ||
-		set.Spec.Template.Annotations[annotationConfigHash] != configHash(s, e, connectorRole(s, e)) {
+	if recorded.ConfigKey != b.spec.CandidateKey() ||
+		o.ConnectorSet.Spec.Template.Annotations[annotationConfigHash] != b.connector.configHash() {
 		return true
 	}
-	tasks := s.Objects.TaskSet
-	return s.Ownership(tasks) == observed.Owned &&
-		tasks.Spec.Template.Annotations[annotationConfigHash] != configHash(s, e, taskRole(s, e))
+	return b.state.Ownership(o.TaskSet) == observed.Owned &&
+		o.TaskSet.Spec.Template.Annotations[annotationConfigHash] != b.tasks.configHash()
 }
 
 // NeedsAcceptedConfig reports whether tasks.max differs from the accepted one, and another part of the Secret
 // `<connector>-connector` differs too, so that the spec does not tell the accepted configuration.
-func NeedsAcceptedConfig(s observed.State, e spec.Effective) bool {
-	set := s.Objects.ConnectorSet
-	if s.Ownership(set) != observed.Owned {
-		return false
-	}
-	tasksMax, err := strconv.Atoi(set.Annotations[annotationAcceptedTasksMax])
-	return err == nil && tasksMax != e.TasksMax &&
-		(set.Annotations[AnnotationAccepted] != e.CandidateKey() || hasOtherRunnerFiles(s, e))
+func (b Builder) NeedsAcceptedConfig() bool {
+	recorded := b.state.Recorded()
+	return recorded.HasTasksMax && recorded.TasksMax != b.spec.TasksMax &&
+		(recorded.ConfigKey != b.spec.CandidateKey() || b.hasOtherRunnerFiles())
 }
 
 // scaleAccepted gives the connector's StatefulSet the generation and the tasks.max of the accepted configuration after
 // a change of tasks.max.
 func scaleAccepted(set *appsv1ac.StatefulSetApplyConfiguration, e spec.Effective) {
-	set.WithAnnotations(map[string]string{annotationAcceptedTasksMax: strconv.Itoa(e.TasksMax)})
+	set.WithAnnotations(map[string]string{observed.AnnotationAcceptedTasksMax: strconv.Itoa(e.TasksMax)})
 	template := set.Spec.Template
 	for i := range template.Spec.Containers {
 		for j := range template.Spec.Containers[i].Env {
@@ -102,22 +102,26 @@ func scaleAccepted(set *appsv1ac.StatefulSetApplyConfiguration, e spec.Effective
 
 // CanFollow reports whether the pods of the accepted spec can start while finding holds back a new spec. They cannot if
 // an object with a derived name has another owner, or if the worker Secret that they mount does not exist.
-func CanFollow(s observed.State, e spec.Effective, finding spec.Finding) bool {
+func (a AcceptedSpec) CanFollow(s observed.State, finding spec.Finding) bool {
+	if !a.IsRecorded {
+		return false
+	}
 	switch finding.Reason {
 	case connectv1.ReasonWorkerSecretNotFound, connectv1.ReasonWorkerKeyMissing:
 		for _, v := range s.Objects.ConnectorSet.Spec.Template.Spec.Volumes {
-			if v.Name == volumeWorker && v.Secret != nil && v.Secret.SecretName == e.WorkerSecret {
+			if v.Name == volumeWorker && v.Secret != nil && v.Secret.SecretName == a.WorkerSecret {
 				return false
 			}
 		}
 	}
-	return spec.NamesAreFree(s, e)
+	return spec.NamesAreFree(s, a.Effective)
 }
 
 // Follow returns the writes while a new spec is held back, and the StatefulSets of the accepted spec. Numbers of
-// replicas and hashes of task configs change; pod templates do not. e is the result of Accepted.
-func Follow(s observed.State, e spec.Effective, set taskset.Set) (Writes, Sets, error) {
-	want, o := supportingObjects(s, e), s.Objects
+// replicas and hashes of task configs change; pod templates do not. The builder is that of the accepted spec.
+func (b Builder) Follow(set taskset.Set) (Writes, Sets, error) {
+	want, fromSpec := b.supporting(), b.sets(set)
+	s, e, o := b.state, b.spec, b.state.Objects
 	c := comparison{cache: s.Comparisons}
 	// These objects do not depend on the part of the spec that is held back.
 	w := Writes{
@@ -138,7 +142,7 @@ func Follow(s observed.State, e spec.Effective, set taskset.Set) (Writes, Sets, 
 		w.Secrets = append(outdatedSecret(&c, o.ConnectorSecret, want.connectorSecret), w.Secrets...)
 		scaleAccepted(connector, e)
 	}
-	sets := Sets{Connector: connector, Tasks: taskSet(s, e, set)}
+	sets := Sets{Connector: connector, Tasks: fromSpec.Tasks}
 	if o.TaskSet != nil {
 		w.Budgets = outdated(&c, o.Budget, want.budget, policyv1ac.ExtractPodDisruptionBudget)
 		replicas, hashes := sets.Tasks.Spec.Replicas, sets.Tasks.Spec.Template.Annotations[contract.AnnotationTaskHashes]
@@ -147,13 +151,13 @@ func Follow(s observed.State, e spec.Effective, set taskset.Set) (Writes, Sets, 
 		}
 		sets.Tasks.Spec.WithReplicas(*replicas)
 		sets.Tasks.Spec.Template.WithAnnotations(map[string]string{contract.AnnotationTaskHashes: hashes})
-		record(s, set, sets.Tasks)
+		record(set, sets.Tasks)
 	}
 	w.StatefulSets = outdated(&c, o.ConnectorSet, sets.Connector, appsv1ac.ExtractStatefulSet)
 	// Before the first publication no template of the tasks is accepted. The tasks start if only connectorConfig is held
 	// back, because it is not part of their template.
 	isPublished := set.Condition.Status == metav1.ConditionTrue
-	if o.TaskSet != nil || isPublished && hasTemplate(connector, connectorSet(s, e)) {
+	if o.TaskSet != nil || isPublished && hasTemplate(connector, fromSpec.Connector) {
 		w.StatefulSets = slices.Concat(w.StatefulSets, outdated(&c, o.TaskSet, sets.Tasks, appsv1ac.ExtractStatefulSet))
 	}
 	sets.Creates = c.creates
@@ -181,8 +185,8 @@ func hasTemplate(set, other *appsv1ac.StatefulSetApplyConfiguration) bool {
 		other.Spec.Template)
 }
 
-// acceptedPodSpec returns the pod spec of the connector's StatefulSet, or nil if there is none.
-func acceptedPodSpec(s observed.State) *corev1ac.PodSpecApplyConfiguration {
+// acceptedPod returns the pod spec of the connector's StatefulSet, or nil if there is none.
+func acceptedPod(s observed.State) *corev1ac.PodSpecApplyConfiguration {
 	if s.Ownership(s.Objects.ConnectorSet) != observed.Owned {
 		return nil
 	}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
-	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
 )
 
 // isCompact reports whether the tasks' pods mount the common part of the task configs, so that the connector may
@@ -22,21 +21,22 @@ import (
 // Pods that an older version of connect-scheduler has created do not mount the common part. They keep the plain format
 // until their template changes for another reason, or until the task configs are too large for it, so that an upgrade
 // restarts no pod.
-func isCompact(s observed.State, e spec.Effective) bool {
+func (b Builder) isCompact() bool {
+	s := b.state
 	connector, tasks := s.Objects.ConnectorSet, s.Objects.TaskSet
 	if s.Ownership(connector) != observed.Owned {
 		return true
 	}
 	isPermitted := observed.EnvOf(connector, contract.TypeConnector, contract.EnvTaskFormat) != ""
 	switch {
-	case e.Connector.Image != e.Task.Image:
+	case b.spec.Connector.Image != b.spec.Task.Image:
 		return isPermitted && !publishesCommonPart(s)
 	case hasTooLargeTaskConfigs(s):
 		return true
 	case s.Ownership(tasks) == observed.Owned:
-		return mountsCommonPart(tasks) || !matches(tasks, podTemplate(s, e, taskRole(s, e)))
+		return mountsCommonPart(tasks) || !matches(tasks, b.tasks.podTemplate())
 	}
-	return isPermitted || !matches(connector, podTemplate(s, e, connectorRole(s, e)))
+	return isPermitted || !matches(connector, b.connector.podTemplate())
 }
 
 // hasTooLargeTaskConfigs reports whether the connector cannot publish its task configs in the plain format.

@@ -10,9 +10,9 @@ import (
 
 	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 
+	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
 	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
-	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
 )
 
 // supporting holds the objects that the pods of a connector need. Services that the spec does not ask for are nil.
@@ -28,8 +28,9 @@ type supporting struct {
 	taskHeadless     *corev1ac.ServiceApplyConfiguration
 }
 
-func supportingObjects(s observed.State, e spec.Effective) supporting {
-	c := s.Connector
+// supporting returns the objects that the pods need.
+func (b Builder) supporting() supporting {
+	c, e := b.state.Connector, b.spec
 	connector, tasks := observed.ConnectorName(c.Name), observed.TasksName(c.Name)
 	owner := func() *metav1ac.OwnerReferenceApplyConfiguration { return OwnerReference(observed.ConnectorOwner(c)) }
 	connectorLabels, taskLabels := Labels(c, contract.TypeConnector), Labels(c, contract.TypeTask)
@@ -51,7 +52,7 @@ func supportingObjects(s observed.State, e spec.Effective) supporting {
 		connectorSecret: corev1ac.Secret(connector, c.Namespace).
 			WithLabels(connectorLabels).
 			WithOwnerReferences(owner()).
-			WithData(connectorFiles(s, e)),
+			WithData(b.connectorFiles()),
 		taskConfigs: corev1ac.Secret(tasks, c.Namespace).WithLabels(taskLabels).WithOwnerReferences(owner()),
 		budget: policyv1ac.PodDisruptionBudget(tasks, c.Namespace).WithLabels(taskLabels).WithOwnerReferences(owner()).
 			WithSpec(policyv1ac.PodDisruptionBudgetSpec().
@@ -61,11 +62,11 @@ func supportingObjects(s observed.State, e spec.Effective) supporting {
 				WithUnhealthyPodEvictionPolicy(policyv1.AlwaysAllow)),
 	}
 	if e.Connector.ServiceSpec != nil {
-		objects.connectorService = service(connector, s, contract.TypeConnector, e.Connector.ServiceSpec)
+		objects.connectorService = service(connector, c, contract.TypeConnector, e.Connector.ServiceSpec)
 	}
 	if e.Task.ServiceSpec != nil {
-		objects.taskService = service(tasks, s, contract.TypeTask, e.Task.ServiceSpec)
-		objects.taskHeadless = service(observed.HeadlessName(c.Name), s, contract.TypeTask, &corev1.ServiceSpec{
+		objects.taskService = service(tasks, c, contract.TypeTask, e.Task.ServiceSpec)
+		objects.taskHeadless = service(observed.HeadlessName(c.Name), c, contract.TypeTask, &corev1.ServiceSpec{
 			ClusterIP: corev1.ClusterIPNone, Ports: headlessPorts(e.Task.ServiceSpec.Ports), PublishNotReadyAddresses: true,
 		})
 	}
@@ -74,10 +75,10 @@ func supportingObjects(s observed.State, e spec.Effective) supporting {
 
 // service returns the Service of the user with the selector of the pods.
 func service(
-	name string, s observed.State, podType string, own *corev1.ServiceSpec,
+	name string, c *connectv1.KafkaConnector, podType string, own *corev1.ServiceSpec,
 ) *corev1ac.ServiceApplyConfiguration {
 	own = own.DeepCopy()
-	own.Selector = Selector(s.Connector.Name, podType)
+	own.Selector = Selector(c.Name, podType)
 	for i := range own.Ports {
 		if own.Ports[i].Protocol == "" {
 			own.Ports[i].Protocol = corev1.ProtocolTCP
@@ -87,9 +88,9 @@ func service(
 			own.Ports[i].TargetPort = intstr.FromInt32(own.Ports[i].Port)
 		}
 	}
-	return corev1ac.Service(name, s.Connector.Namespace).
-		WithLabels(Labels(s.Connector, podType)).
-		WithOwnerReferences(OwnerReference(observed.ConnectorOwner(s.Connector))).
+	return corev1ac.Service(name, c.Namespace).
+		WithLabels(Labels(c, podType)).
+		WithOwnerReferences(OwnerReference(observed.ConnectorOwner(c))).
 		WithSpec(convert[corev1ac.ServiceSpecApplyConfiguration](own))
 }
 

@@ -34,10 +34,10 @@ type OneShot struct {
 
 // OneShotPod returns the pod of a one-shot operation: the pod of the connector without restarts, probes, ports and API
 // token. Only the validation uses the pod of a new spec; other operations use that of the accepted spec.
-func OneShotPod(s observed.State, e spec.Effective, o OneShot) *corev1ac.PodApplyConfiguration {
-	pod := acceptedPodSpec(s)
+func (b Builder) OneShotPod(o OneShot) *corev1ac.PodApplyConfiguration {
+	c, pod := b.state.Connector, acceptedPod(b.state)
 	if pod == nil || o.Candidate {
-		pod = podSpec(s, e, connectorRole(s, e))
+		pod = b.connector.podSpec()
 	}
 	container := &pod.Containers[0]
 	container.WithName(o.Operation)
@@ -53,7 +53,7 @@ func OneShotPod(s observed.State, e spec.Effective, o OneShot) *corev1ac.PodAppl
 	var input *corev1ac.VolumeApplyConfiguration
 	switch {
 	case o.Candidate:
-		input = secretVolume(volumeCandidate, observed.CandidateName(s.Connector.Name))
+		input = secretVolume(volumeCandidate, observed.CandidateName(c.Name))
 	case o.ConfigMap != "":
 		input = configMapVolume(volumeCandidate, o.ConfigMap)
 	}
@@ -66,23 +66,24 @@ func OneShotPod(s observed.State, e spec.Effective, o OneShot) *corev1ac.PodAppl
 	if o.Attempt > 1 {
 		annotations[observed.AnnotationAttempt] = strconv.Itoa(o.Attempt)
 	}
-	return corev1ac.Pod(observed.OneShotName(s.Connector.Name, o.Operation), s.Connector.Namespace).
-		WithLabels(Labels(s.Connector, contract.TypeOneShot)).
+	return corev1ac.Pod(observed.OneShotName(c.Name, o.Operation), c.Namespace).
+		WithLabels(Labels(c, contract.TypeOneShot)).
 		WithLabels(map[string]string{contract.LabelOneShot: o.Operation}).
 		WithAnnotations(annotations).
-		WithOwnerReferences(OwnerReference(observed.ConnectorOwner(s.Connector))).
+		WithOwnerReferences(OwnerReference(observed.ConnectorOwner(c))).
 		WithSpec(pod)
 }
 
 // CandidateSecret returns the Secret with the configuration under validation. The one-shot pod owns it, so the garbage
 // collector deletes both together.
-func CandidateSecret(s observed.State, e spec.Effective, owner *corev1.Pod) *corev1ac.SecretApplyConfiguration {
-	return corev1ac.Secret(observed.CandidateName(s.Connector.Name), s.Connector.Namespace).
-		WithLabels(Labels(s.Connector, contract.TypeOneShot)).
+func (b Builder) CandidateSecret(owner *corev1.Pod) *corev1ac.SecretApplyConfiguration {
+	c := b.state.Connector
+	return corev1ac.Secret(observed.CandidateName(c.Name), c.Namespace).
+		WithLabels(Labels(c, contract.TypeOneShot)).
 		WithOwnerReferences(metav1ac.OwnerReference().
 			WithAPIVersion("v1").WithKind("Pod").WithName(owner.Name).WithUID(owner.UID).WithController(true)).
 		WithData(map[string][]byte{
-			keyConnector: spec.Encode(e.ConnectorConfig),
-			keyRunner:    spec.Encode(runnerConfig(e, connectorRole(s, e))),
+			keyConnector: spec.Encode(b.spec.ConnectorConfig),
+			keyRunner:    spec.Encode(b.connector.runnerConfig()),
 		})
 }

@@ -34,19 +34,19 @@ const (
 	labelPodIndex = "apps.kubernetes.io/pod-index"
 )
 
-func podSpec(s observed.State, e spec.Effective, r role) *corev1ac.PodSpecApplyConfiguration {
+func (r role) podSpec() *corev1ac.PodSpecApplyConfiguration {
 	t := r.template.Pod
 	pod := corev1ac.PodSpec().
-		WithContainers(container(s, e, r)).
-		WithVolumes(volumes(s, e, r)...).
-		WithSecurityContext(podSecurity(t.SecurityContext, e.Volume != nil)).
+		WithContainers(r.container()).
+		WithVolumes(r.volumes()...).
+		WithSecurityContext(podSecurity(t.SecurityContext, r.spec.Volume != nil)).
 		WithEnableServiceLinks(false).
 		WithAutomountServiceAccountToken(r.podType == contract.TypeConnector).
-		WithTerminationGracePeriodSeconds(gracePeriod(r))
+		WithTerminationGracePeriodSeconds(r.gracePeriod())
 	if r.podType == contract.TypeConnector {
-		pod.WithServiceAccountName(observed.ConnectorName(s.Connector.Name))
+		pod.WithServiceAccountName(observed.ConnectorName(r.connector.Name))
 	}
-	for _, secret := range e.PullSecrets {
+	for _, secret := range r.spec.PullSecrets {
 		pod.WithImagePullSecrets(corev1ac.LocalObjectReference().WithName(secret.Name))
 	}
 	for i := range t.Tolerations {
@@ -63,14 +63,14 @@ func podSpec(s observed.State, e spec.Effective, r role) *corev1ac.PodSpecApplyC
 	if t.PriorityClassName != "" {
 		pod.WithPriorityClassName(t.PriorityClassName)
 	}
-	if affinity := affinity(t.Affinity, e.Volume); affinity != nil {
+	if affinity := affinity(t.Affinity, r.spec.Volume); affinity != nil {
 		pod.WithAffinity(convert[corev1ac.AffinityApplyConfiguration](affinity))
 	}
 	return pod
 }
 
 // gracePeriod returns the time, in seconds, that a pod has to stop. connect-runner derives its timeouts from it.
-func gracePeriod(r role) int64 {
+func (r role) gracePeriod() int64 {
 	return ptr.Deref(r.template.Pod.TerminationGracePeriodSeconds, defaultGracePeriod)
 }
 
@@ -93,16 +93,16 @@ func podSecurity(own *corev1.PodSecurityContext, hasVolume bool) *corev1ac.PodSe
 	return convert[corev1ac.PodSecurityContextApplyConfiguration](merged)
 }
 
-func container(s observed.State, e spec.Effective, r role) *corev1ac.ContainerApplyConfiguration {
+func (r role) container() *corev1ac.ContainerApplyConfiguration {
 	return corev1ac.Container().
 		WithName(r.podType).
 		WithImage(r.workload.Image).
-		WithImagePullPolicy(pullPolicy(e.PullPolicy, r.workload.Image)).
+		WithImagePullPolicy(pullPolicy(r.spec.PullPolicy, r.workload.Image)).
 		WithArgs(r.podType).
-		WithEnv(environment(s, e, r)...).
+		WithEnv(r.environment()...).
 		WithPorts(corev1ac.ContainerPort().
 			WithName(contract.RunnerPortName).WithContainerPort(contract.RunnerPort).WithProtocol(corev1.ProtocolTCP)).
-		WithVolumeMounts(mounts(e, r)...).
+		WithVolumeMounts(r.mounts()...).
 		WithResources(convert[corev1ac.ResourceRequirementsApplyConfiguration](corev1.ResourceRequirements{
 			Requests: r.workload.Requests, Limits: r.workload.Limits,
 		})).
@@ -135,18 +135,18 @@ func probe(path string, period, failures int32) *corev1ac.ProbeApplyConfiguratio
 		WithPeriodSeconds(period).WithFailureThreshold(failures).WithTimeoutSeconds(5)
 }
 
-func environment(s observed.State, e spec.Effective, r role) []*corev1ac.EnvVarApplyConfiguration {
+func (r role) environment() []*corev1ac.EnvVarApplyConfiguration {
 	env := []*corev1ac.EnvVarApplyConfiguration{
-		corev1ac.EnvVar().WithName(contract.EnvConnector).WithValue(s.Connector.Name),
+		corev1ac.EnvVar().WithName(contract.EnvConnector).WithValue(r.connector.Name),
 		fromField(contract.EnvNamespace, "metadata.namespace"),
 		fromField(contract.EnvPod, "metadata.name"),
 		fromField(contract.EnvNode, "spec.nodeName"),
 		fromField(contract.EnvZone, fmt.Sprintf("metadata.labels['%s']", corev1.LabelTopologyZone)),
-		corev1ac.EnvVar().WithName(contract.EnvGracePeriod).WithValue(strconv.FormatInt(gracePeriod(r), 10)),
+		corev1ac.EnvVar().WithName(contract.EnvGracePeriod).WithValue(strconv.FormatInt(r.gracePeriod(), 10)),
 	}
 	// Without the variable, pods that an older version has created keep their template and their topic.
-	if topic := s.DefaultOffsetsTopic(); topic != contract.DefaultOffsetsTopic {
-		if topic == contract.OffsetsTopic(s.Connector.Namespace) {
+	if topic := r.spec.DefaultOffsetsTopic; topic != contract.DefaultOffsetsTopic {
+		if topic == contract.OffsetsTopic(r.connector.Namespace) {
 			// The kubelet expands the reference. Templates and their hashes are the same in all namespaces.
 			topic = contract.OffsetsTopic("$(" + contract.EnvNamespace + ")")
 		}
@@ -155,7 +155,7 @@ func environment(s observed.State, e spec.Effective, r role) []*corev1ac.EnvVarA
 	if r.podType == contract.TypeConnector {
 		env = append(env,
 			corev1ac.EnvVar().WithName(contract.EnvTaskID).WithValue(contract.TypeConnector),
-			corev1ac.EnvVar().WithName(contract.EnvConfigGeneration).WithValue(e.Generation()))
+			corev1ac.EnvVar().WithName(contract.EnvConfigGeneration).WithValue(r.spec.Generation()))
 		if r.compact {
 			env = append(env, corev1ac.EnvVar().WithName(contract.EnvTaskFormat).WithValue(contract.TaskFormatCompact))
 		}
@@ -177,12 +177,12 @@ func fromField(name, path string) *corev1ac.EnvVarApplyConfiguration {
 			WithFieldRef(corev1ac.ObjectFieldSelector().WithAPIVersion(fieldVersion).WithFieldPath(path)))
 }
 
-func volumes(s observed.State, e spec.Effective, r role) []*corev1ac.VolumeApplyConfiguration {
+func (r role) volumes() []*corev1ac.VolumeApplyConfiguration {
 	found := []*corev1ac.VolumeApplyConfiguration{
-		runnerVolume(s, r),
+		r.runnerVolume(),
 		corev1ac.Volume().
 			WithName(volumeWorker).
-			WithSecret(corev1ac.SecretVolumeSource().WithSecretName(e.WorkerSecret)),
+			WithSecret(corev1ac.SecretVolumeSource().WithSecretName(r.spec.WorkerSecret)),
 		corev1ac.Volume().WithName(volumeTmp).WithEmptyDir(corev1ac.EmptyDirVolumeSource()),
 		corev1ac.Volume().WithName(volumePlugins).WithEmptyDir(corev1ac.EmptyDirVolumeSource()),
 	}
@@ -191,17 +191,17 @@ func volumes(s observed.State, e spec.Effective, r role) []*corev1ac.VolumeApply
 			found,
 			corev1ac.Volume().
 				WithName(volumeTask).
-				WithSecret(corev1ac.SecretVolumeSource().WithSecretName(observed.TasksName(s.Connector.Name))),
+				WithSecret(corev1ac.SecretVolumeSource().WithSecretName(observed.TasksName(r.connector.Name))),
 		)
 	}
 	if r.podType == contract.TypeTask && r.compact {
 		found = append(found, corev1ac.Volume().WithName(volumeTaskCommon).WithSecret(corev1ac.SecretVolumeSource().
-			WithSecretName(observed.TasksName(s.Connector.Name)).
+			WithSecretName(observed.TasksName(r.connector.Name)).
 			// The Secret has the key only in the compact format.
 			WithOptional(true).
 			WithItems(corev1ac.KeyToPath().WithKey(contract.TaskCommonKey).WithPath(contract.TaskCommonKey))))
 	}
-	for _, p := range e.Plugins {
+	for _, p := range r.spec.Plugins {
 		if p.Image != "" {
 			found = append(
 				found,
@@ -211,8 +211,8 @@ func volumes(s observed.State, e spec.Effective, r role) []*corev1ac.VolumeApply
 			)
 		}
 	}
-	if e.Volume != nil {
-		found = append(found, storageVolume(e.Volume))
+	if r.spec.Volume != nil {
+		found = append(found, storageVolume(r.spec.Volume))
 	}
 	for i := range r.template.Pod.Volumes {
 		found = append(found, convert[corev1ac.VolumeApplyConfiguration](defaultedVolume(r.template.Pod.Volumes[i])))
@@ -220,7 +220,7 @@ func volumes(s observed.State, e spec.Effective, r role) []*corev1ac.VolumeApply
 	return found
 }
 
-func mounts(e spec.Effective, r role) []*corev1ac.VolumeMountApplyConfiguration {
+func (r role) mounts() []*corev1ac.VolumeMountApplyConfiguration {
 	found := []*corev1ac.VolumeMountApplyConfiguration{
 		corev1ac.VolumeMount().
 			WithName(volumeRunner).
@@ -243,7 +243,7 @@ func mounts(e spec.Effective, r role) []*corev1ac.VolumeMountApplyConfiguration 
 		found = append(found, corev1ac.VolumeMount().WithName(volumeTaskCommon).
 			WithMountPath(path.Dir(contract.TaskCommonFile)).WithReadOnly(true))
 	}
-	for _, p := range e.Plugins {
+	for _, p := range r.spec.Plugins {
 		if p.Image != "" {
 			found = append(
 				found,
@@ -254,8 +254,8 @@ func mounts(e spec.Effective, r role) []*corev1ac.VolumeMountApplyConfiguration 
 			)
 		}
 	}
-	if e.Volume != nil {
-		found = append(found, storageMount(e.Volume))
+	if r.spec.Volume != nil {
+		found = append(found, storageMount(r.spec.Volume))
 	}
 	for i := range r.template.Container.VolumeMounts {
 		found = append(found, convert[corev1ac.VolumeMountApplyConfiguration](r.template.Container.VolumeMounts[i]))
@@ -264,20 +264,20 @@ func mounts(e spec.Effective, r role) []*corev1ac.VolumeMountApplyConfiguration 
 }
 
 // runnerConfig returns the settings of connect-runner that are in neither the connector nor the worker configuration.
-func runnerConfig(e spec.Effective, r role) contract.RunnerConfig {
+func (r role) runnerConfig() contract.RunnerConfig {
 	config := contract.RunnerConfig{
-		DefaultLoggerLevel: string(e.Logging.DefaultLoggerLevel),
-		LogFile:            logFile(e),
-		DownloadPlugins:    e.DownloadPlugins,
+		DefaultLoggerLevel: string(r.spec.Logging.DefaultLoggerLevel),
+		LogFile:            logFile(r.spec),
+		DownloadPlugins:    r.spec.DownloadPlugins,
 		JVMOptions:         r.template.Container.JVMOptions,
 	}
-	if len(e.Logging.LoggerLevels) > 0 {
+	if len(r.spec.Logging.LoggerLevels) > 0 {
 		config.LoggerLevels = map[string]string{}
-		for logger, level := range e.Logging.LoggerLevels {
+		for logger, level := range r.spec.Logging.LoggerLevels {
 			config.LoggerLevels[logger] = string(level)
 		}
 	}
-	for _, p := range e.Plugins {
+	for _, p := range r.spec.Plugins {
 		if p.URL != "" {
 			config.Plugins = append(config.Plugins, contract.PluginArchive{Name: p.Name, URL: p.URL, SHA512: p.SHA512})
 		}

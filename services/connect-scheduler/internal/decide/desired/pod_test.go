@@ -47,11 +47,12 @@ func TestConnectRunnerKnowsTheGracePeriodOfItsPod(t *testing.T) {
 					Pod: &connectv1.PodTemplate{TerminationGracePeriodSeconds: test.task},
 				},
 			}}}
-			s, e := observed.State{Connector: c}, spec.Of(c, nil)
+			s := observed.State{Connector: c}
+			b := NewBuilder(s, spec.Of(s))
 			for want, r := range map[string]role{
-				"connector " + test.connector: connectorRole(s, e), "task " + test.want: taskRole(s, e),
+				"connector " + test.connector: b.connector, "task " + test.want: b.tasks,
 			} {
-				pod, passed := podSpec(s, e, r), ""
+				pod, passed := r.podSpec(), ""
 				for _, v := range pod.Containers[0].Env {
 					if *v.Name == contract.EnvGracePeriod {
 						passed = r.podType + " " + *v.Value

@@ -23,22 +23,23 @@ var (
 )
 
 // connectorFiles returns the values of the Secret `<connector>-connector`.
-func connectorFiles(s observed.State, e spec.Effective) map[string][]byte {
+func (b Builder) connectorFiles() map[string][]byte {
 	return map[string][]byte{
-		keyConnector:  spec.Encode(e.ConnectorConfig),
-		keyRunner:     spec.Encode(runnerConfig(e, connectorRole(s, e))),
-		keyTaskRunner: spec.Encode(runnerConfig(e, taskRole(s, e))),
+		keyConnector:  spec.Encode(b.spec.ConnectorConfig),
+		keyRunner:     spec.Encode(b.connector.runnerConfig()),
+		keyTaskRunner: spec.Encode(b.tasks.runnerConfig()),
 	}
 }
 
-// hasOtherRunnerFiles reports whether the pods run with other runner.json files than those of e.
-func hasOtherRunnerFiles(s observed.State, e spec.Effective) bool {
-	if s.Objects.ConnectorSecret == nil {
+// hasOtherRunnerFiles reports whether the pods run with other runner.json files than those of the spec.
+func (b Builder) hasOtherRunnerFiles() bool {
+	live := b.state.Objects.ConnectorSecret
+	if live == nil {
 		return false
 	}
-	want := connectorFiles(s, e)
+	want := b.connectorFiles()
 	return slices.ContainsFunc([]string{keyRunner, keyTaskRunner}, func(key string) bool {
-		hash, found := s.Objects.ConnectorSecret.Data[key]
+		hash, found := live.Data[key]
 		return found && string(hash) != contract.TaskConfigHash(want[key])
 	})
 }
@@ -56,8 +57,8 @@ func keepRunnerFiles(s observed.State, files map[string][]byte) {
 }
 
 // runnerVolume returns the volume with runner.json, and connector.json in the connector's pod.
-func runnerVolume(s observed.State, r role) *corev1ac.VolumeApplyConfiguration {
-	source := corev1ac.SecretVolumeSource().WithSecretName(observed.ConnectorName(s.Connector.Name))
+func (r role) runnerVolume() *corev1ac.VolumeApplyConfiguration {
+	source := corev1ac.SecretVolumeSource().WithSecretName(observed.ConnectorName(r.connector.Name))
 	if r.podType == contract.TypeConnector {
 		source.WithItems(item(keyConnector, keyConnector), item(keyRunner, keyRunner))
 	} else {

@@ -74,9 +74,9 @@ type Sets struct {
 }
 
 // Sync returns the writes that make the observed objects match the spec, and the desired StatefulSets.
-func Sync(s observed.State, e spec.Effective, set taskset.Set) (Writes, Sets, error) {
-	want, o := supportingObjects(s, e), s.Objects
-	sets := Sets{Connector: connectorSet(s, e), Tasks: taskSet(s, e, set)}
+func (b Builder) Sync(set taskset.Set) (Writes, Sets, error) {
+	want, sets := b.supporting(), b.sets(set)
+	s, e, o := b.state, b.spec, b.state.Objects
 	c := comparison{cache: s.Comparisons}
 	w := Writes{
 		ServiceAccounts: outdated(&c, o.ServiceAccount, want.serviceAccount, corev1ac.ExtractServiceAccount),
@@ -136,14 +136,13 @@ func claimWrites(
 }
 
 // Freeze keeps the observed objects while the spec is not valid. Scale-down to zero still applies.
-func Freeze(s observed.State, e spec.Effective) (Writes, error) {
+func Freeze(current observed.Current, e spec.Effective) (Writes, error) {
 	var w Writes
 	for _, set := range []struct {
 		live *appsv1.StatefulSet
 		run  bool
-	}{{s.Objects.ConnectorSet, e.RunConnector}, {s.Objects.TaskSet, e.RunTasks}} {
-		if set.run || s.Ownership(set.live) != observed.Owned ||
-			set.live.Spec.Replicas != nil && *set.live.Spec.Replicas == 0 {
+	}{{current.ConnectorSet, e.RunConnector}, {current.TaskSet, e.RunTasks}} {
+		if set.run || set.live == nil || set.live.Spec.Replicas != nil && *set.live.Spec.Replicas == 0 {
 			continue
 		}
 		current, err := appsv1ac.ExtractStatefulSet(set.live, observed.Manager)
@@ -168,17 +167,22 @@ type comparison struct {
 
 // outdated returns want if the observed object does not match it.
 func outdated[C any, O metav1.Object](c *comparison, live O, want C, extract func(O, string) (C, error)) []C {
+	return outdatedBy(c, live, want, func() (bool, error) {
+		return apply.UpToDate(live, want, observed.Manager, extract)
+	})
+}
+
+// outdatedBy returns want if the observed object does not match it. upToDate compares them.
+func outdatedBy[C any](c *comparison, live metav1.Object, want C, upToDate func() (bool, error)) []C {
 	if observed.IsNil(live) {
 		c.creates = true
 		return []C{want}
 	}
-	upToDate, err := c.cache.UpToDate(live, want, func() (bool, error) {
-		return apply.UpToDate(live, want, observed.Manager, extract)
-	})
+	matches, err := c.cache.UpToDate(live, want, upToDate)
 	if err != nil && c.err == nil {
 		c.err = err
 	}
-	if upToDate {
+	if matches {
 		return nil
 	}
 	return []C{want}
@@ -189,13 +193,12 @@ func outdated[C any, O metav1.Object](c *comparison, live O, want C, extract fun
 func outdatedSecret(
 	c *comparison, live *corev1.Secret, want *corev1ac.SecretApplyConfiguration,
 ) []*corev1ac.SecretApplyConfiguration {
-	hashed := *want
-	hashed.Data = make(map[string][]byte, len(want.Data))
-	for key, value := range want.Data {
-		hashed.Data[key] = []byte(contract.TaskConfigHash(value))
-	}
-	if len(outdated(c, live, &hashed, corev1ac.ExtractSecret)) == 0 {
-		return nil
-	}
-	return []*corev1ac.SecretApplyConfiguration{want}
+	return outdatedBy(c, live, want, func() (bool, error) {
+		hashed := *want
+		hashed.Data = make(map[string][]byte, len(want.Data))
+		for key, value := range want.Data {
+			hashed.Data[key] = []byte(contract.TaskConfigHash(value))
+		}
+		return apply.UpToDate(live, &hashed, observed.Manager, corev1ac.ExtractSecret)
+	})
 }

@@ -14,7 +14,6 @@ import (
 
 	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
 	"github.com/weir-dev/weir/apis/contract"
-	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
 )
 
@@ -37,29 +36,30 @@ func versionOf(annotations map[string]string) string {
 }
 
 // podTemplate returns the pod template of one role. One of its annotations is its hash.
-func podTemplate(s observed.State, e spec.Effective, r role) *corev1ac.PodTemplateSpecApplyConfiguration {
+func (r role) podTemplate() *corev1ac.PodTemplateSpecApplyConfiguration {
 	annotations := map[string]string{
 		"prometheus.io/scrape": "true", "prometheus.io/port": strconv.Itoa(contract.RunnerPort),
 	}
 	maps.Copy(annotations, r.template.Metadata.Annotations)
-	annotations[annotationConfigHash] = configHash(s, e, r)
-	podLabels := podLabels(s, e, r)
-	template := corev1ac.PodTemplateSpec().WithLabels(podLabels).WithAnnotations(annotations).WithSpec(podSpec(s, e, r))
+	annotations[annotationConfigHash] = r.configHash()
+	podLabels := r.labels()
+	template := corev1ac.PodTemplateSpec().WithLabels(podLabels).WithAnnotations(annotations).WithSpec(r.podSpec())
 	template.Annotations[AnnotationTemplateHash] = templateHash(template)
-	template.Annotations[AnnotationLabels] = string(spec.Encode(propagatedLabels(s, r, podLabels)))
+	template.Annotations[AnnotationLabels] = string(spec.Encode(r.propagatedLabels(podLabels)))
 	return template
 }
 
-func podLabels(s observed.State, e spec.Effective, r role) map[string]string {
-	podLabels := Labels(s.Connector, r.podType)
+// labels returns the labels of a pod.
+func (r role) labels() map[string]string {
+	podLabels := Labels(r.connector, r.podType)
 	for key, value := range r.template.Metadata.Labels {
-		if _, reserved := podLabels[key]; !reserved || s.Connector.Labels[key] != "" {
+		if _, reserved := podLabels[key]; !reserved || r.connector.Labels[key] != "" {
 			podLabels[key] = value
 		}
 	}
-	maps.Copy(podLabels, Selector(s.Connector.Name, r.podType))
-	if e.Volume != nil {
-		podLabels[LabelClaim] = ClaimLabel(e.Volume)
+	maps.Copy(podLabels, Selector(r.connector.Name, r.podType))
+	if r.spec.Volume != nil {
+		podLabels[LabelClaim] = ClaimLabel(r.spec.Volume)
 	}
 	for _, key := range statefulSetLabels {
 		delete(podLabels, key)
@@ -73,8 +73,8 @@ var statefulSetLabels = []string{
 }
 
 // propagatedLabels returns the labels of a pod that come from the KafkaConnector and its template.
-func propagatedLabels(s observed.State, r role, podLabels map[string]string) map[string]string {
-	fixed := Labels(&connectv1.KafkaConnector{ObjectMeta: metav1.ObjectMeta{Name: s.Connector.Name}}, r.podType)
+func (r role) propagatedLabels(podLabels map[string]string) map[string]string {
+	fixed := Labels(&connectv1.KafkaConnector{ObjectMeta: metav1.ObjectMeta{Name: r.connector.Name}}, r.podType)
 	propagated := map[string]string{}
 	for key, value := range podLabels {
 		if fixed[key] != value && key != LabelClaim {

@@ -25,48 +25,62 @@ const (
 	AnnotationLabels = "weir.dev/propagated-labels"
 	// annotationConfigHash on a pod identifies the files that it reads when it starts, other than task configs.
 	annotationConfigHash = "weir.dev/config-hash"
-	// AnnotationAccepted on the connector's StatefulSet identifies the configuration that the plugin has accepted.
-	AnnotationAccepted = "weir.dev/accepted-config"
-	// annotationAcceptedTasksMax on the connector's StatefulSet is the tasks.max of this configuration.
-	annotationAcceptedTasksMax = "weir.dev/accepted-tasks-max"
-	// annotationPreviousTasks on the tasks' StatefulSet of a sink is the number of tasks before a scale-down, until the
-	// static members of the deleted tasks are removed from the consumer group.
-	annotationPreviousTasks = "weir.dev/previous-tasks"
 	// LabelClaim on a pod identifies the claim that it mounts, see ClaimLabel.
 	LabelClaim = "weir.dev/claim"
 )
 
-// role holds the differences between the connector's pod and the pods of tasks.
+// Builder builds the objects of a KafkaConnector for one effective spec.
+type Builder struct {
+	state observed.State
+	spec  spec.Effective
+	// connector and tasks build the pods.
+	connector, tasks role
+}
+
+// NewBuilder returns the builder for an effective spec: the one in the API, or the accepted one.
+func NewBuilder(s observed.State, e spec.Effective) Builder {
+	return Builder{
+		state: s, spec: e,
+		connector: role{
+			connector: s.Connector, spec: e, worker: s.Worker,
+			podType: contract.TypeConnector, object: observed.ConnectorName(s.Connector.Name),
+			workload: e.Connector, template: e.ConnectorTemplate,
+		},
+		tasks: role{
+			connector: s.Connector, spec: e, worker: s.Worker,
+			podType: contract.TypeTask, object: observed.TasksName(s.Connector.Name),
+			workload: e.Task, template: e.TaskTemplate,
+		},
+	}
+}
+
+// role is everything from which the pods of one type are built: the connector's pod, or the pods of tasks.
 type role struct {
-	podType  string // contract.TypeConnector or contract.TypeTask
-	object   string // name of the StatefulSet
-	workload connectv1.WorkloadSpec
-	template connectv1.WorkloadTemplate
+	connector *connectv1.KafkaConnector
+	spec      spec.Effective
+	podType   string // contract.TypeConnector or contract.TypeTask
+	object    string // name of the StatefulSet
+	workload  connectv1.WorkloadSpec
+	template  connectv1.WorkloadTemplate
+	// worker describes the worker Secret.
+	worker *observed.Secret
 	// compact is the result of isCompact.
 	compact bool
 }
 
-func connectorRole(s observed.State, e spec.Effective) role {
-	return role{
-		podType: contract.TypeConnector, object: observed.ConnectorName(s.Connector.Name),
-		workload: e.Connector, template: e.ConnectorTemplate,
-	}
-}
-
-func taskRole(s observed.State, e spec.Effective) role {
-	return role{
-		podType: contract.TypeTask, object: observed.TasksName(s.Connector.Name),
-		workload: e.Task, template: e.TaskTemplate,
-	}
+// sets returns the StatefulSets for a set of task configs.
+func (b Builder) sets(set taskset.Set) Sets {
+	compact := b.isCompact()
+	b.connector.compact, b.tasks.compact = compact, compact
+	return Sets{Connector: b.connector.connectorSet(), Tasks: b.tasks.taskSet(set)}
 }
 
 // connectorSet returns the StatefulSet of the connector's pod.
-func connectorSet(s observed.State, e spec.Effective) *appsv1ac.StatefulSetApplyConfiguration {
-	r := connectorRole(s, e)
-	r.compact = isCompact(s, e)
-	return statefulSet(s, r, podTemplate(s, e, r), r.object, int(connectorReplicas(e))).
+func (r role) connectorSet() *appsv1ac.StatefulSetApplyConfiguration {
+	return r.statefulSet(r.podTemplate(), r.object, int(connectorReplicas(r.spec))).
 		WithAnnotations(map[string]string{
-			AnnotationAccepted: e.CandidateKey(), annotationAcceptedTasksMax: strconv.Itoa(e.TasksMax),
+			observed.AnnotationAccepted:         r.spec.CandidateKey(),
+			observed.AnnotationAcceptedTasksMax: strconv.Itoa(r.spec.TasksMax),
 		})
 }
 
@@ -79,48 +93,30 @@ func connectorReplicas(e spec.Effective) int32 {
 
 // taskSet returns the StatefulSet of the tasks. An annotation of the pod template lists the hashes of all task configs.
 // The pod finds its own hash by its index.
-func taskSet(s observed.State, e spec.Effective, set taskset.Set) *appsv1ac.StatefulSetApplyConfiguration {
-	r := taskRole(s, e)
-	r.compact = isCompact(s, e)
-	template := podTemplate(s, e, r)
+func (r role) taskSet(set taskset.Set) *appsv1ac.StatefulSetApplyConfiguration {
+	template := r.podTemplate()
 	template.Annotations[contract.AnnotationTaskHashes] = strings.Join(set.Hashes, ",")
-	return record(
-		s, set, statefulSet(s, r, template, observed.HeadlessName(s.Connector.Name), set.Replicas(e)))
-}
-
-// PreviousTasks returns the recorded number of tasks before the last scale-down of a sink. It is 0 if no static member
-// has to be removed.
-func PreviousTasks(s observed.State) int {
-	if s.Ownership(s.Objects.TaskSet) != observed.Owned {
-		return 0
-	}
-	previous, err := strconv.Atoi(s.Objects.TaskSet.Annotations[annotationPreviousTasks])
-	if err != nil {
-		return 0
-	}
-	return previous
+	return record(set, r.statefulSet(template, observed.HeadlessName(r.connector.Name), set.Replicas()))
 }
 
 // record adds annotations to the tasks' StatefulSet: the history of task configs, and the number of tasks before a
 // scale-down. They are written together with the change, so that they are never lost.
-func record(
-	s observed.State, set taskset.Set, tasks *appsv1ac.StatefulSetApplyConfiguration,
-) *appsv1ac.StatefulSetApplyConfiguration {
-	previous := max(PreviousTasks(s), len(set.Running))
+func record(set taskset.Set, tasks *appsv1ac.StatefulSetApplyConfiguration) *appsv1ac.StatefulSetApplyConfiguration {
+	previous := max(set.Running.Previous, len(set.Running.Hashes))
 	if set.History != "" {
-		tasks.WithAnnotations(map[string]string{taskset.AnnotationHistory: set.History})
+		tasks.WithAnnotations(map[string]string{observed.AnnotationHistory: set.History})
 	}
-	delete(tasks.Annotations, annotationPreviousTasks)
-	if taskset.IsSink(s) && !set.MembersRemoved && previous > len(set.Hashes) {
-		tasks.WithAnnotations(map[string]string{annotationPreviousTasks: strconv.Itoa(previous)})
+	delete(tasks.Annotations, observed.AnnotationPreviousTasks)
+	if set.Published.Sink && !set.MembersRemoved && previous > len(set.Hashes) {
+		tasks.WithAnnotations(map[string]string{observed.AnnotationPreviousTasks: strconv.Itoa(previous)})
 	}
 	return tasks
 }
 
-func statefulSet(
-	s observed.State, r role, template *corev1ac.PodTemplateSpecApplyConfiguration, service string, replicas int,
+func (r role) statefulSet(
+	template *corev1ac.PodTemplateSpecApplyConfiguration, service string, replicas int,
 ) *appsv1ac.StatefulSetApplyConfiguration {
-	c := s.Connector
+	c := r.connector
 	return appsv1ac.StatefulSet(r.object, c.Namespace).
 		WithLabels(Labels(c, r.podType)).
 		WithOwnerReferences(OwnerReference(observed.ConnectorOwner(c))).
@@ -137,10 +133,10 @@ func statefulSet(
 }
 
 // configHash identifies the files that a pod reads when it starts, other than task configs.
-func configHash(s observed.State, e spec.Effective, r role) string {
-	files := []string{string(spec.Encode(runnerConfig(e, r)))}
-	if s.Worker != nil {
-		files = append(files, s.Worker.Keys[spec.WorkerKey].Hash)
+func (r role) configHash() string {
+	files := []string{string(spec.Encode(r.runnerConfig()))}
+	if r.worker != nil {
+		files = append(files, r.worker.Keys[spec.WorkerKey].Hash)
 	}
 	return contract.TaskConfigHash([]byte(strings.Join(files, "\n")))
 }

@@ -31,6 +31,10 @@ type OneShotPod struct {
 	Attempt int
 	// Result is the outcome of the operation. It is nil while the pod runs.
 	Result *Result
+	// IsFinal is true if the operation has a result and another attempt cannot have another one: it succeeded, or the
+	// connector plugin rejected the configuration. Fencing that failed is always repeated, because no task can start
+	// without it.
+	IsFinal bool
 	// Ended is the time at which the pod ended. It has no meaning while the pod runs.
 	Ended time.Time
 	// LastError is the error with which the container last ended, or the reason why it cannot start. It is empty if there
@@ -46,12 +50,19 @@ type Result struct {
 
 func (r Result) String() string { return r.Reason + ": " + r.Message }
 
+// isFinal is OneShotPod.IsFinal for the result of an operation.
+func (r Result) isFinal(operation string) bool {
+	return r.ExitCode == 0 || r.Reason == contract.ReasonConfigInvalid && operation != contract.OneShotFence
+}
+
 func newOneShotPod(pod *corev1.Pod) *OneShotPod {
 	operation := pod.Labels[contract.LabelOneShot]
 	main := containerStatus(pod, operation)
+	result := resultOf(pod, main)
 	return &OneShotPod{
 		Pod: pod, Operation: operation, Request: pod.Annotations[AnnotationRequest], Attempt: attemptOf(pod),
-		Result: resultOf(pod, main), Ended: ended(pod, main), LastError: lastError(pod, main),
+		Result: result, IsFinal: result != nil && result.isFinal(operation),
+		Ended: ended(pod, main), LastError: lastError(pod, main),
 	}
 }
 

@@ -67,6 +67,12 @@ func (s State) Ownership(object metav1.Object) Ownership {
 	return ConnectorOwner(s.Connector).Ownership(object)
 }
 
+// HasStarted reports whether pods of the connector have been created. An object of a deleted connector of the same name
+// does not count.
+func (s State) HasStarted() bool {
+	return s.Ownership(s.Objects.ConnectorSet) == Owned || s.Ownership(s.Objects.TaskSet) == Owned
+}
+
 // IsNil reports whether an object is nil, or an interface that holds a nil pointer.
 func IsNil(object metav1.Object) bool {
 	return object == nil || reflect.ValueOf(object).IsNil()

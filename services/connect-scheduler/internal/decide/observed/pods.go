@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/weir-dev/weir/apis/contract"
@@ -90,17 +89,6 @@ func podIndex(name string) (int, bool) {
 	return index, separator >= 0 && err == nil && strconv.Itoa(index) == digits
 }
 
-// IsStopped reports whether no pod of the connector or its tasks exists and the StatefulSet controller creates none.
-func (s State) IsStopped() bool {
-	return len(s.Pods.Workload) == 0 && isScaledDown(s.Objects.ConnectorSet) && isScaledDown(s.Objects.TaskSet)
-}
-
-// isScaledDown reports whether the StatefulSet controller has observed the scale-down to 0 and the end of all pods.
-func isScaledDown(set *appsv1.StatefulSet) bool {
-	return set == nil || set.Spec.Replicas != nil && *set.Spec.Replicas == 0 &&
-		set.Status.ObservedGeneration >= set.Generation && set.Status.Replicas == 0
-}
-
 func isReady(pod *corev1.Pod) bool {
 	return pod.DeletionTimestamp == nil && slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
 		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
@@ -114,14 +102,6 @@ func containerStatus(pod *corev1.Pod, name string) corev1.ContainerStatus {
 		}
 	}
 	return corev1.ContainerStatus{}
-}
-
-// SplitHashes splits the value of contract.AnnotationTaskHashes.
-func SplitHashes(annotation string) []string {
-	if annotation == "" {
-		return nil
-	}
-	return slices.Clip(strings.Split(annotation, ","))
 }
 
 // lastError returns the error with which the container of a pod last ended, or the reason why it cannot start. It is

@@ -1,4 +1,5 @@
-// Package observed holds the input of a decision: the objects that were read from the caches, their names and owners.
+// Package observed holds the input of a decision: the objects that were read from the caches, their names and owners,
+// and what they tell about the pods that run.
 package observed
 
 import (
@@ -91,9 +92,6 @@ type Errors struct {
 
 // Err returns all errors as one. It returns nil if all inputs were read.
 func (e Errors) Err() error { return errors.Join(e.Connect, e.Worker, e.Objects, e.Claim, e.Class) }
-
-// Timestamp returns the time of the decision in the resolution of the API.
-func (s State) Timestamp() metav1.Time { return metav1.NewTime(s.Now).Rfc3339Copy() }
 
 // Objects are the objects whose names derive from the name of the KafkaConnector.
 type Objects struct {

@@ -2,7 +2,6 @@ package oneshot
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,36 +17,35 @@ import (
 // Fence ensures that no previous task of an exactly-once source can write after the new tasks have started: it waits
 // until all previous tasks are gone and then fences their producers. Until then it returns the frozen set with
 // Fencing.
-func Fence(s observed.State, e spec.Effective, set taskset.Set) (Writes, taskset.Set) {
-	var w Writes
-	finding := w.fence(s, e, set)
+func (w *Operations) Fence(set taskset.Set) taskset.Set {
+	finding := w.fence(set)
 	if finding == nil {
-		return w, set
+		return set
 	}
 	set = set.Freeze(*finding)
 	set.Fencing = true
-	return w, set
+	return set
 }
 
-func (w *Writes) fence(s observed.State, e spec.Effective, set taskset.Set) *spec.Finding {
-	if left := leftovers(s); set.ExactlyOnce && left > 0 {
+func (w *Operations) fence(set taskset.Set) *spec.Finding {
+	pod := w.pod(contract.OneShotFence)
+	if left := leftovers(w.current); set.ExactlyOnce && left > 0 {
 		return &spec.Finding{Reason: connectv1.ReasonFencing, Message: fmt.Sprintf(
 			"exactly-once: waiting for %d tasks of a deleted connector of the same name to stop", left)}
 	}
-	if !set.ExactlyOnce || slices.Equal(set.Running, set.Hashes) || len(set.Running) == 0 {
-		w.cancel(s, contract.OneShotFence)
+	if !set.ReplacesAll() {
+		w.cancel(pod)
 		return nil
 	}
-	if left := len(s.Pods.Tasks); left > 0 {
+	if left := len(w.current.Pods.Tasks); left > 0 {
 		return &spec.Finding{Reason: connectv1.ReasonFencing, Message: fmt.Sprintf(
 			"exactly-once: waiting for %d previous tasks to stop before new tasks start", left)}
 	}
-	producers := max(len(set.Running), len(set.Hashes))
-	result, failure := w.run(s, e, desired.OneShot{
+	producers := max(len(set.Running.Hashes), len(set.Hashes))
+	result, failure := w.run(desired.OneShot{
 		Operation: contract.OneShotFence, Request: contract.TaskConfigsHash(set.Hashes),
 		Args: []string{"offsets", "fence", "--fence-tasks", strconv.Itoa(producers)},
 	})
-	pod := s.Pods.OneShots[contract.OneShotFence]
 	switch {
 	case failure != "":
 		return &spec.Finding{
@@ -69,11 +67,11 @@ func (w *Writes) fence(s observed.State, e spec.Effective, set taskset.Set) *spe
 
 // leftovers returns the number of task pods that another StatefulSet of the same name has created. It has been deleted,
 // but its pods have not stopped yet.
-func leftovers(s observed.State) int {
+func leftovers(current observed.Current) int {
 	left := 0
-	for _, pod := range s.Pods.Tasks {
+	for _, pod := range current.Pods.Tasks {
 		owner := metav1.GetControllerOf(pod)
-		if owner != nil && (s.Objects.TaskSet == nil || owner.UID != s.Objects.TaskSet.UID) {
+		if owner != nil && (current.TaskSet == nil || owner.UID != current.TaskSet.UID) {
 			left++
 		}
 	}

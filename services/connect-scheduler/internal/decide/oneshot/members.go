@@ -7,8 +7,6 @@ import (
 
 	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/desired"
-	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
-	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/taskset"
 )
 
@@ -19,10 +17,9 @@ const maxMemberAttempts = 3
 // Members removes the static members of the tasks that a scale-down has deleted from the consumer group of a sink.
 // Otherwise their partitions would have no consumer until the sessions expire. It waits until the pods of these tasks
 // are gone. While the members are removed, none of these tasks starts again, so the set can have a limit.
-func Members(s observed.State, e spec.Effective, set taskset.Set) (Writes, taskset.Set) {
-	var w Writes
-	remaining, previous := len(set.Running), desired.PreviousTasks(s)
-	pod := s.Pods.OneShots[contract.OneShotMembers]
+func (w *Operations) Members(set taskset.Set) taskset.Set {
+	remaining, previous := len(set.Running.Hashes), set.Running.Previous
+	pod := w.pod(contract.OneShotMembers)
 	if pod != nil && pod.Result == nil {
 		// A canceled pod can remove members until it has stopped.
 		kept, _, _ := strings.Cut(pod.Request, "-")
@@ -31,20 +28,20 @@ func Members(s observed.State, e spec.Effective, set taskset.Set) (Writes, tasks
 		}
 	}
 	if previous <= remaining || remaining != len(set.Hashes) {
-		w.cancel(s, contract.OneShotMembers)
-		return w, set
+		w.cancel(pod)
+		return set
 	}
-	for id := range s.Pods.Tasks {
+	for id := range w.current.Pods.Tasks {
 		if id >= remaining {
-			return w, set
+			return set
 		}
 	}
 	request := fmt.Sprintf("%d-%d", remaining, previous)
 	if pod != nil && pod.Request == request && pod.Attempt >= maxMemberAttempts && pod.Result != nil {
 		set.MembersRemoved = true
-		return w, set
+		return set
 	}
-	result, _ := w.run(s, e, desired.OneShot{
+	result, _ := w.run(desired.OneShot{
 		Operation: contract.OneShotMembers, Request: request,
 		Args: []string{
 			"members", "remove",
@@ -52,5 +49,5 @@ func Members(s observed.State, e spec.Effective, set taskset.Set) (Writes, tasks
 		},
 	})
 	set.MembersRemoved = result != nil
-	return w, set
+	return set
 }

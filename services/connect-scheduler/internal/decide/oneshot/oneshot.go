@@ -5,15 +5,29 @@
 package oneshot
 
 import (
+	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 
+	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/desired"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
-	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
 )
+
+// Operations are the one-shot operations of a connector. Each operation is a method that adds its writes.
+type Operations struct {
+	Writes
+	connector *connectv1.KafkaConnector
+	current   observed.Current
+	objects   desired.Builder
+}
+
+// New returns the operations of a connector. objects builds their pods.
+func New(c *connectv1.KafkaConnector, current observed.Current, objects desired.Builder) *Operations {
+	return &Operations{connector: c, current: current, objects: objects}
+}
 
 // Writes lists the writes for one-shot pods.
 type Writes struct {
@@ -28,39 +42,76 @@ type Writes struct {
 	WakeAt time.Time
 }
 
-// Include adds writes.
-func (w *Writes) Include(other Writes) {
-	w.OneShots = append(w.OneShots, other.OneShots...)
-	w.FinishedOneShots = append(w.FinishedOneShots, other.FinishedOneShots...)
-	w.Candidates = append(w.Candidates, other.Candidates...)
-	w.WakeAt = earliest(w.WakeAt, other.WakeAt)
-}
-
 // Len returns the number of writes.
 func (w Writes) Len() int { return len(w.OneShots) + len(w.FinishedOneShots) + len(w.Candidates) }
 
+// The delay between a failed attempt and the next one doubles with each attempt, as the kubelet's delay does.
+const (
+	firstDelay = 10 * time.Second
+	maxDelay   = 5 * time.Minute
+)
+
 // run returns the final result of a one-shot operation. Until there is a result it returns nil and creates the pod, or
 // first deletes the pod of another request. A failed attempt is repeated; failure then describes it.
-func (w *Writes) run(s observed.State, e spec.Effective, o desired.OneShot) (final *observed.Result, failure string) {
-	pod := s.Pods.OneShots[o.Operation]
+func (w *Operations) run(o desired.OneShot) (final *observed.Result, failure string) {
+	pod := w.pod(o.Operation)
 	switch {
 	case pod == nil:
-		w.OneShots = append(w.OneShots, desired.OneShotPod(s, e, o))
 	case pod.DeletionTimestamp != nil:
+		return nil, ""
 	case pod.Request != o.Request:
 		w.FinishedOneShots = append(w.FinishedOneShots, pod.Pod)
+		return nil, ""
+	case pod.Result == nil || pod.IsFinal:
+		return pod.Result, ""
 	default:
-		if pod.Result == nil || isFinal(pod) {
-			return pod.Result, ""
+		next := pod.Ended.Add(delay(pod.Attempt))
+		failure = fmt.Sprintf("attempt %d failed: %s; next attempt at %s; to retry now, delete pod %s",
+			pod.Attempt, pod.Result, next.UTC().Format(time.RFC3339), pod.Name)
+		if w.current.Now.Before(next) {
+			w.wakeAt(next)
+			return nil, failure
 		}
-		return nil, w.retry(s, e, o, pod)
-	}
-	return nil, ""
-}
-
-// cancel deletes the pod of an operation that is no longer needed.
-func (w *Writes) cancel(s observed.State, operation string) {
-	if pod := s.Pods.OneShots[operation]; pod != nil && pod.DeletionTimestamp == nil {
+		o.Attempt = pod.Attempt + 1
 		w.FinishedOneShots = append(w.FinishedOneShots, pod.Pod)
 	}
+	w.OneShots = append(w.OneShots, w.objects.OneShotPod(o))
+	return nil, failure
+}
+
+// pod returns the pod of an operation, or nil.
+func (w *Operations) pod(operation string) *observed.OneShotPod {
+	return w.current.Pods.OneShots[operation]
+}
+
+// cancel deletes the pod of an operation that is no longer needed. The pod may be nil.
+func (w *Operations) cancel(pod *observed.OneShotPod) {
+	if pod != nil && pod.DeletionTimestamp == nil {
+		w.FinishedOneShots = append(w.FinishedOneShots, pod.Pod)
+	}
+}
+
+func (w *Operations) wakeAt(at time.Time) {
+	if w.WakeAt.IsZero() || at.Before(w.WakeAt) {
+		w.WakeAt = at
+	}
+}
+
+// isRetry reports whether a pod repeats a failed attempt.
+func isRetry(pod *observed.OneShotPod) bool { return pod != nil && pod.Attempt > 1 }
+
+// delay returns the delay after a failed attempt.
+func delay(attempt int) time.Duration {
+	if attempt > 6 {
+		return maxDelay
+	}
+	return min(maxDelay, firstDelay<<(attempt-1))
+}
+
+// lastError returns the last error of a pod that has not ended, as a suffix of a message.
+func lastError(pod *observed.OneShotPod) string {
+	if pod == nil || pod.LastError == "" {
+		return ""
+	}
+	return ": " + pod.LastError
 }

@@ -45,8 +45,8 @@ func TestNewConfigRollsOutOnlyAfterThePluginHasAcceptedIt(t *testing.T) {
 	s.Settle()
 	require.NotEqual(
 		t,
-		before.Annotations[desired.AnnotationAccepted],
-		s.State.Objects.ConnectorSet.Annotations[desired.AnnotationAccepted],
+		before.Annotations[observed.AnnotationAccepted],
+		s.State.Objects.ConnectorSet.Annotations[observed.AnnotationAccepted],
 	)
 	require.Nil(t, s.OneShot(contract.OneShotValidate), "the one-shot pod is gone")
 }
@@ -72,7 +72,7 @@ func TestRejectedConfigIsReportedByFieldAndRunningPodsAreUnchanged(t *testing.T)
 	require.Contains(
 		t,
 		string(spec.Encode(s.State.Objects.ConnectorSet.Annotations)),
-		spec.Of(decidetest.Connector(), nil).CandidateKey(),
+		spec.Merge(decidetest.Connector(), nil).CandidateKey(),
 	)
 
 	s.State.Connector.Spec.ConnectorConfig["kafka.topic"] = "users"
@@ -167,9 +167,9 @@ func TestFailedFencePreventsTheStartOfNewTasks(t *testing.T) {
 	s.Termination = refused(contract.ReasonOffsetsFailed, `{}`)
 	s.State.TaskConfigs = exactlyOnce(decidetest.Published(s.State.Connector, "new-0", "new-1"))
 	s.Settle()
-	told := decidetest.Condition(t, s.State.Connector.Status.Conditions, connectv1.ConditionTaskConfigsPublished)
-	require.Equal(t, connectv1.ReasonFencingFailed, told.Reason)
-	require.Contains(t, told.Message, "to retry now, delete pod test-fence")
+	published := decidetest.Condition(t, s.State.Connector.Status.Conditions, connectv1.ConditionTaskConfigsPublished)
+	require.Equal(t, connectv1.ReasonFencingFailed, published.Reason)
+	require.Contains(t, published.Message, "to retry now, delete pod test-fence")
 	require.Zero(t, s.State.Connector.Status.TasksReady)
 }
 
@@ -266,9 +266,9 @@ func TestOffsetsOperations(t *testing.T) {
 				require.Equal(t, test.args, plan.OneShots.OneShots[0].Spec.Containers[0].Args)
 			}
 			s.Settle()
-			told := *s.State.Connector.Status.Offsets
-			told.Time, told.ID = metav1.Time{}, ""
-			require.Equal(t, test.want, told)
+			reported := *s.State.Connector.Status.Offsets
+			reported.Time, reported.ID = metav1.Time{}, ""
+			require.Equal(t, test.want, reported)
 			require.Empty(t, s.State.Connector.Annotations)
 			require.Nil(t, s.OneShot(contract.OneShotOffsets))
 		})
@@ -281,7 +281,7 @@ func TestPodOfAOneShotOperation(t *testing.T) {
 	testkit.Golden(
 		t,
 		"../../../testdata/golden/one-shot.yaml",
-		desired.OneShotPod(s, spec.Of(s.Connector, nil), desired.OneShot{
+		desired.NewBuilder(s, spec.Of(s)).OneShotPod(desired.OneShot{
 			Operation: contract.OneShotValidate, Request: "key", Candidate: true, Args: []string{"validate"},
 		}),
 	)
@@ -292,7 +292,7 @@ func TestInvalidRequestOnANewConnectorIsRefusedAtOnce(t *testing.T) {
 	c := decidetest.Connector()
 	c.Annotations = map[string]string{contract.ConnectorOffsets: "drop"}
 	input := observed.State{Connector: c, Worker: decidetest.Worker(), Now: decidetest.Noon}
-	plan, err := decide.Connector(input, spec.Of(input.Connector, input.Connect))
+	plan, err := decide.Connector(input, spec.Of(input))
 	require.NoError(t, err)
 	require.NotEmpty(t, plan.StatefulSets)
 	require.Equal(t, []string{contract.ConnectorOffsets}, plan.Done)

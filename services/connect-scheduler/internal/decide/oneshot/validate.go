@@ -20,15 +20,15 @@ import (
 // Validate lets the connector plugin validate a new connectorConfig before running pods are changed. It returns a
 // finding while the plugin has not accepted the configuration. A new connector needs no separate validation, nor does
 // a new image or plugin: the connector's own pod reports the errors.
-func Validate(s observed.State, e spec.Effective) (Writes, *spec.Finding) {
-	var w Writes
-	set, key := s.Objects.ConnectorSet, e.CandidateKey()
-	if set == nil || set.Annotations[desired.AnnotationAccepted] == "" ||
-		set.Annotations[desired.AnnotationAccepted] == key {
-		w.cancel(s, contract.OneShotValidate)
-		return w, nil
+//
+// key identifies the new connectorConfig, see spec.Effective.
+func (w *Operations) Validate(key string) *spec.Finding {
+	accepted, pod := w.current.Recorded.ConfigKey, w.pod(contract.OneShotValidate)
+	if accepted == "" || accepted == key {
+		w.cancel(pod)
+		return nil
 	}
-	result, failure := w.run(s, e, desired.OneShot{
+	result, failure := w.run(desired.OneShot{
 		Operation: contract.OneShotValidate, Request: key, Candidate: true,
 		Args: []string{
 			"validate",
@@ -36,27 +36,26 @@ func Validate(s observed.State, e spec.Effective) (Writes, *spec.Finding) {
 			"--runner-config", path.Join(desired.InputDir, path.Base(contract.RunnerConfigFile)),
 		},
 	})
-	pod := s.Pods.OneShots[contract.OneShotValidate]
 	if pod != nil && pod.DeletionTimestamp == nil && pod.Request == key {
-		if finding := w.include(s, e, pod.Pod); finding != nil {
-			return w, finding
+		if finding := w.addCandidate(pod.Pod); finding != nil {
+			return finding
 		}
 	}
 	switch {
 	case failure != "":
-		return w, validationFailed(failure)
+		return validationFailed(failure)
 	case result == nil && isRetry(pod):
-		return w, validationFailed(fmt.Sprintf("attempt %d is running%s", pod.Attempt, lastError(pod)))
+		return validationFailed(fmt.Sprintf("attempt %d is running%s", pod.Attempt, lastError(pod)))
 	case result == nil:
-		return w, &spec.Finding{
+		return &spec.Finding{
 			Reason: connectv1.ReasonValidating,
 			Message: "the connector plugin is validating the new connectorConfig; running pods are unchanged" +
 				lastError(pod),
 		}
 	case result.ExitCode == 0:
-		return w, nil
+		return nil
 	}
-	return w, &spec.Finding{Reason: connectv1.ReasonConfigRejected, Message: rejection(*result)}
+	return &spec.Finding{Reason: connectv1.ReasonConfigRejected, Message: rejection(*result)}
 }
 
 func validationFailed(failure string) *spec.Finding {
@@ -66,19 +65,11 @@ func validationFailed(failure string) *spec.Finding {
 	}
 }
 
-// lastError returns the last error of a pod that has not ended, as a suffix of a message.
-func lastError(pod *observed.OneShotPod) string {
-	if pod == nil || pod.LastError == "" {
-		return ""
-	}
-	return ": " + pod.LastError
-}
-
-// include writes the Secret with the configuration under validation.
-func (w *Writes) include(s observed.State, e spec.Effective, pod *corev1.Pod) *spec.Finding {
-	live := s.Objects.Candidate
+// addCandidate writes the Secret with the configuration under validation.
+func (w *Operations) addCandidate(pod *corev1.Pod) *spec.Finding {
+	live := w.current.Candidate
 	if live == nil {
-		w.Candidates = append(w.Candidates, desired.CandidateSecret(s, e, pod))
+		w.Candidates = append(w.Candidates, w.objects.CandidateSecret(pod))
 		return nil
 	}
 	owner := metav1.GetControllerOf(live)

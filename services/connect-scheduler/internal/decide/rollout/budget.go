@@ -4,8 +4,6 @@ import (
 	"slices"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/taskset"
@@ -29,22 +27,22 @@ type Budget struct {
 
 	limited bool
 	free    int
-	now     metav1.Time
+	current observed.Current
 }
 
-// NewBudget returns the budget with the pods of status.restarting that still count.
-func NewBudget(s observed.State) *Budget {
-	b := &Budget{limited: s.Budget != nil, now: s.Timestamp()}
+// NewBudget returns the budget with the entries of status.restarting that still count. limit is nil without a limit.
+func NewBudget(limit *observed.Budget, restarting []connectv1.RestartingPod, current observed.Current) *Budget {
+	b := &Budget{limited: limit != nil, current: current}
 	if !b.limited {
 		return b
 	}
-	b.free = s.Budget.Free
-	for _, entry := range s.Connector.Status.Restarting {
+	b.free = limit.Free
+	pods := current.Pods.Workload
+	for _, entry := range restarting {
 		ends := entry.Since.Add(restartTimeout)
-		if !ends.After(s.Now) {
+		if !ends.After(current.Now) {
 			continue
 		}
-		pods := s.Pods.Workload
 		i := slices.IndexFunc(pods, func(pod *observed.Pod) bool { return pod.Name == entry.Pod })
 		if i >= 0 && pods[i].UID != entry.UID {
 			if pods[i].Ready {
@@ -84,15 +82,12 @@ func (b *Budget) take(restarts []Restart) []Restart {
 
 // TakeAll reports whether all tasks of an exactly-once source may stop at the same time, so that another set of task
 // configs can be used. A set that has begun to stop needs no budget.
-func (b *Budget) TakeAll(s observed.State, set taskset.Set) bool {
-	if !b.limited || !set.ExactlyOnce || len(set.Running) == 0 || slices.Equal(set.Running, set.Hashes) {
-		return true
-	}
-	if replicas := s.Objects.TaskSet.Spec.Replicas; replicas != nil && *replicas == 0 {
+func (b *Budget) TakeAll(set taskset.Set) bool {
+	if !b.limited || !set.ReplacesAll() || set.Running.Replicas == 0 {
 		return true
 	}
 	var pods []*observed.Pod
-	for _, pod := range s.Pods.Tasks {
+	for _, pod := range b.current.Pods.Tasks {
 		switch {
 		case pod.DeletionTimestamp != nil || b.has(pod):
 			return true
@@ -111,11 +106,12 @@ func (b *Budget) TakeAll(s observed.State, set taskset.Set) bool {
 	return true
 }
 
-// keep removes entries of pods that exist unchanged and do not restart any more, for example after a revert.
-func (b *Budget) keep(s observed.State, restarts []Restart, stopsAll bool) {
+// release removes entries of pods that exist unchanged and do not restart any more, for example after a revert.
+func (b *Budget) release(restarts []Restart, stopsAll bool) {
+	pods := b.current.Pods.Workload
 	b.Restarting = slices.DeleteFunc(b.Restarting, func(entry connectv1.RestartingPod) bool {
-		i := slices.IndexFunc(s.Pods.Workload, func(pod *observed.Pod) bool { return pod.UID == entry.UID })
-		return i >= 0 && s.Pods.Workload[i].DeletionTimestamp == nil && !stopsAll &&
+		i := slices.IndexFunc(pods, func(pod *observed.Pod) bool { return pod.UID == entry.UID })
+		return i >= 0 && pods[i].DeletionTimestamp == nil && !stopsAll &&
 			!slices.ContainsFunc(restarts, func(r Restart) bool { return r.Pod.UID == entry.UID })
 	})
 }
@@ -130,8 +126,8 @@ func (b *Budget) add(pod *observed.Pod) {
 	b.Restarting = slices.DeleteFunc(b.Restarting, func(entry connectv1.RestartingPod) bool {
 		return entry.Pod == pod.Name
 	})
-	b.Restarting = append(b.Restarting, connectv1.RestartingPod{Pod: pod.Name, UID: pod.UID, Since: b.now})
-	if ends := b.now.Add(restartTimeout); b.RecheckAt.IsZero() || ends.Before(b.RecheckAt) {
+	b.Restarting = append(b.Restarting, connectv1.RestartingPod{Pod: pod.Name, UID: pod.UID, Since: b.current.Timestamp})
+	if ends := b.current.Timestamp.Add(restartTimeout); b.RecheckAt.IsZero() || ends.Before(b.RecheckAt) {
 		b.RecheckAt = ends
 	}
 }

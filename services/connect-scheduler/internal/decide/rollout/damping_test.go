@@ -10,7 +10,7 @@ import (
 
 	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
 	"github.com/weir-dev/weir/apis/contract"
-	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/taskset"
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decidetest"
 )
 
@@ -283,7 +283,7 @@ func TestInvalidHistoryDelaysNothing(t *testing.T) {
 	t.Parallel()
 	for _, history := range []string{"no JSON", `{"changes":-1}`, `{}`, `[]`} {
 		s := changedOften(t, false)
-		s.State.Objects.TaskSet.Annotations[taskset.AnnotationHistory] = history
+		s.State.Objects.TaskSet.Annotations[observed.AnnotationHistory] = history
 		s.Settle()
 		require.Equal(t, "second-0", s.State.Connector.Status.Tasks[0].ConfigHash, history)
 	}

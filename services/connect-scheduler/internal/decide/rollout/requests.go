@@ -1,10 +1,12 @@
 package rollout
 
 import (
+	"slices"
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 
+	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
 	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
 )
@@ -23,22 +25,38 @@ type Requested struct {
 	Done []string
 	// LastRestart is the new value of status.lastRestart.
 	LastRestart string
+	// waiting are the pods of annotations that have to be removed before the pods restart. A value that stays is recorded
+	// in the status, which is written before the pods of the same plan restart.
+	waiting []*observed.Pod
+}
+
+// cause returns the cause to restart a pod that is marked. It is empty for other pods.
+func (r Requested) cause(pod *observed.Pod) string {
+	if pod.Annotations[contract.ManualRollingUpdate] != "true" || slices.Contains(r.waiting, pod) {
+		return ""
+	}
+	return causeRequest
 }
 
 // Requests carries out the restarts that annotations on the KafkaConnector request. First the pod is marked, then the
 // annotation is removed or its value is recorded in the status, then the pod restarts. The pod restarts exactly once,
 // even if a step fails and is repeated.
-func Requests(s observed.State) Requested {
-	r := Requested{LastRestart: s.Connector.Status.LastRestart}
+func Requests(c *connectv1.KafkaConnector, pods observed.Pods) Requested {
+	r := Requested{LastRestart: c.Status.LastRestart}
 	for _, annotation := range restartAnnotations {
-		if !isPending(s, annotation) {
+		if !isPending(c, annotation) {
 			continue
 		}
-		pod, value := requestedPod(s, annotation), s.Connector.Annotations[annotation]
+		value := c.Annotations[annotation]
+		pod := requestedPod(pods, annotation, value)
+		stays := annotation == contract.Restart && value != "true"
+		if pod != nil && !stays {
+			r.waiting = append(r.waiting, pod)
+		}
 		switch {
 		case pod != nil && pod.DeletionTimestamp == nil && pod.Annotations[contract.ManualRollingUpdate] != "true":
 			r.Mark = append(r.Mark, pod.Pod)
-		case annotation == contract.Restart && value != "true":
+		case stays:
 			r.LastRestart = recorded(value)
 		default:
 			r.Done = append(r.Done, annotation)
@@ -48,12 +66,12 @@ func Requests(s observed.State) Requested {
 }
 
 // isPending reports whether an annotation requests a restart that is not done.
-func isPending(s observed.State, annotation string) bool {
-	value, requested := s.Connector.Annotations[annotation]
+func isPending(c *connectv1.KafkaConnector, annotation string) bool {
+	value, requested := c.Annotations[annotation]
 	if annotation != contract.Restart || value == "true" {
 		return requested
 	}
-	return value != "" && value != "false" && recorded(value) != s.Connector.Status.LastRestart
+	return value != "" && value != "false" && recorded(value) != c.Status.LastRestart
 }
 
 // recorded returns the form of a value in status.lastRestart.
@@ -66,27 +84,13 @@ func recorded(value string) string {
 
 // requestedPod returns the pod that an annotation selects. It is nil if the value is not valid or the pod does not
 // exist.
-func requestedPod(s observed.State, annotation string) *observed.Pod {
+func requestedPod(pods observed.Pods, annotation, value string) *observed.Pod {
 	if annotation == contract.Restart {
-		return s.Pods.Connector
+		return pods.Connector
 	}
-	id, err := strconv.Atoi(s.Connector.Annotations[annotation])
+	id, err := strconv.Atoi(value)
 	if err != nil {
 		return nil
 	}
-	return s.Pods.Tasks[id]
-}
-
-// isRequested reports whether an annotation that has to be removed before the restart selects the pod. A value that
-// stays is recorded in the status, which is written before the pods of the same plan restart.
-func isRequested(s observed.State, pod *observed.Pod) bool {
-	for _, annotation := range restartAnnotations {
-		stays := annotation == contract.Restart && s.Connector.Annotations[annotation] != "true"
-		if !stays && isPending(s, annotation) {
-			if selected := requestedPod(s, annotation); selected != nil && selected.Name == pod.Name {
-				return true
-			}
-		}
-	}
-	return false
+	return pods.Tasks[id]
 }

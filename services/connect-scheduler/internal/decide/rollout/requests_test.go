@@ -41,7 +41,7 @@ func TestRestartIsRecordedBeforeThePodRestarts(t *testing.T) {
 	s := decidetest.Running(t, decidetest.Connector(), decidetest.Hashes(1)...)
 	s.State.Connector.Annotations = map[string]string{contract.Restart: "monday"}
 	s.Step()
-	plan, err := decide.Connector(s.State, spec.Of(s.State.Connector, nil))
+	plan, err := decide.Connector(s.State, spec.Of(s.State))
 	require.NoError(t, err)
 	require.Equal(t, "monday", plan.Status.LastRestart)
 	require.True(t, plan.StatusChanged(), "the status is written first")

@@ -2,15 +2,12 @@
 package rollout
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/intstr"
 	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
-	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 
 	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/desired"
@@ -36,32 +33,52 @@ type Plan struct {
 	Outdated int
 	// Blocked describes why failed tasks stop the rollout of a new pod template. It is empty if they do not.
 	Blocked string
-	// RequeueAfter is the time after which the decision can differ although no object has changed. 0: never.
-	RequeueAfter time.Duration
+	// RecheckAt is the time at which the decision can differ although no object has changed. It is zero if there is none.
+	RecheckAt time.Time
+}
+
+// Input is what a rollout decision depends on, besides the effective spec.
+type Input struct {
+	// Current are the StatefulSets, pods and published task configs that exist.
+	Current observed.Current
+	// Tasks is the set of task configs.
+	Tasks taskset.Set
+	// Sets are the desired StatefulSets.
+	Sets desired.Sets
+	// Requests are the requested restarts.
+	Requests Requested
+	// Budget is used up by the restarts.
+	Budget *Budget
+	// Claim is the claim of the shared volume, or nil.
+	Claim *corev1.PersistentVolumeClaim
 }
 
 // Decide returns the pods that restart now. The pods of a StatefulSet restart only after its controller has observed
-// the desired template, else they would be recreated from the previous template. budget is used up by the restarts.
-func Decide(s observed.State, e spec.Effective, set taskset.Set, sets desired.Sets, budget *Budget) Plan {
-	outdated := outdatedPods{s, set, sets.Connector.Spec.Template, sets.Tasks.Spec.Template}
-	plan := Plan{Outdated: outdated.count(set.Replicas(e))}
-	if isObserved(s.Objects.ConnectorSet, sets.Connector) {
-		plan.Restarts = append(plan.Restarts, budget.take(restartConnector(s, outdated))...)
+// the desired template, else they would be recreated from the previous template.
+func Decide(e spec.Effective, in Input) Plan {
+	pods, sets := in.Current.Pods, in.Sets
+	outdated := outdatedPods(in)
+	plan := Plan{Outdated: len(outdated)}
+	var restarts []Restart
+	if pod := pods.Connector; outdated[pod] != "" && pod.DeletionTimestamp == nil &&
+		isObserved(in.Current.ConnectorSet, sets.Connector) {
+		restarts = append(restarts, Restart{pod, outdated[pod]})
 	}
-	if isObserved(s.Objects.TaskSet, sets.Tasks) && !set.Lost {
-		tasks := observeTasks(s, e, set.Replicas(e), outdated)
-		plan.Restarts = append(plan.Restarts, budget.take(tasks.restarts(s, e))...)
-		plan.Blocked, plan.RequeueAfter = tasks.blocked(e), tasks.requeueAfter(s)
+	if isObserved(in.Current.TaskSet, sets.Tasks) && !in.Tasks.Lost {
+		tasks := sortTasks(e, in, outdated)
+		restarts = append(restarts, tasks.restarts()...)
+		plan.Blocked, plan.RecheckAt = tasks.blocked(), tasks.recheckAt()
 	}
-	budget.keep(s, plan.Restarts, set.Fencing)
-	plan.Metadata = metadata(s, sets, plan.Restarts)
+	plan.Restarts = in.Budget.take(restarts)
+	in.Budget.release(plan.Restarts, in.Tasks.Fencing)
+	plan.Metadata = metadata(pods.Workload, sets, plan.Restarts)
 	return plan
 }
 
 // metadata returns the changes of labels and annotations of the pods that do not restart.
-func metadata(s observed.State, sets desired.Sets, restarts []Restart) []*desired.Metadata {
+func metadata(pods []*observed.Pod, sets desired.Sets, restarts []Restart) []*desired.Metadata {
 	var changes []*desired.Metadata
-	for _, pod := range s.Pods.Workload {
+	for _, pod := range pods {
 		template := sets.Tasks.Spec.Template
 		if pod.Labels[contract.LabelType] == contract.TypeConnector {
 			template = sets.Connector.Spec.Template
@@ -88,105 +105,4 @@ func isObserved(live *appsv1.StatefulSet, want *appsv1ac.StatefulSetApplyConfigu
 		}
 	}
 	return true
-}
-
-// outdatedPods finds pods that do not match the desired templates and task configs, or whose restart is requested.
-type outdatedPods struct {
-	state                       observed.State
-	set                         taskset.Set
-	connectorTemplate, template *corev1ac.PodTemplateSpecApplyConfiguration
-}
-
-// count returns the number of outdated pods.
-func (o outdatedPods) count(replicas int) int {
-	count := 0
-	if pod := o.state.Pods.Connector; pod != nil && o.connector(pod) != "" {
-		count++
-	}
-	for id, pod := range o.state.Pods.Tasks {
-		if id < replicas && o.task(pod) != "" {
-			count++
-		}
-	}
-	return count
-}
-
-// connector returns the cause to restart the connector's pod. It is empty if there is none.
-func (o outdatedPods) connector(pod *observed.Pod) string {
-	return cmp.Or(o.cause(pod, o.connectorTemplate, ""), lostTaskConfigs(o.state, pod))
-}
-
-// task returns the cause to restart the pod of a task. It is empty if there is none.
-func (o outdatedPods) task(pod *observed.Pod) string {
-	hash := o.set.Hashes[pod.Index]
-	if o.set.KeepsConfig(pod) {
-		hash = ""
-	}
-	return cmp.Or(o.cause(pod, o.template, hash), staleTaskConfig(o.set, pod))
-}
-
-// Causes of restarts. They are clauses for events.
-const (
-	causeTemplate   = "its template or configuration has changed"
-	causeTaskConfig = "its task config has changed"
-	causeRequest    = "a restart was requested"
-	causeResize     = "the file system of the shared volume can grow only when a pod mounts it again"
-)
-
-func (o outdatedPods) cause(
-	pod *observed.Pod, template *corev1ac.PodTemplateSpecApplyConfiguration, taskHash string,
-) string {
-	switch {
-	case !desired.MatchesTemplate(pod.Pod, template):
-		return causeTemplate
-	case taskHash != "" && pod.TaskHash != taskHash:
-		return causeTaskConfig
-	case pod.Annotations[contract.ManualRollingUpdate] == "true" && !isRequested(o.state, pod):
-		return causeRequest
-	}
-	return ""
-}
-
-func restartConnector(s observed.State, outdated outdatedPods) []Restart {
-	pod := s.Pods.Connector
-	if pod == nil || pod.DeletionTimestamp != nil {
-		return nil
-	}
-	if cause := outdated.connector(pod); cause != "" {
-		return []Restart{{pod, cause}}
-	}
-	return nil
-}
-
-// maxUnavailable returns the number of tasks that may be unavailable. It is at least 1.
-func maxUnavailable(bound intstr.IntOrString, replicas int) int {
-	allowed, err := intstr.GetScaledValueFromIntOrPercent(&bound, replicas, true)
-	if err != nil {
-		allowed = 1
-	}
-	return max(1, allowed)
-}
-
-// resizeRestart returns the first task if a pod has to restart so that a driver without online expansion can grow the
-// file system. It returns nothing if a pod has started since the claim began to wait.
-func resizeRestart(s observed.State, replicas int) []Restart {
-	if s.Claim == nil || replicas == 0 {
-		return nil
-	}
-	i := slices.IndexFunc(s.Claim.Status.Conditions, func(c corev1.PersistentVolumeClaimCondition) bool {
-		return c.Type == corev1.PersistentVolumeClaimFileSystemResizePending && c.Status == corev1.ConditionTrue
-	})
-	if i < 0 {
-		return nil
-	}
-	for _, pod := range s.Pods.Workload {
-		if pod.DeletionTimestamp != nil ||
-			pod.CreationTimestamp.After(s.Claim.Status.Conditions[i].LastTransitionTime.Time) {
-			return nil
-		}
-	}
-	if pod := s.Pods.Tasks[0]; pod != nil {
-		return []Restart{{pod, causeResize}}
-	}
-	return nil
 }

@@ -6,7 +6,9 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/desired"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
 )
@@ -20,8 +22,10 @@ const (
 
 // tasks are the pods of the tasks, sorted by what a rollout can do with them.
 type tasks struct {
-	pods     map[int]*observed.Pod
 	replicas int
+	// maxUnavailable is the number of tasks that may be unavailable. It is at least 1.
+	maxUnavailable int
+	now            time.Time
 	// broken are outdated pods that are not ready.
 	broken []Restart
 	// template and config are outdated pods that are ready. Pods in template need a new pod template. Pods in config
@@ -37,37 +41,52 @@ type tasks struct {
 	recheck time.Time
 }
 
-func observeTasks(s observed.State, e spec.Effective, replicas int, outdated outdatedPods) *tasks {
-	t := &tasks{pods: s.Pods.Tasks, replicas: replicas}
+// sortTasks returns the pods of the tasks. outdated has the causes to restart.
+func sortTasks(e spec.Effective, in Input, outdated map[*observed.Pod]string) *tasks {
+	pods, replicas := in.Current.Pods, in.Tasks.Replicas()
+	t := &tasks{replicas: replicas, maxUnavailable: maxUnavailable(e.MaxUnavailable, replicas), now: in.Current.Now}
+	unmounted := unmountedClaim(pods.Connector, e.Volume)
 	for id := range replicas {
-		pod := t.pods[id]
+		pod := pods.Tasks[id]
 		switch {
 		case pod == nil:
 			t.starting++
-		case waitsForVolume(s, e, pod) && pod.DeletionTimestamp == nil:
+		case unmounted != "" && pod.Labels[desired.LabelClaim] != unmounted && pod.DeletionTimestamp == nil:
 			if !pod.Ready {
 				t.starting++
 			}
 		default:
-			t.add(s, pod, outdated.task(pod))
+			t.add(pod, outdated[pod])
 		}
+	}
+	if len(t.broken)+len(t.template)+len(t.config) == 0 {
+		t.config = resizeRestart(in.Claim, pods, replicas)
 	}
 	return t
 }
 
-func (t *tasks) add(s observed.State, pod *observed.Pod, cause string) {
+// maxUnavailable returns the number of tasks that may be unavailable. It is at least 1.
+func maxUnavailable(bound intstr.IntOrString, replicas int) int {
+	allowed, err := intstr.GetScaledValueFromIntOrPercent(&bound, replicas, true)
+	if err != nil {
+		allowed = 1
+	}
+	return max(1, allowed)
+}
+
+func (t *tasks) add(pod *observed.Pod, cause string) {
 	switch {
 	case pod.DeletionTimestamp != nil:
 		// The pod of a lost node stays until the node comes back or is removed.
-		t.addUnavailable(s, pod, pod.DeletionTimestamp.Add(startTimeout))
+		t.addUnavailable(pod, pod.DeletionTimestamp.Add(startTimeout))
 	case pod.Ready:
 		switch cause {
 		case causeTemplate:
 			t.template = append(t.template, Restart{pod, cause})
 		case "":
-			if stable := stableAt(pod); stable.After(s.Now) {
+			if stable := stableAt(pod); stable.After(t.now) {
 				t.unstable = append(t.unstable, pod)
-				t.recheckAt(stable)
+				t.wakeAt(stable)
 			}
 		default:
 			t.config = append(t.config, Restart{pod, cause})
@@ -78,21 +97,21 @@ func (t *tasks) add(s observed.State, pod *observed.Pod, cause string) {
 	case pod.Spec.NodeName != "" && pod.LastError != "":
 		t.failed = append(t.failed, pod)
 	default:
-		t.addUnavailable(s, pod, pod.CreationTimestamp.Add(startTimeout))
+		t.addUnavailable(pod, pod.CreationTimestamp.Add(startTimeout))
 	}
 }
 
 // addUnavailable adds a pod that counts as failed after a deadline.
-func (t *tasks) addUnavailable(s observed.State, pod *observed.Pod, deadline time.Time) {
-	if !deadline.After(s.Now) {
+func (t *tasks) addUnavailable(pod *observed.Pod, deadline time.Time) {
+	if !deadline.After(t.now) {
 		t.failed = append(t.failed, pod)
 		return
 	}
 	t.starting++
-	t.recheckAt(deadline)
+	t.wakeAt(deadline)
 }
 
-func (t *tasks) recheckAt(at time.Time) {
+func (t *tasks) wakeAt(at time.Time) {
 	if t.recheck.IsZero() || at.Before(t.recheck) {
 		t.recheck = at
 	}
@@ -115,20 +134,17 @@ func stableAt(pod *observed.Pod) time.Time {
 // A failed pod that matches the spec does not count against a change of task configs, so that each set of task configs
 // reaches all tasks. It counts against a new template, so that for example an image that cannot start never takes down
 // all tasks.
-func (t *tasks) restarts(s observed.State, e spec.Effective) []Restart {
-	if len(t.broken)+len(t.template)+len(t.config) == 0 {
-		t.config = resizeRestart(s, t.replicas)
-	}
-	spare := max(0, maxUnavailable(e.MaxUnavailable, t.replicas)-t.starting)
+func (t *tasks) restarts() []Restart {
+	spare := max(0, t.maxUnavailable-t.starting)
 	config := t.config[:min(spare, len(t.config))]
 	template := t.template[:min(max(0, spare-len(config)-len(t.failed)-len(t.unstable)), len(t.template))]
 	return slices.Concat(t.broken, config, template)
 }
 
 // blocked describes why failed tasks stop the rollout of a new template. It is empty if they do not.
-func (t *tasks) blocked(e spec.Effective) string {
-	failed, bound := slices.Concat(t.failed, t.unstable), maxUnavailable(e.MaxUnavailable, t.replicas)
-	if len(t.template) == 0 || len(failed) < bound {
+func (t *tasks) blocked() string {
+	failed := slices.Concat(t.failed, t.unstable)
+	if len(t.template) == 0 || len(failed) < t.maxUnavailable {
 		return ""
 	}
 	cause := "it is not ready"
@@ -136,13 +152,14 @@ func (t *tasks) blocked(e spec.Effective) string {
 		cause = message
 	}
 	return fmt.Sprintf("%d of %d tasks keep their previous pod template, because %d tasks fail and maxUnavailable is %d; "+
-		"fix or revert the change; pod %s: %s", len(t.template), t.replicas, len(failed), bound, failed[0].Name, cause)
+		"fix or revert the change; pod %s: %s",
+		len(t.template), t.replicas, len(failed), t.maxUnavailable, failed[0].Name, cause)
 }
 
-// requeueAfter returns the time after which a pod that other pods wait for counts as failed or as stable.
-func (t *tasks) requeueAfter(s observed.State) time.Duration {
-	if len(t.template)+len(t.config) == 0 || t.recheck.IsZero() {
-		return 0
+// recheckAt returns the time at which a pod that other pods wait for counts as failed or as stable.
+func (t *tasks) recheckAt() time.Time {
+	if len(t.template)+len(t.config) == 0 {
+		return time.Time{}
 	}
-	return t.recheck.Sub(s.Now)
+	return t.recheck
 }

@@ -37,6 +37,8 @@ type Effective struct {
 	RunConnector bool
 	// RunTasks is false if spec.state is paused or stopped.
 	RunTasks bool
+	// DefaultOffsetsTopic is the topic of source offsets if worker.properties sets none. The status records it.
+	DefaultOffsetsTopic string
 
 	// accepted is the generation of the accepted configuration if it differs from ConnectorConfig.
 	accepted string
@@ -46,15 +48,17 @@ type Effective struct {
 // once.
 var defaultMaxUnavailable = intstr.FromString("25%")
 
-// Of returns the effective spec of a KafkaConnector as it is in the API.
-func Of(c *connectv1.KafkaConnector, connect *connectv1.KafkaConnect) Effective {
-	return Merge(c, c.Spec, connect)
+// Of returns the effective spec of the KafkaConnector of a State. It depends on Connector, Connect and Objects.
+func Of(s observed.State) Effective {
+	e := Merge(s.Connector, s.Connect)
+	e.DefaultOffsetsTopic = defaultOffsetsTopic(s.Connector, s.Objects.ConnectorSet)
+	return e
 }
 
-// Merge returns the effective spec for any spec of a KafkaConnector, which may differ from the spec in the API.
-// connect is the KafkaConnect that the spec references, or nil.
-func Merge(c *connectv1.KafkaConnector, spec connectv1.KafkaConnectorSpec, connect *connectv1.KafkaConnect) Effective {
-	defaults := connectv1.KafkaConnectSpec{}
+// Merge returns the part of the effective spec that does not depend on the objects of the KafkaConnector. connect is
+// the KafkaConnect that the spec references, or nil.
+func Merge(c *connectv1.KafkaConnector, connect *connectv1.KafkaConnect) Effective {
+	spec, defaults := c.Spec, connectv1.KafkaConnectSpec{}
 	if connect != nil {
 		defaults = connect.Spec
 	}
@@ -71,7 +75,7 @@ func Merge(c *connectv1.KafkaConnector, spec connectv1.KafkaConnectorSpec, conne
 		PullPolicy:        cmp.Or(spec.ImagePullPolicy, defaults.ImagePullPolicy),
 		PullSecrets:       orSlice(spec.ImagePullSecrets, defaults.ImagePullSecrets),
 		MaxUnavailable:    *cmp.Or(spec.MaxUnavailable, defaults.MaxUnavailable, &defaultMaxUnavailable),
-		Volume:            volume(c, spec, connect),
+		Volume:            volume(c, connect),
 		ConnectorConfig:   config,
 		TasksMax:          tasksMax,
 		RunConnector:      spec.State != connectv1.StateStopped,
@@ -80,14 +84,14 @@ func Merge(c *connectv1.KafkaConnector, spec connectv1.KafkaConnectorSpec, conne
 }
 
 // volume returns the volume of the KafkaConnect if there is one, else the volume of the connector.
-func volume(c *connectv1.KafkaConnector, spec connectv1.KafkaConnectorSpec, connect *connectv1.KafkaConnect) *Volume {
+func volume(c *connectv1.KafkaConnector, connect *connectv1.KafkaConnect) *Volume {
 	if connect != nil {
 		return VolumeOf(connect)
 	}
-	if spec.Storage == nil {
+	if c.Spec.Storage == nil {
 		return nil
 	}
-	return &Volume{spec.Storage, observed.ConnectorOwner(c)}
+	return &Volume{c.Spec.Storage, observed.ConnectorOwner(c)}
 }
 
 // connectorConfig returns the configuration with which the connector starts, and its tasks.max.

@@ -236,11 +236,11 @@ func offsetsAreItsOwn(s observed.State, e Effective) *Finding {
 	if s.HasStarted() || isSink(e.ConnectorConfig) {
 		return nil
 	}
-	own := storeOf(s.Connector.Namespace, s.DefaultOffsetsTopic(), s.Worker, e.ConnectorConfig)
+	own := storeOf(s.Connector.Namespace, e.DefaultOffsetsTopic, s.Worker, e.ConnectorConfig)
 	for _, n := range s.Namesakes {
 		other := n.Connector.Spec.ConnectorConfig
 		if isSink(other) || !isBefore(n, s.Connector) ||
-			!own.overlaps(storeOf(n.Connector.Namespace, n.DefaultOffsetsTopic(), n.Worker, other)) {
+			!own.overlaps(storeOf(n.Connector.Namespace, defaultOffsetsTopic(n.Connector, n.Set), n.Worker, other)) {
 			continue
 		}
 		return &Finding{connectv1.ReasonOffsetsConflict, fmt.Sprintf(

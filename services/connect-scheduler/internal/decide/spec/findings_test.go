@@ -151,7 +151,7 @@ func TestFindings(t *testing.T) {
 				Now:       decidetest.Noon,
 			}
 			test.change(&s)
-			plan, err := decide.Connector(s, spec.Of(s.Connector, s.Connect))
+			plan, err := decide.Connector(s, spec.Of(s))
 			require.NoError(t, err)
 			valid := decidetest.Condition(t, plan.Status.Conditions, connectv1.ConditionConfigValid)
 			if test.reason == "" {

@@ -13,9 +13,7 @@ import (
 	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
 	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/pkg/condition"
-	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/desired"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
-	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/taskset"
 )
 
@@ -25,18 +23,14 @@ const RestartLimitReached = "pods with an outdated configuration wait, because t
 	"at the same time (--max-restarting-pods of connect-scheduler); running pods are unchanged"
 
 func conditions(
-	s observed.State, e spec.Effective, in Input, status connectv1.KafkaConnectorStatus,
+	c *connectv1.KafkaConnector, in Input, status connectv1.KafkaConnectorStatus,
 ) []metav1.Condition {
-	var storage []metav1.Condition
-	if e.Volume != nil {
-		storage = append(storage, StorageReady(e.Volume, s.Claim, s.ClaimWarning, s.Class))
-	}
 	all := []metav1.Condition{
-		ready(in, status, storageProblem(storage)),
-		configValid(s, e, in.Finding),
+		ready(in, status),
+		configValid(c, in),
 		published(in.Tasks, status),
 		degraded(status),
-		paused(s.Connector.Spec.State),
+		paused(c.Spec.State),
 	}
 	if in.Rollout.Blocked != "" {
 		all = append(all, condition.True(
@@ -49,7 +43,10 @@ func conditions(
 				counted(delay.Changes+1, "time"), counted(delay.Tasks, "task config"),
 				delay.Until.UTC().Format(time.RFC3339))))
 	}
-	return append(all, storage...)
+	if in.Storage != nil {
+		all = append(all, *in.Storage)
+	}
+	return all
 }
 
 // counted returns a number with a noun in the singular or plural.
@@ -65,34 +62,30 @@ func IsDelayed(status connectv1.KafkaConnectorStatus) bool {
 	return meta.IsStatusConditionTrue(status.Conditions, connectv1.ConditionReconfiguringTooOften)
 }
 
-func configValid(s observed.State, e spec.Effective, finding *spec.Finding) metav1.Condition {
-	switch {
-	case finding == nil:
+func configValid(c *connectv1.KafkaConnector, in Input) metav1.Condition {
+	if in.Finding == nil {
 		return condition.True(connectv1.ConditionConfigValid, connectv1.ReasonAccepted,
-			"the spec and the objects that it references are valid"+overridden(s))
-	case finding.Reason == connectv1.ReasonValidating:
-		return condition.Unknown(connectv1.ConditionConfigValid, finding.Reason, finding.Message+lostSecret(s, e))
+			"the spec and the objects that it references are valid"+overridden(c.Spec))
 	}
-	return condition.False(connectv1.ConditionConfigValid, finding.Reason, finding.Message+lostSecret(s, e))
-}
-
-// lostSecret describes, as a suffix of a message, that the accepted configuration was deleted.
-func lostSecret(s observed.State, e spec.Effective) string {
-	if !desired.IsConnectorSecretLost(s, e) {
-		return ""
+	message := in.Finding.Message
+	if in.IsSecretLost {
+		message += fmt.Sprintf("; the Secret %s with the configuration of the running pods was deleted: pods that restart "+
+			"wait until the spec is corrected or reverted", observed.ConnectorName(c.Name))
 	}
-	return fmt.Sprintf("; the Secret %s with the configuration of the running pods was deleted: pods that restart wait "+
-		"until the spec is corrected or reverted", observed.ConnectorName(s.Connector.Name))
+	if in.Finding.Reason == connectv1.ReasonValidating {
+		return condition.Unknown(connectv1.ConditionConfigValid, in.Finding.Reason, message)
+	}
+	return condition.False(connectv1.ConditionConfigValid, in.Finding.Reason, message)
 }
 
 // overridden describes a tasks.max that has no effect, as a suffix of a message.
-func overridden(s observed.State) string {
-	own, tasksMax := s.Connector.Spec.ConnectorConfig["tasks.max"], s.Connector.Spec.TasksMax
-	if own == "" || tasksMax == nil || own == strconv.Itoa(int(*tasksMax)) {
+func overridden(c connectv1.KafkaConnectorSpec) string {
+	own := c.ConnectorConfig["tasks.max"]
+	if own == "" || c.TasksMax == nil || own == strconv.Itoa(int(*c.TasksMax)) {
 		return ""
 	}
 	return fmt.Sprintf("; spec.tasksMax %d, which kubectl scale sets, overrides tasks.max %s of connectorConfig; "+
-		"remove one of them", *tasksMax, own)
+		"remove one of them", *c.TasksMax, own)
 }
 
 // published returns the condition of the task set. If the connector reports that its task configs are too large, the
@@ -142,11 +135,11 @@ func paused(state connectv1.ConnectorState) metav1.Condition {
 	return condition.False(connectv1.ConditionPaused, connectv1.ReasonNotPaused, "")
 }
 
-func ready(in Input, status connectv1.KafkaConnectorStatus, storage *metav1.Condition) metav1.Condition {
+func ready(in Input, status connectv1.KafkaConnectorStatus) metav1.Condition {
 	notReady := func(reason, message string) metav1.Condition {
 		return condition.False(connectv1.ConditionReady, reason, message)
 	}
-	degraded, set := degraded(status), in.Tasks.Condition
+	degraded, set, storage := degraded(status), in.Tasks.Condition, storageProblem(in.Storage)
 	switch {
 	case in.Finding != nil:
 		return notReady(in.Finding.Reason, in.Finding.Message)

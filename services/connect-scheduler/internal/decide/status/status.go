@@ -19,16 +19,24 @@ import (
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/taskset"
 )
 
-// Input holds the results of the previous steps.
+// Input is what the status depends on, besides the KafkaConnector.
 type Input struct {
+	// Current are the StatefulSets, pods and published task configs that exist.
+	Current observed.Current
+	// Storage is the condition of the shared volume, or nil.
+	Storage *metav1.Condition
 	// Finding describes why the spec is not valid, or is nil.
 	Finding *spec.Finding
+	// IsSecretLost is true if the configuration of the running pods was deleted, see desired.AcceptedSpec.
+	IsSecretLost bool
 	// Tasks is the set of task configs.
 	Tasks taskset.Set
 	// Rollout is the result of the rollout decision. It is empty while the spec is not valid.
 	Rollout rollout.Plan
 	// LastRestart is the value of status.lastRestart.
 	LastRestart string
+	// DefaultOffsetsTopic is the topic of source offsets if worker.properties sets none.
+	DefaultOffsetsTopic string
 	// Budget is the use of the limit of pods that restart at the same time.
 	Budget rollout.Budget
 	// Offsets is the result of the last operation on offsets.
@@ -36,18 +44,18 @@ type Input struct {
 }
 
 // Of returns the status of the KafkaConnector.
-func Of(s observed.State, e spec.Effective, in Input) connectv1.KafkaConnectorStatus {
-	desiredTasks := in.Tasks.Desired(e)
+func Of(c *connectv1.KafkaConnector, in Input) connectv1.KafkaConnectorStatus {
+	current, desiredTasks := in.Current, in.Tasks.Desired()
 	status := connectv1.KafkaConnectorStatus{
-		ObservedGeneration: s.Connector.Generation,
-		Connector:          connectorStatus(s.Pods.Connector),
-		Tasks:              taskStatuses(s, desiredTasks),
+		ObservedGeneration: c.Generation,
+		Connector:          connectorStatus(current.Pods.Connector),
+		Tasks:              taskStatuses(current, c.Status.Tasks, desiredTasks),
 		TasksDesired:       int32(desiredTasks), //nolint:gosec // at most 1000: tasks.max is bounded
-		Selector:           labels.SelectorFromSet(desired.Selector(s.Connector.Name, contract.TypeTask)).String(),
+		Selector:           labels.SelectorFromSet(desired.Selector(c.Name, contract.TypeTask)).String(),
 		Offsets:            in.Offsets,
 		Restarting:         in.Budget.Restarting,
 
-		DefaultOffsetsTopic: s.DefaultOffsetsTopic(),
+		DefaultOffsetsTopic: in.DefaultOffsetsTopic,
 		LastRestart:         in.LastRestart,
 	}
 	status.Restarts = status.Connector.Restarts
@@ -58,9 +66,8 @@ func Of(s observed.State, e spec.Effective, in Input) connectv1.KafkaConnectorSt
 		}
 	}
 	status.TaskSummary = fmt.Sprintf("%d/%d", status.TasksReady, status.TasksDesired)
-	status.State = phase(s, in.Tasks, status)
-	status.Conditions = condition.Merge(
-		s.Connector.Status.Conditions, conditions(s, e, in, status), s.Connector.Generation, s.Now)
+	status.State = phase(c.Spec.State, in, status)
+	status.Conditions = condition.Merge(c.Status.Conditions, conditions(c, in, status), c.Generation, current.Now)
 	return status
 }
 
@@ -75,14 +82,16 @@ func connectorStatus(pod *observed.Pod) *connectv1.ConnectorStatus {
 }
 
 // taskStatuses returns the status of each desired task, and of each other task whose pod still exists.
-func taskStatuses(s observed.State, desiredTasks int) []connectv1.TaskStatus {
+func taskStatuses(
+	current observed.Current, previous []connectv1.TaskStatus, desiredTasks int,
+) []connectv1.TaskStatus {
 	count := desiredTasks
-	for id := range s.Pods.Tasks {
+	for id := range current.Pods.Tasks {
 		count = max(count, id+1)
 	}
 	var tasks []connectv1.TaskStatus
 	for id := range count {
-		pod := s.Pods.Tasks[id]
+		pod := current.Pods.Tasks[id]
 		if pod == nil && id >= desiredTasks {
 			continue
 		}
@@ -92,20 +101,19 @@ func taskStatuses(s observed.State, desiredTasks int) []connectv1.TaskStatus {
 			task.Pod, task.Node, task.ConfigHash = pod.Name, pod.Spec.NodeName, pod.TaskHash
 			task.Restarts = pod.Main.RestartCount
 		}
-		task.Since = since(s, task)
+		task.Since = since(task, previous, current.Timestamp)
 		tasks = append(tasks, task)
 	}
 	return tasks
 }
 
 // since returns the time at which a task entered its state.
-func since(s observed.State, task connectv1.TaskStatus) *metav1.Time {
-	for _, previous := range s.Connector.Status.Tasks {
-		if previous.ID == task.ID && previous.State == task.State && previous.Since != nil {
-			return previous.Since
+func since(task connectv1.TaskStatus, previous []connectv1.TaskStatus, now metav1.Time) *metav1.Time {
+	for _, was := range previous {
+		if was.ID == task.ID && was.State == task.State && was.Since != nil {
+			return was.Since
 		}
 	}
-	now := s.Timestamp()
 	return &now
 }
 
@@ -127,21 +135,23 @@ func PodState(pod *observed.Pod) connectv1.PodState {
 	return connectv1.PodPending
 }
 
-func phase(s observed.State, set taskset.Set, status connectv1.KafkaConnectorStatus) connectv1.ConnectorPhase {
+func phase(
+	state connectv1.ConnectorState, in Input, status connectv1.KafkaConnectorStatus,
+) connectv1.ConnectorPhase {
 	failed := len(failedTasks(status))
 	connector, desiredTasks := status.Connector.State, int(status.TasksDesired)
 	switch {
-	case s.Connector.Spec.State == connectv1.StateStopped && !s.IsStopped():
+	case state == connectv1.StateStopped && !in.Current.IsStopped:
 		return connectv1.PhaseStopping
-	case s.Connector.Spec.State == connectv1.StateStopped:
+	case state == connectv1.StateStopped:
 		return connectv1.PhaseStopped
-	case s.Connector.Spec.State == connectv1.StatePaused:
+	case state == connectv1.StatePaused:
 		return connectv1.PhasePaused
 	case connector == connectv1.PodFailed && status.TasksReady == 0, failed > 0 && failed == desiredTasks:
 		return connectv1.PhaseFailed
 	case connector == connectv1.PodFailed, failed > 0:
 		return connectv1.PhaseDegraded
-	case set.Condition.Reason == connectv1.ReasonNotPublishedYet:
+	case in.Tasks.Condition.Reason == connectv1.ReasonNotPublishedYet:
 		return connectv1.PhasePending
 	case connector == connectv1.PodRunning && status.TasksReady == status.TasksDesired &&
 		len(status.Tasks) == desiredTasks:

@@ -90,7 +90,7 @@ func TestPodState(t *testing.T) {
 			},
 			state: connectv1.PodPending, lastError: "Unschedulable: 0/3 nodes are available: 3 Insufficient memory.",
 		},
-		"has a node, whatever was said of one before it": {
+		"has a node, independent of earlier reports": {
 			change: func(p *corev1.Pod) {
 				*p = *decidetest.ReadyPod("test-tasks", 0, "task")
 				p.Status.Conditions = append(
@@ -175,7 +175,7 @@ func TestStatesOfAConnector(t *testing.T) {
 			message:  "tasks 0, 1, 2 failed: TaskFailed: table orders does not exist",
 			degraded: connectv1.ReasonTasksFailed,
 		},
-		"is degraded by a failed connector whose tasks go on": {
+		"is degraded by a failed connector whose tasks keep running": {
 			change: func(s *decidetest.Env) {
 				connector := s.Pod("test-connector-0")
 				decidetest.Fail(connector, `{"reason":"ConnectorFailed","message":"no such host"}`, 2)
@@ -266,13 +266,13 @@ func TestEvents(t *testing.T) {
 
 	decidetest.Fail(s.Task(1), `{"reason":"TaskFailed","message":"boom"}`, 1)
 	require.Equal(t, []string{"Warning TaskFailed: task 1 failed: TaskFailed: boom"}, said(s.Step()))
-	require.Empty(t, said(s.Step()), "a failure is told once")
+	require.Empty(t, said(s.Step()), "a failure is reported once")
 	s.Task(1).Status.ContainerStatuses[0].RestartCount++
 	require.Equal(
 		t,
 		[]string{"Warning TaskFailed: task 1 failed: TaskFailed: boom"},
 		said(s.Step()),
-		"the next failure is told again",
+		"the next failure is reported again",
 	)
 
 	restarts := s.Task(1).Status.ContainerStatuses[0].RestartCount
@@ -305,20 +305,20 @@ func TestStatusIsWrittenAfterTheCreatedObjectsAreObserved(t *testing.T) {
 	s := decidetest.New(t, observed.State{Connector: decidetest.Connector(), Worker: decidetest.Worker()})
 	first := s.Step()
 	require.NotEmpty(t, first.StatefulSets)
-	require.False(t, first.StatusChanged(), "what was made brings the next decision")
+	require.False(t, first.StatusChanged(), "the created objects cause the next decision")
 	require.Empty(t, first.Events())
 	second := s.Step()
 	require.True(t, second.Empty())
 	require.True(t, second.StatusChanged())
 
 	refused := decidetest.New(t, observed.State{Connector: decidetest.Connector(), Worker: decidetest.Worker()})
-	plan, err := decide.Connector(refused.State, spec.Of(refused.State.Connector, refused.State.Connect))
+	plan, err := decide.Connector(refused.State, spec.Of(refused.State))
 	require.NoError(t, err)
 	plan.Fail(
 		refused.State,
 		&apply.WriteError{Verb: "apply", Kind: "StatefulSet", Name: "test-connector", Err: errors.New("no")},
 	)
-	require.True(t, plan.StatusChanged(), "what the API refuses is told at once")
+	require.True(t, plan.StatusChanged(), "a rejection by the API is reported at once")
 	require.NotEmpty(t, plan.Events())
 }
 

@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
@@ -14,9 +13,19 @@ import (
 	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
 )
 
-// StorageReady returns the condition of a shared volume. warning is the message of the newest warning event about the
-// claim.
+// StorageReady returns the condition of a shared volume. It is nil without a volume. warning is the message of the
+// newest warning event about the claim.
 func StorageReady(
+	v *spec.Volume, live *corev1.PersistentVolumeClaim, warning string, class observed.ClassState,
+) *metav1.Condition {
+	if v == nil {
+		return nil
+	}
+	ready := storageReady(v, live, warning, class)
+	return &ready
+}
+
+func storageReady(
 	v *spec.Volume, live *corev1.PersistentVolumeClaim, warning string, class observed.ClassState,
 ) metav1.Condition {
 	name := v.ClaimName()
@@ -92,8 +101,7 @@ func difference(v *spec.Volume, live *corev1.PersistentVolumeClaim) string {
 
 // storageProblem returns the condition StorageReady if it explains why pods do not start. A claim that is Pending is
 // no explanation: it may wait for the first pod.
-func storageProblem(conditions []metav1.Condition) *metav1.Condition {
-	storage := meta.FindStatusCondition(conditions, connectv1.ConditionStorageReady)
+func storageProblem(storage *metav1.Condition) *metav1.Condition {
 	if storage == nil || storage.Status == metav1.ConditionTrue {
 		return nil
 	}

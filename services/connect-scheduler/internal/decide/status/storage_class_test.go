@@ -86,7 +86,7 @@ func TestClaimThatIsNotBound(t *testing.T) {
 				Connector: decidetest.Referencing("orders"), Connect: decidetest.Connect(), Worker: decidetest.Worker(),
 				Claim: claim, Class: test.class, Now: decidetest.Noon,
 			}
-			connector, err := decide.Connector(input, spec.Of(input.Connector, input.Connect))
+			connector, err := decide.Connector(input, spec.Of(input))
 			require.NoError(t, err)
 			require.Equal(t, test.blocks, len(connector.StatefulSets) == 0)
 		})
@@ -101,7 +101,7 @@ func TestReadyNamesTheStorageProblemOfAPendingPod(t *testing.T) {
 		Connector: decidetest.Referencing("orders"), Connect: decidetest.Connect(), Worker: decidetest.Worker(),
 		Claim: claim, ClaimWarning: "quota exceeded", Now: decidetest.Noon,
 	}
-	plan, err := decide.Connector(input, spec.Of(input.Connector, input.Connect))
+	plan, err := decide.Connector(input, spec.Of(input))
 	require.NoError(t, err)
 	ready := decidetest.Condition(t, plan.Status.Conditions, connectv1.ConditionReady)
 	require.Equal(t, connectv1.ReasonProvisioningFailed, ready.Reason)

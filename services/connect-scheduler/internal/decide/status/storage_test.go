@@ -159,9 +159,9 @@ func TestTheClaimOfAKafkaConnect(t *testing.T) {
 			)
 			require.NoError(t, err)
 			require.Len(t, plan.Claims, test.writes)
-			told := decidetest.Condition(t, plan.Status.Conditions, connectv1.ConditionStorageReady)
-			require.Equal(t, test.message, told.Message)
-			require.Equal(t, test.reason, told.Reason)
+			ready := decidetest.Condition(t, plan.Status.Conditions, connectv1.ConditionStorageReady)
+			require.Equal(t, test.message, ready.Message)
+			require.Equal(t, test.reason, ready.Reason)
 		})
 	}
 }
@@ -177,7 +177,7 @@ func TestPodsAreCreatedBeforeTheClaimIsBound(t *testing.T) {
 		Claim:     claim,
 		Now:       decidetest.Noon,
 	}
-	plan, err := decide.Connector(input, spec.Of(input.Connector, input.Connect))
+	plan, err := decide.Connector(input, spec.Of(input))
 	require.NoError(t, err)
 	require.Len(t, plan.StatefulSets, 1, "a class that waits for the first consumer would wait for ever")
 }
@@ -193,7 +193,7 @@ func TestPodsDoNotMountAClaimOfAnotherOwner(t *testing.T) {
 		Claim:     claim,
 		Now:       decidetest.Noon,
 	}
-	plan, err := decide.Connector(input, spec.Of(input.Connector, input.Connect))
+	plan, err := decide.Connector(input, spec.Of(input))
 	require.NoError(t, err)
 	require.True(t, plan.Empty())
 	require.Equal(
@@ -213,7 +213,7 @@ func TestAReadOnlyVolumeIsMountedReadOnly(t *testing.T) {
 		Worker:    decidetest.Worker(),
 		Now:       decidetest.Noon,
 	}
-	plan, err := decide.Connector(input, spec.Of(input.Connector, input.Connect))
+	plan, err := decide.Connector(input, spec.Of(input))
 	require.NoError(t, err)
 	for _, set := range plan.StatefulSets {
 		mounts := set.Spec.Template.Spec.Containers[0].VolumeMounts

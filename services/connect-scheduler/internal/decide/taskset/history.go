@@ -6,16 +6,9 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	"github.com/weir-dev/weir/apis/contract"
-	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/observed"
-	"github.com/weir-dev/weir/services/connect-scheduler/internal/decide/spec"
 )
-
-// AnnotationHistory on the tasks' StatefulSet describes the last set of task configs that has rolled out, as JSON. An
-// older version has not written it before the first change.
-const AnnotationHistory = "weir.dev/task-configs-history"
 
 const (
 	// firstDelay is the time between the first and the second change of task configs that roll out. Each further change
@@ -27,7 +20,7 @@ const (
 	quietPeriod = 10 * time.Minute
 )
 
-// history describes the last set of task configs that has rolled out.
+// history describes the last set of task configs that has rolled out: the value of observed.AnnotationHistory.
 type history struct {
 	// Hash identifies the set of task configs, Generation the newest configuration of the connector for which the
 	// connector has published this set.
@@ -57,25 +50,23 @@ type Delay struct {
 // While a change is delayed the StatefulSet has the newest task configs, because a pod that is replaced reads them from
 // the Secret. Running tasks keep their configs, and further tasks do not start: they could do the work of others twice.
 // The tasks of an exactly-once source may only change together, so their StatefulSet keeps the previous set.
-func (t Set) Damp(s observed.State, e spec.Effective) Set {
-	exists := s.Ownership(s.Objects.TaskSet) == observed.Owned
-	if exists {
-		t.History = s.Objects.TaskSet.Annotations[AnnotationHistory]
-	}
+func (t Set) Damp(now time.Time) Set {
 	if t.Condition.Status != metav1.ConditionTrue {
 		return t
 	}
+	running, timestamp := t.Running, metav1.NewTime(now).Rfc3339Copy()
 	last, isRecorded := parseHistory(t.History)
 	// A time in the future, for example after the clock was corrected, must not delay changes for longer than maxDelay.
-	isRecorded = isRecorded && !last.Time.After(s.Now)
+	isRecorded = isRecorded && !last.Time.After(now)
 	if !isRecorded {
 		last = history{
-			Hash: contract.TaskConfigsHash(t.Running), Generation: e.Generation(), Tasks: len(t.Running), Time: s.Timestamp(),
+			Hash: contract.TaskConfigsHash(running.Hashes), Generation: t.Generation, Tasks: len(running.Hashes),
+			Time: timestamp,
 		}
 	}
 	newest := history{
-		Hash: contract.TaskConfigsHash(t.Hashes), Generation: e.Generation(), Tasks: len(t.Hashes),
-		Changes: last.Changes + 1, Time: s.Timestamp(),
+		Hash: contract.TaskConfigsHash(t.Hashes), Generation: t.Generation, Tasks: len(t.Hashes),
+		Changes: last.Changes + 1, Time: timestamp,
 	}
 	until := last.Time.Add(delay(last.Changes))
 	switch {
@@ -83,25 +74,33 @@ func (t Set) Damp(s observed.State, e spec.Effective) Set {
 		// Another configuration of the connector that leaves its task configs equal is not a change. Its generation is
 		// recorded, so that the next change of the task configs is not taken for a change of the configuration.
 		newest.Changes, newest.Time = last.Changes, last.Time
-	case !exists, newest.Generation != last.Generation, len(t.Running) == 0 && last.Changes == 0:
+	case !running.Exists, newest.Generation != last.Generation, len(running.Hashes) == 0 && last.Changes == 0:
 		// A first set of task configs is not a change.
 		newest.Changes = 0
-	case newest.Tasks < last.Tasks, ptr.Deref(s.Objects.TaskSet.Spec.Replicas, 1) == 0:
+	case newest.Tasks < last.Tasks, running.Replicas == 0:
 		// Without running tasks, none restarts.
 		newest.Changes, newest.Time = last.Changes, last.Time
-	case !s.Now.Before(last.Time.Add(quietPeriod)):
+	case !now.Before(last.Time.Add(quietPeriod)):
 		newest.Changes = 1
-	case !until.After(s.Now):
+	case !until.After(now):
 	default:
 		t.Delay = &Delay{Until: until, Changes: last.Changes, Tasks: newest.Tasks}
 		if t.ExactlyOnce {
-			t.Hashes = t.Running
+			t.Hashes = running.Hashes
 			return t
 		}
 		return t.Limit(last.Tasks)
 	}
 	t.History = newest.String()
 	return t
+}
+
+// DelayedUntil returns the time at which a delayed change rolls out. It is zero if no change is delayed.
+func (t Set) DelayedUntil() time.Time {
+	if t.Delay == nil {
+		return time.Time{}
+	}
+	return t.Delay.Until
 }
 
 // delay returns the time from a change until the next change may roll out. changes is the number of changes so far.
@@ -125,11 +124,4 @@ func (h history) String() string {
 		panic(fmt.Sprintf("encode the history of task configs: %v", err)) // strings and numbers can always be encoded
 	}
 	return string(encoded)
-}
-
-// KeepsConfig reports whether a pod keeps its task config although the set has another one. A pod whose container has
-// restarted and no longer finds its config is replaced.
-func (t Set) KeepsConfig(pod *observed.Pod) bool {
-	isStale := !pod.Ready && pod.FailsWith(contract.ReasonTaskConfigStale)
-	return t.Delay != nil && !isStale
 }

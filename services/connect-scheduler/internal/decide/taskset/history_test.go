@@ -41,11 +41,10 @@ func newRollouts() *rollouts {
 
 // decide applies the decision, and returns the time of the next one.
 func (r *rollouts) decide(t *testing.T) time.Time {
-	e := spec.Of(r.state.Connector, nil)
-	set := taskset.Read(r.state, e).Damp(r.state, e)
+	set := taskset.Read(r.state.Current(), spec.Of(r.state)).Damp(r.state.Now)
 	require.Equal(t, metav1.ConditionTrue, set.Condition.Status)
 	tasks := r.state.Objects.TaskSet
-	tasks.Annotations[taskset.AnnotationHistory] = set.History
+	tasks.Annotations[observed.AnnotationHistory] = set.History
 	if hash := contract.TaskConfigsHash(set.Hashes); set.Delay == nil && hash != r.last {
 		r.last, r.count = hash, r.count+1
 	}

@@ -3,6 +3,7 @@ package taskset
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -16,10 +17,13 @@ import (
 
 // Set is the set of task configs with which the tasks should run.
 type Set struct {
+	// Published and Running are the observed task configs and tasks.
+	Published observed.Published
+	Running   observed.Running
 	// Hashes of the task configs, by task id.
 	Hashes []string
-	// Running are the hashes of the task configs in the pod template of the tasks' StatefulSet, by task id.
-	Running []string
+	// Generation identifies the configuration of the connector, see spec.Effective.
+	Generation string
 	// Condition is the condition TaskConfigsPublished. If it is not True, Hashes are those of the running tasks.
 	Condition metav1.Condition
 	// ExactlyOnce is true if the previous tasks have to be stopped and fenced before tasks run with another set.
@@ -33,19 +37,19 @@ type Set struct {
 	MembersRemoved bool
 	// Delay is set while the newest change of the task configs does not roll out, see Damp.
 	Delay *Delay
-	// History is the value of AnnotationHistory. It is empty before the first change.
+	// History is the new value of observed.AnnotationHistory. It is empty before the first change.
 	History string
+	// isStopped is true if the spec asks for no tasks.
+	isStopped bool
 	// limit is the maximum number of replicas if isLimited is true.
 	limit     int
 	isLimited bool
-	// replicas is the current number of replicas. It is set if Lost is true.
-	replicas int
 }
 
 // Desired returns the number of tasks that should run according to the spec.
-func (t Set) Desired(e spec.Effective) int {
+func (t Set) Desired() int {
 	switch {
-	case !e.RunTasks:
+	case t.isStopped:
 		return 0
 	case t.Delay != nil && t.isLimited:
 		return min(len(t.Hashes), t.limit)
@@ -54,16 +58,16 @@ func (t Set) Desired(e spec.Effective) int {
 }
 
 // Replicas returns the number of tasks that may run now.
-func (t Set) Replicas(e spec.Effective) int {
+func (t Set) Replicas() int {
 	switch {
 	case t.Fencing:
 		return 0
 	case t.Lost:
-		return min(t.Desired(e), t.replicas)
+		return min(t.Desired(), t.Running.Replicas)
 	case t.isLimited:
-		return min(t.Desired(e), t.limit)
+		return min(t.Desired(), t.limit)
 	}
-	return t.Desired(e)
+	return t.Desired()
 }
 
 // Limit returns the set with a maximum number of replicas. The lowest limit applies.
@@ -75,52 +79,54 @@ func (t Set) Limit(replicas int) Set {
 	return t
 }
 
-// IsSink reports whether the connector has published that it is a sink.
-func IsSink(s observed.State) bool {
-	return s.TaskConfigs != nil &&
-		s.TaskConfigs.Annotations[contract.AnnotationConnectorType] == contract.ConnectorTypeSink
+// ReplacesAll reports whether all running tasks have to stop before tasks run with the set.
+func (t Set) ReplacesAll() bool {
+	return t.ExactlyOnce && len(t.Running.Hashes) > 0 && !slices.Equal(t.Running.Hashes, t.Hashes)
 }
 
 // Freeze returns the set of the running tasks, with the reason why the published set cannot be used.
 func (t Set) Freeze(finding spec.Finding) Set {
-	t.Hashes, t.Condition = t.Running, notPublished(finding.Reason, finding.Message)
+	t.Hashes = t.Running.Hashes
+	t.Condition = condition.False(connectv1.ConditionTaskConfigsPublished, finding.Reason, finding.Message)
 	return t
 }
 
 // Read returns the published set. If it cannot be used, Read returns the set of the running tasks, so that they are not
 // restarted.
-func Read(s observed.State, e spec.Effective) Set {
-	current := Set{Running: running(s)}
-	if set, isLost := current.lost(s); isLost {
-		return set
+func Read(current observed.Current, e spec.Effective) Set {
+	set := Set{
+		Published: current.Published, Running: current.Running, History: current.Running.History,
+		Generation: e.Generation(), isStopped: !e.RunTasks,
 	}
-	hashes, finding := read(s, e)
-	if finding != nil {
-		return current.Freeze(*finding)
+	switch {
+	case set.Published.Exists:
+	case len(set.Running.Hashes) > 0:
+		set.Lost = true
+		return set.Freeze(*finding(connectv1.ReasonTaskConfigsLost,
+			"Secret %s was deleted; waiting for the connector to publish its task configs again; running tasks are unchanged",
+			set.Published.Name))
+	default:
+		return set.Freeze(*finding(
+			connectv1.ReasonNotPublishedYet, "waiting for the connector to publish its task configs"))
 	}
-	return Set{
-		Hashes: hashes, Running: current.Running,
-		Condition: condition.True(connectv1.ConditionTaskConfigsPublished, connectv1.ReasonPublished,
-			fmt.Sprintf("%d task configs", len(hashes))),
-		ExactlyOnce: s.TaskConfigs.Annotations[contract.AnnotationExactlyOnce] == "true",
+	hashes, unusable := read(set.Published, e)
+	if unusable != nil {
+		return set.Freeze(*unusable)
 	}
+	set.Hashes, set.ExactlyOnce = hashes, set.Published.ExactlyOnce
+	set.Condition = condition.True(connectv1.ConditionTaskConfigsPublished, connectv1.ReasonPublished,
+		fmt.Sprintf("%d task configs", len(hashes)))
+	return set
 }
 
 // read returns the hashes of the published task configs, or the reason why they cannot be used.
-func read(s observed.State, e spec.Effective) ([]string, *spec.Finding) {
-	secret, name := s.TaskConfigs, observed.TasksName(s.Connector.Name)
-	if !IsPublished(s) {
-		return nil, &spec.Finding{
-			Reason:  connectv1.ReasonNotPublishedYet,
-			Message: "waiting for the connector to publish its task configs",
-		}
-	}
+func read(secret observed.Published, e spec.Effective) ([]string, *spec.Finding) {
 	count, err := strconv.Atoi(secret.Annotations[contract.AnnotationTaskCount])
 	if err != nil || count < 0 {
 		return nil, finding(
 			connectv1.ReasonTaskConfigsInconsistent,
 			"Secret %s: annotation %s is %q; must be a number of tasks",
-			name,
+			secret.Name,
 			contract.AnnotationTaskCount,
 			secret.Annotations[contract.AnnotationTaskCount],
 		)
@@ -142,32 +148,21 @@ func read(s observed.State, e spec.Effective) ([]string, *spec.Finding) {
 		value, ok := secret.Keys[key]
 		if !ok {
 			return nil, finding(connectv1.ReasonTaskConfigsInconsistent,
-				"Secret %s: key %s is missing, but %d task configs are published", name, key, count)
+				"Secret %s: key %s is missing, but %d task configs are published", secret.Name, key, count)
 		}
 		if value.Problem != "" {
-			return nil, finding(connectv1.ReasonTaskConfigInvalid, "Secret %s: key %s %s", name, key, value.Problem)
+			return nil, finding(connectv1.ReasonTaskConfigInvalid, "Secret %s: key %s %s", secret.Name, key, value.Problem)
 		}
 		hashes[id] = value.Hash
 	}
 	if secret.Annotations[contract.AnnotationTaskConfigsHash] != contract.TaskConfigsHash(hashes) {
 		return nil, finding(connectv1.ReasonTaskConfigsInconsistent,
 			"Secret %s: the task configs do not match annotation %s; another client changed the Secret",
-			name, contract.AnnotationTaskConfigsHash)
+			secret.Name, contract.AnnotationTaskConfigsHash)
 	}
 	return hashes, nil
 }
 
 func finding(reason, format string, args ...any) *spec.Finding {
 	return &spec.Finding{Reason: reason, Message: fmt.Sprintf(format, args...)}
-}
-
-func notPublished(reason, message string) metav1.Condition {
-	return condition.False(connectv1.ConditionTaskConfigsPublished, reason, message)
-}
-
-func running(s observed.State) []string {
-	if s.Ownership(s.Objects.TaskSet) != observed.Owned {
-		return nil
-	}
-	return observed.SplitHashes(s.Objects.TaskSet.Spec.Template.Annotations[contract.AnnotationTaskHashes])
 }

@@ -31,7 +31,7 @@ func TestInvalidTaskConfigsDoNotChangeRunningTasks(t *testing.T) {
 			message: "waiting for the connector to publish task configs for its current configuration; running tasks keep " +
 				"their previous task configs",
 		},
-		"a count that is no number": {
+		"a count that is not a number": {
 			change:  func(f *observed.Secret) { f.Annotations[contract.AnnotationTaskCount] = "-2" },
 			reason:  connectv1.ReasonTaskConfigsInconsistent,
 			message: `Secret test-tasks: annotation weir.dev/task-count is "-2"; must be a number of tasks`,
@@ -64,12 +64,12 @@ func TestInvalidTaskConfigsDoNotChangeRunningTasks(t *testing.T) {
 			s := decidetest.Running(t, decidetest.Connector(), "aaaa", "bbbb", "cccc")
 			test.change(s.State.TaskConfigs)
 			plan := s.Step()
-			require.True(t, plan.Empty(), "what runs is left alone")
+			require.True(t, plan.Empty(), "running pods are unchanged")
 			require.EqualValues(t, 3, plan.Status.TasksReady)
-			told := decidetest.Condition(t, plan.Status.Conditions, connectv1.ConditionTaskConfigsPublished)
-			require.Equal(t, test.message, told.Message)
-			require.Equal(t, test.reason, told.Reason)
-			require.Equal(t, metav1.ConditionFalse, told.Status)
+			published := decidetest.Condition(t, plan.Status.Conditions, connectv1.ConditionTaskConfigsPublished)
+			require.Equal(t, test.message, published.Message)
+			require.Equal(t, test.reason, published.Reason)
+			require.Equal(t, metav1.ConditionFalse, published.Status)
 			require.Equal(
 				t,
 				test.reason,
@@ -100,7 +100,7 @@ func TestTaskConfigsThatAreTooLargeAreReportedWithTheMessageOfTheConnector(t *te
 		1,
 	)
 	plan := s.Step()
-	told := decidetest.Condition(t, plan.Status.Conditions, connectv1.ConditionTaskConfigsPublished)
-	require.Equal(t, connectv1.ReasonTaskConfigsTooLarge, told.Reason)
-	require.Equal(t, "900 task configs have 1.4 MiB, and a Secret holds 1 MiB", told.Message)
+	published := decidetest.Condition(t, plan.Status.Conditions, connectv1.ConditionTaskConfigsPublished)
+	require.Equal(t, connectv1.ReasonTaskConfigsTooLarge, published.Reason)
+	require.Equal(t, "900 task configs have 1.4 MiB, and a Secret holds 1 MiB", published.Message)
 }

@@ -58,7 +58,7 @@ func Worker() *observed.Secret {
 // Published returns the description of the Secret after the connector has published a task config for each hash.
 func Published(c *connectv1.KafkaConnector, hashes ...string) *observed.Secret {
 	secret := &observed.Secret{Keys: map[string]observed.SecretValue{}, Annotations: map[string]string{
-		contract.AnnotationGeneration:      spec.Of(c, nil).Generation(),
+		contract.AnnotationGeneration:      spec.Merge(c, nil).Generation(),
 		contract.AnnotationTaskCount:       strconv.Itoa(len(hashes)),
 		contract.AnnotationTaskConfigsHash: contract.TaskConfigsHash(hashes),
 	}}
