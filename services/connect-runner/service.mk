@@ -30,7 +30,7 @@ $(CR_JVM)/harness/target/stamp: $(call CR_SOURCES,testplugin) $(CR_JVM)/harness/
 	$(CR_MVN) -pl testplugin,harness package
 	@touch $@
 
-# BENCH selects benchmarks by test name: Bench (throughput, start, memory) and Killed (3 x 200 kills under load). WEIR_TALLY
+# BENCH selects benchmarks by test name: Bench (throughput, start, memory), Memory and Killed (3 x 200 kills under load). WEIR_TALLY
 # sets the number of SIGTERMs and SIGKILLs of the latter (100 each).
 BENCH ?= Bench|Killed
 

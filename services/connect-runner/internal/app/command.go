@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weir-dev/weir/services/connect-runner/internal/config"
+	"github.com/weir-dev/weir/services/connect-runner/internal/publish"
 )
 
 // ExitUsage is the exit code for an invalid command line.
@@ -24,7 +25,7 @@ func Main(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	if err := root.ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "connect-runner:", err)
+		fmt.Fprintln(os.Stderr, publish.Manager+":", err)
 		return ExitUsage
 	}
 	return code
@@ -33,7 +34,7 @@ func Main(args []string) int {
 // Command returns the root command. A run stores its exit code in code.
 func Command(env func(string) string, code *int) *cobra.Command {
 	root := &cobra.Command{
-		Use:           "connect-runner",
+		Use:           publish.Manager,
 		Short:         "Runs one Kafka Connect connector or one of its tasks in a pod",
 		SilenceUsage:  true,
 		SilenceErrors: true,

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -69,12 +68,12 @@ func publisher(c *config.Config) (publish.Publisher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to Kubernetes: %w", err)
 	}
-	client, err := kubernetes.NewForConfig(restConfig)
+	client, err := publish.NewSecrets(restConfig, c.Namespace)
 	if err != nil {
 		return nil, fmt.Errorf("connect to Kubernetes: %w", err)
 	}
 	return publish.Secret{
-		Client:    client.CoreV1().Secrets(c.Namespace),
+		Client:    client,
 		Namespace: c.Namespace,
 		Connector: c.Name,
 	}, nil

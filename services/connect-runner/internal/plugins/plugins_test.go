@@ -133,10 +133,10 @@ func TestArchivesAreUnpackedBelowThePluginPath(t *testing.T) {
 
 			require.NoError(t, os.WriteFile(filepath.Join(f.Installed(), want), []byte("tampered"), 0o644))
 			require.NoError(t, f.Install(t.Context(), nil, archives))
-			require.Equal(t, 2, server.requests, "what was changed on disk is fetched again")
+			require.Equal(t, 2, server.requests, "an archive that was changed on disk is fetched again")
 
 			require.NoError(t, f.Install(t.Context(), nil, nil))
-			require.NoDirExists(t, filepath.Join(f.Installed(), "p"), "what is not asked for any more is gone")
+			require.NoDirExists(t, filepath.Join(f.Installed(), "p"), "a plugin that is no longer listed is removed")
 			require.NoFileExists(t, filepath.Join(f.records(), "p.json"))
 		})
 	}

@@ -10,30 +10,16 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
-	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
 
 	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/pkg/apply"
 )
 
-// FieldManager is the field manager of all writes.
-const FieldManager = "connect-runner"
+// Manager is the name of the service and the field manager of all writes.
+const Manager = "connect-runner"
 
 // SecretName returns the name of a connector's Secret with task configs.
 func SecretName(connector string) string { return connector + "-tasks" }
-
-// Secrets is a client with the verbs get and patch, the only ones that the pod's ServiceAccount has.
-type Secrets interface {
-	Get(ctx context.Context, name string, opts metav1.GetOptions) (*corev1.Secret, error)
-	Apply(
-		ctx context.Context,
-		secret *applycorev1.SecretApplyConfiguration,
-		opts metav1.ApplyOptions,
-	) (*corev1.Secret, error)
-	Patch(ctx context.Context, name string, pt types.PatchType, data []byte, opts metav1.PatchOptions,
-		subresources ...string) (*corev1.Secret, error)
-}
 
 // Secret publishes to the Secret `<connector>-tasks`, which connect-scheduler creates.
 type Secret struct {
@@ -56,11 +42,14 @@ func (s Secret) Publish(ctx context.Context, set Set) (bool, error) {
 	if published(current, set) {
 		return false, nil
 	}
-	want := applycorev1.Secret(name, s.Namespace).
-		WithResourceVersion(current.ResourceVersion).
-		WithAnnotations(set.annotations()).
-		WithData(set.Tasks.Data())
-	applied, err := apply.Object(ctx, s.Client, FieldManager, want)
+	want := &configuration{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
+		Metadata: metadata{
+			Name: name, Namespace: s.Namespace, ResourceVersion: current.ResourceVersion, Annotations: set.annotations(),
+		},
+		Data: set.Tasks.Data(),
+	}
+	applied, err := apply.Object(ctx, s.Client, Manager, want)
 	if err != nil {
 		return false, fmt.Errorf("apply Secret %s: %w", name, err)
 	}
@@ -81,7 +70,7 @@ func (s Secret) removeLeftovers(ctx context.Context, secret *corev1.Secret, set 
 	if len(leftovers) == 0 {
 		return nil
 	}
-	_, err := apply.MergePatch(ctx, s.Client, FieldManager, secret, apply.SameVersion, map[string]any{"data": leftovers})
+	_, err := apply.MergePatch(ctx, s.Client, Manager, secret, apply.SameVersion, map[string]any{"data": leftovers})
 	if err != nil {
 		return fmt.Errorf("remove leftover task configs from Secret %s: %w", secret.Name, err)
 	}

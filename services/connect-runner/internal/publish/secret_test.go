@@ -50,14 +50,14 @@ subjects: [{kind: ServiceAccount, name: x-connector, namespace: `+namespace+`}]
 	require.NoError(t, err)
 	config, err := cp.ServiceAccount(t.Context(), namespace, "x-connector")
 	require.NoError(t, err)
-	client, err := kubernetes.NewForConfig(config)
+	client, err := NewSecrets(config, namespace)
 	require.NoError(t, err)
 	testkit.Eventually(t, 10*time.Second, func(ctx context.Context) error {
-		_, err := client.CoreV1().Secrets(namespace).Get(ctx, "x-tasks", metav1.GetOptions{})
+		_, err := client.Get(ctx, "x-tasks", metav1.GetOptions{})
 		return err
 	})
 	return cp.Client(), namespace, Secret{
-		Client:    client.CoreV1().Secrets(namespace),
+		Client:    client,
 		Namespace: namespace,
 		Connector: "x",
 	}

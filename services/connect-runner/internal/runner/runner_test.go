@@ -67,6 +67,14 @@ func TestExitOfTheJVMMapsToAReason(t *testing.T) {
 			"the JVM ran out of memory (Metaspace)",
 		},
 		{
+			"a plugin calls System.exit(3), the exit code of a full heap",
+			&exitState{},
+			jvm.End{Code: jvm.ExitOnOutOfMemory, Started: true},
+			false,
+			contract.ReasonTaskFailed,
+			"the JVM exited with code 3",
+		},
+		{
 			"the container limit is exceeded",
 			&exitState{},
 			jvm.End{Code: -1, Signal: syscall.SIGKILL},
@@ -89,6 +97,14 @@ func TestExitOfTheJVMMapsToAReason(t *testing.T) {
 			false,
 			contract.ReasonTaskFailed,
 			`terminated by signal "aborted"`,
+		},
+		{
+			"an option that the JVM does not accept",
+			&exitState{},
+			jvm.End{Code: 1, FirstLine: "Unrecognized VM option 'X'"},
+			false,
+			contract.ReasonJVMStartFailed,
+			"the JVM did not start (exit code 1): Unrecognized VM option 'X'; check jvmOptions",
 		},
 		{
 			"a plugin calls System.exit",
@@ -258,7 +274,7 @@ func TestJVMWithInvalidEventsIsKilled(t *testing.T) {
 			)
 			c.Grace = time.Second
 			// The deadline passes only if the JVM is not killed.
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			r := &Runner{Config: c, Log: slog.New(slog.DiscardHandler)}
 			err := r.Run(ctx)

@@ -3,7 +3,6 @@ package integration
 import (
 	"fmt"
 	"maps"
-	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -129,7 +128,7 @@ func (d *deployment) standalone() (cmd *exec.Cmd, stop func()) {
 	return cmd, stop
 }
 
-func TestBenchStartMemoryAndRecovery(t *testing.T) {
+func TestBenchStartAndRecovery(t *testing.T) {
 	benchmark(t)
 	b := sharedKafka(t)
 	topic := b.CreateTopic(t, "bench-start", 1)
@@ -161,48 +160,4 @@ func TestBenchStartMemoryAndRecovery(t *testing.T) {
 	results.add("seconds from process start to the first record", "", "%s", starts.Summary("%.2f"))
 	results.add("seconds from kill -9 to records flowing again, restarted at once", "p95 <= 15", "p95 %.2f; %s",
 		recoveries.Percentile(95), recoveries.Summary("%.2f"))
-
-	memoryOfAnIdleTask(t, topic, "bench-idle", "idle task pod of 448 MiB")
-	memoryOfAnIdleTask(t, topic, "bench-idle-default", "idle task pod, without the options of the image",
-		"-XX:+UnlockDiagnosticVMOptions", "-XX:ArchiveRelocationMode=1", "-XX:TrimNativeHeapInterval=0")
-}
-
-// memoryOfAnIdleTask reports the resident memory of a task without records, and the part that it does not share with
-// the other pods of the node: the cost of one more task. The JVM uses the options that it would choose in a container
-// of podMemory, and more options.
-func memoryOfAnIdleTask(t *testing.T, topic, name, title string, options ...string) {
-	t.Helper()
-	idle := deploy(t, name, map[string]string{"connector.class": sequence, "topic": topic, "count": "0"})
-	idle.runner.JVMOptions = append([]string{"-XX:+UseSerialGC", "-XX:MaxRAM=" + strconv.Itoa(podMemory)}, options...)
-	p := idle.startTasks(1)[0]
-	jvm, runner := pidLine.FindStringSubmatch(p.text())[1], strconv.Itoa(p.cmd.Process.Pid)
-	// Memory falls for some time after the start, when the JVM returns what the compiler needed.
-	began, lowest := time.Now(), math.MaxInt
-	eventually(t, time.Minute, "memory is stable", func() bool {
-		if private := memory(t, jvm, "Private_"); private < lowest {
-			began, lowest = time.Now(), private
-		}
-		return time.Since(began) > 15*time.Second
-	})
-	results.add(title+", resident memory (not shared)", "", "JVM %d MiB (%d), Go process %d MiB (%d)",
-		memory(t, jvm, "Rss:"), memory(t, jvm, "Private_"), memory(t, runner, "Rss:"), memory(t, runner, "Private_"))
-	p.kill()
-}
-
-// memory returns the sum in MiB of the entries of a process's smaps_rollup whose names begin with prefix.
-func memory(t *testing.T, pid, prefix string) int {
-	t.Helper()
-	rollup, err := os.ReadFile("/proc/" + pid + "/smaps_rollup")
-	require.NoError(t, err)
-	total := 0
-	for line := range strings.Lines(string(rollup)) {
-		fields := strings.Fields(line)
-		if len(fields) == 3 && strings.HasPrefix(fields[0], prefix) {
-			kib, err := strconv.Atoi(fields[1])
-			require.NoError(t, err)
-			total += kib
-		}
-	}
-	require.NotZero(t, total, prefix)
-	return total / 1024
 }

@@ -71,7 +71,7 @@ func TestTaskFailureExitsWithATerminationMessage(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, 1, strings.Count(string(text), "\n"), "one line")
 			if test.with == "exception" {
-				require.Len(t, b.Values(t, topic), 1000, "what was read before the failure is not lost")
+				require.Len(t, b.Values(t, topic), 1000, "records that were read before the failure are not lost")
 			}
 		})
 	}

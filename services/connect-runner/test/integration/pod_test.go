@@ -45,6 +45,8 @@ type deployment struct {
 	args    []string
 	// env are additional environment variables.
 	env []string
+	// group is the cgroup of the tasks; "" for that of the test.
+	group string
 }
 
 func deploy(t *testing.T, name string, connector map[string]string) *deployment {
@@ -211,6 +213,10 @@ func (d *deployment) start(name string, args []string) *pod {
 	out, err := os.Create(p.log)
 	require.NoError(d.t, err)
 	p.cmd = exec.Command(built.binary, args...)
+	if d.group != "" && name != "connector" {
+		join := `echo $$ >"$0/cgroup.procs" && exec "$@"`
+		p.cmd = exec.Command("sh", append([]string{"-c", join, d.group, built.binary}, args...)...)
+	}
 	p.cmd.Env = append(os.Environ(), d.env...)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	require.NoError(d.t, process.Start(p.cmd))

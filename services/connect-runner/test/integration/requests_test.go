@@ -96,7 +96,7 @@ func TestOffsetsOfASourceAreListedAlteredAndReset(t *testing.T) {
 	eventually(
 		t,
 		time.Minute,
-		"what lies after the altered offset is written again",
+		"records after the altered offset are written again",
 		func() bool { return b.Count(t, topic) == 55 },
 	)
 	require.Zero(t, task.term())
@@ -157,7 +157,7 @@ func TestOffsetsOfASinkAreThoseOfItsConsumerGroup(t *testing.T) {
 	eventually(
 		t,
 		time.Minute,
-		"what lies after the altered offset is read again",
+		"records after the altered offset are read again",
 		func() bool { return len(lines(t, filepath.Join(dir, "0"))) == 5 },
 	)
 }

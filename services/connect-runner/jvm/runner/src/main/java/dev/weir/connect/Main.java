@@ -104,7 +104,7 @@ public final class Main {
         Pod pod = Pod.build(settings, config, redactor, false);
         Map<String, List<String>> errors = ValidateRun.validate(pod.herder(), config, redactor);
         if (Boolean.getBoolean(ArchiveTraining.PROPERTY)) {
-            ArchiveTraining.run();
+            ArchiveTraining.run(settings, config, pod, channel, outcome, redactor);
         }
         outcome.result(Map.of("errors", errors));
     }
