@@ -13,10 +13,8 @@ import (
 
 	drainv1alpha1 "github.com/weir-dev/weir/apis/drain/v1alpha1"
 	"github.com/weir-dev/weir/pkg/app"
+	"github.com/weir-dev/weir/services/drain-cleaner/internal/decide"
 )
-
-// Name of the service, its binary, its field manager and its lease.
-const Name = "drain-cleaner"
 
 // strimziStartCommand is the command of Strimzi's Drain Cleaner pods. Their manifests pass it as the first argument.
 const strimziStartCommand = "/opt/strimzi/bin/drain_cleaner_run.sh"
@@ -49,7 +47,7 @@ func Spec(c *Config, listening func(net.Addr)) app.Spec {
 	_ = scheme.AddToScheme(kinds)
 	_ = drainv1alpha1.AddToScheme(kinds)
 	return app.Spec{
-		Name: Name, Short: "Keeps node drains from taking Kafka partitions below min.insync.replicas", Long: long,
+		Name: decide.Manager, Short: "Keeps node drains from taking Kafka partitions below min.insync.replicas", Long: long,
 		Scheme: kinds, Flags: c.AddFlags, Validate: c.Validate,
 		Setup: func(ctx context.Context, env app.Env) (app.Components, error) {
 			return (&service{config: c, env: env, listening: listening}).plan(ctx)

@@ -102,8 +102,9 @@ func FromEnv(env func(string) string) Config {
 		WebhookAddress: ":8443", ReviewDeadline: 8 * time.Second, ShutdownDelay: 10 * time.Second,
 		CertificateSource: CertificateAuto, CertificateDir: "/etc/webhook-certificates", CertificateMargin: time.Hour,
 		SecretCertKey: "tls.crt", SecretKeyKey: "tls.key",
-		WebhookConfiguration: "weir-drain-cleaner", ServiceName: Name, Namespace: cmp.Or(env("POD_NAMESPACE"), "weir-system"),
-		Policies: PoliciesAuto, SnapshotAge: 2 * time.Second, MaxKafkaResponse: kafka.DefaultMaxResponse,
+		WebhookConfiguration: "weir-drain-cleaner", ServiceName: decide.Manager,
+		Namespace: cmp.Or(env("POD_NAMESPACE"), "weir-system"),
+		Policies:  PoliciesAuto, SnapshotAge: 2 * time.Second, MaxKafkaResponse: kafka.DefaultMaxResponse,
 		ProbeEvery: 30 * time.Second, Patience: decide.DefaultPatience,
 		watch: certificateWatch{
 			namespace: cmp.Or(env("STRIMZI_CERTIFICATE_WATCH_NAMESPACE"), "strimzi-drain-cleaner"),

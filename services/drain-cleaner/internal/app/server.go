@@ -11,6 +11,7 @@ import (
 	"github.com/weir-dev/weir/pkg/admission"
 	"github.com/weir-dev/weir/pkg/app"
 
+	"github.com/weir-dev/weir/services/drain-cleaner/internal/decide"
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/webhook"
 )
 
@@ -63,10 +64,10 @@ func (s *service) certificates() (load app.Runnable, issue []app.Runnable) {
 		return secret.Run, nil
 	}
 	issuer := &admission.Issuer{
-		Client: s.env.Client, FieldManager: Name, Namespace: c.SecretNamespace, Secret: c.SecretName,
+		Client: s.env.Client, FieldManager: decide.Manager, Namespace: c.SecretNamespace, Secret: c.SecretName,
 		WebhookConfiguration: c.WebhookConfiguration, DNSNames: c.CertificateNames(),
 		Lifetimes: c.Lifetimes, Interval: c.IssueEvery,
-		Labels: map[string]string{contract.LabelPartOf: contract.PartOf, contract.LabelName: Name},
+		Labels: map[string]string{contract.LabelPartOf: contract.PartOf, contract.LabelName: decide.Manager},
 		Now:    s.env.Now, Log: s.env.Log,
 	}
 	return secret.Run, []app.Runnable{issuer.Run}

@@ -24,6 +24,7 @@ import (
 
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/annotations"
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/claims"
+	"github.com/weir-dev/weir/services/drain-cleaner/internal/decide"
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/evaluate"
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/kafka"
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/lookup"
@@ -62,7 +63,7 @@ func (s *service) plan(ctx context.Context) (app.Components, error) {
 		Settings: settings, Sources: s.lookup, Kafka: clusters, Claims: s.claims,
 		Now: s.env.Now, Log: s.env.Log,
 	}
-	queue := annotations.New(s.env.Client, Name, s.env.Now, s.env.Log, metrics.Rolled)
+	queue := annotations.New(s.env.Client, decide.Manager, s.env.Now, s.env.Log, metrics.Rolled)
 	serve, err := s.server(webhook.New(evaluator, queue, s.env.Events, metrics, s.env.Now, s.env.Log), metrics)
 	if err != nil {
 		return app.Components{}, err
@@ -179,7 +180,7 @@ func (s *service) runLeaseCache(ctx context.Context) error {
 func (s *service) controllers(e *evaluate.Evaluator) ([]app.Runnable, error) {
 	observer := reconcile.Observer{Caches: s.caches, Evaluator: e, Patience: s.config.Patience}
 	policies := controller.New("policy", &reconcile.Policies{
-		Observer: observer, Kube: s.env.Client, Weir: s.weir, Manager: Name, ProbeEvery: s.config.ProbeEvery,
+		Observer: observer, Kube: s.env.Client, Weir: s.weir, Manager: decide.Manager, ProbeEvery: s.config.ProbeEvery,
 	}, controller.Options{Log: s.env.Log, Metrics: s.env.Metrics, Workers: 2})
 	held := controller.New("claim", &reconcile.Claims{
 		Observer: observer, Claims: s.claims, Events: s.env.Events,

@@ -30,8 +30,6 @@ const (
 	// Component is the value of the component label of the Leases.
 	Component = "drain-claim"
 
-	// manager is the field manager and the value of the name and managed-by labels.
-	manager = "drain-cleaner"
 	// maxSwaps is how often a lost swap is repeated on the state that won.
 	maxSwaps = 3
 )
@@ -144,7 +142,7 @@ func (c *Claims) swap(
 	if err != nil {
 		return err
 	}
-	_, err = apply.CompareAndSwap(ctx, c.Leases, manager, current, next)
+	_, err = apply.CompareAndSwap(ctx, c.Leases, decide.Manager, current, next)
 	return err
 }
 
@@ -158,7 +156,7 @@ func leaseOf(
 	lease := current.DeepCopy()
 	if lease == nil {
 		lease = &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: key, Labels: map[string]string{
-			contract.LabelPartOf: contract.PartOf, contract.LabelName: manager, contract.LabelManagedBy: manager,
+			contract.LabelPartOf: contract.PartOf, contract.LabelName: decide.Manager, contract.LabelManagedBy: decide.Manager,
 			contract.LabelComponent: Component,
 		}}}
 		metav1.SetMetaDataAnnotation(&lease.ObjectMeta, annotationCluster, description)

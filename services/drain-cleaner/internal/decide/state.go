@@ -12,6 +12,9 @@ import (
 	drainv1alpha1 "github.com/weir-dev/weir/apis/drain/v1alpha1"
 )
 
+// Manager is the name of the service: field manager, value of the label app.kubernetes.io/managed-by, lease.
+const Manager = "drain-cleaner"
+
 // Settings are the settings of Strimzi's Drain Cleaner. They apply to pods that no policy selects.
 type Settings struct {
 	// DrainKafka and DrainZooKeeper enable the pods that are handed to Strimzi's operator.

@@ -55,11 +55,17 @@ type Lookup struct {
 	policies *cacheutil.Informer
 	// policiesHeard is when the watch of policies was last heard of.
 	policiesHeard freshness
+
+	policySelectors *selectors[*drainv1alpha1.KafkaDrainPolicy]
+	budgetSelectors *selectors[*policyv1.PodDisruptionBudget]
 }
 
 // New returns a Lookup. Run fills its caches.
 func New(o Options) (*Lookup, error) {
-	l := &Lookup{options: o, evictions: newRecentEvictions(o.Now), policiesHeard: freshness{now: o.Now}}
+	l := &Lookup{
+		options: o, evictions: newRecentEvictions(o.Now), policiesHeard: freshness{now: o.Now},
+		policySelectors: newSelectors(podSelector), budgetSelectors: newSelectors(budgetSelector),
+	}
 	l.starter = cacheutil.NewStarter(o.CacheKube.Discovery().RESTClient(), o.Log)
 	l.pods = newPodCaches(o.CacheKube, o.Namespace, o.Now, l.evictions, l.podChanged)
 	l.pods.strimzi.started = l.starter.Add(corev1.SchemeGroupVersion.WithResource("pods"), o.Namespace,
@@ -71,8 +77,10 @@ func New(o Options) (*Lookup, error) {
 	policies := newInformer(o.CacheWeir, o.CacheWeir.DrainV1alpha1().KafkaDrainPolicies(o.Namespace), "",
 		&drainv1alpha1.KafkaDrainPolicy{}, &l.policiesHeard)
 	err := errors.Join(nodes.SetTransform(trimNode), budgets.SetTransform(trimBudget))
-	_, handlerErr := policies.AddEventHandler(l.policyHandler())
-	if err = errors.Join(err, handlerErr); err != nil {
+	_, policyErr := policies.AddEventHandler(l.policyHandler())
+	_, policySelectorErr := policies.AddEventHandler(l.policySelectors.handler())
+	_, budgetSelectorErr := budgets.AddEventHandler(l.budgetSelectors.handler())
+	if err = errors.Join(err, policyErr, policySelectorErr, budgetSelectorErr); err != nil {
 		return nil, fmt.Errorf("set up the caches: %w", err)
 	}
 	l.nodes = l.starter.Add(corev1.SchemeGroupVersion.WithResource("nodes"), "", nodes)
@@ -107,7 +115,7 @@ func (l *Lookup) podChanged(pod *corev1.Pod) {
 	if l.options.PolicyChanged == nil {
 		return
 	}
-	for _, policy := range selecting(l.cachedPolicies(pod.Namespace), pod.Labels) {
+	for _, policy := range l.selecting(l.cachedPolicies(pod.Namespace), pod.Labels) {
 		l.options.PolicyChanged(cache.NewObjectName(policy.Namespace, policy.Name))
 	}
 }

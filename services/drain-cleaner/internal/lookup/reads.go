@@ -63,7 +63,7 @@ func (l *Lookup) Policies(
 		return decide.FromLiveRead[input](nil)
 	}
 	if !live && l.policies.HasSynced() {
-		found := selecting(l.cachedPolicies(pod.Namespace), pod.Labels)
+		found := l.selecting(l.cachedPolicies(pod.Namespace), pod.Labels)
 		if l.policiesHeard.fresh() {
 			return decide.FromSyncedCache(found)
 		}
@@ -83,21 +83,28 @@ func (l *Lookup) Policies(
 	for i := range list.Items {
 		all = append(all, &list.Items[i])
 	}
-	return decide.FromLiveRead(selecting(all, pod.Labels))
+	return decide.FromLiveRead(l.selecting(all, pod.Labels))
 }
 
 // selecting returns the policies whose selector matches, sorted by name. They are of the pod's namespace.
-func selecting(policies []*drainv1alpha1.KafkaDrainPolicy, pod labels.Set) []*drainv1alpha1.KafkaDrainPolicy {
+func (l *Lookup) selecting(
+	policies []*drainv1alpha1.KafkaDrainPolicy, pod labels.Set,
+) []*drainv1alpha1.KafkaDrainPolicy {
 	var found []*drainv1alpha1.KafkaDrainPolicy
 	for _, policy := range policies {
-		selector, err := metav1.LabelSelectorAsSelector(&policy.Spec.PodSelector)
-		if err == nil && selector.Matches(pod) {
+		if l.policySelectors.of(policy).Matches(pod) {
 			found = append(found, policy)
 		}
 	}
 	slices.SortFunc(found, func(a, b *drainv1alpha1.KafkaDrainPolicy) int { return strings.Compare(a.Name, b.Name) })
 	return found
 }
+
+func podSelector(policy *drainv1alpha1.KafkaDrainPolicy) *metav1.LabelSelector {
+	return &policy.Spec.PodSelector
+}
+
+func budgetSelector(b *policyv1.PodDisruptionBudget) *metav1.LabelSelector { return b.Spec.Selector }
 
 func (l *Lookup) cachedPolicies(namespace string) []*drainv1alpha1.KafkaDrainPolicy {
 	return inNamespace[*drainv1alpha1.KafkaDrainPolicy](l.policies, namespace)
@@ -178,7 +185,7 @@ func (l *Lookup) Node(ctx context.Context, name string, live bool) decide.Input[
 // API server enforces them in any case.
 func (l *Lookup) Budgets(ctx context.Context, pod *decide.Pod, live bool) decide.Input[[]decide.Budget] {
 	if !live && l.budgets.HasSynced() {
-		return decide.FromCache(budgetsOf(inNamespace[*policyv1.PodDisruptionBudget](l.budgets, pod.Namespace), pod))
+		return decide.FromCache(l.budgetsOf(inNamespace[*policyv1.PodDisruptionBudget](l.budgets, pod.Namespace), pod))
 	}
 	list, err := l.options.Kube.PolicyV1().PodDisruptionBudgets(pod.Namespace).List(ctx, metav1.ListOptions{})
 	switch {
@@ -192,15 +199,14 @@ func (l *Lookup) Budgets(ctx context.Context, pod *decide.Pod, live bool) decide
 	for i := range list.Items {
 		all[i] = &list.Items[i]
 	}
-	return decide.FromLiveRead(budgetsOf(all, pod))
+	return decide.FromLiveRead(l.budgetsOf(all, pod))
 }
 
 // budgetsOf returns the budgets whose selector matches the pod, sorted by name.
-func budgetsOf(all []*policyv1.PodDisruptionBudget, pod *decide.Pod) []decide.Budget {
+func (l *Lookup) budgetsOf(all []*policyv1.PodDisruptionBudget, pod *decide.Pod) []decide.Budget {
 	var found []decide.Budget
 	for _, b := range all {
-		selector, err := metav1.LabelSelectorAsSelector(b.Spec.Selector)
-		if err == nil && selector.Matches(labels.Set(pod.Labels)) {
+		if l.budgetSelectors.of(b).Matches(labels.Set(pod.Labels)) {
 			found = append(found, convertBudget(b))
 		}
 	}

@@ -10,29 +10,30 @@ import (
 
 	"github.com/weir-dev/weir/apis/contract"
 	drainv1alpha1 "github.com/weir-dev/weir/apis/drain/v1alpha1"
-	drainac "github.com/weir-dev/weir/generated/applyconfiguration/drain/v1alpha1"
 	"github.com/weir-dev/weir/pkg/apply"
-	"github.com/weir-dev/weir/pkg/condition"
 
 	"github.com/weir-dev/weir/services/drain-cleaner/internal/decide"
 )
 
-// act writes what the plan of a policy contains.
-func (r *Policies) act(ctx context.Context, policy *drainv1alpha1.KafkaDrainPolicy, plan decide.StatusPlan) error {
+// act writes what the plan of a policy contains. changed reports whether the status differs from the one that was read.
+func (r *Policies) act(
+	ctx context.Context, policy *drainv1alpha1.KafkaDrainPolicy, plan decide.StatusPlan,
+) (changed bool, err error) {
 	for _, pod := range plan.RemoveRecords {
 		if err := r.removeRecord(ctx, pod); err != nil {
-			return err
+			return false, err
 		}
 	}
 	if equality.Semantic.DeepEqual(policy.Status, plan.Status) {
-		return nil
+		return false, nil
 	}
-	want := drainac.KafkaDrainPolicy(policy.Name, policy.Namespace).WithStatus(statusConfiguration(plan.Status))
-	client := r.Weir.DrainV1alpha1().KafkaDrainPolicies(policy.Namespace)
-	if _, err := apply.Status(ctx, client, r.Manager, want); apply.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("apply the status of policy %s/%s: %w", policy.Namespace, policy.Name, err)
+	// The event of a newer version reconciles again.
+	_, err = apply.ReplaceStatus(ctx, r.Weir.DrainV1alpha1().KafkaDrainPolicies(policy.Namespace), r.Manager, policy,
+		policy.Status, plan.Status)
+	if apply.IgnoreGone(err) != nil {
+		return false, fmt.Errorf("write the status of policy %s/%s: %w", policy.Namespace, policy.Name, err)
 	}
-	return nil
+	return true, nil
 }
 
 // removeRecord removes the annotation of a drain that ended. It does nothing if another pod has the name now.
@@ -45,34 +46,4 @@ func (r *Policies) removeRecord(ctx context.Context, pod *decide.Pod) error {
 			err)
 	}
 	return nil
-}
-
-// statusConfiguration converts a status for server-side apply.
-func statusConfiguration(
-	s drainv1alpha1.KafkaDrainPolicyStatus,
-) *drainac.KafkaDrainPolicyStatusApplyConfiguration {
-	want := drainac.KafkaDrainPolicyStatus().WithObservedGeneration(s.ObservedGeneration).WithPods(s.Pods).
-		WithConditions(condition.Apply(s.Conditions)...)
-	for _, d := range s.Drains {
-		drain := drainac.Drain().WithPod(d.Pod).WithUID(d.UID).WithPhase(d.Phase).WithReason(d.Reason).
-			WithSince(d.Since)
-		if d.Node != "" {
-			drain.WithNode(d.Node)
-		}
-		if d.BrokerID != nil {
-			drain.WithBrokerID(*d.BrokerID)
-		}
-		if d.Message != "" {
-			drain.WithMessage(d.Message)
-		}
-		if d.Attempts > 0 {
-			drain.WithAttempts(d.Attempts)
-		}
-		if d.BlockingPartitionCount > 0 {
-			drain.WithBlockingPartitions(d.BlockingPartitions...).
-				WithBlockingPartitionCount(d.BlockingPartitionCount)
-		}
-		want.WithDrains(drain)
-	}
-	return want
 }

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"k8s.io/client-go/kubernetes"
@@ -18,8 +19,10 @@ import (
 )
 
 const (
-	// drainingInterval is the time between reconciles of a policy with pods that are being drained.
+	// drainingInterval is the shortest time between reconciles of a policy with pods that are being drained.
 	drainingInterval = 3 * time.Second
+	// maxDrainingInterval is the longest, for drains that depend on neither Kafka nor a connector.
+	maxDrainingInterval = 30 * time.Second
 	// unsyncedInterval is the time until a policy is reconciled again whose pod cache is not filled.
 	unsyncedInterval = 100 * time.Millisecond
 	// claimInterval is the time between reconciles of a Lease with claims.
@@ -36,12 +39,14 @@ type Policies struct {
 	// ProbeEvery is the time between two queries of a cluster that has no drain. The status reports that Kafka cannot
 	// be queried before a drain has to wait for it.
 	ProbeEvery time.Duration
+	drains     drainChanges
 }
 
 // Reconcile updates the status of one policy.
 func (r *Policies) Reconcile(ctx context.Context, key controller.Key) (controller.Result, error) {
 	policy := r.Caches.Policy(key.Namespace, key.Name)
 	if policy == nil {
+		r.drains.forget(key)
 		return controller.Result{}, nil
 	}
 	state, synced := r.observePolicy(ctx, policy)
@@ -49,16 +54,51 @@ func (r *Policies) Reconcile(ctx context.Context, key controller.Key) (controlle
 		return controller.Result{RequeueAfter: unsyncedInterval}, nil
 	}
 	plan := decide.Status(state, r.Evaluator.Now())
-	if err := r.act(ctx, policy, plan); err != nil {
+	changed, err := r.act(ctx, policy, plan)
+	if err != nil {
 		return controller.Result{}, err
 	}
-	switch {
-	case len(plan.Status.Drains) > 0:
-		return controller.Result{RequeueAfter: drainingInterval}, nil
-	case policy.Spec.BootstrapServers != "":
+	if len(plan.Status.Drains) > 0 {
+		return controller.Result{RequeueAfter: r.drains.interval(key, policy, changed, r.Evaluator.Now())}, nil
+	}
+	r.drains.forget(key)
+	if policy.Spec.BootstrapServers != "" {
 		return controller.Result{RequeueAfter: r.ProbeEvery}, nil
 	}
 	return controller.Result{}, nil
+}
+
+// drainChanges holds when the drains of policies last changed.
+type drainChanges struct {
+	mu sync.Mutex
+	at map[controller.Key]time.Time
+}
+
+// interval returns the time until the next reconcile of a policy with drains. Watches report changes of its pods,
+// claims and policies. Nodes, budgets and deadlines are polled, the less often the longer nothing has changed.
+func (c *drainChanges) interval(
+	key controller.Key, policy *drainv1alpha1.KafkaDrainPolicy, changed bool, now time.Time,
+) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.at == nil {
+		c.at = map[controller.Key]time.Time{}
+	}
+	last, known := c.at[key]
+	if changed || !known {
+		last = now
+		c.at[key] = now
+	}
+	if policy.Spec.BootstrapServers != "" || policy.Spec.Role == drainv1alpha1.RoleConnect {
+		return drainingInterval
+	}
+	return min(max(now.Sub(last), drainingInterval), maxDrainingInterval)
+}
+
+func (c *drainChanges) forget(key controller.Key) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.at, key)
 }
 
 // Claims reconciles the Leases of claims: it releases each claim whose pod has been replaced.

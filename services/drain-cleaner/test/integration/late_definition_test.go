@@ -53,13 +53,16 @@ func TestPoliciesAreFollowedWhenTheirDefinitionComesLater(t *testing.T) {
 		return err
 	})
 	assert.Contains(t, message, "kafkadrainpolicies.drain.weir.dev")
+	env.AddTestNodes(t, 1)
+	env.StatefulSet(t, ns, "kafka", 1, testenv.KafkaLabels)
+	err = env.Evict(t.Context(), ns, "kafka-0", "")
+	require.True(t, apierrors.IsTooManyRequests(err), "a pod that may have a policy is allowed: %v", err)
+	assert.ErrorContains(t, err, "LookupFailed: list the policies of namespace "+ns)
 
 	_, err = env.Kubectl(t.Context(), "apply", "--server-side", "-k", testenv.DeployPath("crds", "drain.weir.dev"))
 	require.NoError(t, err)
 	_, err = env.ApplyYAML(t.Context(), ns, fmt.Sprintf(policyPermissions, ns))
 	require.NoError(t, err)
-	env.AddTestNodes(t, 1)
-	env.StatefulSet(t, ns, "kafka", 1, testenv.KafkaLabels)
 	testkit.Eventually(t, testenv.Timeout, func(ctx context.Context) error {
 		_, err := env.ApplyYAML(ctx, ns, "apiVersion: drain.weir.dev/v1alpha1\nkind: KafkaDrainPolicy\n"+
 			"metadata: {name: kafka}\nspec: {podSelector: {matchLabels: {app: kafka}}}\n")

@@ -18,6 +18,7 @@ import (
 	"github.com/weir-dev/weir/pkg/testkit"
 
 	draincleaner "github.com/weir-dev/weir/services/drain-cleaner/internal/app"
+	"github.com/weir-dev/weir/services/drain-cleaner/internal/decide"
 	"github.com/weir-dev/weir/services/drain-cleaner/test/testenv"
 )
 
@@ -54,7 +55,7 @@ func arguments(t *testing.T, env *testenv.Env, path ...string) []string {
 	objects, err := testkit.DecodeYAML(rendered)
 	require.NoError(t, err)
 	for _, o := range objects {
-		if o.GetKind() == "Deployment" && o.GetName() == draincleaner.Name {
+		if o.GetKind() == "Deployment" && o.GetName() == decide.Manager {
 			containers, _, err := unstructured.NestedSlice(o.Object, "spec", "template", "spec", "containers")
 			require.NoError(t, err)
 			args, _, err := unstructured.NestedStringSlice(containers[0].(map[string]any), "args")
@@ -62,7 +63,7 @@ func arguments(t *testing.T, env *testenv.Env, path ...string) []string {
 			return args
 		}
 	}
-	t.Fatalf("no Deployment %s in %v", draincleaner.Name, path)
+	t.Fatalf("no Deployment %s in %v", decide.Manager, path)
 	return nil
 }
 
@@ -135,7 +136,7 @@ patches:
 	applied, err := env.Client().
 		NetworkingV1().
 		NetworkPolicies(testenv.Namespace).
-		Get(t.Context(), draincleaner.Name, metav1.GetOptions{})
+		Get(t.Context(), decide.Manager, metav1.GetOptions{})
 	require.NoError(t, err)
 	assert.Equal(t, []networkingv1.PolicyType{networkingv1.PolicyTypeIngress}, applied.Spec.PolicyTypes)
 	var cidrs []string

@@ -17,6 +17,7 @@ import (
 	"github.com/weir-dev/weir/pkg/admission"
 	"github.com/weir-dev/weir/pkg/testkit"
 	draincleaner "github.com/weir-dev/weir/services/drain-cleaner/internal/app"
+	"github.com/weir-dev/weir/services/drain-cleaner/internal/decide"
 	"github.com/weir-dev/weir/services/drain-cleaner/test/testenv"
 )
 
@@ -78,7 +79,7 @@ func TestCertificateSecretOfAnotherClientIsNotOverwritten(t *testing.T) {
 	t.Parallel()
 	env := testenv.Install(t)
 	issuer := &admission.Issuer{
-		Client: env.Client(), FieldManager: draincleaner.Name, Namespace: env.Namespace(t), Secret: "tls",
+		Client: env.Client(), FieldManager: decide.Manager, Namespace: env.Namespace(t), Secret: "tls",
 		DNSNames: []string{"localhost"}, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	}
 	secrets := env.Client().CoreV1().Secrets(issuer.Namespace)

@@ -181,6 +181,28 @@ func startInPlaceOfStrimzis(
 	args ...string,
 ) *program {
 	t.Helper()
+	kubeconfig := applyStrimzis(t, env, ns, pods, webhook)
+	if more != "" {
+		_, err := env.Client().
+			RbacV1().
+			ClusterRoles().
+			Patch(t.Context(), ns, types.JSONPatchType, []byte(more), metav1.PatchOptions{})
+		require.NoError(t, err)
+	}
+	return startProgram(t, kubeconfig, webhook, health, []string{
+		"STRIMZI_DRAIN_KAFKA=true",
+		"STRIMZI_DRAIN_ZOOKEEPER=true",
+		"STRIMZI_DENY_EVICTION=true",
+		"STRIMZI_DRAIN_NAMESPACES=*",
+		"STRIMZI_CERTIFICATE_WATCH_ENABLED=true",
+		"STRIMZI_CERTIFICATE_WATCH_NAMESPACE=" + ns,
+		"STRIMZI_CERTIFICATE_WATCH_POD_NAME=strimzi-drain-cleaner-0",
+	}, args...)
+}
+
+// newCertificate returns a certificate for localhost.
+func newCertificate(t *testing.T) admission.Certificates {
+	t.Helper()
 	c, err := admission.Rotate(
 		admission.Certificates{},
 		[]string{"localhost"},
@@ -190,8 +212,15 @@ func startInPlaceOfStrimzis(
 		rand.Reader,
 	)
 	require.NoError(t, err)
+	return c
+}
+
+// applyStrimzis applies Strimzi's manifests and returns a kubeconfig of its service account.
+func applyStrimzis(t *testing.T, env *testenv.Env, ns, pods, webhook string) (kubeconfig string) {
+	t.Helper()
+	c := newCertificate(t)
 	bundle := base64.StdEncoding.EncodeToString(c.TrustBundle)
-	_, err = env.ApplyYAML(t.Context(), ns, fmt.Sprintf(strimzis, ns, pods, c.Cert, c.Key, webhook, bundle))
+	_, err := env.ApplyYAML(t.Context(), ns, fmt.Sprintf(strimzis, ns, pods, c.Cert, c.Key, webhook, bundle))
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		ctx := context.Background()
@@ -207,13 +236,6 @@ func startInPlaceOfStrimzis(
 			),
 		)
 	})
-	if more != "" {
-		_, err := env.Client().
-			RbacV1().
-			ClusterRoles().
-			Patch(t.Context(), ns, types.JSONPatchType, []byte(more), metav1.PatchOptions{})
-		require.NoError(t, err)
-	}
 	account, err := env.ServiceAccount(t.Context(), ns, "strimzi-drain-cleaner")
 	require.NoError(t, err)
 	config := clientcmdapi.NewConfig()
@@ -221,9 +243,16 @@ func startInPlaceOfStrimzis(
 	config.AuthInfos["u"] = &clientcmdapi.AuthInfo{Token: account.BearerToken}
 	config.Contexts["x"] = &clientcmdapi.Context{Cluster: "c", AuthInfo: "u"}
 	config.CurrentContext = "x"
-	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	kubeconfig = filepath.Join(t.TempDir(), "kubeconfig")
 	require.NoError(t, clientcmd.WriteToFile(*config, kubeconfig))
+	return kubeconfig
+}
 
+// startProgram starts the program with Strimzi's start command and the variables.
+func startProgram(
+	t *testing.T, kubeconfig, webhook, health string, variables []string, args ...string,
+) *program {
+	t.Helper()
 	p := &program{ended: make(chan error, 1)}
 	// A pod would have its own ports and connection, and would not need these flags.
 	args = append([]string{
@@ -231,17 +260,7 @@ func startInPlaceOfStrimzis(
 		"--webhook-address=127.0.0.1:" + webhook, "--metrics-address=127.0.0.1:" + health,
 	}, args...)
 	p.command = exec.Command(os.Args[0], args...)
-	p.command.Env = append(
-		os.Environ(),
-		runAsProgram+"=true",
-		"STRIMZI_DRAIN_KAFKA=true",
-		"STRIMZI_DRAIN_ZOOKEEPER=true",
-		"STRIMZI_DENY_EVICTION=true",
-		"STRIMZI_DRAIN_NAMESPACES=*",
-		"STRIMZI_CERTIFICATE_WATCH_ENABLED=true",
-		"STRIMZI_CERTIFICATE_WATCH_NAMESPACE="+ns,
-		"STRIMZI_CERTIFICATE_WATCH_POD_NAME=strimzi-drain-cleaner-0",
-	)
+	p.command.Env = append(append(os.Environ(), runAsProgram+"=true"), variables...)
 	p.command.Stdout, p.command.Stderr = &p.output, &p.output
 	require.NoError(t, p.command.Start())
 	go func() { p.ended <- p.command.Wait() }()
