@@ -144,9 +144,10 @@ func ControllerSpec(c *ControllerConfig) app.Spec {
 one controller runs at a time: it serializes the changes of a GlusterFS volume.
 
   kubectl get kadalustorages`,
-		Scheme:   reconcile.Scheme(),
-		Flags:    c.AddFlags,
-		Validate: c.Validate,
+		NoLeaderElection: true,
+		Scheme:           reconcile.Scheme(),
+		Flags:            c.AddFlags,
+		Validate:         c.Validate,
 		Setup: func(_ context.Context, env app.Env) (app.Components, error) {
 			pool := &gluster.Pool{Root: c.MountDirectory, Logs: c.LogDirectory}
 			locks := &pkgcsi.Locks{}
@@ -178,7 +179,7 @@ one controller runs at a time: it serializes the changes of a GlusterFS volume.
 				}
 				return pkgcsi.Serve(ctx, o, func(r grpc.ServiceRegistrar) {
 					csispec.RegisterIdentityServer(r, &pkgcsi.Identity{
-						Name: decide.Driver, Version: driverVersion(), Controller: true, Ready: controllers.Synced,
+						Name: decide.Driver, Version: driverVersion(), Controller: true, Topology: true, Ready: controllers.Synced,
 					})
 					csispec.RegisterControllerServer(r, service)
 				})

@@ -114,8 +114,10 @@ func NodeSpec(c *NodeConfig) app.Spec {
 		Short: "Mount volumes for the pods of a node",
 		Long: `The node process serves the node service of CSI. It mounts each GlusterFS volume once. If a GlusterFS
 client ends, it mounts the volume again and replaces the mounts of pods, also in running containers.`,
-		Flags:    c.AddFlags,
-		Validate: c.Validate,
+		NoLeaderElection: true,
+		NoNamespace:      true,
+		Flags:            c.AddFlags,
+		Validate:         c.Validate,
 		Setup: func(_ context.Context, env app.Env) (app.Components, error) {
 			return setupNode(c, env)
 		},

@@ -57,46 +57,62 @@ func (c *Controller) enforce(
 	}
 	switch c.Limits.Mode(s) {
 	case kadaluv1alpha1.QuotaManaged:
-		return c.waitForBricks(ctx, s, id, written)
+		return c.waitForBricks(ctx, s, id, written, graph.Bricks)
 	case kadaluv1alpha1.QuotaExternal:
 		return c.waitForStatfs(ctx, s, id, info)
 	}
 	return nil
 }
 
-// recheck is the time between two looks at the connections of the client.
-const recheck = time.Second
+// The connections of the client are looked at after firstLook, which is longer than quotad usually needs, and then each
+// recheck.
+const (
+	firstLook = 200 * time.Millisecond
+	recheck   = time.Second
+)
 
 // waitForBricks waits until every online brick has acknowledged a size. A brick is offline if the client is not
 // connected to it.
 func (c *Controller) waitForBricks(
-	ctx context.Context, s decide.Storage, id decide.VolumeID, written *storagev1alpha1.GlusterVolume,
+	ctx context.Context, s decide.Storage, id decide.VolumeID, written *storagev1alpha1.GlusterVolume, bricks []string,
 ) error {
-	for {
-		bricks, offline, err := c.bricks(ctx, s)
-		if err != nil {
+	var offline []string
+	for wait := firstLook; ; wait = recheck {
+		// An offline brick that reports an error blocks no volume, so it counts only after the first look.
+		done, err := c.reported(ctx, id, written, bricks, offline, wait, wait != firstLook)
+		if done || err != nil {
+			return err
+		}
+		if bricks, offline, err = c.bricks(ctx, s); err != nil {
 			return statusOf("storage "+s.ID(), err)
 		}
-		var reported decide.Acknowledgement
-		var changed <-chan struct{}
-		timer := time.NewTimer(recheck)
-		for again := true; again; {
-			if reported, changed = c.Limits.Reported(written, bricks, offline); reported.Done() {
-				timer.Stop()
-				return nil
-			}
-			if reported.Blocked {
-				timer.Stop()
-				return status.Errorf(codes.Unavailable, "volume %s: %v", id, reported)
-			}
-			select {
-			case <-changed:
-			case <-timer.C:
-				again = false
-			case <-ctx.Done():
-				timer.Stop()
-				return status.Errorf(codes.DeadlineExceeded, "volume %s: %v", id, reported)
-			}
+	}
+}
+
+// reported waits for the reports of the bricks. done is false if the time is over, or if a brick has reported an error
+// that does not count.
+func (c *Controller) reported(
+	ctx context.Context, id decide.VolumeID, written *storagev1alpha1.GlusterVolume, bricks, offline []string,
+	wait time.Duration, errorsCount bool,
+) (done bool, err error) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for {
+		reported, changed := c.Limits.Reported(written, bricks, offline)
+		switch {
+		case reported.Done():
+			return true, nil
+		case reported.Blocked && errorsCount:
+			return false, status.Errorf(codes.Unavailable, "volume %s: %v", id, reported)
+		case reported.Blocked:
+			return false, nil
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			return false, nil
+		case <-ctx.Done():
+			return false, status.Errorf(codes.DeadlineExceeded, "volume %s: %v", id, reported)
 		}
 	}
 }
@@ -124,31 +140,33 @@ const poll = 100 * time.Millisecond
 func (c *Controller) waitForStatfs(
 	ctx context.Context, s decide.Storage, id decide.VolumeID, info decide.Info,
 ) error {
-	shown := func(ctx context.Context, first bool) (bool, error) {
-		found := make(chan bool, 1)
-		err := c.Pool.Of(s.Volume).Do(ctx, func(_ context.Context, t *gluster.Tree) error {
-			shows, err := t.Shows(id.Directory, info.Size)
+	var last decide.Shown
+	shown := func(ctx context.Context, first bool) (decide.Shown, error) {
+		found := make(chan decide.Shown, 1)
+		err := c.Pool.Of(s.Volume).Do(ctx, func(ctx context.Context, t *gluster.Tree) error {
+			shown, err := t.Shows(ctx, id.Directory, info.Size)
 			switch {
 			case err != nil:
-			case shows:
+			case shown.Done():
 				err = t.Unspool(id.Directory)
 			case first:
 				err = t.Spool(id.Directory, info)
 			}
-			found <- shows
+			found <- shown
 			return err
 		}, func() {})
 		if err != nil {
-			return false, err
+			return decide.Shown{}, err
 		}
-		return <-found, nil
+		last = <-found
+		return last, nil
 	}
 	ticker := time.NewTicker(poll)
 	defer ticker.Stop()
 	for first := true; ; first = false {
-		done, err := shown(ctx, first)
+		now, err := shown(ctx, first)
 		switch {
-		case done && err == nil:
+		case err == nil && now.Done():
 			c.Limits.Shown(id, info.Size)
 			return nil
 		case err != nil && ctx.Err() == nil:
@@ -157,8 +175,8 @@ func (c *Controller) waitForStatfs(
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
-			return status.Errorf(codes.DeadlineExceeded, "volume %s: statfs of %s does not show the size %d; check quotad on "+
-				"the nodes of the bricks", id, decide.DataPath(id.Directory), info.Size)
+			return status.Errorf(codes.DeadlineExceeded, "volume %s: statfs of %s does not show the size %d%s", id,
+				decide.DataPath(id.Directory), info.Size, last)
 		}
 	}
 }

@@ -36,9 +36,13 @@ type Node struct {
 	locks pkgcsi.Locks
 }
 
-// NodeGetInfo returns the name of the node.
+// NodeGetInfo returns the name of the node and its topology. All nodes with the driver can use all volumes, so they
+// have the same one. external-provisioner deletes the CSIStorageCapacity of a driver without a topology, and the
+// scheduler then finds no node for a claim with WaitForFirstConsumer.
 func (n *Node) NodeGetInfo(context.Context, *csi.NodeGetInfoRequest) (*csi.NodeGetInfoResponse, error) {
-	return &csi.NodeGetInfoResponse{NodeId: n.Name}, nil
+	return &csi.NodeGetInfoResponse{NodeId: n.Name, AccessibleTopology: &csi.Topology{
+		Segments: map[string]string{decide.TopologyKey: "true"},
+	}}, nil
 }
 
 // NodeGetCapabilities returns the capabilities.

@@ -64,7 +64,9 @@ func driver(t *testing.T, storages ...decide.Storage) (string, *Controller, *Nod
 	node := &Node{Name: "node1", Pool: nodePool, Timeout: time.Minute}
 	o := pkgcsi.Options{Socket: csitest.Socket(t), Log: log}
 	csitest.Serve(t, o, func(r grpc.ServiceRegistrar) {
-		csi.RegisterIdentityServer(r, &pkgcsi.Identity{Name: decide.Driver, Version: "test", Controller: true})
+		csi.RegisterIdentityServer(r, &pkgcsi.Identity{
+			Name: decide.Driver, Version: "test", Controller: true, Topology: true,
+		})
 		csi.RegisterControllerServer(r, controller)
 		csi.RegisterNodeServer(r, node)
 	})
@@ -102,6 +104,9 @@ func TestDriverOnGlusterFS(t *testing.T) {
 	t.Run("ConcurrentCreatesDoNotOvercommit", func(t *testing.T) { overcommit(t) })
 	t.Run("ADistributedVolumeIsRefusedUnlessItIsOneVolume", func(t *testing.T) { distributed(t) })
 	t.Run("AnUnavailableStorageDoesNotDelayAnother", func(t *testing.T) { unavailable(t) })
+	t.Run("AStoppedVolumeIsNamedAndUsableAfterItsStart", func(t *testing.T) { stopped(t, cluster) })
+	t.Run("EachBrickIsAskedForTheLimit", func(t *testing.T) { eachBrick(t, cluster) })
+	t.Run("AFullVolumeIsRefusedAndLeavesNothing", func(t *testing.T) { full(t) })
 }
 
 func mount(mode csi.VolumeCapability_AccessMode_Mode) *csi.VolumeCapability {
@@ -160,6 +165,35 @@ func sharedVolume(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "hello", string(data), "a file from one node is read on another")
 	require.Error(t, os.WriteFile(filepath.Join(two, "file"), []byte("x"), 0o644), "the second target is read-only")
+
+	for name, test := range map[string]struct {
+		mode  csi.VolumeCapability_AccessMode_Mode
+		flags []string
+		want  []string
+		code  codes.Code
+	}{
+		"mount options":        {writers, []string{"noatime", "nodev"}, []string{"rw", "noatime", "nodev"}, codes.OK},
+		"readers on all nodes": {csi.VolumeCapability_AccessMode_MULTI_NODE_READER_ONLY, nil, []string{"ro"}, codes.OK},
+		"one writer in the cluster, beside another pod": {
+			csi.VolumeCapability_AccessMode_SINGLE_NODE_SINGLE_WRITER, nil, nil, codes.FailedPrecondition,
+		},
+		"an option that is not allowed": {writers, []string{"suid"}, nil, codes.InvalidArgument},
+	} {
+		capability := mount(test.mode)
+		capability.GetMount().MountFlags = test.flags
+		target := filepath.Join(t.TempDir(), "target")
+		_, err := first.NodePublishVolume(t.Context(), &csi.NodePublishVolumeRequest{
+			VolumeId: v.GetVolumeId(), StagingTargetPath: filepath.Join(filepath.Dir(one), "staging"), TargetPath: target,
+			VolumeCapability: capability, VolumeContext: v.GetVolumeContext(),
+		})
+		require.Equal(t, test.code, status.Code(err), "%s: %v", name, err)
+		if err == nil {
+			published, err := mountAt(target)
+			require.NoError(t, err)
+			require.Subset(t, published.Options, test.want, name)
+			require.NoError(t, gluster.Unmount(target))
+		}
+	}
 
 	again, err := c.CreateVolume(t.Context(), request("../../etc/passwd", "ext-storage", 10<<20))
 	require.NoError(t, err)
@@ -223,18 +257,4 @@ func distributed(t *testing.T) {
 	require.Equal(t, codes.ResourceExhausted, status.Code(err), err)
 	target := publish(t, n, first.GetVolume(), t.TempDir(), false)
 	require.NoError(t, os.WriteFile(filepath.Join(target, "file"), nil, 0o644))
-}
-
-func unavailable(t *testing.T) {
-	dead := storage("dead", "r3", true)
-	dead.Volume.Hosts = []string{"127.1.1.9"}
-	missing := storage("missing", "does-not-exist", true)
-	_, c, _ := driver(t, dead, missing, storage("ext-storage", "r3", true))
-	for _, name := range []string{"dead", "missing"} {
-		_, err := c.CreateVolume(t.Context(), request("pvc-1", name, 1<<20))
-		require.Equal(t, codes.Unavailable, status.Code(err), err)
-		require.ErrorContains(t, err, "no host serves the volume")
-	}
-	_, err := c.CreateVolume(t.Context(), request("pvc-1", "ext-storage", 1<<20))
-	require.NoError(t, err)
 }

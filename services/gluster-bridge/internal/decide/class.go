@@ -5,6 +5,7 @@ import (
 	storagev1 "k8s.io/api/storage/v1"
 	storagev1ac "k8s.io/client-go/applyconfigurations/storage/v1"
 
+	"github.com/weir-dev/weir/apis/contract"
 	kadaluv1alpha1 "github.com/weir-dev/weir/apis/kadalu/v1alpha1"
 )
 
@@ -27,10 +28,10 @@ func Class(s Storage) *storagev1ac.StorageClassApplyConfiguration {
 	policy := corev1.PersistentVolumeReclaimDelete
 	return storagev1ac.StorageClass(ClassOf(s.Name)).
 		WithLabels(map[string]string{
-			"app.kubernetes.io/name":       Manager,
-			"app.kubernetes.io/instance":   s.Name,
-			"app.kubernetes.io/part-of":    "weir",
-			"app.kubernetes.io/managed-by": Manager,
+			contract.LabelName:      Manager,
+			contract.LabelInstance:  s.Name,
+			contract.LabelPartOf:    contract.PartOf,
+			contract.LabelManagedBy: Manager,
 		}).
 		WithProvisioner(Driver).
 		WithParameters(map[string]string{ParameterStorage: s.Name, ParameterNamespace: s.Namespace}).
@@ -44,7 +45,7 @@ func ClassConflict(s Storage, class *storagev1.StorageClass) (reason kadaluv1alp
 	switch {
 	case class == nil:
 		return "", ""
-	case class.Labels["app.kubernetes.io/managed-by"] != Manager:
+	case class.Labels[contract.LabelManagedBy] != Manager:
 		return kadaluv1alpha1.ReasonNameConflict, "StorageClass " + class.Name + " exists and is not managed by " + Manager +
 			"; rename or delete it"
 	case class.Parameters[ParameterNamespace] != s.Namespace:

@@ -337,6 +337,11 @@ func FuzzParsers(f *testing.F) {
 		if g, err := ParseVolfile(volfile); err == nil {
 			_ = g.Type()
 			_ = Compatible(g, "10.3", true)
+			_ = g.LimitedBricks()
+			for _, client := range g.Clients {
+				_, err := BrickVolfile(volfile, client)
+				require.NoError(t, err)
+			}
 		}
 		if i, err := ParseInfo("a", []byte(info)); err == nil {
 			again, err := ParseInfo("a", i.Encode())

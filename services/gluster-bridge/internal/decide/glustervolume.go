@@ -9,6 +9,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/weir-dev/weir/apis/contract"
 	kadaluv1alpha1 "github.com/weir-dev/weir/apis/kadalu/v1alpha1"
 	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
 	storageac "github.com/weir-dev/weir/generated/applyconfiguration/storage/v1alpha1"
@@ -41,9 +42,9 @@ func GlusterVolume(
 	}
 	return storageac.GlusterVolume(GlusterVolumeName(id)).
 		WithLabels(map[string]string{
-			"app.kubernetes.io/name":       Manager,
-			"app.kubernetes.io/part-of":    "weir",
-			"app.kubernetes.io/managed-by": Manager,
+			contract.LabelName:      Manager,
+			contract.LabelPartOf:    contract.PartOf,
+			contract.LabelManagedBy: Manager,
 		}).
 		WithSpec(spec)
 }

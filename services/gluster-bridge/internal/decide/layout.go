@@ -24,8 +24,8 @@ const (
 	OwnRoot = ".weir"
 	// TrashDir has the directories that are being removed.
 	TrashDir = OwnRoot + "/trash"
-	// SpoolDir has one file for each change of a size, for a standalone quotad. The file is removed when statfs shows the
-	// size.
+	// SpoolDir has one file for each change of a size, for a standalone quotad. The file is removed when statfs of every
+	// online brick shows the size.
 	SpoolDir = OwnRoot + "/spool"
 	// OwnerFile names the persistent volume that the whole GlusterFS volume is.
 	OwnerFile = OwnRoot + "/volume.json"

@@ -105,11 +105,10 @@ func Acknowledged(
 }
 
 // Shows reports whether statfs of a directory shows a limit. total is the size that statfs returns, block its block
-// size, capacity the size of the whole GlusterFS volume, and data the number of bricks over which a file is spread.
-// The limit is rounded to blocks on each brick.
-func Shows(size, total, block, capacity int64, data int) bool {
-	want := min(size, capacity)
-	slack := block * int64(data+1)
+// size, and capacity the size of the whole file system. The limit is rounded to blocks on each brick.
+func (l Limit) Shows(total, block, capacity int64) bool {
+	want := min(l.Size, capacity)
+	slack := block * int64(l.DataBricks+1)
 	return total >= want-slack && total <= want+slack
 }
 
@@ -133,10 +132,10 @@ func enforced(state VolumeState) metav1.Condition {
 			"the UUID "+state.Probe.Graph.ID+"; delete the GlusterVolume if the previous volume is gone")
 	case state.Mode == kadaluv1alpha1.QuotaExternal:
 		if state.Shown {
-			return condition.True(type_, string(storagev1alpha1.ReasonLimitShown), "statfs shows the limit")
+			return condition.True(type_, string(storagev1alpha1.ReasonLimitShown), "statfs of all online bricks shows the limit")
 		}
 		return condition.False(type_, string(storagev1alpha1.ReasonLimitNotShown),
-			"statfs does not show the limit; check quotad on the nodes of the bricks")
+			"statfs of a brick does not show the limit; check quotad on the nodes of the bricks")
 	}
 	a := Acknowledged(state.Volume, state.Volume.Generation, state.Probe.Graph.Bricks, state.Probe.Offline)
 	switch {

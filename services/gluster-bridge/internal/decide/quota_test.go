@@ -162,12 +162,62 @@ func TestNamesOfGlusterVolumesAreLegalAndDiffer(t *testing.T) {
 func TestStatfsShowsALimitThatIsRoundedToBlocks(t *testing.T) {
 	t.Parallel()
 	const block, capacity = 4096, 1 << 30
-	require.True(t, Shows(10<<20, 10<<20, block, capacity, 1))
-	require.True(t, Shows(10<<20+1000, 10<<20, block, capacity, 1), "XFS rounds down to blocks")
-	require.True(t, Shows(10<<20+1, 10<<20+2*block, block, capacity, 2), "each data brick rounds up")
-	require.False(t, Shows(20<<20, 10<<20, block, capacity, 1), "the previous size")
-	require.False(t, Shows(10<<20, capacity, block, capacity, 1), "no limit")
-	require.True(t, Shows(capacity, capacity, block, capacity, 1))
+	shows := func(size, total int64, data int) bool { return Limit{size, data}.Shows(total, block, capacity) }
+	require.True(t, shows(10<<20, 10<<20, 1))
+	require.True(t, shows(10<<20+1000, 10<<20, 1), "XFS rounds down to blocks")
+	require.True(t, shows(10<<20+1, 10<<20+2*block, 2), "each data brick rounds up")
+	require.False(t, shows(20<<20, 10<<20, 1), "the previous size")
+	require.False(t, shows(10<<20, capacity, 1), "no limit")
+	require.True(t, shows(capacity, capacity, 1))
+	require.Equal(t, Limit{6 << 20, 1}, Limit{12<<20 - 1, 2}.OnBrick(), "rounded up")
+	require.Equal(t, Limit{5, 1}, Limit{5, 0}.OnBrick())
+}
+
+func TestLimitIsShownWhenTheVolumeAndEveryBrickShowIt(t *testing.T) {
+	t.Parallel()
+	require.True(t, Shown{Volume: true}.Done())
+	require.False(t, Shown{}.Done())
+	one := Shown{Volume: true, Missing: []string{"h3:/b"}}
+	require.False(t, one.Done(), "the smallest limit says nothing about a brick without one")
+	require.Equal(t, "; check quotad on the nodes of the bricks h3:/b", one.String())
+}
+
+func TestArbitersHaveNoLimit(t *testing.T) {
+	t.Parallel()
+	six := make([]string, 6)
+	require.Equal(t, []int{0, 1, 3, 4}, Graph{Bricks: six, Replicas: 3, Arbiters: 1}.LimitedBricks())
+	require.Equal(t, []int{0, 1, 2}, Graph{Bricks: six[:3], Replicas: 3}.LimitedBricks())
+	require.Equal(t, []int{0, 1, 2}, Graph{Bricks: six[:3], Replicas: 3, Redundancy: 1}.LimitedBricks())
+	require.Equal(t, []int{0}, Graph{Bricks: six[:1], Replicas: 1}.LimitedBricks())
+}
+
+func TestVolfileOfABrickIsTheTranslatorOfItsClient(t *testing.T) {
+	t.Parallel()
+	section, err := BrickVolfile(volfile, "r3-client-1")
+	require.NoError(t, err)
+	require.Equal(t, `volume r3-client-1
+    type protocol/client
+    option remote-subvolume /bricks/r3
+    option remote-host 10.0.0.2
+end-volume
+`, section)
+	for _, name := range []string{"r3-replicate-0", "r3-client", "", "r3-client-1\nend-volume"} {
+		_, err := BrickVolfile(volfile, name)
+		require.ErrorContains(t, err, "translator", name)
+	}
+	_, err = BrickVolfile(volfile[:100], "r3-client-0")
+	require.Error(t, err)
+}
+
+func TestClientOfABrickUsesTLSIfTheVolumeDoes(t *testing.T) {
+	t.Parallel()
+	for section, want := range map[string]bool{
+		"": false, "volume v\n    option transport.socket.ssl-enabled on\nend-volume\n": true,
+		"option transport.socket.ssl-enabled off": false, "option transport.socket.ssl-enabled True\n": true,
+		"option transport.socket.ssl-enabled": false, "option ssl-enabled on": false,
+	} {
+		require.Equal(t, want, Encrypted(section), section)
+	}
 }
 
 func TestPlansForAVolume(t *testing.T) {

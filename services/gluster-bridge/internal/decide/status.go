@@ -2,9 +2,11 @@ package decide
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	storagev1ac "k8s.io/client-go/applyconfigurations/storage/v1"
@@ -222,4 +224,18 @@ func without(finalizers []string) *[]string {
 		return nil
 	}
 	return &kept
+}
+
+// OnlyVolumes reports whether two statuses of a storage differ only in what each of its volumes changes.
+func OnlyVolumes(before, after kadaluv1alpha1.KadaluStorageStatus) bool {
+	return equality.Semantic.DeepEqual(withoutVolumes(before), withoutVolumes(after))
+}
+
+func withoutVolumes(status kadaluv1alpha1.KadaluStorageStatus) kadaluv1alpha1.KadaluStorageStatus {
+	rest := *status.DeepCopy()
+	rest.PersistentVolumes, rest.ProvisionedBytes, rest.Free = 0, 0, ""
+	rest.Conditions = slices.DeleteFunc(rest.Conditions, func(c metav1.Condition) bool {
+		return c.Type == kadaluv1alpha1.ConditionQuotaEnforced
+	})
+	return rest
 }

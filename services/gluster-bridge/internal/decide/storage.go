@@ -16,6 +16,8 @@ const (
 	Manager = "gluster-bridge"
 	// Driver is the name of the CSI driver.
 	Driver = "gluster.weir.dev"
+	// TopologyKey is the label of nodes with the driver, which kubelet writes.
+	TopologyKey = "topology.gluster.weir.dev/driver"
 	// TypeExternal is the type of the storages that gluster-bridge handles.
 	TypeExternal = "External"
 	// DefaultPort is the port of glusterd.

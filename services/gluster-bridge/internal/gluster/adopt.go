@@ -69,7 +69,7 @@ func (t *Tree) Restore(directory string, info decide.Info) error {
 	if err := t.SetDamagedAside(directory); err != nil {
 		return err
 	}
-	if err := t.mkdirAll(path.Dir(decide.InfoPath(directory)), 0o700); err != nil {
+	if err := t.root.MkdirAll(path.Dir(decide.InfoPath(directory)), 0o700); err != nil {
 		return err
 	}
 	if err := t.SetInfo(directory, info); err != nil {

@@ -27,7 +27,7 @@ func (t *Tree) Copy(ctx context.Context, from, to string, report func(decide.Pro
 		return err
 	}
 	defer func() { _ = source.Close() }()
-	if err := t.mkdirAll(path.Dir(to), 0o700); err != nil {
+	if err := t.root.MkdirAll(path.Dir(to), 0o700); err != nil {
 		return err
 	}
 	if err := t.root.Mkdir(to, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {

@@ -59,26 +59,52 @@ func (l *Local) Mount(ctx context.Context, m decide.Mountable) error {
 	}
 	key := Key(m)
 	point := filepath.Join(l.Root, key)
-	switch state, err := stateOf(ctx, point); {
-	case err != nil:
+	if serves, err := serves(ctx, point); err != nil || serves {
 		return err
-	case state == mounted:
-		return nil
-	case state == broken:
-		if err := unix.Unmount(point, unix.MNT_DETACH); err != nil {
-			return fmt.Errorf("unmount the ended client at %s: %w", point, err)
-		}
 	}
+	err := l.run(ctx, key, point, arguments(checked, point, l.logFile(key)))
+	if errors.Is(err, errNoAnswer) {
+		return fmt.Errorf("mount volume %s of %s: no host serves the volume; check that it is started, its name, and that "+
+			"port %d and the ports of the bricks are reachable, with TLS if glusterd has secure-access, and with a certificate "+
+			"if the volume has client.ssl: %w", m.Name, strings.Join(m.Hosts, ", "), checked.Port, err)
+	} else if err != nil {
+		return fmt.Errorf("mount volume %s: %w", m.Name, err)
+	}
+	return nil
+}
+
+// serves reports whether a client is mounted and serves requests. One that does not, because it has ended or is not
+// connected, is unmounted.
+func serves(ctx context.Context, point string) (bool, error) {
+	state, err := stateOf(ctx, point)
+	if err != nil || state != broken {
+		return state == mounted, err
+	}
+	if err := unix.Unmount(point, unix.MNT_DETACH); err != nil {
+		return false, fmt.Errorf("unmount the client at %s: %w", point, err)
+	}
+	return false, nil
+}
+
+func (l *Local) logFile(key string) string { return filepath.Join(l.Logs, key+".log") }
+
+// errNoAnswer means that a client has started and serves nothing.
+var errNoAnswer = errors.New("the client does not serve the volume")
+
+// run starts a client and waits until it serves what it mounts at a directory. The files are open in the client from
+// the number 3.
+func (l *Local) run(ctx context.Context, key, point string, args []string, files ...*os.File) error {
 	if err := os.MkdirAll(point, 0o700); err != nil {
 		return err
 	}
-	command := exec.Command("glusterfs", arguments(checked, point, filepath.Join(l.Logs, key+".log"))...)
+	command := exec.Command("glusterfs", args...)
+	command.ExtraFiles = files
 	// A signal to this process and its group is not for the client.
 	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := command.Start(); errors.Is(err, exec.ErrNotFound) {
-		return fmt.Errorf("mount volume %s: %w; use an image with the GlusterFS client", m.Name, err)
+		return fmt.Errorf("%w; use an image with the GlusterFS client", err)
 	} else if err != nil {
-		return fmt.Errorf("mount volume %s: start its client: %w", m.Name, err)
+		return fmt.Errorf("start its client: %w", err)
 	}
 	ended := make(chan struct{})
 	go func() {
@@ -97,8 +123,7 @@ func (l *Local) Mount(ctx context.Context, m decide.Mountable) error {
 	if err := await(ctx, point, ended); err != nil {
 		_ = command.Process.Kill()
 		_ = unix.Unmount(point, unix.MNT_DETACH)
-		return fmt.Errorf("mount volume %s of %s: no host serves the volume; check that it is started, its name, and that "+
-			"port %d and the ports of the bricks are reachable: %w", m.Name, strings.Join(m.Hosts, ", "), checked.Port, err)
+		return fmt.Errorf("%w: %w", errNoAnswer, err)
 	}
 	return nil
 }
@@ -246,12 +271,18 @@ func Inspect(point string) (Client, error) {
 		return Client{}, fmt.Errorf("parse the version of the client: %w", err)
 	}
 	// The volfile has the password of the volume. Only what ParseVolfile keeps leaves this function.
-	data, err = readMeta(filepath.Join(point, ".meta", "graphs", "active", "volfile"))
+	volfile, err := readVolfile(point)
 	if err != nil {
 		return Client{}, err
 	}
-	graph, err := decide.ParseVolfile(string(data))
+	graph, err := decide.ParseVolfile(volfile)
 	return Client{Version: version.Package, Graph: graph}, err
+}
+
+// readVolfile reads the volfile that a client runs.
+func readVolfile(point string) (string, error) {
+	data, err := readMeta(filepath.Join(point, ".meta", "graphs", "active", "volfile"))
+	return string(data), err
 }
 
 // Offline returns the bricks to which the client is not connected, as in Graph.Bricks. It reads the state of the client

@@ -15,7 +15,7 @@ import (
 
 	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
 	"github.com/weir-dev/weir/pkg/event"
-	"github.com/weir-dev/weir/pkg/node"
+	"github.com/weir-dev/weir/services/gluster-bridge/internal/decide"
 )
 
 // Recovery keeps the volumes of a node usable after their clients have ended: it mounts them again, and replaces the
@@ -52,8 +52,13 @@ type clientState struct {
 	next time.Time
 	// compared is true if the record has the client that is mounted.
 	compared bool
+	// below are the mounts below those of the volume in each mount namespace, remembered is when they were read.
+	below      map[uint64][]decide.Mount
+	remembered time.Time
 	// used is when the client was last seen to have mounts, searched when they were last looked for.
 	used, searched time.Time
+	// unavailable is true from the first error of the volume until it can be used.
+	unavailable bool
 }
 
 const (
@@ -61,12 +66,15 @@ const (
 	maxScans = 5
 	// retryInterval is the time between attempts to replace mounts that cannot be replaced now.
 	retryInterval = 10 * time.Second
+	// rememberProbes is the number of probes after which the mounts below those of a volume are read again.
+	rememberProbes = 5
 	// cleanScans is the number of scans without a finding after which a client is forgotten. A container that starts may
 	// copy a mount during the first one.
 	cleanScans = 3
 )
 
 // Run probes the clients until ctx ends. Each volume has its own goroutine: one that does not answer delays no other.
+// At the end it ends the clients without mounts: nothing else would end them after an uninstallation.
 func (r *Recovery) Run(ctx context.Context) error {
 	r.clients = map[string]*clientState{}
 	warnIfIsolated(r.Log)
@@ -86,6 +94,7 @@ func (r *Recovery) Run(ctx context.Context) error {
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
+			r.endAll()
 			return nil
 		}
 	}
@@ -95,7 +104,7 @@ func (r *Recovery) stateOf(h *Hosted) *clientState {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.clients[h.Key] == nil {
-		r.clients[h.Key] = &clientState{used: time.Now()}
+		r.clients[h.Key] = &clientState{used: time.Now(), below: map[uint64][]decide.Mount{}}
 	}
 	return r.clients[h.Key]
 }
@@ -104,27 +113,37 @@ func (r *Recovery) stateOf(h *Hosted) *clientState {
 func (r *Recovery) check(ctx context.Context, h *Hosted, s *clientState) {
 	current, ended := h.recorder.current(), h.recorder.ended()
 	if current.Device == "" && len(ended) == 0 {
+		r.checkUnmounted(h, s)
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
+	process := ctx
+	ctx, cancel := context.WithTimeout(process, r.Timeout)
 	defer cancel()
 	begun := time.Now()
 	state, err := stateOf(ctx, h.Point)
+	if process.Err() != nil {
+		return
+	}
 	if ctx.Err() != nil && err != nil {
 		// It may answer again. Its mounts wait for it, and files that are open stay valid.
-		r.Metrics.up.WithLabelValues(h.Key).Set(0)
-		r.logOnce(s, h, "the client does not answer", err)
+		r.unavailable(s, h, "the client does not answer", err)
 		return
 	}
 	if state != mounted {
 		r.Metrics.up.WithLabelValues(h.Key).Set(0)
+		if !s.down {
+			r.remember(h, s, true)
+		}
 		err := h.Mount(ctx)
+		if process.Err() != nil {
+			return
+		}
 		if !errors.Is(err, errBricks) && !s.down {
 			s.down = true
 			r.failed(h, s, begun)
 		}
 		if err != nil {
-			r.logOnce(s, h, "the volume cannot be used", err)
+			r.unavailable(s, h, "the volume cannot be used", err)
 			return
 		}
 	} else if !s.compared {
@@ -135,7 +154,7 @@ func (r *Recovery) check(ctx context.Context, h *Hosted, s *clientState) {
 		}
 	}
 	s.compared, s.down = true, false
-	r.Metrics.up.WithLabelValues(h.Key).Set(1)
+	r.available(s, h)
 	if ended = h.recorder.ended(); len(ended) > 0 {
 		if s.since.IsZero() {
 			// An earlier process has detected the failure.
@@ -147,6 +166,9 @@ func (r *Recovery) check(ctx context.Context, h *Hosted, s *clientState) {
 		return
 	}
 	s.since = time.Time{}
+	if time.Since(s.remembered) >= rememberProbes*r.Interval {
+		r.remember(h, s, false)
+	}
 	if err := r.endUnused(ctx, h, s); err != nil {
 		r.logOnce(s, h, "a client without mounts cannot be ended", err)
 	}
@@ -156,7 +178,7 @@ func (r *Recovery) failed(h *Hosted, s *clientState, at time.Time) {
 	s.since, s.clean, s.replaced, s.last, s.next = at, 0, 0, "", time.Time{}
 	r.Metrics.failures.WithLabelValues(h.Key).Inc()
 	r.Log.Warn("the client has ended", "client", h.Key)
-	r.Record(event.Warning(storagev1alpha1.EventClientFailed, "Recover", fmt.Sprintf(
+	r.record(h, event.Warning(storagev1alpha1.EventClientFailed, "Recover", fmt.Sprintf(
 		"The GlusterFS client of volume %s has ended. The volume is being mounted again, and the mounts of pods will be "+
 			"replaced. Files that were open have to be opened again", h.volume.Name)))
 }
@@ -165,7 +187,7 @@ func (r *Recovery) failed(h *Hosted, s *clientState, at time.Time) {
 func (r *Recovery) restore(ctx context.Context, h *Hosted, s *clientState, ended []deviceJSON) {
 	var problems []string
 	for range maxScans {
-		replaced, failed, err := r.replaceAll(h)
+		replaced, failed, err := r.replaceAll(h, s)
 		if err != nil {
 			failed = append(failed, err.Error())
 		}
@@ -176,13 +198,14 @@ func (r *Recovery) restore(ctx context.Context, h *Hosted, s *clientState, ended
 			break
 		}
 		s.clean = min(s.clean, 1)
+		r.remember(h, s, true)
 	}
 	r.Metrics.broken.WithLabelValues(h.Key).Set(float64(len(problems)))
 	if len(problems) > 0 {
 		slices.Sort(problems)
 		text := strings.Join(slices.Compact(problems), "; ")
 		if r.logOnce(s, h, "mounts could not be replaced", errors.New(text)) {
-			r.Record(event.Warning(storagev1alpha1.EventMountsNotRecovered, "Recover", fmt.Sprintf(
+			r.record(h, event.Warning(storagev1alpha1.EventMountsNotRecovered, "Recover", fmt.Sprintf(
 				"%d mounts of volume %s could not be replaced; restart their pods: %s", len(problems), h.volume.Name, text)))
 		}
 		s.next, s.clean = time.Now().Add(retryInterval), 0
@@ -193,7 +216,7 @@ func (r *Recovery) restore(ctx context.Context, h *Hosted, s *clientState, ended
 		r.Metrics.seconds.Observe(took.Seconds())
 		r.Log.Info("the mounts of the ended client are replaced", "client", h.Key, "mounts", s.replaced,
 			"duration", took.Round(time.Millisecond).String())
-		r.Record(event.Normal(storagev1alpha1.EventMountsRecovered, "Recover", fmt.Sprintf(
+		r.record(h, event.Normal(storagev1alpha1.EventMountsRecovered, "Recover", fmt.Sprintf(
 			"Volume %s is mounted again; %d mounts of pods were replaced in %s", h.volume.Name, s.replaced,
 			took.Round(time.Millisecond))))
 	}
@@ -205,33 +228,6 @@ func (r *Recovery) restore(ctx context.Context, h *Hosted, s *clientState, ended
 		return
 	}
 	s.since, s.last = time.Time{}, ""
-}
-
-// endUnused ends a client without mounts of pods.
-func (r *Recovery) endUnused(ctx context.Context, h *Hosted, s *clientState) error {
-	now := time.Now()
-	if now.Sub(s.searched) < r.Unused/10 {
-		return nil
-	}
-	s.searched = now
-	mounts, err := node.Mounts()
-	if err != nil {
-		return err
-	}
-	device := h.recorder.current().Device
-	if slices.ContainsFunc(mounts, func(m node.Mount) bool { return m.Device == device && m.Point != h.Point }) {
-		s.used = now
-	}
-	if now.Sub(s.used) < r.Unused {
-		return nil
-	}
-	done, err := h.end(ctx)
-	if done {
-		s.used = now
-		r.Metrics.forget(h.Key)
-		r.Log.Info("the volume has no mounts; its client is ended", "client", h.Key)
-	}
-	return err
 }
 
 // logOnce logs an error when it differs from the last one, and reports whether it does.

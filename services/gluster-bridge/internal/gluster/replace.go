@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -27,32 +28,76 @@ func warnIfIsolated(log *slog.Logger) {
 	}
 }
 
-// replaceAll replaces the mounts of a volume's ended clients in all mount namespaces of the node. problems has an entry
-// for each mount that could not be replaced.
-func (r *Recovery) replaceAll(h *Hosted) (replaced int, problems []string, err error) {
+// namespaces returns the mount namespaces of the node, and that of its first process. The node itself comes first: a
+// container that starts copies its mounts.
+func namespaces() (all []node.Namespace, host node.Namespace, err error) {
 	own, err := node.NamespaceOf(os.Getpid())
 	if err != nil {
-		return 0, nil, err
+		return nil, host, err
 	}
-	host, err := node.NamespaceOf(initPID)
-	if err != nil {
+	if host, err = node.NamespaceOf(initPID); err != nil {
 		host = own
 	}
-	// The node itself comes first: a container that starts copies its mounts.
 	found, err := node.MountNamespaces()
 	if err != nil {
-		return 0, nil, err
+		return nil, host, err
 	}
-	namespaces := []node.Namespace{host, own}
+	all = []node.Namespace{host, own}
 	for _, n := range found {
 		if n.ID != host.ID && n.ID != own.ID {
-			namespaces = append(namespaces, n)
+			all = append(all, n)
 		}
 	}
 	if host.ID == own.ID {
-		namespaces = namespaces[1:]
+		all = all[1:]
 	}
-	s := &scan{recovery: r, hosted: h, ended: r.Pool.ended(), host: host}
+	return all, host, nil
+}
+
+// remember records the mounts below those of a volume in all mount namespaces. The kernel removes them when a process
+// accesses their paths after the end of the client; if ended is true, those that were recorded before are kept.
+func (r *Recovery) remember(h *Hosted, state *clientState, ended bool) {
+	state.remembered = time.Now()
+	all, _, err := namespaces()
+	if err != nil {
+		r.Log.Error("the mount namespaces of the node cannot be read", "error", err)
+		return
+	}
+	known := state.below
+	state.below = map[uint64][]decide.Mount{}
+	for _, n := range all {
+		mounts, err := mountsOf(n)
+		if err != nil {
+			continue // Its processes have ended.
+		}
+		table := tableOf(mounts)
+		if ended {
+			table = decide.Recall(table, known[n.ID])
+		}
+		if below := decide.Below(table, h.devices()); len(below) > 0 {
+			state.below[n.ID] = below
+		}
+	}
+}
+
+// mountsOf reads the mount table of a namespace without entering it.
+func mountsOf(n node.Namespace) ([]node.Mount, error) {
+	file, err := os.Open(fmt.Sprintf("/proc/%d/mountinfo", n.PID))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	return node.ParseMounts(file)
+}
+
+// replaceAll replaces the mounts of a volume's ended clients in all mount namespaces of the node. problems has an entry
+// for each mount that could not be replaced.
+func (r *Recovery) replaceAll(h *Hosted, state *clientState) (replaced int, problems []string, err error) {
+	namespaces, host, err := namespaces()
+	if err != nil {
+		return 0, nil, err
+	}
+	s := &scan{recovery: r, hosted: h, state: state, ended: r.Pool.ended(), host: host}
 	for _, n := range namespaces {
 		done, failed, err := s.replaceIn(n)
 		if err != nil && !gone(err) {
@@ -79,6 +124,7 @@ func gone(err error) bool { return errors.Is(err, unix.ESRCH) || errors.Is(err, 
 type scan struct {
 	recovery *Recovery
 	hosted   *Hosted
+	state    *clientState
 	ended    map[string]decide.Ended
 	host     node.Namespace
 	// table is the mount table of the node. It is read when it is needed.
@@ -95,12 +141,13 @@ func (s *scan) replaceIn(n node.Namespace) (replaced int, problems []string, err
 		if !slices.ContainsFunc(mounts, func(m node.Mount) bool { _, found := s.ended[m.Device]; return found }) {
 			return nil
 		}
+		table := decide.Recall(tableOf(mounts), s.state.below[n.ID])
 		if s.table == nil {
 			if s.table, err = s.nodeTable(); err != nil {
 				return err
 			}
 		}
-		for _, replacement := range decide.Replacements(s.hosted.Key, tableOf(mounts), s.ended, s.table) {
+		for _, replacement := range decide.Replacements(s.hosted.Key, table, s.ended, s.table) {
 			i := slices.IndexFunc(mounts, func(m node.Mount) bool { return m.ID == replacement.Mount.ID })
 			// A client that only lost its mount point still serves its mounts.
 			if ended, err := in.Disconnected(mounts[i]); err == nil && ended {
@@ -167,7 +214,25 @@ func (s *scan) replace(n node.Namespace, r decide.Replacement) (err error) {
 		nested = append(nested, node.Nested{Point: below.Mount.Point, Tree: tree})
 	}
 	old := nodeMount(r.Mount)
-	return n.Do(func(in *node.Inside) error { return in.Replace(old, tree, nested...) })
+	return n.Do(func(in *node.Inside) error {
+		err := in.Replace(old, tree, nested...)
+		if len(nested) > 0 {
+			err = errors.Join(err, s.remember(n, in))
+		}
+		return err
+	})
+}
+
+// remember records the mounts below those of the volume in a namespace. The new client can end before the scan of all
+// namespaces does.
+func (s *scan) remember(n node.Namespace, in *node.Inside) error {
+	mounts, err := in.Mounts()
+	if err != nil {
+		return err
+	}
+	table := decide.Recall(tableOf(mounts), s.state.below[n.ID])
+	s.state.below[n.ID] = decide.Below(table, s.hosted.devices())
+	return nil
 }
 
 // clone returns a copy of the mount of a path with the options and the propagation of another one.

@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/weir-dev/weir/services/gluster-bridge/internal/decide"
 )
@@ -32,7 +33,7 @@ func (t *Tree) Snapshot(directory string) (info decide.SnapshotInfo, found bool,
 
 // SetSnapshot writes the metadata of a snapshot.
 func (t *Tree) SetSnapshot(directory string, info decide.SnapshotInfo) error {
-	if err := t.mkdirAll(path.Dir(decide.SnapshotInfoPath(directory)), 0o700); err != nil {
+	if err := t.root.MkdirAll(path.Dir(decide.SnapshotInfoPath(directory)), 0o700); err != nil {
 		return err
 	}
 	return t.root.WriteFile(decide.SnapshotInfoPath(directory), info.Encode(), 0o600)
@@ -40,7 +41,7 @@ func (t *Tree) SetSnapshot(directory string, info decide.SnapshotInfo) error {
 
 // RemoveSnapshot takes a snapshot away: its directory is moved to the trash, and its metadata is removed.
 func (t *Tree) RemoveSnapshot(directory, unique string) error {
-	if err := t.mkdirAll(decide.TrashDir, 0o700); err != nil {
+	if err := t.root.MkdirAll(decide.TrashDir, 0o700); err != nil {
 		return err
 	}
 	target := path.Join(decide.TrashDir, "snapshot-"+directory+"."+unique)
@@ -52,12 +53,15 @@ func (t *Tree) RemoveSnapshot(directory, unique string) error {
 
 // Snapshots returns the snapshots, by name. Damaged metadata is left out.
 func (t *Tree) Snapshots(ctx context.Context) (snapshots []Snapshot, err error) {
-	err = t.walk(ctx, decide.SnapshotInfoRoot, 3, func(name string) {
+	var mu sync.Mutex
+	err = t.walk(ctx, decide.SnapshotInfoRoot, infoDepth, func(name string) {
 		directory, found := strings.CutSuffix(path.Base(name), ".json")
 		if !found || decide.SnapshotInfoPath(directory) != name || !decide.ValidDirectory(directory) {
 			return
 		}
 		if info, found, err := t.Snapshot(directory); err == nil && found {
+			mu.Lock()
+			defer mu.Unlock()
 			snapshots = append(snapshots, Snapshot{directory, info})
 		}
 	})

@@ -33,6 +33,7 @@ type Pool struct {
 	mu      sync.Mutex
 	boot    string
 	local   *Local
+	bricks  brickClients
 	mounts  map[string]*Hosted
 	ledgers ledgers
 }
@@ -54,7 +55,21 @@ type Hosted struct {
 	calls chan struct{}
 	// last is the ledger of the last call.
 	last atomic.Pointer[Ledger]
+	// failed is the last attempt to mount it, if it failed.
+	failed atomic.Pointer[attempt]
+	// inspected is what the last call of Inspect has found on the mounted client, or nil.
+	inspected atomic.Pointer[inspection]
 }
+
+// inspection is a client at a time.
+type inspection struct {
+	Client
+	at time.Time
+}
+
+// inspectInterval is how long an inspection is used. Each one costs as much as the creation of a directory, and an
+// administrator changes a volume rarely.
+const inspectInterval = time.Second
 
 // Ledger returns the ledger of the volume, or nil before the first call.
 func (h *Hosted) Ledger() *Ledger { return h.last.Load() }
@@ -96,6 +111,10 @@ func (p *Pool) clients() Clients {
 	if p.Clients != nil {
 		return p.Clients
 	}
+	return p.localClients()
+}
+
+func (p *Pool) localClients() *Local {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.local == nil {
@@ -106,6 +125,7 @@ func (p *Pool) clients() Clients {
 
 // UnmountAll unmounts all volumes. Their directories remain in use by the binds of running pods.
 func (p *Pool) UnmountAll() {
+	p.bricks.unmountAll()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, h := range p.mounts {
@@ -124,6 +144,17 @@ func (h *Hosted) Mount(ctx context.Context) error {
 		return fmt.Errorf("mount volume %s: another call is mounting it: %w", h.volume.Name, context.Cause(ctx))
 	}
 	defer func() { <-h.mounting }()
+	err := h.mount(ctx)
+	if err != nil {
+		h.failed.Store(&attempt{time.Now(), err})
+	} else {
+		h.failed.Store(nil)
+	}
+	return err
+}
+
+// mount is Mount for the call that has its place.
+func (h *Hosted) mount(ctx context.Context) error {
 	state, err := stateOf(ctx, h.Point)
 	if err != nil {
 		return err
@@ -137,6 +168,7 @@ func (h *Hosted) Mount(ctx context.Context) error {
 		}
 	}
 	if state != mounted {
+		h.inspected.Store(nil)
 		if h.recorder != nil {
 			if err := h.recorder.noteEnded(h.Point); err != nil {
 				return err
@@ -153,7 +185,7 @@ func (h *Hosted) Mount(ctx context.Context) error {
 }
 
 // end unmounts the volume and removes its record, unless a call uses it. A call that comes later mounts it again.
-func (h *Hosted) end(ctx context.Context) (done bool, err error) {
+func (h *Hosted) end(unmount func() error) (done bool, err error) {
 	select {
 	case h.mounting <- struct{}{}:
 	default:
@@ -164,7 +196,7 @@ func (h *Hosted) end(ctx context.Context) (done bool, err error) {
 	if len(h.calls) > 0 {
 		return false, nil
 	}
-	if err := h.pool.clients().Unmount(ctx, h.volume); err != nil {
+	if err := unmount(); err != nil {
 		return false, err
 	}
 	return true, h.recorder.remove()
@@ -176,8 +208,8 @@ func (h *Hosted) Serves(m node.Mount) (bool, error) {
 	return err == nil && mount != nil && mount.Device == m.Device, err
 }
 
-// Do mounts the volume and calls f with its tree. It returns when f has returned or ctx has ended: a volume that does
-// not answer blocks its own calls only. done is called when f has really returned.
+// Do mounts the volume and calls f with its tree. It returns when f has returned, or soon after ctx has ended: a volume
+// that does not answer blocks its own calls only. done is called when f has really returned.
 func (h *Hosted) Do(ctx context.Context, f func(context.Context, *Tree) error, done func()) error {
 	select {
 	case h.calls <- struct{}{}:
@@ -197,6 +229,15 @@ func (h *Hosted) Do(ctx context.Context, f func(context.Context, *Tree) error, d
 	case err := <-result:
 		return err
 	case <-ctx.Done():
+	}
+	// A mount, or a brick, that ctx has interrupted has a better error.
+	const grace = 500 * time.Millisecond
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case err := <-result:
+		return err
+	case <-timer.C:
 		return fmt.Errorf("volume %s does not answer: %w", h.volume.Name, context.Cause(ctx))
 	}
 }
@@ -210,13 +251,29 @@ func (h *Hosted) call(ctx context.Context, f func(context.Context, *Tree) error)
 		return err
 	}
 	defer func() { _ = tree.Close() }()
-	if tree.Client, err = Inspect(h.Point); err != nil {
+	if tree.Client, err = h.inspect(); err != nil {
 		return err
 	}
 	// The UUID is that of the mounted volume, whatever its name and hosts are. Old clusters do not tell it.
 	tree.Ledger = h.pool.ledger(cmp.Or(tree.Client.Graph.ID, strings.Join(tree.Client.Graph.Bricks, " ")))
 	h.last.Store(tree.Ledger)
+	tree.brick = func(ctx context.Context, index int, directory string, limit decide.Limit) (bool, error) {
+		return h.pool.brickShows(ctx, h, tree.Client.Graph, index, directory, limit)
+	}
 	return f(ctx, tree)
+}
+
+// inspect is Inspect, at most once in inspectInterval.
+func (h *Hosted) inspect() (Client, error) {
+	if last := h.inspected.Load(); last != nil && time.Since(last.at) < inspectInterval {
+		return last.Client, nil
+	}
+	at := time.Now()
+	client, err := Inspect(h.Point)
+	if err == nil {
+		h.inspected.Store(&inspection{client, at})
+	}
+	return client, err
 }
 
 // Status is what a probe of a volume has found.

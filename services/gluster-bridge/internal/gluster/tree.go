@@ -10,8 +10,10 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/weir-dev/weir/apis/contract"
@@ -28,6 +30,8 @@ type Tree struct {
 	Client Client
 	// Ledger has the metadata of all volumes.
 	Ledger *Ledger
+	// brick returns what a client of one brick shows about a limit; see limits.go.
+	brick func(ctx context.Context, index int, directory string, limit decide.Limit) (bool, error)
 }
 
 // OpenTree opens the tree at a mount point.
@@ -48,7 +52,7 @@ const volumeMode = 0o777
 // Create creates the directory of a volume and its metadata. After a crash the call can be repeated: the metadata is
 // written first, so a directory without metadata is never one that Create has left.
 func (t *Tree) Create(directory string, info decide.Info) error {
-	if err := t.mkdirAll(path.Dir(decide.InfoPath(directory)), 0o700); err != nil {
+	if err := t.root.MkdirAll(path.Dir(decide.InfoPath(directory)), 0o700); err != nil {
 		return err
 	}
 	if err := t.SetInfo(directory, info); err != nil {
@@ -61,7 +65,7 @@ func (t *Tree) Create(directory string, info decide.Info) error {
 // a directory is created first and gets its mode then.
 func (t *Tree) Ensure(directory string) error {
 	data := decide.DataPath(directory)
-	if err := t.mkdirAll(path.Dir(data), 0o755); err != nil {
+	if err := t.root.MkdirAll(path.Dir(data), 0o755); err != nil {
 		return err
 	}
 	err := t.root.Mkdir(data, volumeMode|fs.ModeSetgid)
@@ -130,7 +134,7 @@ func (t *Tree) Exists(directory string) (bool, error) {
 // MoveAside takes a volume away: its directory is moved to the trash, to be removed later, and its metadata is removed.
 // The order keeps the metadata, and so the reserved size, until the data is out of the way.
 func (t *Tree) MoveAside(directory, unique string) error {
-	if err := t.mkdirAll(decide.TrashDir, 0o700); err != nil {
+	if err := t.root.MkdirAll(decide.TrashDir, 0o700); err != nil {
 		return err
 	}
 	return t.move(directory, path.Join(decide.TrashDir, directory+"."+unique))
@@ -181,7 +185,8 @@ func (t *Tree) rename(from, to string) error {
 			if err := unix.Renameat(fromDir, path.Base(from), toDir, path.Base(to)); err != nil {
 				return fmt.Errorf("rename %s to %s: %w", from, to, err)
 			}
-			return errors.Join(unix.Fsync(toDir), unix.Fsync(fromDir))
+			// The journals of the bricks have both changes in one transaction.
+			return unix.Fsync(toDir)
 		})
 	})
 }
@@ -210,12 +215,15 @@ type Entry struct {
 // file does not hide the other volumes.
 func (t *Tree) List(ctx context.Context) (entries []Entry, damaged map[string]error, err error) {
 	damaged = map[string]error{}
-	err = t.walk(ctx, decide.InfoRoot, 3, func(name string) {
+	var mu sync.Mutex
+	err = t.walk(ctx, decide.InfoRoot, infoDepth, func(name string) {
 		directory, found := strings.CutSuffix(path.Base(name), ".json")
 		if !found || decide.InfoPath(directory) != name || !decide.ValidDirectory(directory) {
 			return
 		}
 		info, found, err := t.Info(directory)
+		mu.Lock()
+		defer mu.Unlock()
 		switch {
 		case err != nil:
 			damaged[directory] = err
@@ -227,7 +235,14 @@ func (t *Tree) List(ctx context.Context) (entries []Entry, damaged map[string]er
 	return entries, damaged, err
 }
 
-// walk calls visit with the names of the files at a depth below a directory.
+const (
+	// infoDepth is the depth of metadata files below their root.
+	infoDepth = 3
+	// readers is the number of directories below that root that are read at the same time. Each read waits for bricks.
+	readers = 8
+)
+
+// walk calls visit with the names of the files at a depth below a directory. Calls of visit can be concurrent.
 func (t *Tree) walk(ctx context.Context, dir string, depth int, visit func(name string)) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -244,23 +259,26 @@ func (t *Tree) walk(ctx context.Context, dir string, depth int, visit func(name 
 	if err != nil {
 		return err
 	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(1)
+	if depth == infoDepth {
+		group.SetLimit(readers)
+	}
 	for _, entry := range entries {
 		name := path.Join(dir, entry.Name())
 		switch {
 		case depth > 1 && entry.IsDir():
-			if err := t.walk(ctx, name, depth-1, visit); err != nil {
-				return err
-			}
+			group.Go(func() error { return t.walk(ctx, name, depth-1, visit) })
 		case depth == 1 && entry.Type().IsRegular():
 			visit(name)
 		}
 	}
-	return nil
+	return group.Wait()
 }
 
 // Spool tells a standalone quotad the size of a volume.
 func (t *Tree) Spool(directory string, info decide.Info) error {
-	if err := t.mkdirAll(decide.SpoolDir, 0o700); err != nil {
+	if err := t.root.MkdirAll(decide.SpoolDir, 0o700); err != nil {
 		return err
 	}
 	spool := decide.Spool{Path: decide.DataPath(directory), Size: info.Size, ProjectID: info.ProjectID}
@@ -270,24 +288,6 @@ func (t *Tree) Spool(directory string, info decide.Info) error {
 // Unspool removes the spool file of a volume.
 func (t *Tree) Unspool(directory string) error {
 	return ignore(t.root.Remove(decide.SpoolPath(directory)))
-}
-
-// Shows reports whether statfs of a directory shows the limit of a volume.
-func (t *Tree) Shows(directory string, size int64) (bool, error) {
-	capacity, _, err := t.Size()
-	if err != nil {
-		return false, err
-	}
-	dir, err := t.root.OpenDir(decide.DataPath(directory))
-	if err != nil {
-		return false, err
-	}
-	defer func() { _ = dir.Close() }()
-	var s unix.Statfs_t
-	if err := dir.Control(func(fd int) error { return unix.Fstatfs(fd, &s) }); err != nil {
-		return false, fmt.Errorf("statfs %s: %w", decide.DataPath(directory), err)
-	}
-	return decide.Shows(size, int64(s.Blocks)*s.Bsize, s.Bsize, capacity, t.Client.Graph.DataBricks()), nil
 }
 
 // SetDamagedAside renames metadata that cannot be used, so that it can be written again.
@@ -311,7 +311,7 @@ func (t *Tree) Owner() (info decide.Info, found bool, err error) {
 
 // SetOwner writes the metadata of the persistent volume that the whole GlusterFS volume is.
 func (t *Tree) SetOwner(info decide.Info) error {
-	if err := t.mkdirAll(decide.OwnRoot, 0o700); err != nil {
+	if err := t.root.MkdirAll(decide.OwnRoot, 0o700); err != nil {
 		return err
 	}
 	return t.root.WriteFile(decide.OwnerFile, info.Encode(), 0o600)
@@ -328,21 +328,6 @@ func (t *Tree) Size() (capacity, available int64, err error) {
 		return 0, 0, fmt.Errorf("statfs %s: %w", t.root.Name(), err)
 	}
 	return int64(s.Blocks) * s.Bsize, int64(s.Bavail) * s.Bsize, nil
-}
-
-// mkdirAll creates a directory and its parents.
-func (t *Tree) mkdirAll(name string, mode fs.FileMode) error {
-	if stat, err := t.root.Stat(name); err == nil && stat.Mode&unix.S_IFMT == unix.S_IFDIR {
-		return nil
-	}
-	built := ""
-	for element := range strings.SplitSeq(name, "/") {
-		built = path.Join(built, element)
-		if err := t.root.Mkdir(built, mode); err != nil && !errors.Is(err, fs.ErrExist) {
-			return err
-		}
-	}
-	return nil
 }
 
 func missing(err error) bool { return errors.Is(err, fs.ErrNotExist) }

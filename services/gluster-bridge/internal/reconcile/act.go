@@ -11,10 +11,11 @@ import (
 	storagev1ac "k8s.io/client-go/applyconfigurations/storage/v1"
 	"k8s.io/client-go/kubernetes"
 
-	kadaluv1alpha1ac "github.com/weir-dev/weir/generated/applyconfiguration/kadalu/v1alpha1"
+	kadaluv1alpha1 "github.com/weir-dev/weir/apis/kadalu/v1alpha1"
 	"github.com/weir-dev/weir/generated/clientset/versioned"
 	"github.com/weir-dev/weir/pkg/apply"
 	"github.com/weir-dev/weir/pkg/condition"
+	"github.com/weir-dev/weir/pkg/controller"
 	"github.com/weir-dev/weir/services/gluster-bridge/internal/decide"
 )
 
@@ -23,54 +24,67 @@ type actor struct {
 	kube kubernetes.Interface
 	weir versioned.Interface
 	now  func() time.Time
+	// written paces writes of the status.
+	written *controller.Pace
 }
 
-// act carries out the plan for a storage.
-func (a *actor) act(ctx context.Context, state decide.State, plan decide.Plan) error {
+// statusInterval is the shortest time between two writes of a status of which only the numbers of volumes change. Many
+// volumes that are created one after the other change them all the time.
+const statusInterval = time.Second
+
+// act carries out the plan for a storage. It returns the time after which the status has to be written, or 0.
+func (a *actor) act(ctx context.Context, state decide.State, plan decide.Plan) (later time.Duration, err error) {
 	ks := state.Storage
 	storages := a.weir.KadaluV1alpha1().KadaluStorages(ks.Namespace)
 	classes := a.kube.StorageV1().StorageClasses()
 	for _, gv := range plan.DeleteVolumes {
 		if err := apply.IgnoreGone(apply.Delete(ctx, a.weir.StorageV1alpha1().GlusterVolumes(), gv)); err != nil {
-			return fmt.Errorf("delete GlusterVolume %s: %w", gv.Name, err)
+			return 0, fmt.Errorf("delete GlusterVolume %s: %w", gv.Name, err)
 		}
 	}
 	if plan.DeleteClass != nil {
 		if err := apply.IgnoreGone(apply.Delete(ctx, classes, plan.DeleteClass)); err != nil {
-			return fmt.Errorf("delete StorageClass %s: %w", plan.DeleteClass.Name, err)
+			return 0, fmt.Errorf("delete StorageClass %s: %w", plan.DeleteClass.Name, err)
 		}
 	}
 	if plan.Finalizers != nil {
-		_, err := apply.MergePatch(ctx, storages, decide.Manager, ks, apply.SameVersion, map[string]any{
+		written, err := apply.MergePatch(ctx, storages, decide.Manager, ks, apply.SameVersion, map[string]any{
 			"metadata": map[string]any{"finalizers": *plan.Finalizers},
 		})
-		if err := apply.IgnoreGone(err); err != nil {
-			return fmt.Errorf("write the finalizers of KadaluStorage %s/%s: %w", ks.Namespace, ks.Name, err)
+		switch {
+		case err == nil:
+			ks = written
+		case !apply.IsGone(err):
+			return 0, fmt.Errorf("write the finalizers of KadaluStorage %s/%s: %w", ks.Namespace, ks.Name, err)
 		}
 	}
 	if plan.Class != nil {
 		if err := a.applyClass(ctx, state, plan.Class); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	if plan.Status == nil {
-		return nil
+		return 0, nil
 	}
 	want := *plan.Status
 	want.Conditions = condition.Merge(ks.Status.Conditions, want.Conditions, ks.Generation, a.now())
 	if equality.Semantic.DeepEqual(ks.Status, want) {
-		return nil
+		return 0, nil
 	}
-	status, err := apply.Convert[kadaluv1alpha1ac.KadaluStorageStatusApplyConfiguration](want)
-	if err != nil {
-		return err
+	if later := a.written.Wait(keyOfStorage(ks)); later > 0 && decide.OnlyVolumes(ks.Status, want) {
+		return later, nil
 	}
-	_, err = apply.Status(ctx, storages, decide.Manager,
-		kadaluv1alpha1ac.KadaluStorage(ks.Name, ks.Namespace).WithUID(ks.UID).WithStatus(status))
+	// The event of a newer version reconciles again.
+	_, err = apply.ReplaceStatus(ctx, storages, decide.Manager, ks, ks.Status, want)
 	if err := apply.IgnoreGone(err); err != nil {
-		return fmt.Errorf("write the status of KadaluStorage %s/%s: %w", ks.Namespace, ks.Name, err)
+		return 0, fmt.Errorf("write the status of KadaluStorage %s/%s: %w", ks.Namespace, ks.Name, err)
 	}
-	return nil
+	a.written.Note(keyOfStorage(ks))
+	return 0, nil
+}
+
+func keyOfStorage(ks *kadaluv1alpha1.KadaluStorage) controller.Key {
+	return controller.Key{Namespace: ks.Namespace, Name: ks.Name}
 }
 
 // applyClass writes the StorageClass. Its provisioner, parameters, reclaim policy and binding mode are immutable: if

@@ -101,8 +101,8 @@ func New(env app.Env, o Options) (*Controllers, error) {
 		return nil, err
 	}
 	c := &Controllers{
-		caches: caches, actor: actor{kube: env.Client, weir: weir, now: env.Now}, effects: map[controller.Key]effect{},
-		loads: make(chan struct{}, 1),
+		caches: caches, effects: map[controller.Key]effect{}, loads: make(chan struct{}, 1),
+		actor: actor{kube: env.Client, weir: weir, now: env.Now, written: controller.NewPace(statusInterval, env.Now)},
 	}
 	c.controller = controller.New("kadalustorages", c, controller.Options{
 		Workers: o.Workers, Log: env.Log, Metrics: env.Metrics, Debounce: debounce,
@@ -150,6 +150,7 @@ func (c *Controllers) Reconcile(ctx context.Context, key controller.Key) (contro
 	if state == nil {
 		c.probes.remove(key)
 		c.affect(key, effect{})
+		c.actor.written.Forget(key)
 		return controller.Result{}, nil
 	}
 	plan := decide.Decide(*state)
@@ -164,7 +165,8 @@ func (c *Controllers) Reconcile(ctx context.Context, key controller.Key) (contro
 		e.reached, e.offline, e.bricks = p.Err == nil, p.Offline, p.Graph.Bricks
 	}
 	c.affect(key, e)
-	return controller.Result{}, c.actor.act(ctx, *state, plan)
+	later, err := c.actor.act(ctx, *state, plan)
+	return controller.Result{RequeueAfter: later}, err
 }
 
 // affect records what the volumes of a storage depend on, and enqueues them if it has changed.

@@ -178,9 +178,9 @@ func (v *volumes) shows(ctx context.Context, s decide.Storage, id decide.VolumeI
 	ctx, cancel := context.WithTimeout(ctx, v.timeout)
 	defer cancel()
 	shows := make(chan bool, 1)
-	err := v.pool.Of(s.Volume).Do(ctx, func(_ context.Context, t *gluster.Tree) error {
-		found, err := t.Shows(id.Directory, size)
-		shows <- found
+	err := v.pool.Of(s.Volume).Do(ctx, func(ctx context.Context, t *gluster.Tree) error {
+		shown, err := t.Shows(ctx, id.Directory, size)
+		shows <- shown.Done()
 		return err
 	}, func() {})
 	if err != nil || !<-shows {
@@ -293,6 +293,7 @@ func (v *volumes) event(id decide.VolumeID, e event.Event) {
 	}
 }
 
+// setConditions applies the conditions. Each quotad applies its own bricks in the same status.
 func (v *volumes) setConditions(
 	ctx context.Context, gv *storagev1alpha1.GlusterVolume, want []metav1.Condition,
 ) error {

@@ -7,18 +7,24 @@ package bench
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
 	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	kadaluv1alpha1 "github.com/weir-dev/weir/apis/kadalu/v1alpha1"
+	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
 	"github.com/weir-dev/weir/pkg/testkit"
 	"github.com/weir-dev/weir/pkg/testkit/bench"
 	"github.com/weir-dev/weir/pkg/testkit/gluster"
@@ -57,13 +63,25 @@ func TestBenchProvisionAndMemory(t *testing.T) {
 	require.NoError(t, p.Start())
 	e.CreateStorage(kadaluv1alpha1.QuotaManaged)
 	require.NoError(t, p.Ready(t.Context()))
-	for server := 1; server <= 3; server++ {
+	point := e.Cluster.MountFor(t, testenv.Volume)
+	t.Run("Provision", func(t *testing.T) { provision(t, e.At(t), p, point) })
+	t.Run("Memory", func(t *testing.T) { memory(t, e.At(t), p, point) })
+}
+
+// provision measures calls beside the floor. The simulated quotads end with it.
+func provision(t *testing.T, e *testenv.Env, p *testenv.Process, point string) {
+	for server := 1; server <= gluster.Servers; server++ {
 		e.Quotad(server)
 	}
-	point := e.Cluster.MountFor(t, testenv.Volume)
-
 	var floor, floorDelete, created, deleted, waits bench.Values
+	cpu := map[string]time.Duration{}
 	measure := func(round int) error {
+		before := programs(t)
+		defer func() {
+			for name, used := range programs(t) {
+				cpu[name] += used - before[name]
+			}
+		}()
 		names := make([]string, perRound)
 		for i := range names {
 			names[i] = fmt.Sprintf("pvc-bench-%d-%d", round, i)
@@ -106,14 +124,50 @@ func TestBenchProvisionAndMemory(t *testing.T) {
 		floorDelete = append(floorDelete, perRound/time.Since(begun).Seconds())
 		return nil
 	}
-	require.NoError(t, bench.Rounds(number(t, "WEIR_BENCH_ROUNDS", bench.MinRounds), measure, baseline))
+	rounds := number(t, "WEIR_BENCH_ROUNDS", bench.MinRounds)
+	require.NoError(t, bench.Rounds(rounds, measure, baseline))
 	t.Logf("replica 3, %d concurrent calls, limits acknowledged by 3 simulated quotads", workers)
 	t.Logf("provision: %s/s, p99 %.3f s; the floor %s/s; ratio %s", created.Summary("%.1f"), waits.Percentile(99),
 		floor.Summary("%.1f"), bench.Ratios(created, floor).Summary("%.2f"))
 	t.Logf("delete: %s/s; the floor %s/s; ratio %s", deleted.Summary("%.1f"), floorDelete.Summary("%.1f"),
 		bench.Ratios(deleted, floorDelete).Summary("%.2f"))
+	for _, name := range slices.Sorted(maps.Keys(cpu)) {
+		if perVolume := cpu[name] / time.Duration(rounds*perRound); perVolume >= time.Millisecond/2 {
+			t.Logf("CPU to create and delete a volume: %.1f ms in %s", perVolume.Seconds()*1000, name)
+		}
+	}
+}
 
-	memory(t, e, p, point)
+// programs returns the CPU time of all processes by program. They are those of the test, which has its own namespace.
+func programs(t *testing.T) map[string]time.Duration {
+	t.Helper()
+	used := map[string]time.Duration{}
+	files, err := filepath.Glob("/proc/[0-9]*/stat")
+	require.NoError(t, err)
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		_, text, _ := strings.Cut(string(data), "(")
+		name, rest, found := strings.Cut(text, ") ")
+		fields := strings.Fields(rest)
+		// USER_HZ is 100 on all architectures that Go supports.
+		const user, system, tick = 11, 12, 10 * time.Millisecond
+		if err != nil || !found || len(fields) <= system {
+			continue // The process has ended.
+		}
+		if name == "exe" {
+			name = "the test with 3 simulated quotads"
+			arguments, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "cmdline"))
+			if strings.Contains(string(arguments), "\x00controller\x00") {
+				name = "gluster-bridge"
+			}
+		}
+		for _, field := range []string{fields[user], fields[system]} {
+			ticks, err := strconv.ParseInt(field, 10, 64)
+			require.NoError(t, err)
+			used[name] += time.Duration(ticks) * tick
+		}
+	}
+	return used
 }
 
 // run makes concurrent calls. It returns their duration and that of each call, in seconds.
@@ -169,25 +223,48 @@ func directory(point, name string) error {
 	return os.MkdirAll(data, 0o777)
 }
 
-// memory restarts the controller on many volumes, and waits until all have a GlusterVolume.
+// memory restarts the controller on many volumes, which have metadata, a GlusterVolume and the reports of all bricks,
+// and waits until it has written a condition for each.
 func memory(t *testing.T, e *testenv.Env, p *testenv.Process, point string) {
-	t.Helper()
 	volumes := number(t, "WEIR_BENCH_VOLUMES", 10_000)
+	client := e.Weir.StorageV1alpha1().GlusterVolumes()
+	uuid := strings.TrimSpace(strings.TrimPrefix(volumeID.FindString(e.Cluster.Gluster("volume", "info", testenv.Volume)),
+		"Volume ID:"))
+	require.NotEmpty(t, uuid)
 	p.Kill()
-	names := make([]string, volumes)
+	names, projects := make([]string, volumes), map[string]int64{}
 	for i := range names {
 		names[i] = fmt.Sprintf("pvc-memory-%d", i)
+		projects[names[i]] = decide.DefaultProjects.First + int64(i)
 	}
 	seconds, _, err := run(names, func(name string) error {
 		file := filepath.Join(point, decide.InfoPath(name))
 		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 			return err
 		}
+		id := decide.VolumeID{Namespace: testenv.Namespace, Storage: testenv.Storage, Directory: name}
 		info := decide.NewInfo(name, 1)
-		return os.WriteFile(file, info.Encode(), 0o600)
+		info.Storage, info.ProjectID = id.StorageID(), projects[name]
+		if err := os.WriteFile(file, info.Encode(), 0o600); err != nil {
+			return err
+		}
+		gv, err := client.Apply(t.Context(), decide.GlusterVolume(id, info, testenv.Volume, uuid),
+			metav1.ApplyOptions{FieldManager: decide.Manager})
+		if err != nil {
+			return err
+		}
+		for server := 1; server <= gluster.Servers; server++ {
+			gv.Status.Bricks = append(gv.Status.Bricks, storagev1alpha1.BrickStatus{
+				Node: fmt.Sprintf("00000000-0000-0000-0000-%012d", server), Host: gluster.Host(server),
+				Brick: e.Cluster.Brick(server, testenv.Volume), State: storagev1alpha1.BrickEnforced,
+				LimitBytes: info.Size, ObservedGeneration: gv.Generation, Message: "simulated",
+			})
+		}
+		_, err = client.UpdateStatus(t.Context(), gv, metav1.UpdateOptions{FieldManager: "quotad"})
+		return err
 	})
 	require.NoError(t, err)
-	bench.Logf("wrote the metadata of %d volumes in %.0f s", volumes, seconds)
+	bench.Logf("created %d volumes in %.0f s", volumes, seconds)
 	require.NoError(t, p.Start())
 	begun := time.Now()
 	require.NoError(t, p.Ready(t.Context()))
@@ -195,23 +272,32 @@ func memory(t *testing.T, e *testenv.Env, p *testenv.Process, point string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
 	// The list of all objects takes time itself.
-	require.NoError(t, testkit.PollEvery(ctx, 5*time.Second, "all GlusterVolumes", func(ctx context.Context) error {
-		list, err := e.Weir.StorageV1alpha1().GlusterVolumes().List(ctx, metav1.ListOptions{ResourceVersion: "0"})
+	require.NoError(t, testkit.PollEvery(ctx, 5*time.Second, "all conditions", func(ctx context.Context) error {
+		list, err := client.List(ctx, metav1.ListOptions{ResourceVersion: "0"})
 		if err != nil {
 			return err
 		}
-		reported := 0
+		enforced := 0
 		for _, gv := range list.Items {
-			if len(gv.Status.Bricks) == gluster.Servers {
-				reported++
+			if meta.IsStatusConditionTrue(gv.Status.Conditions, storagev1alpha1.ConditionEnforced) {
+				enforced++
 			}
 		}
-		if reported < volumes {
-			return fmt.Errorf("%d of %d volumes have a GlusterVolume that all bricks have reported", reported, volumes)
+		if enforced < volumes {
+			return fmt.Errorf("%d of %d GlusterVolumes have the condition Enforced", enforced, volumes)
 		}
 		return nil
 	}))
 	resident, peak := bench.Memory(p.PID())
-	t.Logf("%d volumes: adopted in %s, metadata read in %s; resident memory %.0f MiB, peak %.0f MiB", volumes,
-		time.Since(begun).Round(time.Second), loaded.Round(time.Millisecond), resident, peak)
+	t.Logf("%d volumes: metadata read in %s, conditions written in %s; resident memory %.0f MiB, peak %.0f MiB", volumes,
+		loaded.Round(time.Millisecond), time.Since(begun).Round(time.Second), resident, peak)
+	idle := programs(t)["gluster-bridge"]
+	require.NoError(t, bench.Sleep(t.Context(), idlePeriod))
+	t.Logf("idle with %d volumes: %.1f %% of a CPU", volumes,
+		100*(programs(t)["gluster-bridge"]-idle).Seconds()/idlePeriod.Seconds())
 }
+
+// volumeID is the line with the UUID of a volume in the output of gluster volume info.
+var volumeID = regexp.MustCompile(`Volume ID: [0-9a-f-]+`)
+
+const idlePeriod = 10 * time.Second

@@ -170,7 +170,7 @@ func TestSizesAreAcknowledgedByTheBricks(t *testing.T) {
 	})
 	t.Run("TwoStoragesOfOneVolumeDoNotPromiseTheSameSpace", func(t *testing.T) { twoStorages(e.At(t), c) })
 	t.Run("ReclaimPoliciesThatKeepTheDataLeaveNoVolume", func(t *testing.T) { reclaim(e.At(t), e, c, names) })
-	t.Run("AnExternalQuotadIsToldAndStatfsMustShowTheSize", func(t *testing.T) {
+	t.Run("AnExternalQuotadGetsARequestAndStatfsMustShowTheSize", func(t *testing.T) {
 		external(e.At(t), c)
 		names = append(names, "pvc-ext")
 	})
@@ -191,7 +191,11 @@ func TestSizesAreAcknowledgedByTheBricks(t *testing.T) {
 		check(t, e, names...)
 	})
 	t.Run("MountedClientsFollowChangesOfTheGlusterFSVolume", func(t *testing.T) { changes(e.At(t), c) })
-	t.Run("AVolumeWithTLSIsMountedWithTheCertificatesOfTheNode", func(t *testing.T) { encrypted(e.At(t)) })
+	t.Run("AVolumeWithTLSIsMountedAndLimitedWithTheCertificatesOfTheNode", func(t *testing.T) {
+		c.Stop()
+		*c = *e.Start(e.Account, short)
+		encrypted(e.At(t), c)
+	})
 	_, _ = first, second
 }
 

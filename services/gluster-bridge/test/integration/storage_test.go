@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -93,13 +94,30 @@ func (e *env) ready(namespace string, reason kadaluv1alpha1.StorageReason) (mess
 	return message
 }
 
+// documented is the manifest in the design document of kadalu's External storage, byte for byte.
+const documented = `# File: storage-config.yaml
+---
+apiVersion: kadalu-operator.storage/v1alpha1
+kind: KadaluStorage
+metadata:
+  # This will be used as name of PV Hosting Volume
+  name: ext-storage
+spec:
+  type: External #Here, volume type can be anything
+  details:
+    - gluster_node: node1
+      gluster_volname: volume_name # Volume name
+      Gluster_options: log_level=DEBUG
+`
+
 func TestAKadaluStorageHasAStorageClassUntilItsVolumesAreDeleted(t *testing.T) {
 	t.Parallel()
 	e := start(t)
 	ctx := t.Context()
-	data, err := os.ReadFile(testenv.Deploy("examples", "gluster-bridge", "external.yaml"))
+	data, err := os.ReadFile(testenv.Deploy("examples", "gluster-bridge", "storage-config.yaml"))
 	require.NoError(t, err)
-	_, err = e.cp.ApplyYAML(ctx, "default", string(data))
+	require.Equal(t, documented, string(data), "the suite gluster applies the same file to real servers")
+	_, err = e.cp.ApplyYAML(ctx, "default", documented)
 	require.NoError(t, err)
 	// The host node1 does not exist here. The class appears all the same: the volume may become reachable later.
 	require.NotEmpty(t, e.ready("default", kadaluv1alpha1.ReasonMountFailed))
@@ -114,6 +132,26 @@ func TestAKadaluStorageHasAStorageClassUntilItsVolumesAreDeleted(t *testing.T) {
 		_, err := e.kube.StorageV1().StorageClasses().Get(ctx, class, metav1.GetOptions{})
 		return err
 	})
+
+	// Beside kadalu's operator, which would handle the same storage, it is not used.
+	_, err = e.cp.ApplyYAML(ctx, "default", `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: operator}
+spec:
+  selector: {matchLabels: {app: operator}}
+  template:
+    metadata: {labels: {app: operator}}
+    spec:
+      containers: [{name: operator, image: "docker.io/kadalu/kadalu-operator:1.2.0"}]
+`)
+	require.NoError(t, err)
+	require.Contains(t, e.ready("default", kadaluv1alpha1.ReasonKadaluOperator), "Deployment default/operator")
+	_, err = e.kube.AppsV1().Deployments("default").UpdateScale(ctx, "operator", &autoscalingv1.Scale{
+		ObjectMeta: metav1.ObjectMeta{Name: "operator", Namespace: "default"},
+	}, metav1.UpdateOptions{})
+	require.NoError(t, err)
+	e.ready("default", kadaluv1alpha1.ReasonMountFailed)
 
 	// A storage of the same name in another namespace does not take the class.
 	_, err = e.kube.CoreV1().Namespaces().Create(ctx,

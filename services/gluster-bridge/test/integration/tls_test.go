@@ -4,21 +4,18 @@ package integration
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
+	"errors"
 	"fmt"
-	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
-	"testing"
 	"time"
 
+	"github.com/container-storage-interface/spec/lib/go/csi"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -31,17 +28,22 @@ import (
 
 // encrypted creates a volume whose servers accept only clients with a certificate. Servers and clients read the same
 // files, because they run on one machine.
-func encrypted(e *testenv.Env) {
+func encrypted(e *testenv.Env, c *testenv.Controller) {
 	const volume = "tls"
 	dir := e.TempDir()
-	certificate(e.T, dir)
-	create := []string{"volume", "create", volume, "replica", "3"}
-	for server := 1; server <= gluster.Servers; server++ {
-		create = append(create, e.Cluster.BrickName(server, volume))
+	gluster.Certificate(e, dir+"/")
+	points := make([]string, gluster.Servers)
+	bricks := make([]string, gluster.Servers)
+	for i := range points {
+		// The size of this file system can be changed, as quotad changes that of a directory.
+		points[i] = e.TempDir()
+		require.NoError(e, unix.Mount("tmpfs", points[i], "tmpfs", 0, "size=64m"))
+		e.Cleanup(func() { _ = unix.Unmount(points[i], unix.MNT_DETACH) })
+		bricks[i] = gluster.Host(i+1) + ":" + filepath.Join(points[i], "brick")
 	}
-	e.Cluster.Gluster(append(create, "force")...)
+	e.Cluster.Gluster(append(append([]string{"volume", "create", volume, "replica", "3"}, bricks...), "force")...)
 	for option, value := range map[string]string{
-		"client.ssl": "on", "server.ssl": "on", "auth.ssl-allow": commonName,
+		"client.ssl": "on", "server.ssl": "on", "auth.ssl-allow": gluster.CommonName,
 		"ssl.own-cert": filepath.Join(dir, "pem"), "ssl.private-key": filepath.Join(dir, "key"),
 		"ssl.ca-list": filepath.Join(dir, "ca"),
 	} {
@@ -51,11 +53,11 @@ func encrypted(e *testenv.Env) {
 	e.Cleanup(func() { e.Cluster.Gluster("volume", "stop", volume, "force") })
 
 	storages := e.Weir.KadaluV1alpha1().KadaluStorages(testenv.Namespace)
-	add := func(name string) {
+	add := func(name string, quota kadaluv1alpha1.QuotaMode) {
 		_, err := storages.Create(e.Context(), &kadaluv1alpha1.KadaluStorage{
 			ObjectMeta: metav1.ObjectMeta{Name: name},
 			Spec: kadaluv1alpha1.KadaluStorageSpec{
-				Type: "External", Quota: kadaluv1alpha1.QuotaUnmanaged,
+				Type: "External", Quota: quota,
 				Details: []kadaluv1alpha1.GlusterDetails{{
 					GlusterNode: gluster.Host(1), GlusterVolname: volume,
 					// Another option makes it another client.
@@ -65,7 +67,7 @@ func encrypted(e *testenv.Env) {
 		}, metav1.CreateOptions{})
 		require.NoError(e, err)
 	}
-	until := func(name string, want kadaluv1alpha1.StorageReason) {
+	until := func(name string, want kadaluv1alpha1.StorageReason) (message string) {
 		testkit.Eventually(e, testenv.Timeout, func(ctx context.Context) error {
 			ks, err := storages.Get(ctx, name, metav1.GetOptions{})
 			if err != nil {
@@ -75,19 +77,78 @@ func encrypted(e *testenv.Env) {
 			if c == nil || c.Reason != string(want) {
 				return fmt.Errorf("want the reason %s: %+v", want, c)
 			}
+			message = c.Message
 			return nil
 		})
+		return message
 	}
 	tlsComponent(e)
-	add("with-certificate")
+	add("with-certificate", kadaluv1alpha1.QuotaExternal)
 	until("with-certificate", kadaluv1alpha1.ReasonStorageReady)
+	hide := func() (restore func()) {
+		name := filepath.Join(dir, "pem")
+		require.NoError(e, os.Rename(name, name+".hidden"))
+		return func() { require.NoError(e, os.Rename(name+".hidden", name)) }
+	}
 	// The servers keep what they have read.
-	require.NoError(e, os.Rename(filepath.Join(dir, "pem"), filepath.Join(dir, "moved")))
-	add("none")
-	until("none", kadaluv1alpha1.ReasonMountFailed)
+	restore := hide()
+	add("none", kadaluv1alpha1.QuotaUnmanaged)
+	require.Contains(e, until("none", kadaluv1alpha1.ReasonMountFailed), "certificate if the volume has client.ssl")
+	encryptedLimits(e, c, "with-certificate", points, bricks, restore)
 	for _, name := range []string{"none", "with-certificate"} {
 		require.NoError(e, storages.Delete(e.Context(), name, metav1.DeleteOptions{}))
 	}
+}
+
+// encryptedLimits shows that the clients of single bricks use TLS too. The client of the volume is mounted, and the
+// certificate is missing until restore.
+func encryptedLimits(
+	e *testenv.Env, c *testenv.Controller, storage string, points, bricks []string, restore func(),
+) {
+	const size = 32 * mebibyte
+	request := testenv.Request("pvc-tls", size)
+	request.Parameters["storage_name"] = storage
+	limit := func(brick int) {
+		require.NoError(e, unix.Mount("", points[brick], "", unix.MS_REMOUNT, "size=32m"))
+	}
+	refused := func() string {
+		_, err := c.CreateVolume(e.Context(), request)
+		require.Equal(e, codes.DeadlineExceeded, status.Code(err), err)
+		return status.Convert(err).Message()
+	}
+	// As soon as one brick has the limit, the client of the volume shows it, and each brick is asked.
+	limit(0)
+	message := refused()
+	for _, brick := range bricks {
+		require.Contains(e, message, brick+" (")
+	}
+	require.Equal(e, gluster.Servers, strings.Count(message, "check the certificate, because the volume has client.ssl"),
+		message)
+	restore()
+	limit(1)
+	testkit.Eventually(e, testenv.Timeout, func(context.Context) error {
+		if message := refused(); !strings.HasSuffix(message, "; check quotad on the nodes of the bricks "+bricks[2]) {
+			return errors.New(message)
+		}
+		return nil
+	})
+
+	begun := time.Now()
+	created := make(chan error, 1)
+	go func() {
+		_, err := c.CreateVolume(e.Context(), request)
+		created <- err
+	}()
+	limit(2)
+	require.NoError(e, <-created)
+	e.Logf("acknowledged by 3 bricks with TLS in %s", time.Since(begun).Round(time.Millisecond))
+	clients, err := filepath.Glob(filepath.Join(c.Mounts, "tls-brick-*"))
+	require.NoError(e, err)
+	require.Len(e, clients, gluster.Servers)
+	_, err = c.DeleteVolume(e.Context(), &csi.DeleteVolumeRequest{
+		VolumeId: testenv.Namespace + "/" + storage + "/" + request.Name,
+	})
+	require.NoError(e, err)
 }
 
 // tlsComponent shows that all pods with clients get the certificate where the clients look for it.
@@ -95,7 +156,8 @@ func tlsComponent(e *testenv.Env) {
 	dir := e.TempDir()
 	require.NoError(e, os.CopyFS(dir, os.DirFS(testenv.Deploy())))
 	require.NoError(e, os.WriteFile(filepath.Join(dir, "kustomization.yaml"),
-		[]byte("resources: [gluster-bridge]\ncomponents: [components/gluster-bridge-tls]\n"), 0o600))
+		[]byte("resources: [gluster-bridge]\n"+
+			"components: [components/gluster-bridge-tls, components/gluster-bridge-tls-management]\n"), 0o600))
 	stream, err := e.ControlPlane.Kubectl(e.Context(), "kustomize", dir)
 	require.NoError(e, err)
 	objects, err := testkit.DecodeYAML(stream)
@@ -114,37 +176,19 @@ func tlsComponent(e *testenv.Env) {
 		require.NoError(e, err)
 		var paths []string
 		for _, m := range containers[0].(map[string]any)["volumeMounts"].([]any) {
-			if m := m.(map[string]any); m["name"] == "tls" {
+			if m := m.(map[string]any); m["name"] == "tls" || m["name"] == "secure-access" {
 				paths = append(paths, fmt.Sprint(m["mountPath"], " ", m["subPath"]))
 			}
 		}
-		require.Equal(e, []string{
-			"/etc/ssl/glusterfs.pem tls.crt", "/etc/ssl/glusterfs.key tls.key", "/etc/ssl/glusterfs.ca ca.crt",
-		}, paths, o.GetName())
+		want := []string{"/var/lib/glusterd/secure-access secure-access"}
+		for _, directory := range gluster.CertificateDirectories {
+			want = append(want, directory+"/glusterfs.pem tls.crt", directory+"/glusterfs.key tls.key",
+				directory+"/glusterfs.ca ca.crt")
+		}
+		require.ElementsMatch(e, want, paths, o.GetName())
 	}
 	require.Equal(e, 2, workloads, "the controller and the clients of the nodes")
-}
-
-const commonName = "gluster-test"
-
-// certificate writes a certificate that is its own authority.
-func certificate(t *testing.T, dir string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: commonName},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	require.NoError(t, err)
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	require.NoError(t, err)
-	for name, block := range map[string]*pem.Block{
-		"pem": {Type: "CERTIFICATE", Bytes: der}, "ca": {Type: "CERTIFICATE", Bytes: der},
-		"key": {Type: "PRIVATE KEY", Bytes: private},
-	} {
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600))
-	}
+	// The API server checks what the components make.
+	_, err = e.ControlPlane.ApplyYAML(e.Context(), "", stream)
+	require.NoError(e, err)
 }

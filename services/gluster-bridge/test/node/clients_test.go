@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/weir-dev/weir/pkg/node"
 	"github.com/weir-dev/weir/pkg/testkit"
 	"github.com/weir-dev/weir/services/gluster-bridge/test/testenv"
 )
@@ -51,6 +53,7 @@ func bricksDown(t *testing.T, e *env) {
 	_, now := w.client()
 	require.Equal(t, device, now, "the client is not replaced")
 	require.Contains(t, w.metrics(), `weir_gluster_client_up{client="`+key+`"} 0`)
+	w.noted("GlusterVolumeUnavailable", "its bricks are not reachable")
 	e.Cluster.StartBricks(testenv.Volume)
 	testkit.Eventually(t, timeout, func(context.Context) error {
 		// The first one may return the error of a write before.
@@ -64,6 +67,7 @@ func bricksDown(t *testing.T, e *env) {
 	_, now = w.client()
 	require.Equal(t, device, now, "the client is not replaced")
 	require.NotContains(t, w.metrics(), "weir_gluster_client_failures_total{")
+	w.noted("GlusterVolumeAvailable", "Pods on this node can use volume "+testenv.Volume)
 }
 
 func unused(t *testing.T, e *env) {
@@ -94,6 +98,51 @@ func unused(t *testing.T, e *env) {
 	})
 	w.stage(v)
 	w.publish(v, "writer", false)
+}
+
+// uninstalled: the processes of a node end in any order, and nothing of the volumes stays on the node.
+func uninstalled(t *testing.T, e *env) {
+	for name, first := range map[string]func(*worker) error{
+		"the node process ends first": func(w *worker) error {
+			return errors.Join(w.node.Terminate(), w.clients.Terminate())
+		},
+		"the clients end first": func(w *worker) error {
+			err := w.clients.Terminate()
+			w.killClients()
+			return errors.Join(err, w.node.Terminate())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := e.worker(t)
+			v := e.volume(t, "pvc-uninstalled")
+			w.stage(v)
+			_, device := w.client()
+			require.NoError(t, w.node.Terminate())
+			require.NoError(t, w.node.Start())
+			w.ready()
+			_, now := w.client()
+			require.Equal(t, device, now, "it has a mount")
+			_, err := w.NodeUnstageVolume(t.Context(), &csi.NodeUnstageVolumeRequest{
+				VolumeId: v.GetVolumeId(), StagingTargetPath: w.staging(v),
+			})
+			require.NoError(t, err)
+			require.NoError(t, first(w))
+			testkit.Eventually(t, timeout, func(context.Context) error {
+				if left := clientsOf(w.mounts); len(left) > 0 {
+					return fmt.Errorf("%d clients are left", len(left))
+				}
+				return nil
+			})
+			mounts, err := node.Mounts()
+			require.NoError(t, err)
+			for _, m := range mounts {
+				require.False(t, strings.HasPrefix(m.Point, w.dir+"/"), m.Point)
+			}
+			entries, err := os.ReadDir(w.mounts)
+			require.NoError(t, err)
+			require.Empty(t, entries)
+		})
+	}
 }
 
 const idlePeriod = 10 * time.Second
@@ -153,6 +202,8 @@ func noClients(t *testing.T, e *env) {
 	})
 	require.Equal(t, codes.Unavailable, status.Code(err), err)
 	require.ErrorContains(t, err, "check the DaemonSet gluster-bridge-clients on this node")
+	w.noted("GlusterVolumeUnavailable", "check the DaemonSet gluster-bridge-clients on this node")
+	require.Regexp(t, `weir_gluster_client_up\{client="`+testenv.Volume+`-[0-9a-f]+"\} 0`, w.metrics())
 	require.NoError(t, w.clients.Start())
 	testkit.Eventually(t, timeout, func(ctx context.Context) error {
 		_, err := w.NodeStageVolume(ctx, &csi.NodeStageVolumeRequest{
@@ -160,5 +211,13 @@ func noClients(t *testing.T, e *env) {
 			VolumeContext: v.GetVolumeContext(),
 		})
 		return err
+	})
+	w.noted("GlusterVolumeAvailable", "Pods on this node can use volume "+testenv.Volume)
+	up := regexp.MustCompile(`weir_gluster_client_up\{client="` + testenv.Volume + `-[0-9a-f]+"\} 1`)
+	testkit.Eventually(t, timeout, func(context.Context) error {
+		if text := w.metrics(); !up.MatchString(text) {
+			return errors.New(text)
+		}
+		return nil
 	})
 }

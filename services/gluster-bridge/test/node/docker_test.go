@@ -143,6 +143,7 @@ func inDocker(t *testing.T, e *env) {
 			target+":/data", emptyDir+":/data/nested"),
 	}
 	started := d.started(containers)
+	w.untilRemembered()
 	var times []time.Duration
 	n := rounds(t)
 	for range n {
@@ -160,8 +161,10 @@ func inDocker(t *testing.T, e *env) {
 	require.Equal(t, started, d.started(containers), "no container was restarted")
 	_, err := os.Stat(filepath.Join(emptyDir, "written"))
 	require.NoError(t, err)
-	_, err = os.Stat(filepath.Join(target, "nested", "written"))
-	require.ErrorIs(t, err, os.ErrNotExist)
+	if testkit.IsLinux(6, 5) {
+		_, err = os.Stat(filepath.Join(target, "nested", "written"))
+		require.ErrorIs(t, err, os.ErrNotExist, "the container wrote to the volume while its emptyDir was not mounted")
+	}
 }
 
 // started returns when the containers were started.
@@ -188,6 +191,7 @@ func notRecovered(t *testing.T, e *env) {
 	c := startContainer(t, "tmpfs", containerSpec{
 		Tmpfs: []string{filepath.Join(target, "nested")}, Write: filepath.Join(target, "nested"),
 	})
+	w.untilRemembered()
 	begun := time.Now()
 	require.Equal(t, 1, w.killClients())
 	other.works(t, begun)

@@ -109,14 +109,16 @@ func (w *worker) staging(v *csi.Volume) string {
 	return filepath.Join(w.dir, "staging", filepath.Base(v.GetVolumeId()))
 }
 
-// stage stages a volume.
+// stage stages a volume. Like kubelet it repeats the call while the clients are not available.
 func (w *worker) stage(v *csi.Volume) {
 	w.t.Helper()
-	_, err := w.NodeStageVolume(w.t.Context(), &csi.NodeStageVolumeRequest{
-		VolumeId: v.GetVolumeId(), StagingTargetPath: w.staging(v), VolumeCapability: capability(),
-		VolumeContext: v.GetVolumeContext(),
+	testkit.Eventually(w.t, timeout, func(ctx context.Context) error {
+		_, err := w.NodeStageVolume(ctx, &csi.NodeStageVolumeRequest{
+			VolumeId: v.GetVolumeId(), StagingTargetPath: w.staging(v), VolumeCapability: capability(),
+			VolumeContext: v.GetVolumeContext(),
+		})
+		return err
 	})
-	require.NoError(w.t, err)
 }
 
 // publish publishes a staged volume and returns its path.
@@ -124,8 +126,10 @@ func (w *worker) publish(v *csi.Volume, pod string, readonly bool) string {
 	w.t.Helper()
 	request := w.request(v, pod, readonly)
 	require.NoError(w.t, os.MkdirAll(filepath.Dir(request.GetTargetPath()), 0o750))
-	_, err := w.NodePublishVolume(w.t.Context(), request)
-	require.NoError(w.t, err)
+	testkit.Eventually(w.t, timeout, func(ctx context.Context) error {
+		_, err := w.NodePublishVolume(ctx, request)
+		return err
+	})
 	return request.GetTargetPath()
 }
 
@@ -134,6 +138,13 @@ func (w *worker) request(v *csi.Volume, pod string, readonly bool) *csi.NodePubl
 		VolumeId: v.GetVolumeId(), StagingTargetPath: w.staging(v), TargetPath: filepath.Join(w.dir, "pods", pod),
 		VolumeCapability: capability(), VolumeContext: v.GetVolumeContext(), Readonly: readonly,
 	}
+}
+
+// untilRemembered waits until the node process has read the mounts of all containers that run now.
+func (w *worker) untilRemembered() {
+	const probes, interval = 5, time.Second
+	timer := time.NewTimer((probes + 3) * interval)
+	<-timer.C
 }
 
 // killClients ends all clients of the worker at once and returns how many there were.
@@ -182,18 +193,25 @@ func (w *worker) client() (key, device string) {
 // event waits for an event about the Node and the worker's volumes, and returns its note.
 func (w *worker) event(reason string) (note string) {
 	w.t.Helper()
+	return w.noted(reason, "")
+}
+
+// noted is event for an event whose note contains a text.
+func (w *worker) noted(reason, text string) (note string) {
+	w.t.Helper()
 	testkit.Eventually(w.t, timeout, func(ctx context.Context) error {
 		list, err := w.ControlPlane.Client().EventsV1().Events("default").List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return err
 		}
 		for _, found := range slices.Backward(list.Items) {
-			if found.Reason == reason && found.Regarding.Kind == "Node" && found.Regarding.Name == nodeName {
+			if found.Reason == reason && found.Regarding.Kind == "Node" && found.Regarding.Name == nodeName &&
+				strings.Contains(found.Note, text) {
 				note = found.Note
 				return nil
 			}
 		}
-		return fmt.Errorf("no event %s about the Node", reason)
+		return fmt.Errorf("no event %s about the Node with %q", reason, text)
 	})
 	return note
 }

@@ -5,6 +5,7 @@ package node
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -41,6 +42,7 @@ func TestNodeOnGlusterFS(t *testing.T) {
 	t.Run("AVolumeIsUsableAfterARestartOfTheNode", func(t *testing.T) { rebooted(t, e) })
 	t.Run("AClientWithoutBricksIsNotReplaced", func(t *testing.T) { bricksDown(t, e) })
 	t.Run("AClientWithoutMountsEnds", func(t *testing.T) { unused(t, e) })
+	t.Run("AClientWithoutMountsEndsWithTheNodeProcess", func(t *testing.T) { uninstalled(t, e) })
 	t.Run("AnIdleNodeProcessNeedsAlmostNoCPU", func(t *testing.T) { idle(t, e) })
 	t.Run("AnUnavailableClientsProcessIsNamed", func(t *testing.T) { noClients(t, e) })
 	t.Run("EveryDockerContainerWorksAgainAfterAClientIsKilled", func(t *testing.T) { inDocker(t, e) })
@@ -98,6 +100,7 @@ func killed(t *testing.T, e *env) {
 			Write: filepath.Join(inside, "data", "nested"), Read: filepath.Join(inside, "data", "file"),
 		}),
 	}
+	w.untilRemembered()
 	var times []time.Duration
 	n := rounds(t)
 	for range n {
@@ -142,6 +145,16 @@ func events(t *testing.T, w *worker) {
 	for _, reason := range []string{storagev1alpha1.EventClientFailed, storagev1alpha1.EventMountsRecovered} {
 		t.Logf("event %s: %s", reason, w.event(reason))
 	}
+	// Equal events are one: the node process patches it.
+	testkit.Eventually(t, timeout, func(ctx context.Context) error {
+		list, err := w.ControlPlane.Client().EventsV1().Events("default").List(ctx, metav1.ListOptions{})
+		for _, e := range list.Items {
+			if e.Reason == storagev1alpha1.EventClientFailed && e.Series != nil {
+				return nil
+			}
+		}
+		return errors.Join(errors.New("no event is a series"), err)
+	})
 	kube, err := kubernetes.NewForConfig(w.account)
 	require.NoError(t, err)
 	_, err = kube.CoreV1().Pods("weir-node").List(t.Context(), metav1.ListOptions{})

@@ -1,0 +1,78 @@
+//go:build linux
+
+package bench
+
+import (
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	kadaluv1alpha1 "github.com/weir-dev/weir/apis/kadalu/v1alpha1"
+	"github.com/weir-dev/weir/pkg/testkit/bench"
+	"github.com/weir-dev/weir/pkg/testkit/gluster"
+	"github.com/weir-dev/weir/services/gluster-bridge/test/testenv"
+)
+
+// TestScale prints the cost of WEIR_BENCH_VOLUMES volumes for make bench-scale.
+func TestScale(t *testing.T) {
+	if os.Getenv("WEIR_BENCH") == "" {
+		t.Skip("this is a benchmark; run make bench-scale")
+	}
+	e := testenv.New(t)
+	p := e.Process(t)
+	require.NoError(t, p.Start())
+	e.CreateStorage(kadaluv1alpha1.QuotaManaged)
+	require.NoError(t, p.Ready(t.Context()))
+	for server := 1; server <= gluster.Servers; server++ {
+		e.Quotad(server)
+	}
+	create := func(kind string, count int) float64 {
+		names := make([]string, count)
+		for i := range names {
+			names[i] = fmt.Sprintf("pvc-%s-%d", kind, i)
+		}
+		seconds, _, err := run(names, func(name string) error {
+			_, err := p.CreateVolume(t.Context(), testenv.Request(name, mebibyte))
+			return err
+		})
+		require.NoError(t, err)
+		return seconds
+	}
+	// The first volume makes the program mount the storage.
+	create("first", 1)
+	cost := bench.Cost{Objects: number(t, "WEIR_BENCH_VOLUMES", 100)}
+	cost.EmptyMiB, _ = bench.Memory(p.PID())
+	requests, cpu := apiRequests(t, e), programs(t)["gluster-bridge"]
+	cost.Seconds = create("scale", cost.Objects)
+	// The last conditions are written after the last call.
+	idle(t, e)
+	cost.Requests = apiRequests(t, e) - requests
+	cost.CPUSeconds = (programs(t)["gluster-bridge"] - cpu).Seconds()
+	cost.MiB, _ = bench.Memory(p.PID())
+	require.NoError(t, cost.Print(os.Stdout))
+}
+
+// idle waits until a second passes with few API requests: those of the leases and of this function.
+func idle(t *testing.T, e *testenv.Env) {
+	t.Helper()
+	for end, last := time.Now().Add(time.Minute), apiRequests(t, e); ; {
+		require.NoError(t, bench.Sleep(t.Context(), time.Second))
+		now := apiRequests(t, e)
+		if now-last < 10 {
+			return
+		}
+		require.True(t, time.Now().Before(end), "there are %v requests per second", now-last)
+		last = now
+	}
+}
+
+// apiRequests returns the number of API requests of all clients.
+func apiRequests(t *testing.T, e *testenv.Env) float64 {
+	t.Helper()
+	metrics, err := bench.ServerMetrics(t.Context(), e.ControlPlane.Client().Discovery().RESTClient())
+	require.NoError(t, err)
+	return metrics.Sum("apiserver_request_total")
+}
