@@ -13,10 +13,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/weir-dev/weir/pkg/app"
+	"github.com/weir-dev/weir/services/quotad/internal/decide"
 )
-
-// Name is the name of the service.
-const Name = "quotad"
 
 const long = `quotad runs on each node of a GlusterFS cluster. It limits the directories of persistent volumes on the
 local bricks with XFS project quota, so that a volume of 1 GiB takes 1 GiB. The bricks must be on XFS, mounted with
@@ -31,7 +29,7 @@ It writes no file into a brick, and changes no limit that it has not set itself.
 // Command returns the command of the service.
 func Command() *cobra.Command {
 	o := Defaults()
-	return app.Root(Name, "Limit the directories of persistent volumes on GlusterFS bricks", long,
+	return app.Root(decide.Manager, "Limit the directories of persistent volumes on GlusterFS bricks", long,
 		app.Command(StandaloneSpec(&o)), app.Command(ClusterSpec(&o)), checkCommand())
 }
 
@@ -61,7 +59,8 @@ func (o *Options) addDirs(flags *pflag.FlagSet) {
 func (o *Options) addFlags(flags *pflag.FlagSet) {
 	o.addDirs(flags)
 	flags.DurationVar(&o.Interval, "check-interval", o.Interval,
-		"time between two checks of all directories; changes are noticed at once")
+		"time between two checks of all directories, up to ten times longer with very many of them; changes are noticed "+
+			"at once")
 }
 
 func (o *Options) validate() error {

@@ -16,7 +16,7 @@ import (
 	"github.com/weir-dev/weir/pkg/cacheutil"
 	"github.com/weir-dev/weir/pkg/controller"
 	"github.com/weir-dev/weir/pkg/health"
-	"github.com/weir-dev/weir/pkg/node"
+	"github.com/weir-dev/weir/services/quotad/internal/decide"
 	"github.com/weir-dev/weir/services/quotad/internal/ledger"
 	"github.com/weir-dev/weir/services/quotad/internal/reconcile"
 )
@@ -24,7 +24,7 @@ import (
 // StandaloneSpec describes quotad without a Kubernetes cluster.
 func StandaloneSpec(o *Options) app.Spec {
 	return app.Spec{
-		Name: Name, Use: "standalone", Standalone: true,
+		Name: decide.Manager, Use: "standalone", Standalone: true,
 		Short: "Limit the directories that are described on the volume itself",
 		Long: `quotad standalone needs no access to Kubernetes. It limits the directories of the volumes that
 /var/lib/glusterd/kadalustorage.info lists, one name per line, and of those with the option user.weir.dev/managed:
@@ -39,7 +39,7 @@ Sizes come from the descriptions that gluster-bridge and kadalu write to the vol
 			if err != nil {
 				return app.Components{}, err
 			}
-			s.reconciler.Descriptions = true
+			s.reconciler.Descriptions, s.watches.Descriptions = true, true
 			return s.components, nil
 		},
 	}
@@ -48,7 +48,7 @@ Sizes come from the descriptions that gluster-bridge and kadalu write to the vol
 // ClusterSpec describes quotad with a Kubernetes cluster.
 func ClusterSpec(o *Options) app.Spec {
 	return app.Spec{
-		Name: Name, Use: "cluster",
+		Name: decide.Manager, Use: "cluster", NoLeaderElection: true, NoNamespace: true,
 		Short: "Limit the directories of GlusterVolumes and report them",
 		Long: `quotad cluster limits the directories that GlusterVolumes name, on the bricks of this node, and reports each
 brick in the status:
@@ -72,6 +72,7 @@ It can run in a DaemonSet, or outside of the Kubernetes cluster with --kubeconfi
 // service is what both modes have in common.
 type service struct {
 	reconciler *reconcile.Reconciler
+	watches    *reconcile.Watches
 	controller *controller.Controller
 	components app.Components
 }
@@ -85,26 +86,22 @@ func setup(env app.Env, o Options, source reconcile.Source) (*service, error) {
 	r := &reconcile.Reconciler{
 		Dir: o.GlusterdDir, Records: records, Source: source, Interval: o.Interval, Metrics: metrics, Log: env.Log,
 	}
-	c := controller.New(Name, r, controller.Options{Workers: 2, Log: env.Log, Metrics: env.Metrics})
+	c := controller.New(decide.Manager, r, controller.Options{Workers: 4, Log: env.Log, Metrics: env.Metrics})
 	watches := reconcile.NewWatches(env.Log, metrics, c.Enqueue)
-	r.Enqueue, r.Changed = c.Enqueue, watches.Set
+	r.Enqueue, r.Changed, r.Remounted, r.Described = c.Enqueue, watches.Set, watches.Retry, watches.Described
 	return &service{
-		reconciler: r, controller: c,
+		reconciler: r, watches: watches, controller: c,
 		components: app.Components{
 			Always: []app.Runnable{
 				watches.Run,
 				func(ctx context.Context) error {
 					c.Enqueue(reconcile.Discover)
 					err := c.Run(ctx)
-					_ = records.Close()
+					_ = r.Close()
 					return err
 				},
-				func(ctx context.Context) error {
-					return node.WatchMounts(ctx, func() {
-						c.Enqueue(reconcile.Discover)
-						r.CheckAll()
-					})
-				},
+				r.WatchGlusterd,
+				r.WatchMounts,
 			},
 			ReadyChecks: map[string]health.Check{"glusterd": r.Ready},
 		},

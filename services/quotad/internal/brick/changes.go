@@ -14,8 +14,8 @@ import (
 )
 
 // Changes are the times at which the directories with descriptions have changed, in nanoseconds: a description that is
-// replaced changes its directory. The keys are paths relative to decide.InfoRoot.
-type Changes map[string]int64
+// replaced changes its directory. A map without pointers costs the garbage collector nothing.
+type Changes map[decide.InfoDirectory]int64
 
 // unsettled is the time of a directory that has changed a moment ago. The clock of file systems is coarse: a later
 // change may have the same time.
@@ -29,6 +29,9 @@ func (b *Brick) Changes() (Changes, error) {
 	}
 	changes := Changes{}
 	for _, one := range first {
+		if !decide.IsInfoDirectory(one) {
+			continue
+		}
 		if err := b.changesOf(one, changes); err != nil {
 			return nil, err
 		}
@@ -45,14 +48,18 @@ func (b *Brick) changesOf(one string, changes Changes) error {
 		return err
 	}
 	defer func() { _ = dir.Close() }()
-	entries, err := dir.Entries(-1)
+	names, err := dir.File().Readdirnames(-1)
 	if err != nil {
 		return err
 	}
 	return dir.Control(func(fd int) error {
-		for _, entry := range entries {
+		for _, two := range names {
+			id, isOne := decide.ParseInfoDirectory(one, two)
+			if !isOne {
+				continue
+			}
 			var stat unix.Stat_t
-			err := unix.Fstatat(fd, entry.Name(), &stat, unix.AT_SYMLINK_NOFOLLOW)
+			err := unix.Fstatat(fd, two, &stat, unix.AT_SYMLINK_NOFOLLOW)
 			if errors.Is(err, fs.ErrNotExist) {
 				continue
 			}
@@ -63,15 +70,15 @@ func (b *Brick) changesOf(one string, changes Changes) error {
 			if age := time.Since(time.Unix(0, changed)).Abs(); age < time.Second {
 				changed = unsettled
 			}
-			changes[path.Join(one, entry.Name())] = changed
+			changes[id] = changed
 		}
 		return nil
 	})
 }
 
 // Since returns the directories that have changed, those that were created or removed included.
-func (c Changes) Since(before Changes) map[string]bool {
-	changed := map[string]bool{}
+func (c Changes) Since(before Changes) map[decide.InfoDirectory]bool {
+	changed := map[decide.InfoDirectory]bool{}
 	for directory, now := range c {
 		if then, known := before[directory]; !known || then != now || then == unsettled {
 			changed[directory] = true
@@ -86,7 +93,8 @@ func (c Changes) Since(before Changes) map[string]bool {
 }
 
 // Descriptions returns the directories that the files of a directory below decide.InfoRoot describe.
-func (b *Brick) Descriptions(directory string) ([]string, error) {
+func (b *Brick) Descriptions(of decide.InfoDirectory) ([]string, error) {
+	directory := of.String()
 	files, err := b.names(path.Join(decide.InfoRoot, directory))
 	if err != nil {
 		return nil, err

@@ -103,12 +103,19 @@ func (b *Brick) Walk(found func(paths []string) error) error {
 	}
 	var paths []string
 	for _, one := range first {
+		if !decide.IsInfoDirectory(one) {
+			continue
+		}
 		second, err := b.names(path.Join(decide.InfoRoot, one))
 		if err != nil {
 			return err
 		}
 		for _, two := range second {
-			of, err := b.Descriptions(path.Join(one, two))
+			id, isOne := decide.ParseInfoDirectory(one, two)
+			if !isOne {
+				continue
+			}
+			of, err := b.Descriptions(id)
 			if err != nil {
 				return err
 			}
@@ -137,15 +144,8 @@ func (b *Brick) names(name string) ([]string, error) {
 		return nil, err
 	}
 	defer func() { _ = dir.Close() }()
-	entries, err := dir.Entries(-1)
-	if err != nil {
-		return nil, err
-	}
-	names := make([]string, len(entries))
-	for i, entry := range entries {
-		names[i] = entry.Name()
-	}
-	return names, nil
+	// Unlike Dir.Entries this does not open the directory again, which counts with many directories.
+	return dir.File().Readdirnames(-1)
 }
 
 // isMissing reports whether a directory does not exist, or is not a directory of the brick.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
@@ -57,8 +58,31 @@ func InfoPath(data string) (string, error) {
 	return path.Join(InfoRoot, rest+suffix), nil
 }
 
-// InfoDirectory returns the directory with the description of a directory, relative to InfoRoot.
-func InfoDirectory(data string) string { return strings.TrimPrefix(path.Dir(data), dataRoot+"/") }
+// InfoDirectory is one of the directories with descriptions, <two digits>/<two digits> below InfoRoot.
+type InfoDirectory uint16
+
+// IsInfoDirectory reports whether a name is that of a directory with descriptions, or above one.
+func IsInfoDirectory(name string) bool {
+	return len(name) == 2 && strings.Trim(name, "0123456789abcdef") == ""
+}
+
+// ParseInfoDirectory returns the directory two in the directory one of InfoRoot. found is false for other names.
+func ParseInfoDirectory(one, two string) (d InfoDirectory, found bool) {
+	if !IsInfoDirectory(one) || !IsInfoDirectory(two) {
+		return 0, false
+	}
+	number, err := strconv.ParseUint(one+two, 16, 16)
+	return InfoDirectory(number), err == nil
+}
+
+// InfoDirectoryOf returns the directory with the description of a directory. found is false if it cannot have one.
+func InfoDirectoryOf(data string) (d InfoDirectory, found bool) {
+	one, two, _ := strings.Cut(strings.TrimPrefix(path.Dir(data), dataRoot+"/"), "/")
+	return ParseInfoDirectory(one, two)
+}
+
+// String returns the path relative to InfoRoot.
+func (d InfoDirectory) String() string { return fmt.Sprintf("%02x/%02x", uint16(d)>>8, uint16(d)&0xff) }
 
 // ParseInfo parses the description of a directory. Only its size and project id are used; the path follows from the
 // name of the file, so a hostile description cannot name another directory.

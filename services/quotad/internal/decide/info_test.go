@@ -65,5 +65,11 @@ func TestDescriptionIsInTheDirectoryOfTheSameNames(t *testing.T) {
 	info, err := decide.InfoPath("subvol/ab/cd/pvc-1")
 	require.NoError(t, err)
 	require.Equal(t, "info/ab/cd/pvc-1.json", info)
-	require.Equal(t, "ab/cd", decide.InfoDirectory("subvol/ab/cd/pvc-1"))
+	directory, found := decide.InfoDirectoryOf("subvol/0b/cd/pvc-1")
+	require.True(t, found)
+	require.Equal(t, "0b/cd", directory.String())
+	for _, path := range []string{"subvol/0B/cd/pvc-1", "subvol/0b/c/pvc-1", "subvol/0b/pvc-1", "other/0b/cd/pvc-1", "a"} {
+		_, found := decide.InfoDirectoryOf(path)
+		require.False(t, found, path)
+	}
 }

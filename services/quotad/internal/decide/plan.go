@@ -57,7 +57,8 @@ func Decide(s State) Plan {
 			plan.Steps = append(plan.Steps, *step)
 		}
 	}
-	plan.Steps = append(plan.Steps, s.release(wanted)...)
+	released, kept := s.release(wanted)
+	plan.Steps, plan.Kept = append(plan.Steps, released...), kept
 	return plan
 }
 
@@ -150,11 +151,10 @@ func (s State) conflict(t Target, dir Directory, project uint32, taken map[uint3
 	return ""
 }
 
-// release returns the steps for directories of the volume that were limited before and are no targets any more. A
-// directory that still exists keeps its limit: its files still have the project id. The id of a deleted directory is
-// free when no file has it. wanted has the project ids of the targets, or 0 if one could not be decided.
-func (s State) release(wanted map[string]uint32) []Step {
-	var steps []Step
+// release returns the steps for directories of the volume that were limited before and are no longer targets. A
+// directory that still exists is kept with its limit: its files still have the project id. The id of a deleted
+// directory is free when no file has it. wanted has the project ids of the targets, or 0 if one could not be decided.
+func (s State) release(wanted map[string]uint32) (steps []Step, kept []string) {
 	for _, project := range slices.Sorted(maps.Keys(s.Owners)) {
 		owner := s.Owners[project]
 		dir, isObserved := s.Directories[owner.Path]
@@ -165,6 +165,9 @@ func (s State) release(wanted map[string]uint32) []Step {
 		now, isTarget := wanted[owner.Path]
 		isHeld := isTarget && (now == project || now == 0) || !isTarget && dir.Exists && dir.Project == project
 		if isHeld && !owner.Released {
+			if !isTarget {
+				kept = append(kept, owner.Path)
+			}
 			continue
 		}
 		usage := s.Usage[project]
@@ -178,7 +181,7 @@ func (s State) release(wanted map[string]uint32) []Step {
 			steps = append(steps, step)
 		}
 	}
-	return steps
+	return steps, kept
 }
 
 // roundUp rounds a limit up to the blocks of the file system, as XFS does.

@@ -171,6 +171,18 @@ func TestOnlyWhatDiffersIsChanged(t *testing.T) {
 	}
 }
 
+func TestDirectoriesThatAreKeptAreThoseThatStillExistWithTheirLimits(t *testing.T) {
+	t.Parallel()
+	s := enforced()
+	require.Empty(t, decide.Decide(s).Kept, "a target")
+	s.Targets = nil
+	require.Equal(t, []string{path}, decide.Decide(s).Kept)
+	s.Directories[path] = decide.Directory{}
+	require.Empty(t, decide.Decide(s).Kept, "a deleted directory")
+	s.Directories[path] = decide.Directory{Exists: true}
+	require.Empty(t, decide.Decide(s).Kept, "a directory without the project")
+}
+
 func TestDirectoryWithoutAProjectGetsTheFirstFreeOne(t *testing.T) {
 	t.Parallel()
 	s := enforced()

@@ -1,5 +1,11 @@
 package decide
 
+import storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
+
+// Manager is the name of the service. The field manager of its writes is Manager, a hyphen, and the UUID of the Gluster
+// node.
+const Manager = "quotad"
+
 // Target is the limit of one directory that should be in effect.
 type Target struct {
 	// Path of the directory relative to the root of the volume.
@@ -56,18 +62,18 @@ type Problem struct {
 }
 
 // BrickState is the state of a limit, as in the status of a GlusterVolume.
-type BrickState string
+type BrickState = storagev1alpha1.BrickState
 
 // States of a limit.
 const (
-	Enforced     BrickState = "Enforced"
-	Waiting      BrickState = "Waiting"
-	Arbiter      BrickState = "Arbiter"
-	Unsupported  BrickState = "Unsupported"
-	Refused      BrickState = "Refused"
-	ProjectInUse BrickState = "ProjectInUse"
-	Unavailable  BrickState = "Unavailable"
-	Failed       BrickState = "Failed"
+	Enforced     = storagev1alpha1.BrickEnforced
+	Waiting      = storagev1alpha1.BrickWaiting
+	Arbiter      = storagev1alpha1.BrickArbiter
+	Unsupported  = storagev1alpha1.BrickUnsupported
+	Refused      = storagev1alpha1.BrickRefused
+	ProjectInUse = storagev1alpha1.BrickProjectInUse
+	Unavailable  = storagev1alpha1.BrickUnavailable
+	Failed       = storagev1alpha1.BrickFailed
 )
 
 // State is the input of a decision about one brick. It may be restricted to some directories.
@@ -94,6 +100,8 @@ type Plan struct {
 	Steps []Step
 	// Results has an entry for each target, in the order of the targets.
 	Results []Result
+	// Kept are the paths of directories that are no longer targets and keep their limits, because they still exist.
+	Kept []string
 }
 
 // Step changes the limit of one directory. The parts are performed in the order of the fields. A crash between two

@@ -35,6 +35,8 @@ type Node struct {
 	// Problems are the errors of volumes that cannot be read, whose names are Unreadable. The others are complete.
 	Problems   []error
 	Unreadable []string
+	// ListUnreadable is true if kadalustorage.info cannot be read: the volumes that it lists are not known.
+	ListUnreadable bool
 }
 
 // Read reads the files of glusterd in a directory, usually /var/lib/glusterd.
@@ -55,6 +57,7 @@ func Read(dir string) (Node, error) {
 	managed, err := managedVolumes(root)
 	if err != nil {
 		n.Problems = append(n.Problems, err)
+		n.ListUnreadable = true
 	}
 	vols, err := root.OpenDir("vols")
 	if errors.Is(err, fs.ErrNotExist) {

@@ -133,12 +133,21 @@ func (l *Ledger) Write(fileSystem string, changes []Change) error {
 // the next change.
 func (l *Ledger) write(fileSystem string, b *book, changes []Change) error {
 	err := b.write(changes)
-	if err != nil {
-		delete(l.books, fileSystem)
-		err = errors.Join(err, b.file.Close())
+	if err == nil && b.lines <= 2*len(b.records)+maxOldLines {
+		return nil
+	}
+	delete(l.books, fileSystem)
+	err = errors.Join(err, b.file.Close())
+	if err == nil {
+		// The changes are on disk. If the file cannot be rewritten now, the error is returned when it is used again.
+		_, _ = l.book(fileSystem)
 	}
 	return err
 }
+
+// maxOldLines is the number of lines that later ones replace, beyond those of present records, after which a file is
+// rewritten without them.
+const maxOldLines = 10_000
 
 // Assigned records that everything in directories belongs to their projects. It leaves out directories whose record has
 // changed since the assignment began.
@@ -153,7 +162,7 @@ func (l *Ledger) Assigned(fileSystem string, changes []Change) error {
 		return err
 	}
 	return l.write(fileSystem, b, slices.DeleteFunc(changes, func(c Change) bool {
-		now, found := b.owners[c.Project]
+		now, found := b.owner(c.Project)
 		return !found || now.Released || now.Volume != c.Owner.Volume || now.Path != c.Owner.Path
 	}))
 }
@@ -168,12 +177,12 @@ func (l *Ledger) Of(fileSystem, volume string, projects []uint32, paths []string
 	}
 	found := map[uint32]decide.Owner{}
 	for _, path := range paths {
-		for _, project := range b.byPath[directory{volume, path}] {
-			found[project] = b.owners[project]
+		for _, project := range b.of(volume, path) {
+			found[project], _ = b.owner(project)
 		}
 	}
 	for _, project := range projects {
-		if owner, isRecorded := b.owners[project]; isRecorded {
+		if owner, isRecorded := b.owner(project); isRecorded {
 			found[project] = owner
 		}
 	}
@@ -188,26 +197,7 @@ func (l *Ledger) Paths(fileSystem, volume string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var paths []string
-	for d := range b.byPath {
-		if d.volume == volume {
-			paths = append(paths, d.path)
-		}
-	}
-	slices.Sort(paths)
-	return paths, nil
-}
-
-// directory identifies a directory of a volume.
-type directory struct{ volume, path string }
-
-// book has the records of one file system.
-type book struct {
-	file   *os.File
-	owners map[uint32]decide.Owner
-	byPath map[directory][]uint32
-	// volumes has the number of records of each volume.
-	volumes map[string]int
+	return b.directories(volume), nil
 }
 
 const suffix = ".jsonl"
@@ -221,7 +211,7 @@ func nameOf(fileSystem string) (string, error) {
 	return fileSystem + suffix, nil
 }
 
-// book returns the records of a file system. It rewrites the file when it is opened, without what later lines replace.
+// book returns the records of a file system. It rewrites the file when it opens it, without what later lines replace.
 func (l *Ledger) book(fileSystem string) (*book, error) {
 	if b := l.books[fileSystem]; b != nil {
 		return b, nil
@@ -235,10 +225,11 @@ func (l *Ledger) book(fileSystem string) (*book, error) {
 		return nil, err
 	}
 	var content bytes.Buffer
-	b := &book{owners: owners, byPath: map[directory][]uint32{}, volumes: map[string]int{}}
+	b := newBook(len(owners))
+	b.lines = len(owners)
 	for _, project := range slices.Sorted(maps.Keys(owners)) {
 		owner := owners[project]
-		b.index(project, owner)
+		b.set(project, &owner)
 		if err := encode(&content, Change{project, &owner}); err != nil {
 			return nil, err
 		}
@@ -272,9 +263,15 @@ func load(dir *node.Dir, fileSystem string) (map[uint32]decide.Owner, error) {
 	partial := len(content) > 0 && content[len(content)-1] != '\n'
 	lines := bufio.NewScanner(bytes.NewReader(content))
 	lines.Buffer(nil, 1<<20)
+	// All records of a volume share its id.
+	volumes := map[string]string{}
 	for number := 1; lines.Scan(); number++ {
 		var change Change
-		if err := json.Unmarshal(lines.Bytes(), &change); err != nil {
+		err := json.Unmarshal(lines.Bytes(), &change)
+		if err == nil && change.Owner != nil && len(change.Owner.Path) > maxPath {
+			err = errors.New("its path is too long")
+		}
+		if err != nil {
 			isLast := bytes.HasSuffix(content, lines.Bytes())
 			if partial && isLast {
 				break
@@ -286,7 +283,12 @@ func load(dir *node.Dir, fileSystem string) (map[uint32]decide.Owner, error) {
 			delete(owners, change.Project)
 			continue
 		}
-		owners[change.Project] = *change.Owner
+		owner := *change.Owner
+		if _, known := volumes[owner.Volume]; !known {
+			volumes[owner.Volume] = owner.Volume
+		}
+		owner.Volume = volumes[owner.Volume]
+		owners[change.Project] = owner
 	}
 	return owners, lines.Err()
 }
@@ -294,6 +296,10 @@ func load(dir *node.Dir, fileSystem string) (map[uint32]decide.Owner, error) {
 func (b *book) write(changes []Change) error {
 	var content bytes.Buffer
 	for _, change := range changes {
+		if change.Owner != nil && len(change.Owner.Path) > maxPath {
+			return fmt.Errorf("the path of project %d has %d bytes; the longest one has %d", change.Project,
+				len(change.Owner.Path), maxPath)
+		}
 		if err := encode(&content, change); err != nil {
 			return err
 		}
@@ -304,32 +310,11 @@ func (b *book) write(changes []Change) error {
 	if err := b.file.Sync(); err != nil {
 		return fmt.Errorf("write the records of project ids: %w", err)
 	}
+	b.lines += len(changes)
 	for _, change := range changes {
-		if old, found := b.owners[change.Project]; found {
-			b.unindex(change.Project, old)
-			delete(b.owners, change.Project)
-		}
-		if change.Owner != nil {
-			b.owners[change.Project] = *change.Owner
-			b.index(change.Project, *change.Owner)
-		}
+		b.set(change.Project, change.Owner)
 	}
 	return nil
-}
-
-func (b *book) index(project uint32, o decide.Owner) {
-	d := directory{o.Volume, o.Path}
-	b.byPath[d] = append(b.byPath[d], project)
-	b.volumes[o.Volume]++
-}
-
-func (b *book) unindex(project uint32, o decide.Owner) {
-	d := directory{o.Volume, o.Path}
-	b.volumes[o.Volume]--
-	b.byPath[d] = slices.DeleteFunc(b.byPath[d], func(p uint32) bool { return p == project })
-	if len(b.byPath[d]) == 0 {
-		delete(b.byPath, d)
-	}
 }
 
 func encode(to *bytes.Buffer, change Change) error {

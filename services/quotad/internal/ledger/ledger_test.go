@@ -3,8 +3,11 @@
 package ledger_test
 
 import (
+	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -89,6 +92,90 @@ func TestOnlyOneProcessUsesTheDirectory(t *testing.T) {
 	require.ErrorIs(t, err, ledger.ErrLocked)
 	require.NoError(t, l.Close())
 	require.NoError(t, open(t, dir).Close())
+}
+
+func TestFileOfAProcessThatRunsForLongStaysSmall(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	l := open(t, dir)
+	require.NoError(t, l.Write(fileSystem, []ledger.Change{{Project: 1, Owner: owner("kept")}}))
+	largest := int64(0)
+	for range 40 {
+		var created, deleted []ledger.Change
+		for project := uint32(2); project < 1000; project++ {
+			created = append(created, ledger.Change{Project: project, Owner: owner("deleted")})
+			deleted = append(deleted, ledger.Change{Project: project})
+		}
+		require.NoError(t, l.Write(fileSystem, created))
+		require.NoError(t, l.Write(fileSystem, deleted))
+		stat, err := os.Stat(filepath.Join(dir, fileSystem+".jsonl"))
+		require.NoError(t, err)
+		largest = max(largest, stat.Size())
+	}
+	require.Less(t, largest, int64(1<<20), "of 80,000 lines")
+	paths, err := l.Paths(fileSystem, "v")
+	require.NoError(t, err)
+	require.Equal(t, []string{"kept"}, paths)
+	require.NoError(t, l.Close())
+	read, err := ledger.Read(dir, fileSystem)
+	require.NoError(t, err)
+	require.Equal(t, map[uint32]decide.Owner{1: *owner("kept")}, read)
+}
+
+// FuzzRecords compares the records with a map, also after a restart.
+func FuzzRecords(f *testing.F) {
+	f.Add(uint64(1))
+	f.Add(uint64(2))
+	f.Fuzz(func(t *testing.T, number uint64) {
+		random := rand.New(rand.NewPCG(number, 1)) //nolint:gosec // a test
+		dir := t.TempDir()
+		l := open(t, dir)
+		want := map[uint32]decide.Owner{}
+		check := func() {
+			for _, volume := range []string{"v", "w"} {
+				paths := map[string]map[uint32]decide.Owner{}
+				for project, owner := range want {
+					if owner.Volume == volume {
+						if paths[owner.Path] == nil {
+							paths[owner.Path] = map[uint32]decide.Owner{}
+						}
+						paths[owner.Path][project] = owner
+					}
+				}
+				require.Equal(t, len(paths) > 0, l.Has(volume))
+				have, err := l.Paths(fileSystem, volume)
+				require.NoError(t, err)
+				require.ElementsMatch(t, slices.Collect(maps.Keys(paths)), have)
+				for _, path := range []string{"a", "b", "c", "d"} {
+					of, err := l.Of(fileSystem, volume, nil, []string{path})
+					require.NoError(t, err)
+					require.Equal(t, len(paths[path]), len(of))
+					for project, owner := range paths[path] {
+						require.Equal(t, owner, of[project])
+					}
+				}
+			}
+		}
+		for range 60 {
+			project := random.Uint32N(8)
+			if random.IntN(3) == 0 {
+				require.NoError(t, l.Write(fileSystem, []ledger.Change{{Project: project}}))
+				delete(want, project)
+				continue
+			}
+			owner := decide.Owner{
+				Volume: []string{"v", "w"}[random.IntN(2)], Path: string(rune('a' + random.IntN(4))),
+				Assigned: random.IntN(2) == 0, Released: random.IntN(2) == 0,
+			}
+			require.NoError(t, l.Write(fileSystem, []ledger.Change{{Project: project, Owner: &owner}}))
+			want[project] = owner
+		}
+		check()
+		require.NoError(t, l.Close())
+		l = open(t, dir)
+		check()
+		require.NoError(t, l.Close())
+	})
 }
 
 // It is not parallel: the limit of the size of files is that of the process. It stands for a full file system.

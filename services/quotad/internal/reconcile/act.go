@@ -13,6 +13,7 @@ import (
 	storageclient "github.com/weir-dev/weir/generated/clientset/versioned/typed/storage/v1alpha1"
 	"github.com/weir-dev/weir/pkg/apply"
 	"github.com/weir-dev/weir/pkg/cacheutil"
+	"github.com/weir-dev/weir/services/quotad/internal/decide"
 )
 
 // Statuses writes the entries of this node in the status of GlusterVolumes.
@@ -23,8 +24,8 @@ type Statuses struct {
 	NodeName string
 }
 
-// Manager returns the field manager of the quotad of a Gluster node.
-func Manager(nodeID string) string { return "quotad-" + nodeID }
+// managerOf returns the field manager of the quotad of a Gluster node.
+func managerOf(nodeID string) string { return decide.Manager + "-" + nodeID }
 
 // Report writes the entries of a directory's bricks if they have changed. The use is written when it has changed by
 // more than a hundredth of the limit, and only by the regular check.
@@ -35,12 +36,12 @@ func (s *Statuses) Report(ctx context.Context, nodeID string, results []BrickRes
 	if !found || object.DeletionTimestamp != nil || object.Generation != target.Generation {
 		return nil
 	}
-	manager := Manager(nodeID)
+	manager := managerOf(nodeID)
 	var entries []storagev1alpha1.BrickStatus
 	for _, r := range results {
 		entries = append(entries, storagev1alpha1.BrickStatus{
 			Node: nodeID, Brick: r.Brick.Path, Host: r.Brick.Host, NodeName: s.NodeName,
-			State: storagev1alpha1.BrickState(r.State), Message: r.Message,
+			State: r.State, Message: r.Message,
 			LimitBytes: r.LimitBytes, UsedBytes: r.UsedBytes, ObservedGeneration: target.Generation,
 		})
 	}

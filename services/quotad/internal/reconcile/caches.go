@@ -4,6 +4,7 @@ package reconcile
 
 import (
 	"slices"
+	"sync"
 
 	"k8s.io/client-go/tools/cache"
 
@@ -59,13 +60,51 @@ type Objects struct{ informer cache.SharedIndexInformer }
 
 // NewObjects returns the source of an informer that has not started.
 func NewObjects(informer cache.SharedIndexInformer) (*Objects, error) {
-	err := cacheutil.AddIndexers(informer, "glustervolumes", cache.Indexers{
+	err := cacheutil.SetTransform(informer, "glustervolumes", cacheutil.DropManagedFields, cacheutil.KeepAnnotations(),
+		cacheutil.ForType((&shared{strings: map[string]string{}}).trim))
+	if err != nil {
+		return nil, err
+	}
+	err = cacheutil.AddIndexers(informer, "glustervolumes", cache.Indexers{
 		byVolume: cacheutil.Index(func(o *storagev1alpha1.GlusterVolume) string { return o.Spec.Volume }),
 		byDirectory: cacheutil.Index(func(o *storagev1alpha1.GlusterVolume) string {
 			return o.Spec.Volume + "/" + o.Spec.Path
 		}),
 	})
 	return &Objects{informer}, err
+}
+
+// shared has one copy of each string that many GlusterVolumes have.
+type shared struct {
+	mutex   sync.Mutex
+	strings map[string]string
+}
+
+// trim removes what quotad does not read: a cache may have very many objects.
+func (s *shared) trim(o *storagev1alpha1.GlusterVolume) {
+	o.Labels, o.Finalizers, o.OwnerReferences, o.Status.Conditions = nil, nil, nil, nil
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	s.share(&o.Spec.Storage)
+	s.share(&o.Spec.Volume)
+	s.share(&o.Spec.VolumeID)
+	for i := range o.Status.Bricks {
+		b := &o.Status.Bricks[i]
+		s.share(&b.Node)
+		s.share(&b.Brick)
+		s.share(&b.NodeName)
+		s.share(&b.Host)
+		s.share((*string)(&b.State))
+	}
+}
+
+func (s *shared) share(text *string) {
+	one, known := s.strings[*text]
+	if !known {
+		one = *text
+		s.strings[one] = one
+	}
+	*text = one
 }
 
 // Manages reports whether there are GlusterVolumes of the volume.
@@ -83,12 +122,7 @@ func (o *Objects) Walk(v decide.Volume, _ []*brick.Brick, found func([]string) e
 		}
 	}
 	slices.Sort(paths)
-	for chunk := range slices.Chunk(paths, chunkSize) {
-		if err := found(chunk); err != nil {
-			return err
-		}
-	}
-	return nil
+	return found(paths)
 }
 
 // Target returns the limit that a GlusterVolume requests. If two request the limit of one directory, the older one

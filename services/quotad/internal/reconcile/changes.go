@@ -3,10 +3,8 @@
 package reconcile
 
 import (
-	"runtime"
+	"slices"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/weir-dev/weir/pkg/controller"
 	"github.com/weir-dev/weir/services/quotad/internal/brick"
@@ -14,22 +12,27 @@ import (
 )
 
 // lookInterval is the shortest time between two looks at the descriptions of a volume. lookShare limits the CPU that
-// they use: the time between two looks is at least this multiple of the CPU time of a look.
+// they use: the time between two looks is at least this multiple of the time of a look.
 const (
-	lookInterval = 5 * time.Second
+	lookInterval = 10 * time.Second
 	lookShare    = 2000
 )
 
 // look enqueues the directories whose descriptions were created, replaced or removed since the last look. It finds what
 // causes no event in the spool directory: deleted volumes, self-heal of a brick that was offline, and new volumes of
-// kadalu. It returns the time until the next look.
+// kadalu. It returns the time until the next look, or 0 if the descriptions of all bricks are watched, or no brick can
+// be used. The check of a volume that follows starts the looks again.
 func (r *Reconciler) look(v decide.Volume) time.Duration {
-	// The CPU time of the thread does not depend on the load of the node.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	begun := threadTime()
+	if r.Described != nil && r.Described(v) {
+		r.Log.Debug("descriptions are watched", "volume", v.Name)
+		return 0
+	}
+	begun := time.Now()
 	bricks, _ := open(v)
 	defer closeAll(bricks)
+	if !slices.ContainsFunc(bricks, func(b *brick.Brick) bool { return b != nil }) {
+		return 0
+	}
 	for i, b := range bricks {
 		if b == nil {
 			// The brick is checked when it is mounted again.
@@ -47,18 +50,37 @@ func (r *Reconciler) look(v decide.Volume) time.Duration {
 			r.Enqueue(controller.Key{Namespace: v.ID, Name: path})
 		}
 	}
-	return min(max(lookInterval, lookShare*(threadTime()-begun)), r.Interval)
+	took := time.Since(begun)
+	next := r.nextLook(v.ID, took)
+	r.Log.Debug("looked for changed descriptions", "volume", v.Name, "duration", took.String(), "next", next.String())
+	return next
 }
 
-// threadTime returns the CPU time that this thread has used.
-func threadTime() time.Duration {
-	var used unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &used)
-	return time.Duration(used.Nano())
+// looks is the number of looks whose shortest time counts.
+const looks = 3
+
+// nextLook returns the time until the next look at a volume, after one that took some time. The shortest of the last
+// looks is close to their CPU time: the others were interrupted by other processes, or waited for the disk.
+func (r *Reconciler) nextLook(volume string, took time.Duration) time.Duration {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	if r.lookTimes == nil {
+		r.lookTimes = map[string][]time.Duration{}
+	}
+	times := r.lookTimes[volume]
+	times = append(times, took)
+	times = times[max(0, len(times)-looks):]
+	r.lookTimes[volume] = times
+	if len(times) < looks {
+		return lookInterval
+	}
+	return min(max(lookInterval, lookShare*slices.Min(times)), longest*r.Interval)
 }
 
 // changed returns the directories that have or had their description in one of these directories.
-func (r *Reconciler) changed(v decide.Volume, b *brick.Brick, changed map[string]bool) (paths []string, err error) {
+func (r *Reconciler) changed(
+	v decide.Volume, b *brick.Brick, changed map[decide.InfoDirectory]bool,
+) (paths []string, err error) {
 	if len(changed) == 0 {
 		return nil, nil
 	}
@@ -71,7 +93,7 @@ func (r *Reconciler) changed(v decide.Volume, b *brick.Brick, changed map[string
 	}
 	recorded, err := r.Records.Paths(b.FileSystem, v.ID)
 	for _, path := range recorded {
-		if changed[decide.InfoDirectory(path)] {
+		if directory, found := decide.InfoDirectoryOf(path); found && changed[directory] {
 			paths = append(paths, path)
 		}
 	}

@@ -8,9 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weir-dev/weir/pkg/controller"
@@ -21,13 +21,16 @@ import (
 )
 
 const (
-	// chunkSize is the number of directories that are handled at a time.
-	chunkSize = 512
-	// discoverInterval is the time between two reads of glusterd's files.
-	discoverInterval = 10 * time.Second
+	// chunkSize is the number of directories that are handled at a time. A request waits until they are.
+	chunkSize = 128
+	// discoverInterval is the time between two reads of glusterd's files. While their changes are watched and all can be
+	// read, it is watchedInterval.
+	discoverInterval, watchedInterval = 10 * time.Second, time.Minute
 	// firstRetry is the time after which a directory whose limit cannot be set yet is tried again: it does not exist on
 	// a brick, or its description has not been healed. The time doubles up to lastRetry.
 	firstRetry, lastRetry = time.Second, time.Minute
+	// lastKept is the longest time after which a directory is looked at again that is no longer a target.
+	lastKept = 30 * time.Minute
 )
 
 // Discover is the key that reads the volumes of the node. The key of a volume has its UUID as namespace and no name;
@@ -58,20 +61,34 @@ type Reconciler struct {
 	Enqueue func(controller.Key)
 	// Changed is called with the managed volumes when they have changed; optional.
 	Changed func([]decide.Volume)
+	// Described reports whether the descriptions of a volume are watched; optional.
+	Described func(decide.Volume) bool
+	// Remounted is called when the mount of a brick has changed; optional.
+	Remounted func()
 
-	// managed are the managed volumes at the last discovery, whose key is handled by one worker at a time.
-	managed []decide.Volume
+	// unlock is set when the files of glusterd are locked.
+	unlock func() error
+	// watched is true while changes of the files of glusterd are watched.
+	watched atomic.Bool
 
 	mutex sync.Mutex
 	node  glusterd.Node
+	// checked are the volumes that are checked regularly.
+	checked []decide.Volume
 	// problems are those of the last read, which are logged once.
 	problems string
 	// brickProblems are those of the last check of each brick, which are logged once.
 	brickProblems map[string]string
 	// retries are the times after which directories are tried again.
 	retries map[controller.Key]time.Duration
+	// kept are the times until the next look at directories that are no longer targets and still exist.
+	kept map[controller.Key]time.Duration
 	// changes are those of the descriptions of each brick at the last look.
 	changes map[string]brick.Changes
+	// lookTimes are the times of the last looks at the descriptions of each volume.
+	lookTimes map[string][]time.Duration
+	// mounts are the mounts of the bricks at their last check.
+	mounts map[string]string
 	// limiting is held while limits are decided and set, but not while large directories are assigned.
 	limiting sync.Mutex
 }
@@ -92,25 +109,49 @@ type BrickResult struct {
 // Reconcile handles a key.
 func (r *Reconciler) Reconcile(ctx context.Context, key controller.Key) (controller.Result, error) {
 	if key == Discover {
-		return controller.Result{RequeueAfter: discoverInterval}, r.discover()
+		return r.discoverAgain(r.discover())
 	}
 	v, found := r.volume(key.Namespace)
 	if !found {
+		r.unchecked(key)
 		return controller.Result{}, nil
 	}
+	r.discoverUnchecked(v)
 	switch key.Name {
 	case "":
-		return controller.Result{RequeueAfter: r.Interval}, r.all(ctx, v)
+		next, err := r.all(ctx, v)
+		return controller.Result{RequeueAfter: next}, err
 	case changedDescriptions:
 		return controller.Result{RequeueAfter: r.look(v)}, nil
 	}
 	begun := time.Now()
-	states, err := r.sync(ctx, v, []string{key.Name}, false)
+	states, isKept, err := r.sync(ctx, v, []string{key.Name}, false)
 	r.Metrics.synced(time.Since(begun))
 	if err != nil {
 		return controller.Result{}, err
 	}
-	return controller.Result{RequeueAfter: r.retryAfter(key, states[key.Name])}, nil
+	after := r.retryAfter(key, states[key.Name])
+	if kept := r.keptAfter(key, isKept); after == 0 {
+		after = kept
+	}
+	return controller.Result{RequeueAfter: after}, nil
+}
+
+// keptAfter returns the time after which a directory is looked at again that is no longer a target and still exists, or
+// 0. Its removal causes no event. The time doubles, until the regular check is soon enough.
+func (r *Reconciler) keptAfter(key controller.Key, isKept bool) time.Duration {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	after := max(firstRetry, r.kept[key])
+	if !isKept || after > lastKept {
+		delete(r.kept, key)
+		return 0
+	}
+	if r.kept == nil {
+		r.kept = map[controller.Key]time.Duration{}
+	}
+	r.kept[key] = 2 * after
+	return after
 }
 
 // retryAfter returns the time after which a directory is tried again, or 0.
@@ -132,70 +173,6 @@ func (r *Reconciler) retryAfter(key controller.Key, states []decide.BrickState) 
 // isRetried reports whether a state can end without an event. A brick that cannot be used is mounted again.
 func isRetried(s decide.BrickState) bool {
 	return s == decide.Waiting || s == decide.ProjectInUse || s == decide.Failed
-}
-
-// discover reads the volumes of the node and enqueues those that are new or have changed.
-func (r *Reconciler) discover() error {
-	read, err := glusterd.Read(r.Dir)
-	if err != nil {
-		return err
-	}
-	r.mutex.Lock()
-	before := r.node
-	if problem := errors.Join(read.Problems...); problem != nil {
-		if problem.Error() != r.problems {
-			r.Log.Warn("some volumes cannot be read", "error", problem)
-		}
-		r.problems = problem.Error()
-		// A file that is being written must not look like a deleted volume.
-		read.Volumes = keepUnreadable(before.Volumes, read)
-	} else {
-		r.problems = ""
-	}
-	r.node = read
-	r.mutex.Unlock()
-	r.Metrics.problems(len(read.Problems))
-	managed := slices.DeleteFunc(slices.Clone(read.Volumes), func(v decide.Volume) bool { return !r.manages(v) })
-	if r.Changed != nil {
-		r.Changed(managed)
-	}
-	// A volume that is not managed any more is not checked again. If it is managed later, its check starts again.
-	for _, v := range managed {
-		if !slices.ContainsFunc(r.managed, func(old decide.Volume) bool { return reflect.DeepEqual(old, v) }) {
-			r.Log.Info("found a volume", "volume", v.Name, "bricks", len(v.Local))
-			r.Enqueue(controller.Key{Namespace: v.ID})
-			if r.Descriptions {
-				r.Enqueue(controller.Key{Namespace: v.ID, Name: changedDescriptions})
-			}
-		}
-	}
-	r.managed = managed
-	return nil
-}
-
-// manages reports whether the directories of a volume are limited, or have limits that have to be released.
-func (r *Reconciler) manages(v decide.Volume) bool {
-	return r.Source.Manages(v) || r.Reporter != nil && r.Records.Has(v.ID)
-}
-
-func keepUnreadable(before []decide.Volume, read glusterd.Node) []decide.Volume {
-	volumes := slices.Clone(read.Volumes)
-	for _, old := range before {
-		known := slices.ContainsFunc(volumes, func(v decide.Volume) bool { return v.Name == old.Name })
-		if !known && slices.Contains(read.Unreadable, old.Name) {
-			volumes = append(volumes, old)
-		}
-	}
-	return volumes
-}
-
-// CheckAll enqueues all managed volumes.
-func (r *Reconciler) CheckAll() {
-	for _, v := range r.volumes() {
-		if r.manages(v) {
-			r.Enqueue(controller.Key{Namespace: v.ID})
-		}
-	}
 }
 
 func (r *Reconciler) volumes() []decide.Volume {
@@ -220,62 +197,6 @@ func (r *Reconciler) volume(id string) (decide.Volume, bool) {
 	return volumes[i], true
 }
 
-// all checks all directories of a volume, and those that had a limit before.
-func (r *Reconciler) all(ctx context.Context, v decide.Volume) error {
-	bricks, problems := open(v)
-	fileSystems := map[string]bool{}
-	for i, b := range bricks {
-		r.Metrics.brick(v, v.Local[i], problems[i])
-		if b != nil {
-			fileSystems[b.FileSystem] = true
-			r.remember(v, v.Local[i], b)
-		}
-		r.logProblem(v, v.Local[i], problems[i])
-	}
-	defer closeAll(bricks)
-	begun := time.Now()
-	seen := map[string]bool{}
-	counts := map[decide.BrickState]int{}
-	var failed []error
-	check := func(paths []string) error {
-		states, err := r.sync(ctx, v, paths, true)
-		for path, of := range states {
-			for _, state := range of {
-				counts[state]++
-			}
-			if slices.ContainsFunc(of, isRetried) {
-				r.Enqueue(controller.Key{Namespace: v.ID, Name: path})
-			}
-		}
-		if err != nil && len(failed) < 5 {
-			failed = append(failed, err)
-		}
-		for _, path := range paths {
-			seen[path] = true
-		}
-		return ctx.Err()
-	}
-	if err := r.Source.Walk(v, bricks, check); err != nil {
-		return fmt.Errorf("volume %s: %w", v.Name, err)
-	}
-	for fileSystem := range fileSystems {
-		recorded, err := r.Records.Paths(fileSystem, v.ID)
-		if err != nil {
-			return err
-		}
-		recorded = slices.DeleteFunc(recorded, func(path string) bool { return seen[path] })
-		for chunk := range slices.Chunk(recorded, chunkSize) {
-			if err := check(chunk); err != nil {
-				return err
-			}
-		}
-	}
-	r.Metrics.counted(v, counts)
-	r.Log.Info("checked a volume", "volume", v.Name, "directories", len(seen), "enforced", counts[decide.Enforced],
-		"duration", time.Since(begun).Round(time.Millisecond).String())
-	return errors.Join(failed...)
-}
-
 // logProblem logs the problem of a brick when it changes.
 func (r *Reconciler) logProblem(v decide.Volume, b decide.Brick, problem *decide.Problem) {
 	r.mutex.Lock()
@@ -298,22 +219,24 @@ func (r *Reconciler) logProblem(v decide.Volume, b decide.Brick, problem *decide
 	}
 }
 
-// sync limits some directories of a volume on all local bricks. It returns the states of each directory.
+// sync limits some directories of a volume on all local bricks. It returns the states of each directory, and whether
+// there is one that is no longer a target and still exists.
 func (r *Reconciler) sync(
 	ctx context.Context, v decide.Volume, paths []string, full bool,
-) (map[string][]decide.BrickState, error) {
+) (states map[string][]decide.BrickState, isKept bool, err error) {
 	bricks, problems := open(v)
 	defer closeAll(bricks)
-	states := map[string][]decide.BrickState{}
+	states = map[string][]decide.BrickState{}
 	results := map[string][]BrickResult{}
 	var failed []error
 	for i, b := range bricks {
 		of := v.Local[i]
-		found, err := r.limit(ctx, v, of, b, problems[i], paths)
+		plan, err := r.limit(ctx, v, of, b, problems[i], paths)
 		if err != nil {
 			failed = append(failed, fmt.Errorf("brick %s: %w", of.Path, err))
 		}
-		for _, result := range found {
+		isKept = isKept || len(plan.Kept) > 0
+		for _, result := range plan.Results {
 			states[result.Target.Path] = append(states[result.Target.Path], result.State)
 			results[result.Target.Path] = append(results[result.Target.Path], BrickResult{of, result})
 		}
@@ -328,13 +251,13 @@ func (r *Reconciler) sync(
 			}
 		}
 	}
-	return states, errors.Join(failed...)
+	return states, isKept, errors.Join(failed...)
 }
 
-// limit limits some directories on a brick.
+// limit limits some directories on a brick. It returns the plan with the results.
 func (r *Reconciler) limit(
 	ctx context.Context, v decide.Volume, of decide.Brick, b *brick.Brick, problem *decide.Problem, paths []string,
-) ([]decide.Result, error) {
+) (decide.Plan, error) {
 	if problem != nil {
 		s := decide.State{Volume: v, Brick: of, Problem: problem}
 		for _, path := range paths {
@@ -342,7 +265,7 @@ func (r *Reconciler) limit(
 				s.Targets = append(s.Targets, target)
 			}
 		}
-		return decide.Decide(s).Results, nil
+		return decide.Decide(s), nil
 	}
 	plan, assign, failed := r.decide(v, of, b, paths)
 	for path, err := range b.Assign(ctx, r.Records, assign) {
@@ -355,7 +278,7 @@ func (r *Reconciler) limit(
 			result.State, result.Message = decide.Failed, err.Error()
 		}
 	}
-	return plan.Results, joined(failed)
+	return plan, joined(failed)
 }
 
 func (r *Reconciler) decide(

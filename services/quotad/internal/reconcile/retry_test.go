@@ -30,3 +30,21 @@ func TestDirectoriesThatCannotBeLimitedYetAreTriedAtGrowingIntervals(t *testing.
 		require.Zero(t, r.retryAfter(other, []decide.BrickState{state}), "%s ends with an event", state)
 	}
 }
+
+func TestDirectoriesWithoutADescriptionAreLookedAtUntilTheRegularCheckIsSoonEnough(t *testing.T) {
+	t.Parallel()
+	r := &Reconciler{}
+	key := controller.Key{Namespace: "v", Name: "subvol/00/00/a"}
+	var seconds []int
+	for {
+		after := r.keptAfter(key, true)
+		if after == 0 {
+			break
+		}
+		seconds = append(seconds, int(after.Seconds()))
+	}
+	require.Equal(t, []int{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024}, seconds)
+	require.Equal(t, time.Second, r.keptAfter(key, true))
+	require.Zero(t, r.keptAfter(key, false), "it was removed")
+	require.Equal(t, time.Second, r.keptAfter(key, true), "it begins again")
+}

@@ -22,17 +22,51 @@ type Watches struct {
 	Metrics *Metrics
 	// Enqueue adds a key to the queue.
 	Enqueue func(controller.Key)
+	// Descriptions is true if the sizes come from descriptions on the bricks.
+	Descriptions bool
 
 	started chan struct{}
 	mutex   sync.Mutex
 	ctx     context.Context //nolint:containedctx // watches end with the service, not with a reconcile
 	running map[string]context.CancelFunc
 	group   sync.WaitGroup
+	// described are the bricks whose descriptions are watched.
+	described map[string]bool
+	// isUsable reports whether a brick can be watched.
+	isUsable func(decide.Volume, decide.Brick) bool
+	// again is closed when bricks that cannot be watched are tried again.
+	again chan struct{}
 }
 
 // NewWatches returns watches that start with Run.
 func NewWatches(log *slog.Logger, metrics *Metrics, enqueue func(controller.Key)) *Watches {
-	return &Watches{Log: log, Metrics: metrics, Enqueue: enqueue, started: make(chan struct{})}
+	return &Watches{
+		Log: log, Metrics: metrics, Enqueue: enqueue, started: make(chan struct{}), again: make(chan struct{}),
+		isUsable: isUsable, described: map[string]bool{},
+	}
+}
+
+// isUsable reports whether a brick can be used. Its directory may be an empty mount point.
+func isUsable(v decide.Volume, b decide.Brick) bool {
+	opened, problem := brick.Open(v, b)
+	if problem == nil {
+		_ = opened.Close()
+	}
+	return problem == nil
+}
+
+// Retry tries the bricks again that cannot be watched, after a change of mounts.
+func (w *Watches) Retry() {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	close(w.again)
+	w.again = make(chan struct{})
+}
+
+func (w *Watches) retried() <-chan struct{} {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	return w.again
 }
 
 // Run keeps the watches until ctx ends.
@@ -84,8 +118,8 @@ func (w *Watches) Set(volumes []decide.Volume) {
 	}
 }
 
-// rewatchInterval is the time after which an unmounted brick is watched again.
-const rewatchInterval = time.Second
+// A brick that cannot be watched is tried again after firstRewatch. The time doubles up to lastRewatch.
+const firstRewatch, lastRewatch = time.Second, 10 * time.Second
 
 // watch watches a brick until ctx ends. It closes first when the watch has begun, or cannot begin yet.
 func (w *Watches) watch(ctx context.Context, v decide.Volume, b decide.Brick, first chan struct{}) {
@@ -115,19 +149,31 @@ func (w *Watches) watch(ctx context.Context, v decide.Volume, b decide.Brick, fi
 			w.Enqueue(volume)
 		},
 	}
-	for ctx.Err() == nil {
-		// The directory may be an empty mount point.
-		opened, problem := brick.Open(v, b)
-		if problem == nil {
-			_ = opened.Close()
+	for next := firstRewatch; ctx.Err() == nil; {
+		retried := w.retried()
+		if w.isUsable(v, b) {
+			next = firstRewatch
+			watching, cancel := context.WithCancel(ctx)
+			described := w.describe(watching, v, b)
 			err := spool.Watch(ctx, b.Path, handler)
+			cancel()
+			<-described
 			w.Log.Debug("the watch of a brick ended", "brick", b.Path, "error", err)
+			if err == nil && ctx.Err() == nil {
+				// The brick was unmounted. Its next mount can have the same numbers.
+				w.Enqueue(volume)
+			}
 		}
 		attempted()
+		timer := time.NewTimer(next)
 		select {
 		case <-ctx.Done():
-		case <-time.After(rewatchInterval):
+		case <-retried:
+			next = firstRewatch
+		case <-timer.C:
+			next = min(2*next, lastRewatch)
 		}
+		timer.Stop()
 	}
 	attempted()
 }

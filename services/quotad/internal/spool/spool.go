@@ -2,16 +2,14 @@
 
 // Package spool watches the directory of a brick in which gluster-bridge leaves a file for each change of a size.
 //
-// It watches three directories with inotify: the spool directory and the two above it, which may not exist yet. Unlike
-// fanotify it needs no capability, and one directory needs no recursive watch.
+// It watches three directories with inotify: the spool directory and the two above it, which may not exist yet. One
+// directory needs no recursive watch, and files that applications create on the brick cause no event.
 package spool
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
-	"os"
 	"path"
 	"strings"
 
@@ -19,6 +17,7 @@ import (
 
 	"github.com/weir-dev/weir/pkg/node"
 	"github.com/weir-dev/weir/services/quotad/internal/decide"
+	"github.com/weir-dev/weir/services/quotad/internal/inotify"
 )
 
 // Handler receives what happens in a spool directory.
@@ -32,32 +31,27 @@ type Handler struct {
 }
 
 const events = unix.IN_CREATE | unix.IN_MOVED_TO | unix.IN_CLOSE_WRITE | unix.IN_DELETE | unix.IN_MOVED_FROM |
-	unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_ONLYDIR
+	unix.IN_DELETE_SELF | unix.IN_MOVE_SELF
 
 // Watch watches the spool directory of a brick until ctx ends, or until the brick is unmounted or replaced.
 func Watch(ctx context.Context, brick string, h Handler) error {
-	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	queue, err := inotify.New(ctx)
 	if err != nil {
-		return fmt.Errorf("inotify_init: %w; raise fs.inotify.max_user_instances", err)
+		return err
 	}
-	queue := os.NewFile(uintptr(fd), "inotify")
-	defer context.AfterFunc(ctx, func() { _ = queue.Close() })()
 	defer func() { _ = queue.Close() }()
 	w := &watcher{queue: queue, brick: brick, handler: h}
-	if err := w.watch(); err != nil {
+	// What was written before is found by a check.
+	if err := w.watch(func(string) {}); err != nil {
 		return err
 	}
 	h.Started()
-	buffer := make([]byte, 64<<10)
 	for {
-		n, err := queue.Read(buffer)
-		if ctx.Err() != nil {
-			return nil
+		read, err := queue.Read()
+		if err != nil || ctx.Err() != nil {
+			return err
 		}
-		if err != nil {
-			return fmt.Errorf("read file events of %s: %w", brick, err)
-		}
-		ended, err := w.handle(buffer[:n])
+		ended, err := w.handle(read)
 		if ended || err != nil {
 			return err
 		}
@@ -65,7 +59,7 @@ func Watch(ctx context.Context, brick string, h Handler) error {
 }
 
 type watcher struct {
-	queue   *os.File
+	queue   *inotify.Queue
 	brick   string
 	handler Handler
 	// spool is the watch of the spool directory, or 0 if it does not exist; others are those above it.
@@ -73,13 +67,15 @@ type watcher struct {
 	others map[int]bool
 }
 
-// watch adds the watches. A directory that exists already keeps its watch.
-func (w *watcher) watch() error {
+// watch adds the watches. A directory that exists already keeps its watch. In a new spool directory, files may have
+// been written before it was watched: found is called with them.
+func (w *watcher) watch(found func(name string)) error {
 	root, err := node.OpenDir(w.brick)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = root.Close() }()
+	had := w.spool
 	w.spool, w.others = 0, map[int]bool{}
 	for _, name := range []string{".", path.Dir(decide.SpoolRoot), decide.SpoolRoot} {
 		dir, err := root.OpenDir(name)
@@ -89,64 +85,49 @@ func (w *watcher) watch() error {
 		if err != nil {
 			return err
 		}
-		id, err := w.add(dir)
+		id, err := w.queue.Add(dir, events)
+		var names []string
+		if err == nil && name == decide.SpoolRoot && id != had {
+			names, err = dir.File().Readdirnames(-1)
+		}
 		_ = dir.Close()
 		if err != nil {
-			return fmt.Errorf("watch %s: %w", dir.Name(), err)
+			return err
 		}
-		if name == decide.SpoolRoot {
-			w.spool = id
-		} else {
+		if name != decide.SpoolRoot {
 			w.others[id] = true
+			continue
+		}
+		w.spool = id
+		for _, file := range names {
+			found(file)
 		}
 	}
 	return nil
 }
 
-// add watches the open directory, whatever its path means by now.
-func (w *watcher) add(dir *node.Dir) (id int, err error) {
-	err = dir.Control(func(fd int) error {
-		return node.Control(w.queue, func(queue int) error {
-			id, err = unix.InotifyAddWatch(queue, fmt.Sprintf("/proc/self/fd/%d", fd), events)
-			return err
-		})
-	})
-	return id, err
-}
-
-// handle handles a buffer of events. ended is true if the brick was unmounted.
-func (w *watcher) handle(buffer []byte) (ended bool, err error) {
-	for len(buffer) >= unix.SizeofInotifyEvent {
-		e := event(buffer)
-		if e.size > len(buffer) {
-			return false, fmt.Errorf("the kernel returned a truncated file event of %s", w.brick)
-		}
-		buffer = buffer[e.size:]
+// handle handles events. ended is true if the brick was unmounted.
+func (w *watcher) handle(read []inotify.Event) (ended bool, err error) {
+	for _, e := range read {
 		switch {
-		case e.mask&unix.IN_Q_OVERFLOW != 0:
+		case e.Mask&unix.IN_Q_OVERFLOW != 0:
 			w.handler.Overflowed()
-		case e.mask&unix.IN_UNMOUNT != 0:
+		case e.Mask&unix.IN_UNMOUNT != 0:
 			return true, nil
-		case w.others[e.watch] || e.watch == w.spool && e.mask&(unix.IN_DELETE_SELF|unix.IN_MOVE_SELF) != 0:
-			had := w.spool
-			if err := w.watch(); err != nil {
+		case w.others[e.Watch] || e.Watch == w.spool && e.Mask&(unix.IN_DELETE_SELF|unix.IN_MOVE_SELF) != 0:
+			if err := w.watch(w.changed); err != nil {
 				return false, err
 			}
-			if w.spool != had && w.spool != 0 {
-				// Files may have been written before the watch was added.
-				w.handler.Overflowed()
-			}
-		case e.watch == w.spool && e.name != "" && !strings.HasPrefix(e.name, "."):
-			w.handler.Changed(e.name)
+		case e.Watch == w.spool:
+			w.changed(e.Name)
 		}
 	}
 	return false, nil
 }
 
-// inotifyEvent is struct inotify_event with its name.
-type inotifyEvent struct {
-	watch int
-	mask  uint32
-	name  string
-	size  int
+// changed reports a file, unless it is a temporary one.
+func (w *watcher) changed(name string) {
+	if name != "" && !strings.HasPrefix(name, ".") {
+		w.handler.Changed(name)
+	}
 }

@@ -3,6 +3,7 @@
 package bricks
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,6 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/weir-dev/weir/pkg/node"
+	"github.com/weir-dev/weir/pkg/node/xfsquota"
 	"github.com/weir-dev/weir/pkg/testkit"
 	"github.com/weir-dev/weir/pkg/testkit/disk"
 	"github.com/weir-dev/weir/pkg/testkit/quotakernel"
@@ -23,8 +26,14 @@ func TestDescriptionsThatAreNotValidKeepTheLimit(t *testing.T) {
 	e := newEnv(t)
 	v := e.volume("data", replica3, e.disk()+"/brick")
 	contents := []string{
-		``, `{`, `{"size": -1}`, `{"size": 1e99}`, `{"size": 9223372036854775807}`, `{"size": "many"}`,
-		`{"size": 1048576, "path_prefix": "subvol/../../etc"}`, strings.Repeat(" ", 1<<20),
+		``, `{`, `[]`, `{"size": -1}`, `{"size": 1e99}`, `{"size": 9223372036854775807}`, `{"size": "many"}`,
+		`{"size": 1048576, "path_prefix": "subvol/../../etc"}`, `{"size": 1048576, "path_prefix": "/"}`,
+		strings.Repeat(" ", 1<<20),
+	}
+	for _, project := range []string{"-1", "4294967295", "1e99", `"root"`} {
+		pv := fmt.Sprintf("pvc-%d", len(contents))
+		contents = append(contents, fmt.Sprintf(`{"size": 1048576, "path_prefix": %q, "project_id": %s}`,
+			filepath.Dir(pathOf(pv)), project))
 	}
 	for i := range contents {
 		v.create(fmt.Sprintf("pvc-%d", i), 8*mebibyte, uint32(1<<30+i))
@@ -48,23 +57,83 @@ func TestDescriptionsThatAreNotValidKeepTheLimit(t *testing.T) {
 		output)
 }
 
-func TestDirectoriesThatAreSymbolicLinksAreNotFollowed(t *testing.T) {
+func TestSymbolicLinksOnABrickAreNotFollowed(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	v := e.volume("data", replica3, e.disk()+"/brick")
 	outside := filepath.Join(v.bricks[0], "outside")
 	require.NoError(t, os.MkdirAll(outside, 0o755))
-	v.create("pvc-1", 8*mebibyte, 1<<30)
-	require.NoError(t, os.Remove(v.data(0, "pvc-1")))
-	require.NoError(t, os.Symlink(outside, v.data(0, "pvc-1")))
-	v.create("pvc-2", 8*mebibyte, 1<<30+1)
+	for i := range 4 {
+		v.create(fmt.Sprintf("pvc-%d", i), 8*mebibyte, uint32(1<<30+i)) //nolint:gosec // small
+	}
+	replace := func(name, target string) {
+		require.NoError(t, os.RemoveAll(name))
+		require.NoError(t, os.Symlink(target, name))
+	}
+	replace(v.data(0, "pvc-1"), outside)
+	require.NoError(t, os.Mkdir(filepath.Join(outside, "pvc-2"), 0o755))
+	replace(filepath.Dir(v.data(0, "pvc-2")), outside)
+	e.write(filepath.Join(outside, "info"), description("pvc-3", 8*mebibyte, 1<<30+3))
+	replace(v.info(0, "pvc-3"), filepath.Join(outside, "info"))
+	replace(filepath.Join(v.bricks[0], ".weir/spool"), outside)
 	e.run()
-	v.limited("pvc-2", 1<<30+1, 8*mebibyte)
+	v.limited("pvc-0", 1<<30, 8*mebibyte)
 	output, code := e.check()
 	require.Equal(t, 1, code)
-	require.Contains(t, output, "is a symbolic link or a file; it is not followed")
-	_, usage := v.quota(0, "pvc-1", 1<<30)
-	require.Zero(t, usage.LimitBytes)
+	require.Equal(t, 2, strings.Count(output, "is a symbolic link or a file; it is not followed"), output)
+	require.Equal(t, 1, strings.Count(output, "is not a regular file; remove it from the brick"), output)
+	require.Equal(t, map[uint32]uint64{1 << 30: 8 * mebibyte}, quotakernel.Limits(t, v.bricks[0]))
+	for _, name := range []string{outside, filepath.Join(outside, "pvc-2"), v.data(0, "pvc-3")} {
+		require.Zero(t, projectOf(t, name), name)
+	}
+}
+
+// projectOf returns the project of a directory.
+func projectOf(t *testing.T, name string) xfsquota.Project {
+	t.Helper()
+	dir, err := node.OpenDir(name)
+	require.NoError(t, err)
+	defer func() { _ = dir.Close() }()
+	project, err := xfsquota.ProjectOf(dir.File())
+	require.NoError(t, err)
+	return project
+}
+
+func TestNothingIsWrittenIntoABrick(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	v := e.volume("data", replica3, e.disk()+"/brick")
+	for i := range 20 {
+		pv := fmt.Sprintf("pvc-%d", i)
+		v.create(pv, 8*mebibyte, uint32(1<<30+i)) //nolint:gosec // small
+		e.write(filepath.Join(v.data(0, pv), "directory/file"), pv)
+	}
+	// files returns what a write to the brick changes. Access times and those of inodes change with projects.
+	files := func() (found []string) {
+		require.NoError(t, filepath.Walk(v.bricks[0], func(name string, info os.FileInfo, err error) error {
+			if err != nil {
+				return err
+			}
+			content := []byte(nil)
+			if info.Mode().IsRegular() {
+				content, err = os.ReadFile(name)
+			}
+			attributes := make([]byte, 4096)
+			n, listErr := unix.Llistxattr(name, attributes)
+			found = append(found, fmt.Sprint(name, info.Mode(), info.Size(), info.ModTime(), string(content),
+				string(attributes[:max(0, n)])))
+			return errors.Join(err, listErr)
+		}))
+		return found
+	}
+	before := files()
+	e.run()
+	for i := range 20 {
+		v.limited(fmt.Sprintf("pvc-%d", i), uint32(1<<30+i), 8*mebibyte) //nolint:gosec // small
+	}
+	output, code := e.check()
+	require.Zero(t, code, output)
+	require.Equal(t, before, files())
 }
 
 func TestBricksThatCannotBeUsedSayWhy(t *testing.T) {
@@ -89,6 +158,10 @@ func TestBricksThatCannotBeUsedSayWhy(t *testing.T) {
 	require.NoError(t, unix.Mount("", readOnly, "", unix.MS_REMOUNT|unix.MS_RDONLY, "prjquota"))
 	output, code := e.check()
 	require.Equal(t, 2, code)
+	none := *e
+	none.glusterd += "-missing"
+	_, code = none.check()
+	require.Equal(t, 2, code, "there is no glusterd")
 	for _, want := range []string{
 		"is mounted without prjquota, or the kernel has no XFS quota",
 		"; only XFS can limit directories without a crawl",
@@ -117,8 +190,15 @@ func TestOnlyOneQuotadRunsOnANode(t *testing.T) {
 	require.Equal(t, 1, second.ProcessState.ExitCode())
 	require.Contains(t, second.log.String(), "--state-dir="+e.state+": "+e.state+
 		": another quotad uses the state directory; only one can run on a node")
+	another := *e
+	another.state += "-of-another"
+	third := another.start()
+	e.logs(third, "another quotad uses the files of glusterd, with another state directory; only one can run on a node")
 	v.create("pvc-2", 8*mebibyte, 1<<30+1)
 	v.limited("pvc-2", 1<<30+1, 8*mebibyte)
+	entries, err := os.ReadDir(another.state)
+	require.NoError(t, err)
+	require.Empty(t, entries, "it limits nothing")
 }
 
 func TestHealedDirectoriesAndRemountedBricksAreLimitedAgain(t *testing.T) {
@@ -157,7 +237,7 @@ func TestBrickThatFailsWhileQuotadRunsIsReportedAndLimitedAgainAfterItsRepair(t 
 		{
 			name: "shut down", interval: "1s", message: "input/output error; repair its file system and mount it",
 			begin: func(d *disk.Disk, point string) {
-				// What is not on disk is lost.
+				// Data that is not on disk is lost.
 				unix.Sync()
 				d.Shutdown(point)
 			},
@@ -165,6 +245,11 @@ func TestBrickThatFailsWhileQuotadRunsIsReportedAndLimitedAgainAfterItsRepair(t 
 				d.Unmount(point)
 				d.Mount(point, "prjquota")
 			},
+		},
+		{
+			name: "unmounted", interval: "10m", message: "no such file or directory; mount its file system",
+			begin:  func(d *disk.Disk, point string) { d.Unmount(point) },
+			repair: func(d *disk.Disk, point string) { d.Mount(point, "prjquota") },
 		},
 	} {
 		t.Run(fault.name, func(t *testing.T) {
@@ -203,6 +288,33 @@ func TestBrickThatFailsWhileQuotadRunsIsReportedAndLimitedAgainAfterItsRepair(t 
 			require.Zero(t, code, output)
 		})
 	}
+}
+
+// TestFileSystemInPlaceOfABrickIsNotUsedUntilItIsOne replaces a brick at the same path. glusterd makes the new
+// directory a brick, and self-heal fills it.
+func TestFileSystemInPlaceOfABrickIsNotUsedUntilItIsOne(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	old, point := quotakernel.New(t)
+	v := e.volume("data", replica3, point+"/brick")
+	v.create("pvc-1", 8*mebibyte, 1<<30)
+	c := e.start()
+	v.limited("pvc-1", 1<<30, 8*mebibyte)
+	empty, elsewhere := quotakernel.New(t)
+	require.NoError(t, os.Mkdir(filepath.Join(elsewhere, "brick"), 0o755))
+	empty.Unmount(elsewhere)
+	old.Unmount(point)
+	empty.Mount(point, "prjquota")
+	e.logs(c, "is not a brick: it has no attribute trusted.glusterfs.volume-id; mount the brick's file system, or "+
+		"replace the brick")
+	v.create("pvc-1", 8*mebibyte, 1<<30)
+	output, code := e.check()
+	require.Equal(t, 2, code, output)
+	require.Empty(t, quotakernel.Limits(t, v.bricks[0]))
+	e.brick(v, v.bricks[0])
+	v.limited("pvc-1", 1<<30, 8*mebibyte)
+	output, code = e.check()
+	require.Zero(t, code, output)
 }
 
 func TestJumpsOfTheClockDelayNoLimitAndNoCheck(t *testing.T) {

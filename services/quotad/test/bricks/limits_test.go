@@ -12,6 +12,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/weir-dev/weir/services/quotad/internal/decide"
+	"github.com/weir-dev/weir/services/quotad/internal/descriptions"
 )
 
 func TestDirectoriesAreLimitedGrowAndAreReleased(t *testing.T) {
@@ -134,6 +137,46 @@ func TestDescriptionsWithoutARequestAreFoundSoon(t *testing.T) {
 	})
 	e.write(v.info(0, "pvc-1"), description("pvc-1", 16*mebibyte, 1<<30))
 	v.limited("pvc-1", 1<<30, 16*mebibyte)
+	// kadalu writes a new size into the existing file, which does not change its directory.
+	e.write(v.info(0, "pvc-1"), description("pvc-1", 20*mebibyte, 1<<30))
+	v.limited("pvc-1", 1<<30, 20*mebibyte)
+}
+
+// TestLimitOfADirectoryThatOutlivesItsDescriptionEndsWithTheDirectory has no event of the removal of the directory.
+func TestLimitOfADirectoryThatOutlivesItsDescriptionEndsWithTheDirectory(t *testing.T) {
+	e := newEnv(t)
+	v := e.volume("data", replica3, e.disk()+"/brick")
+	v.create("pvc-1", 8*mebibyte, 1<<30)
+	e.run()
+	v.limited("pvc-1", 1<<30, 8*mebibyte)
+	require.NoError(t, os.Remove(v.info(0, "pvc-1")))
+	// The events of descriptions are handled in their order.
+	v.create("pvc-2", 8*mebibyte, 1<<30+1)
+	v.limited("pvc-2", 1<<30+1, 8*mebibyte)
+	v.limited("pvc-1", 1<<30, 8*mebibyte)
+	require.NoError(t, os.Remove(v.data(0, "pvc-1")))
+	e.eventually(func() error {
+		if _, usage := v.quota(0, "pvc-1", 1<<30); usage.LimitBytes != 0 {
+			return fmt.Errorf("the limit of a deleted directory is %d", usage.LimitBytes)
+		}
+		return nil
+	})
+}
+
+// TestDescriptionsInVeryManyDirectoriesAreFoundSoon has more directories than are watched, and no check within its
+// time.
+func TestDescriptionsInVeryManyDirectoriesAreFoundSoon(t *testing.T) {
+	e := newEnv(t)
+	v := e.volume("data", replica3, e.disk()+"/brick")
+	v.create("pvc-1", 8*mebibyte, 1<<30)
+	for i := range descriptions.MaxDirectories {
+		require.NoError(t, os.MkdirAll(filepath.Join(v.bricks[0], "info", decide.InfoDirectory(i).String()), 0o755))
+	}
+	e.run()
+	v.limited("pvc-1", 1<<30, 8*mebibyte)
+	require.NoError(t, os.MkdirAll(v.data(0, "pvc-2"), 0o777))
+	e.write(v.info(0, "pvc-2"), description("pvc-2", 8*mebibyte, 0))
+	v.limited("pvc-2", 0, 8*mebibyte)
 }
 
 // TestProjectIDOfADeletedDirectoryIsFreeSoonAfterItsLastFile has no check within its time.

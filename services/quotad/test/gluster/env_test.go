@@ -3,16 +3,13 @@
 package gluster
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -31,18 +28,6 @@ const (
 	mebibyte = 1 << 20
 	deadline = time.Minute
 )
-
-// log is the output of a process.
-type log struct {
-	mutex sync.Mutex
-	bytes.Buffer
-}
-
-func (l *log) Write(p []byte) (int, error) {
-	l.mutex.Lock()
-	defer l.mutex.Unlock()
-	return l.Buffer.Write(p)
-}
 
 func quotadCommand(cluster *gluster.Cluster, server int, state string, args ...string) *exec.Cmd {
 	command := exec.Command("/proc/self/exe", append(args, "--glusterd-dir="+cluster.WorkingDirectory(server),
@@ -63,7 +48,7 @@ func startQuotad(t *testing.T, cluster *gluster.Cluster, server int, state strin
 	t.Helper()
 	command := quotadCommand(cluster, server, state, "standalone",
 		"--metrics-address="+gluster.Host(server)+":8080", "--check-interval="+checkInterval.String())
-	output := &log{}
+	output := &process.Output{}
 	command.Stdout, command.Stderr = output, output
 	require.NoError(t, process.Start(command))
 	t.Cleanup(func() {
@@ -176,14 +161,11 @@ func (v volume) waitForSize(pv string, size int) {
 	v.Helper()
 	begun := time.Now()
 	testkit.Eventually(v, deadline, func(context.Context) error {
-		var fs unix.Statfs_t
-		if err := unix.Statfs(v.directory(pv), &fs); err != nil {
-			return err
+		got, err := gluster.Size(v.directory(pv))
+		if err == nil && got != int64(size) {
+			err = fmt.Errorf("the size of %s is %d, want %d", pv, got, size)
 		}
-		if got := fs.Blocks * uint64(fs.Bsize); got != uint64(size) {
-			return fmt.Errorf("the size of %s is %d, want %d", pv, got, size)
-		}
-		return nil
+		return err
 	})
 	v.Logf("size %d of %s after %s", size, pv, time.Since(begun).Round(time.Millisecond))
 }
@@ -191,20 +173,7 @@ func (v volume) waitForSize(pv string, size int) {
 // fill writes to a new file until an error, and returns the number of bytes that are on the bricks.
 func (v volume) fill(pv, file string) (total int) {
 	v.Helper()
-	out, err := os.Create(filepath.Join(v.directory(pv), file))
-	require.NoError(v, err)
-	defer func() { _ = out.Close() }()
-	const most = 60 * mebibyte
-	for block := make([]byte, mebibyte/4); err == nil && total < most; {
-		if _, err = out.Write(block); err == nil {
-			err = out.Sync()
-		}
-		if err == nil {
-			total += len(block)
-		}
-	}
-	require.Truef(v, errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT), "%d bytes were accepted: %v", total, err)
-	return total
+	return gluster.Fill(v, filepath.Join(v.directory(pv), file))
 }
 
 // waitForLimits waits until each brick's file system has exactly these limits, in any order.

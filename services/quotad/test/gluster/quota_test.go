@@ -37,6 +37,7 @@ func TestQuotadOnGlusterFS(t *testing.T) {
 		{"a dispersed volume is limited, grows, and leaves no limit behind", func(t *testing.T, c *gluster.Cluster) {
 			testLifecycle(t, c, newVolume(t, c, "dispersed", eachServer, "disperse", "3", "redundancy", "1"), 2)
 		}},
+		{"an arbiter volume is limited on the bricks with data", testArbiter},
 		{"two bricks of a volume on one node are limited", testTwoBricksOnANode},
 		{"directories of the same name on two volumes have their own limits", testSameName},
 		{"a distributed or sharded volume is refused", testRefused},
@@ -62,6 +63,19 @@ func testLifecycle(t *testing.T, cluster *gluster.Cluster, v volume, dataBricks 
 	require.GreaterOrEqual(t, first+second, 23*mebibyte)
 	require.LessOrEqual(t, first+second, 24*mebibyte)
 
+	v.remove("pv")
+	v.waitForLimits()
+}
+
+func testArbiter(t *testing.T, cluster *gluster.Cluster) {
+	startQuotads(t, cluster, rarely)
+	v := newVolume(t, cluster, "arbiter", eachServer, "replica", "3", "arbiter", "1")
+	v.create("pv", 8*mebibyte)
+	data, arbiter := v, v
+	data.disks, arbiter.disks = v.disks[:2], v.disks[2:]
+	data.waitForLimits(8 * mebibyte)
+	arbiter.waitForLimits()
+	require.Equal(t, 8*mebibyte, v.fill("pv", "file"))
 	v.remove("pv")
 	v.waitForLimits()
 }
@@ -110,6 +124,8 @@ func testRefused(t *testing.T, cluster *gluster.Cluster) {
 func testReplacedBrick(t *testing.T, cluster *gluster.Cluster) {
 	startQuotads(t, cluster, often)
 	v := newVolume(t, cluster, "healed", eachServer, "replica", "3")
+	// The self-heal daemon that finds the new brick not yet connected tries again after this time, by default 600 s.
+	cluster.Gluster("volume", "set", v.name, "cluster.heal-timeout", "5")
 	v.create("pv", 20*mebibyte)
 	require.NoError(t, os.WriteFile(filepath.Join(v.directory("pv"), "file"), make([]byte, 6*mebibyte), 0o600))
 	cluster.AddDisk(t, 3, "replacement")
