@@ -93,13 +93,8 @@ func (a *Agent) write(
 	if equality.Semantic.DeepEqual(object.Status, status) {
 		return nil
 	}
-	patch, err := apply.Replacement(object.Status, status)
-	if err != nil {
-		return err
-	}
 	// The event of a newer version reconciles again.
-	_, err = apply.MergePatch(ctx, a.Client, a.Manager, object, apply.SameVersion,
-		map[string]any{"status": patch}, "status")
+	_, err := apply.ReplaceStatus(ctx, a.Client, a.Manager, object, object.Status, status)
 	if apply.IgnoreGone(err) != nil {
 		return fmt.Errorf("write the status of LocalVolumeNode %s: %w", a.Node, err)
 	}

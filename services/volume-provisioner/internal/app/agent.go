@@ -39,8 +39,10 @@ there, writes a marker file into each, and reports the file systems and director
 
 It deletes nothing, except for the directories that a VolumeWipe names. It needs the capabilities CHOWN,
 DAC_OVERRIDE and FOWNER, and SYS_ADMIN for sets with quota: XFS.`,
-		Flags:    func(flags *pflag.FlagSet) { addAgentFlags(o, flags) },
-		Validate: func() error { return validateAgent(o) },
+		NoLeaderElection: true,
+		NoNamespace:      true,
+		Flags:            func(flags *pflag.FlagSet) { addAgentFlags(o, flags) },
+		Validate:         func() error { return validateAgent(o) },
 		Setup: func(_ context.Context, env app.Env) (app.Components, error) {
 			return agent.Setup(env, *o)
 		},

@@ -14,6 +14,7 @@ import (
 	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
 	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/observed"
 	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/spec"
+	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/status"
 	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/volumes"
 )
 
@@ -80,16 +81,10 @@ func Claim(s *ClaimState) ClaimPlan {
 		plan.Reschedule = fmt.Sprintf("node %s does not run the agent of volume-provisioner", chosen)
 	case entry.Node == "":
 		plan.Reschedule = fmt.Sprintf("node %s cannot have the volume: %s", chosen, entry.Message)
-	case ready != nil && ready.Status == metav1.ConditionFalse && !transient(ready.Reason):
+	case ready != nil && ready.Status == metav1.ConditionFalse && !status.Transient(ready.Reason):
 		plan.Problem = ready.Message
 	}
 	return plan
-}
-
-// transient reports whether a volume that is not ready becomes ready without an action of a user.
-func transient(reason string) bool {
-	return reason == string(storagev1alpha1.ReasonDirectoriesPending) ||
-		reason == string(storagev1alpha1.ReasonVolumePending)
 }
 
 // unsupported returns why no volume can be made for a claim.
@@ -108,7 +103,7 @@ func unsupported(claim *corev1.PersistentVolumeClaim) string {
 // recorded returns the node whose LocalVolumeNode has the volume. If a node was renamed, there are two.
 func recorded(s *ClaimState, v spec.Volume) (string, *storagev1alpha1.DirectorySpec) {
 	var names []string
-	for name, agent := range s.Agents {
+	for name, agent := range s.Holders {
 		d := observed.Requested(agent, v.ID())
 		if d != nil && d.SetName == "" && d.BasePath == v.BasePath && d.Path == v.Path {
 			names = append(names, name)

@@ -16,8 +16,8 @@ type NodeState struct {
 	Agent *storagev1alpha1.LocalVolumeNode
 	// Node is nil if it was deleted.
 	Node *corev1.Node
-	// Sets are all sets.
-	Sets []*storagev1alpha1.KafkaLocalVolumeSet
+	// Sets are the sets with volumes on the node, and Selecting those that can have some: all sets are correct for both.
+	Sets, Selecting []*storagev1alpha1.KafkaLocalVolumeSet
 	// BasePaths are those of StorageClasses for claims that no set describes.
 	BasePaths []string
 	// Wipes are all VolumeWipes.
@@ -49,12 +49,15 @@ func Node(s *NodeState) storagev1alpha1.LocalVolumeNodeSpec {
 	}
 	// marked has the ids of volumes whose set records that their directory exists.
 	marked := map[string]bool{}
+	for _, set := range s.Selecting {
+		if s.Node != nil && !bases[set.Spec.BasePath] && s.Settings.Allowed(set.Spec.BasePath) &&
+			placement.Selects(&set.Spec, s.Node) {
+			bases[set.Spec.BasePath] = true
+		}
+	}
 	for _, set := range s.Sets {
 		if !s.Settings.Allowed(set.Spec.BasePath) {
 			continue
-		}
-		if s.Node != nil && placement.Selects(&set.Spec, s.Node) {
-			bases[set.Spec.BasePath] = true
 		}
 		for i := range set.Status.Volumes {
 			if v := &set.Status.Volumes[i]; v.Node == name {
@@ -136,13 +139,40 @@ func directory(
 
 // settled records where a directory exists. It is not created again.
 func settled(s *NodeState, d storagev1alpha1.DirectorySpec) storagev1alpha1.DirectorySpec {
-	if seen := s.reported[d.ID]; seen != nil && seen.State == storagev1alpha1.DirectoryReady &&
-		seen.Marker != nil && seen.Marker.ID == d.ID {
+	seen := s.reported[d.ID]
+	switch {
+	case seen == nil:
+	case seen.State == storagev1alpha1.DirectoryMissing:
+		d.Create = false
+	case seen.State == storagev1alpha1.DirectoryReady && seen.Marker != nil && seen.Marker.ID == d.ID:
 		d.Create = false
 		d.MachineID = cmp.Or(d.MachineID, s.Agent.Status.MachineID)
 		d.FileSystem = cmp.Or(d.FileSystem, seen.FileSystem)
 	}
 	return d
+}
+
+// Urgent reports whether an agent has to act on the difference between two versions of its work. That a directory
+// exists, and where, is only recorded for later.
+func Urgent(before, after storagev1alpha1.LocalVolumeNodeSpec) bool {
+	if len(before.Directories) != len(after.Directories) || !slices.Equal(before.BasePaths, after.BasePaths) ||
+		!slices.Equal(before.Wipes, after.Wipes) {
+		return true
+	}
+	for i, d := range before.Directories {
+		settled := after.Directories[i]
+		if d.MachineID == "" {
+			d.MachineID = settled.MachineID
+		}
+		if d.FileSystem == "" {
+			d.FileSystem = settled.FileSystem
+		}
+		d.Create = d.Create && settled.Create
+		if d != settled {
+			return true
+		}
+	}
+	return false
 }
 
 // OnNode reports whether a PersistentVolume is on a node, as far as its annotation tells.

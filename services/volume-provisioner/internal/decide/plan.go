@@ -6,12 +6,14 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
 	"github.com/weir-dev/weir/pkg/event"
 	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/observed"
+	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/status"
 	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/volumes"
 )
 
@@ -83,6 +85,14 @@ func (p Plan) Progress(s *observed.State) bool {
 	return preparing
 }
 
+// AwaitsReport reports whether a new set only waits for the first reports of agents about its base path. They take less
+// than a second, if the agents run.
+func (p Plan) AwaitsReport(s *observed.State) bool {
+	ready := meta.FindStatusCondition(p.Status.Conditions, storagev1alpha1.ConditionReady)
+	return s.Set.Status.ObservedGeneration == 0 && ready != nil &&
+		ready.Reason == string(storagev1alpha1.ReasonWaitingForAgents)
+}
+
 // progress reports whether a condition is the same, or changes on the way to a set that is Ready.
 func progress(before, after metav1.Condition) bool {
 	switch {
@@ -91,7 +101,7 @@ func progress(before, after metav1.Condition) bool {
 	case after.Type == storagev1alpha1.ConditionDirectoriesReady:
 		return after.Status == metav1.ConditionTrue
 	}
-	return after.Type == storagev1alpha1.ConditionReady && before.Status == after.Status && transient(after.Reason)
+	return after.Type == storagev1alpha1.ConditionReady && before.Status == after.Status && status.Transient(after.Reason)
 }
 
 // Empty reports whether the plan writes nothing.

@@ -49,6 +49,52 @@ func TestOnlyProgressOfVolumesThatAreBeingPreparedCanBeReportedLater(t *testing.
 	}, progress)
 }
 
+func TestOnlyANewSetAwaitsTheFirstReportOfAgents(t *testing.T) {
+	t.Parallel()
+	w := decidetest.New("a")
+	set := w.AddSet(t, small)
+	waits := func() bool {
+		s := w.Observe(set)
+		plan := decide.Set(s)
+		decided := &storagev1alpha1.KafkaLocalVolumeSet{Status: plan.Status}
+		require.Equal(t, "WaitingForAgents", condition(decided, "Ready").Reason)
+		return plan.AwaitsReport(s)
+	}
+	require.True(t, waits())
+	set.Status.ObservedGeneration = set.Generation + 1
+	require.False(t, waits(), "its status tells it")
+	w.Settle(t)
+	s := w.Observe(set)
+	set.Status.ObservedGeneration = 0
+	require.False(t, decide.Set(s).AwaitsReport(s), "its volumes are ready")
+}
+
+func TestEventsTellOfProblemsAndOfTheirEndButNotOfOrdinaryProgress(t *testing.T) {
+	t.Parallel()
+	w := decidetest.New("a")
+	set := w.AddSet(t, small)
+	var found []string
+	step := func() {
+		for range 3 {
+			for _, e := range decide.Set(w.Observe(set)).Events {
+				found = append(found, e.Type+" "+e.Reason)
+			}
+			w.Step(t)
+		}
+	}
+	for range 3 {
+		step()
+	}
+	require.Equal(t, "True", string(condition(set, "Ready").Status))
+	require.Empty(t, found, "a set that becomes ready without a problem")
+	node := w.Nodes["a"]
+	delete(w.Nodes, "a")
+	step()
+	w.Nodes["a"] = node
+	step()
+	require.Equal(t, []string{"Warning NodeDeleted", "Normal VolumesReady"}, found)
+}
+
 // Otherwise the directory would count as lost after the wipe, and would not be created again.
 func TestDataIsNotWipedBeforeItsSetHasRecordedThatTheDirectoryMayBeCreatedAgain(t *testing.T) {
 	t.Parallel()

@@ -109,26 +109,6 @@ func TestReplicasAreSpreadOverNodesAndFitOnOneNode(t *testing.T) {
 	}
 }
 
-func TestUnusableNodesGetNoReplica(t *testing.T) {
-	t.Parallel()
-	for name, spoil := range map[string]func(*corev1.Node){
-		"is cordoned": func(n *corev1.Node) { n.Spec.Unschedulable = true },
-		"has the taint dedicated": func(n *corev1.Node) {
-			n.Spec.Taints = []corev1.Taint{{Key: "dedicated", Effect: "NoSchedule"}}
-		},
-		"has no label kubernetes.io/hostname": func(n *corev1.Node) { n.Labels = nil },
-	} {
-		w := decidetest.New("a")
-		spoil(w.Nodes["a"])
-		set := w.AddSet(t, small)
-		w.Settle(t)
-		c := condition(set, "PlacementComplete")
-		require.Equal(t, "NoNodeFits", c.Reason)
-		require.Contains(t, c.Message, name)
-		require.Empty(t, w.PVs)
-	}
-}
-
 func TestFileSystemsAreNotOvercommitted(t *testing.T) {
 	t.Parallel()
 	w := decidetest.New("a")

@@ -35,7 +35,7 @@ func (w *World) nodeState(
 	agent *storagev1alpha1.LocalVolumeNode, sets []*storagev1alpha1.KafkaLocalVolumeSet,
 ) *decide.NodeState {
 	return &decide.NodeState{
-		Agent: agent, Node: w.Nodes[agent.Name], Sets: sets, Wipes: w.Wipes, Settings: w.Settings,
+		Agent: agent, Node: w.Nodes[agent.Name], Sets: sets, Selecting: sets, Wipes: w.Wipes, Settings: w.Settings,
 		BasePaths: []string{Class.BasePath},
 		HasVolume: func(namespace, claim string) bool {
 			for _, pv := range w.PVs {

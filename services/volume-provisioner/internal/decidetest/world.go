@@ -120,7 +120,7 @@ spec:
 // Observe returns the state of a set.
 func (w *World) Observe(set *storagev1alpha1.KafkaLocalVolumeSet) *observed.State {
 	s := &observed.State{
-		Set: set, Nodes: w.Nodes, Agents: w.Agents, VolumesByName: w.PVs,
+		Set: set, Nodes: w.Nodes, Agents: w.Agents, Holders: w.Agents, VolumesByName: w.PVs,
 		VolumesByClaim: map[string][]*corev1.PersistentVolume{}, Claims: map[string]*corev1.PersistentVolumeClaim{},
 		Pods: map[string][]*corev1.Pod{}, Wiping: decide.Wiping(w.Wipes, w.Agents), Expandable: w.Expandable,
 		Settings: w.Settings, Now: Now.Add(w.Later),
@@ -130,7 +130,9 @@ func (w *World) Observe(set *storagev1alpha1.KafkaLocalVolumeSet) *observed.Stat
 			s.Others = append(s.Others, w.Sets[key])
 		}
 	}
-	s.Sharing = s.Others
+	var reservations observed.Reservations
+	reservations.Update(append(slices.Clip(s.Others), set), w.Agents)
+	s.Reserved = reservations.Total()
 	for _, name := range slices.Sorted(maps.Keys(w.PVs)) {
 		if ref := w.PVs[name].Spec.ClaimRef; ref != nil && ref.Namespace == set.Namespace {
 			s.VolumesByClaim[ref.Name] = append(s.VolumesByClaim[ref.Name], w.PVs[name])
@@ -190,7 +192,6 @@ func (w *World) Step(t testing.TB) (changed bool) {
 				s.Others = append(s.Others, w.Sets[other])
 			}
 		}
-		s.Sharing = s.Others
 		plan := decide.Set(s)
 		changed = changed || !plan.Empty(s)
 		w.Apply(t, s, plan)

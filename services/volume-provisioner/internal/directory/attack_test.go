@@ -130,7 +130,7 @@ func (w *world) outside(t testing.TB) map[string]string {
 		entries, err := os.ReadDir(filepath.Join(w.root, dir))
 		require.NoError(t, err)
 		for _, e := range entries {
-			// What the attacker takes from the base path is not outside.
+			// A directory that the attacker has moved out of the base path does not count.
 			if name := path.Join(dir, e.Name()); !strings.HasPrefix(name, "aside/taken-") {
 				all[name] = ""
 			}

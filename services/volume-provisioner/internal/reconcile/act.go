@@ -27,6 +27,8 @@ import (
 type actor struct {
 	kube kubernetes.Interface
 	weir versioned.Interface
+	// creating records when PersistentVolumes are created.
+	creating *activity
 }
 
 // outcome is what was done.
@@ -34,22 +36,28 @@ type outcome struct {
 	events []event.Event
 	// released is the number of PersistentVolumes that were made available again.
 	released int
+	// overtaken is true if another client has written one of the PersistentVolumes since it was read.
+	overtaken bool
 }
 
-// volumes writes PersistentVolumes and completes the expansion of claims. A write that another client overtook is
-// repeated by the reconcile that the other write causes.
+// volumes writes PersistentVolumes and completes the expansion of claims.
 func (a actor) volumes(ctx context.Context, plan decide.Plan) (outcome, error) {
 	var done outcome
 	var failed []error
 	pvs := a.kube.CoreV1().PersistentVolumes()
 	swap := func(verb string, current, next *corev1.PersistentVolume) bool {
 		_, err := apply.CompareAndSwap(ctx, pvs, spec.Manager, current, next)
+		done.overtaken = done.overtaken || apply.IsSwapLost(err)
 		if err != nil && !apply.IsSwapLost(err) {
 			failed = append(failed, fmt.Errorf("%s PersistentVolume %s: %w", verb, next.Name, err))
 		}
 		return err == nil
 	}
 	var created, released []string
+	if len(plan.Create) > 0 {
+		a.creating.begin()
+		defer a.creating.end()
+	}
 	for _, pv := range plan.Create {
 		if swap("create", nil, pv) {
 			created = append(created, fmt.Sprintf("%s on node %s with directory %s", pv.Name,
@@ -139,14 +147,12 @@ func (a actor) expand(ctx context.Context, e decide.Expansion) error {
 func (a actor) setStatus(
 	ctx context.Context, s *observed.State, plan decide.Plan,
 ) (*storagev1alpha1.KafkaLocalVolumeSet, error) {
-	status, err := apply.Replacement(s.Set.Status, plan.Status)
-	if err != nil {
-		return nil, err
-	}
 	// The status has records that are carried over from the status that was read, such as the nodes of volumes. A cache
 	// that lags must not bring back older ones.
-	written, err := apply.MergePatch(ctx, a.weir.StorageV1alpha1().KafkaLocalVolumeSets(s.Set.Namespace), spec.Manager,
-		s.Set, apply.SameVersion, map[string]any{"status": status}, "status")
+	set := *s.Set
+	set.Status = plan.Status
+	written, err := apply.UpdateStatus(ctx, a.weir.StorageV1alpha1().KafkaLocalVolumeSets(set.Namespace), spec.Manager,
+		&set)
 	switch {
 	case err == nil:
 		return written, nil

@@ -24,8 +24,9 @@ const (
 	byNode  = "node"  // sets by the nodes that they have volumes on, claims by the node that the scheduler chose
 
 	byVolume    = "volume"    // sets by the names of their PersistentVolumes
-	byDirectory = "directory" // sets by their directories
-	byParent    = "parent"    // sets by the directories that contain theirs
+	byDirectory = "directory" // sets and agents by their directories
+	byParent    = "parent"    // sets and agents by the directories that contain theirs
+	byID        = "id"        // agents by the volumes that they have, or have found
 )
 
 // caches holds the shared informers and their indexes.
@@ -35,15 +36,20 @@ type caches struct {
 	// starter starts the informers of weir, whose CustomResourceDefinitions can be missing.
 	starter  *cacheutil.Starter
 	settings spec.Settings
+	// reserved adds up the reservations of the cached objects, and of newer ones that reservations have.
+	reserved sum
 
 	sets, agents, wipes, nodes, volumes, claims, pods, classes cache.SharedIndexInformer
 }
 
 func newCaches(kube kubernetes.Interface, weir versioned.Interface, log *slog.Logger) (*caches, error) {
+	shared := &sharer{}
 	c := &caches{
-		objects: informers.NewSharedInformerFactoryWithOptions(kube, 0, informers.WithTransform(trim)),
-		weir: externalversions.NewSharedInformerFactoryWithOptions(weir, 0,
-			externalversions.WithTransform(cacheutil.Transform(cacheutil.DropManagedFields))),
+		objects: informers.NewSharedInformerFactoryWithOptions(kube, 0, informers.WithTransform(
+			cacheutil.Transform(cacheutil.DropManagedFields, cacheutil.ForType(trimPod), cacheutil.ForType(trimNode),
+				cacheutil.ForType(shared.volume), cacheutil.ForType(shared.claim)))),
+		weir: externalversions.NewSharedInformerFactoryWithOptions(weir, 0, externalversions.WithTransform(
+			cacheutil.Transform(cacheutil.DropManagedFields, cacheutil.ForType(shared.set), cacheutil.ForType(shared.agent)))),
 		starter: cacheutil.NewStarter(kube.Discovery().RESTClient(), log),
 	}
 	core, storage := c.objects.Core().V1(), c.weir.Storage().V1alpha1()
@@ -64,6 +70,9 @@ func newCaches(kube kubernetes.Interface, weir versioned.Interface, log *slog.Lo
 		cacheutil.AddIndexers(c.sets, "KafkaLocalVolumeSets", cache.Indexers{
 			byNode: setsByNode, byClaim: cacheutil.IndexMany(claimsOfSet), byVolume: setsByVolume,
 			byDirectory: setsByDirectory, byParent: setsByParent,
+		}),
+		cacheutil.AddIndexers(c.agents, "LocalVolumeNodes", cache.Indexers{
+			byID: agentsByID, byDirectory: agentsByDirectory, byParent: agentsByParent,
 		}),
 	)
 }
@@ -141,11 +150,51 @@ func setsByDirectory(object any) ([]string, error) {
 // setsByParent indexes sets by the directories that contain theirs.
 func setsByParent(object any) ([]string, error) {
 	paths, _ := setsByDirectory(object)
-	var above []string
+	return above(paths), nil
+}
+
+// above returns the directories that contain some directories.
+func above(paths []string) []string {
+	var found []string
 	for _, path := range paths {
-		above = append(above, parents(path)...)
+		found = append(found, parents(path)...)
 	}
-	return distinct(above), nil
+	return distinct(found)
+}
+
+// agentsByID indexes LocalVolumeNodes by the ids of the volumes in their work, and of those that the agents have found.
+func agentsByID(object any) ([]string, error) {
+	agent, ok := object.(*storagev1alpha1.LocalVolumeNode)
+	if !ok {
+		return nil, nil
+	}
+	var ids []string
+	for i := range agent.Spec.Directories {
+		ids = append(ids, agent.Spec.Directories[i].ID)
+	}
+	for i := range agent.Status.Found {
+		ids = append(ids, agent.Status.Found[i].Marker.ID)
+	}
+	return distinct(ids), nil
+}
+
+// agentsByDirectory indexes LocalVolumeNodes by the directories in their work.
+func agentsByDirectory(object any) ([]string, error) {
+	agent, ok := object.(*storagev1alpha1.LocalVolumeNode)
+	if !ok {
+		return nil, nil
+	}
+	var paths []string
+	for i := range agent.Spec.Directories {
+		paths = append(paths, spec.Join(agent.Spec.Directories[i].BasePath, agent.Spec.Directories[i].Path))
+	}
+	return distinct(paths), nil
+}
+
+// agentsByParent indexes LocalVolumeNodes by the directories that contain those in their work.
+func agentsByParent(object any) ([]string, error) {
+	paths, _ := agentsByDirectory(object)
+	return above(paths), nil
 }
 
 // parents returns the directories that contain a directory, except for the root.
@@ -178,21 +227,22 @@ func claimsOfPod(pod *corev1.Pod) []string {
 	return claims
 }
 
-// trim removes what no decision reads. Of pods only the claims and the node are needed.
-func trim(object any) (any, error) {
-	return cacheutil.Transform(cacheutil.DropManagedFields, cacheutil.ForType(func(pod *corev1.Pod) {
-		kept := corev1.PodSpec{NodeName: pod.Spec.NodeName}
-		for _, v := range pod.Spec.Volumes {
-			if v.PersistentVolumeClaim != nil {
-				kept.Volumes = append(kept.Volumes, corev1.Volume{VolumeSource: corev1.VolumeSource{
-					PersistentVolumeClaim: v.PersistentVolumeClaim,
-				}})
-			}
+// trimPod keeps the claims and the node of a pod.
+func trimPod(pod *corev1.Pod) {
+	kept := corev1.PodSpec{NodeName: pod.Spec.NodeName}
+	for _, v := range pod.Spec.Volumes {
+		if v.PersistentVolumeClaim != nil {
+			kept.Volumes = append(kept.Volumes, corev1.Volume{VolumeSource: corev1.VolumeSource{
+				PersistentVolumeClaim: v.PersistentVolumeClaim,
+			}})
 		}
-		pod.Spec, pod.Labels, pod.Annotations = kept, nil, nil
-		pod.Status = corev1.PodStatus{Phase: pod.Status.Phase}
-	}), cacheutil.ForType(func(node *corev1.Node) {
-		node.Annotations = nil
-		node.Status = corev1.NodeStatus{Conditions: node.Status.Conditions}
-	}))(object)
+	}
+	pod.Spec, pod.Labels, pod.Annotations, pod.OwnerReferences = kept, nil, nil, nil
+	pod.Status = corev1.PodStatus{Phase: pod.Status.Phase}
+}
+
+// trimNode removes what no decision reads.
+func trimNode(node *corev1.Node) {
+	node.Annotations = nil
+	node.Status = corev1.NodeStatus{Conditions: node.Status.Conditions}
 }

@@ -16,6 +16,7 @@ import (
 	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
 	weirfake "github.com/weir-dev/weir/generated/clientset/versioned/fake"
 	"github.com/weir-dev/weir/pkg/controller"
+	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/placement"
 	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/spec"
 )
 
@@ -160,15 +161,60 @@ func TestIndexesReturnAllSetsThatCollide(t *testing.T) {
 	require.Greater(t, conflicts, 100, "the random sets collide")
 }
 
-func TestPlacedSetsReadTheSetsThatShareTheirNodes(t *testing.T) {
+func TestASetIsPlacedIfAllItsVolumesHaveANodeThatExists(t *testing.T) {
 	t.Parallel()
 	set := placedSet("x", "a", "n", "m")
-	c := cachesOf(t, set, placedSet("x", "b", "n"), placedSet("x", "c", "m", "o"), placedSet("x", "d", "o"))
+	c := cachesOf(t, set)
 	for _, name := range []string{"n", "m"} {
 		require.False(t, c.placed(set))
 		require.NoError(t, c.nodes.GetIndexer().Add(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}))
 	}
 	require.True(t, c.placed(set))
 	require.False(t, c.placed(placedSet("x", "waits", "n", "")))
-	require.Equal(t, []string{"b", "c"}, names(keys(c.observePlaced(set, metav1.Now().Time).Sharing)))
+}
+
+// The decision about a set reads only the agents that the indexes return. It must be the same as with all agents.
+func TestIndexesReturnAllAgentsWithAVolumeOfASet(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(5, 6))
+	pick := func(values ...string) string { return values[random.IntN(len(values))] }
+	findings := map[string]int{}
+	for range 2000 {
+		set := placedSet("x", "s", "", "gone")
+		set.Spec.BasePath = pick("/mnt/data", "/mnt", "/mnt/data/x")
+		set.Spec.PathPattern = pick("", "{namespace}/{claim}", "x/{claim}", "{claim}/x")
+		c := cachesOf(t, set)
+		for i := range 4 {
+			agent := &storagev1alpha1.LocalVolumeNode{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprint("n", i)}}
+			agent.Status.MachineID = agent.Name
+			for range random.IntN(3) {
+				agent.Spec.Directories = append(agent.Spec.Directories, storagev1alpha1.DirectorySpec{
+					ID: pick("x/s-0", "x/s-1", "y/s-0", "x/t-0"), SetName: pick("s", "t"), Create: pick("", "x") == "",
+					BasePath: pick("/mnt/data", "/mnt"), Path: pick("s-0", "x/s-0", "data/s-0", "s-0/x", "data", "x", "other"),
+				})
+			}
+			if random.IntN(4) == 0 {
+				agent.Status.Found = []storagev1alpha1.FoundDirectory{{
+					BasePath: "/mnt/data", Path: pick("s-0", "s-1", "x/s-1"), FileSystem: "f",
+					Marker: storagev1alpha1.DirectoryMarker{ID: pick("x/s-0", "x/s-1"), SetName: pick("s", "t"),
+						MachineID: pick(agent.Name, "other"), FileSystem: "f"},
+				}}
+			}
+			require.NoError(t, c.agents.GetIndexer().Add(agent))
+			require.NoError(t, c.nodes.GetIndexer().Add(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: agent.Name}}))
+		}
+		indexed := c.observePlaced(set, metav1.Now().Time)
+		all := *indexed
+		all.Holders = all.Agents
+		for _, v := range spec.Volumes(set) {
+			want, problem := placement.Find(&all, v)
+			found, same := placement.Find(indexed, v)
+			require.Equal(t, want, found)
+			// The message names one of several directories.
+			require.Equal(t, problem == nil, same == nil, "%v %v", problem, same)
+			require.Equal(t, placement.Renamed(&all, v), placement.Renamed(indexed, v))
+			findings[fmt.Sprint(want.Node != "", problem != nil, placement.Renamed(&all, v) != "")]++
+		}
+	}
+	require.Greater(t, len(findings), 4, "the random agents have volumes of the set: %v", findings)
 }

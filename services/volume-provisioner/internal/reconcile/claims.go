@@ -74,9 +74,9 @@ func (r *claims) reserve(
 		return err
 	}
 	sets := r.reserved.allSets(r.caches)
-	state := r.caches.observeClaim(claim, class, parsed, r.now())
-	state.Sharing, state.Agents = r.reserved.reserving(sets), r.reserved.allAgents(r.caches)
-	state.Others = r.reserved.others(r.caches, state.Set, state.Sharing)
+	state := claimState(claim, parsed, r.now())
+	r.reserved.complete(r.caches, state.State, r.reserved.reserving(sets))
+	state.Expandable = expandable(class)
 	plan := decide.Claim(state)
 	agent := state.Agents[plan.Node()]
 	if !plan.Reserves || agent == nil {
@@ -86,7 +86,7 @@ func (r *claims) reserve(
 	placed := state.Set.DeepCopy()
 	placed.Status = plan.Status
 	node := r.caches.nodeState(agent)
-	node.Sets = append(slices.Clip(sets), placed)
+	node.Sets, node.Selecting = append(slices.Clip(sets), placed), sets
 	written, err := r.act.node(ctx, agent, decide.Node(node))
 	if err != nil {
 		// The LocalVolumeNode may have been written. The next reservation reads it.
@@ -130,16 +130,21 @@ func (c *caches) provisioned(key controller.Key) (*corev1.PersistentVolumeClaim,
 func (c *caches) observeClaim(
 	claim *corev1.PersistentVolumeClaim, class *storagev1.StorageClass, parsed spec.Class, now time.Time,
 ) *decide.ClaimState {
-	s := &observed.State{
-		Set: spec.ClaimSet(claim, parsed), Sharing: c.allSets(), Agents: byName(c.allAgents()), Now: now, Chosen: true,
+	s := claimState(claim, parsed, now)
+	c.observeCached(s.State)
+	s.Expandable = expandable(class)
+	return s
+}
+
+// claimState returns the state of a claim, without the objects that a decision depends on.
+func claimState(claim *corev1.PersistentVolumeClaim, parsed spec.Class, now time.Time) *decide.ClaimState {
+	return &decide.ClaimState{
+		State: &observed.State{Set: spec.ClaimSet(claim, parsed), Now: now, Chosen: true}, Claim: claim,
 	}
-	for _, other := range c.colliding(s.Set) {
-		s.Others = append(s.Others, other)
-	}
-	sortSets(s.Others)
-	c.observeObjects(s)
-	s.Expandable = class.AllowVolumeExpansion != nil && *class.AllowVolumeExpansion
-	return &decide.ClaimState{State: s, Claim: claim}
+}
+
+func expandable(class *storagev1.StorageClass) bool {
+	return class.AllowVolumeExpansion != nil && *class.AllowVolumeExpansion
 }
 
 // classBasePaths returns the base paths of the valid StorageClasses with the provisioner.

@@ -3,8 +3,6 @@ package reconcile
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
-	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
-	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/observed"
 	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/placement"
 )
 
@@ -65,9 +63,7 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.MustNewConstMetric(volumesByPhase, prometheus.GaugeValue, float64(n), g.namespace, g.phase)
 	}
 	agents := byName(c.allAgents())
-	ledger := placement.NewLedger(&observed.State{
-		Set: &storagev1alpha1.KafkaLocalVolumeSet{}, Sharing: all, Agents: agents,
-	}, nil)
+	ledger := placement.NewLedger(c.reserved.of(all, agents), agents)
 	for name, agent := range agents {
 		for _, fs := range agent.Status.FileSystems {
 			gauge := func(desc *prometheus.Desc, bytes int64) {

@@ -38,14 +38,20 @@ func (c *caches) placed(set *storagev1alpha1.KafkaLocalVolumeSet) bool {
 
 // observePlaced reads the state of a set whose volumes all have a node.
 func (c *caches) observePlaced(set *storagev1alpha1.KafkaLocalVolumeSet, now time.Time) *observed.State {
-	s := &observed.State{Set: set, Agents: byName(c.allAgents()), Now: now}
-	for _, other := range c.colliding(set) {
+	s := &observed.State{Set: set, Now: now}
+	c.observeCached(s)
+	return s
+}
+
+// observeCached reads everything that a decision about the state's set depends on from the caches.
+func (c *caches) observeCached(s *observed.State) {
+	s.Agents = byName(c.allAgents())
+	for _, other := range c.colliding(s.Set) {
 		s.Others = append(s.Others, other)
 	}
 	sortSets(s.Others)
-	s.Sharing = c.sharing(set)
+	s.Reserved = c.reserved.of(cacheutil.List[*storagev1alpha1.KafkaLocalVolumeSet](c.sets), s.Agents)
 	c.observeObjects(s)
-	return s
 }
 
 // colliding returns the other sets that have a claim of a set, or a directory that is one of the set, contains one, or
@@ -76,26 +82,39 @@ func (c *caches) colliding(
 	return found
 }
 
-// sharing returns the other sets that have volumes on the nodes of a set.
-func (c *caches) sharing(set *storagev1alpha1.KafkaLocalVolumeSet) []*storagev1alpha1.KafkaLocalVolumeSet {
-	var found []*storagev1alpha1.KafkaLocalVolumeSet
-	seen := map[controller.Key]bool{{Namespace: set.Namespace, Name: set.Name}: true}
-	nodes, _ := setsByNode(set)
-	for _, node := range nodes {
-		for _, other := range cacheutil.ByIndex[*storagev1alpha1.KafkaLocalVolumeSet](c.sets, byNode, "", node) {
-			if key := (controller.Key{Namespace: other.Namespace, Name: other.Name}); !seen[key] {
-				seen[key] = true
-				found = append(found, other)
+// holders returns the agents that can have a volume of a set, or a directory that is one of the set, contains one, or
+// is in one.
+func (c *caches) holders(
+	set *storagev1alpha1.KafkaLocalVolumeSet, agents map[string]*storagev1alpha1.LocalVolumeNode,
+) map[string]*storagev1alpha1.LocalVolumeNode {
+	found := map[string]*storagev1alpha1.LocalVolumeNode{}
+	add := func(index, value string) {
+		for _, agent := range cacheutil.ByIndex[*storagev1alpha1.LocalVolumeNode](c.agents, index, "", value) {
+			if current := agents[agent.Name]; current != nil {
+				found[agent.Name] = current
+			}
+		}
+	}
+	above := map[string]bool{}
+	for _, v := range spec.Volumes(set) {
+		directory := v.Directory()
+		add(byID, v.ID())
+		add(byDirectory, directory)
+		add(byParent, directory)
+		for _, parent := range parents(directory) {
+			if !above[parent] {
+				above[parent] = true
+				add(byDirectory, parent)
 			}
 		}
 	}
 	return found
 }
 
-// observeObjects reads nodes, PersistentVolumes, claims and pods of the state's set.
+// observeObjects reads agents with volumes, nodes, PersistentVolumes, claims and pods of the state's set.
 func (c *caches) observeObjects(s *observed.State) {
 	set := s.Set
-	s.Settings = c.settings
+	s.Settings, s.Holders = c.settings, c.holders(set, s.Agents)
 	s.Nodes = byName(cacheutil.List[*corev1.Node](c.nodes))
 	s.VolumesByName = map[string]*corev1.PersistentVolume{}
 	s.VolumesByClaim = map[string][]*corev1.PersistentVolume{}
@@ -121,7 +140,7 @@ func (c *caches) observeObjects(s *observed.State) {
 	s.Wiping = decide.Wiping(cacheutil.List[*storagev1alpha1.VolumeWipe](c.wipes), s.Agents)
 	class := cmp.Or(set.Spec.StorageClassName, "local-storage")
 	if sc, found := cacheutil.Lookup[*storagev1.StorageClass](c.classes, "", class); found {
-		s.Expandable = sc.AllowVolumeExpansion != nil && *sc.AllowVolumeExpansion
+		s.Expandable = expandable(sc)
 	}
 }
 
@@ -142,28 +161,39 @@ func (c *caches) allAgents() []*storagev1alpha1.LocalVolumeNode {
 	return cacheutil.List[*storagev1alpha1.LocalVolumeNode](c.agents)
 }
 
-// observeNode reads what the work of an agent depends on. It returns nil if the agent's object does not exist.
-func (c *caches) observeNode(name string) *decide.NodeState {
-	agent, found := cacheutil.Lookup[*storagev1alpha1.LocalVolumeNode](c.agents, "", name)
-	if !found || agent.DeletionTimestamp != nil {
-		return nil
-	}
-	return c.nodeState(agent)
-}
-
 // nodeState returns what the work of an agent depends on.
 func (c *caches) nodeState(agent *storagev1alpha1.LocalVolumeNode) *decide.NodeState {
 	name := agent.Name
 	s := &decide.NodeState{
-		Agent: agent, Sets: c.allSets(), Wipes: cacheutil.List[*storagev1alpha1.VolumeWipe](c.wipes), Settings: c.settings,
-		BasePaths: c.classBasePaths(),
+		Agent: agent, Settings: c.settings, BasePaths: c.classBasePaths(),
+		Sets:      cacheutil.ByIndex[*storagev1alpha1.KafkaLocalVolumeSet](c.sets, byNode, "", name),
+		Selecting: cacheutil.List[*storagev1alpha1.KafkaLocalVolumeSet](c.sets),
+		Wipes:     cacheutil.List[*storagev1alpha1.VolumeWipe](c.wipes),
 		HasVolume: func(namespace, claim string) bool {
 			return slices.ContainsFunc(cacheutil.ByIndex[*corev1.PersistentVolume](c.volumes, byClaim, namespace, claim),
 				func(pv *corev1.PersistentVolume) bool { return decide.OnNode(pv, name) })
 		},
 	}
+	sortSets(s.Sets)
 	s.Node, _ = cacheutil.Lookup[*corev1.Node](c.nodes, "", name)
 	return s
+}
+
+// binding reports whether the binder has not seen the PersistentVolumes of new directories of a node yet.
+func (c *caches) binding(agent *storagev1alpha1.LocalVolumeNode) bool {
+	for i := range agent.Spec.Directories {
+		d := &agent.Spec.Directories[i]
+		if !d.Create {
+			continue
+		}
+		namespace, claim := spec.Split(d.ID)
+		for _, pv := range cacheutil.ByIndex[*corev1.PersistentVolume](c.volumes, byClaim, namespace, claim) {
+			if pv.Status.Phase == "" || pv.Status.Phase == corev1.VolumePending {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // observeWipe reads the state of a VolumeWipe. It returns nil if the VolumeWipe does not exist.

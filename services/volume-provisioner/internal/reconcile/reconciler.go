@@ -17,6 +17,7 @@ import (
 	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
 	"github.com/weir-dev/weir/generated/clientset/versioned"
 	"github.com/weir-dev/weir/pkg/app"
+	"github.com/weir-dev/weir/pkg/cacheutil"
 	"github.com/weir-dev/weir/pkg/controller"
 	"github.com/weir-dev/weir/pkg/event"
 	"github.com/weir-dev/weir/pkg/health"
@@ -33,10 +34,15 @@ const (
 	// nodeInterval is the shortest time between two writes of a LocalVolumeNode. Many new sets change it many times.
 	nodeInterval = 500 * time.Millisecond
 	// progressInterval is the shortest time between a status of a set and the next one that only reports progress.
-	progressInterval = 2 * time.Second
-	// batchDelay is the time between two checks whether all placements are written, and batchLimit the longest time that a
-	// LocalVolumeNode waits for them.
-	batchDelay, batchLimit = 50 * time.Millisecond, 2 * time.Second
+	progressInterval = 5 * time.Second
+	// recordLimit is the longest time for which a LocalVolumeNode does not record that directories exist, because
+	// PersistentVolumes are being created.
+	recordLimit = 10 * time.Second
+	// retryDelay is the time after which a write that another client overtook is decided again. The event of the other
+	// write does not always reconcile the set.
+	retryDelay = 500 * time.Millisecond
+	// reportDelay is the time after which the status of a new set tells that agents have not reported its base path.
+	reportDelay = time.Second
 )
 
 // Scheme returns a scheme with the types of Kubernetes and of apis/storage.
@@ -73,20 +79,20 @@ func Setup(_ context.Context, env app.Env, o Options) (app.Components, error) {
 		return app.Components{}, err
 	}
 	c.settings = o.Settings
-	act := actor{kube: env.Client, weir: weir}
+	act := actor{kube: env.Client, weir: weir, creating: newActivity(env.Now)}
 	options := controller.Options{Workers: o.Workers, Log: env.Log, Metrics: env.Metrics, Debounce: debounce}
 	released, reserved := newRebinds(), &reservations{}
 	set := controller.New("kafkalocalvolumeset", &sets{
 		caches: c, act: act, events: env.Events, now: env.Now, rebinds: released, reserved: reserved,
-		written: newPace(progressInterval, env.Now),
+		written: controller.NewPace(progressInterval, env.Now), waiting: newWaits(env.Now),
 	}, options)
 	claim := controller.New("persistentvolumeclaim", &claims{
 		caches: c, act: act, events: env.Events, now: env.Now, reserved: reserved, reported: map[controller.Key]string{},
 	}, options)
 	options.Workers = nodeWorkers
 	node := controller.New("localvolumenode", &nodes{
-		caches: c, act: act, reserved: reserved, written: newPace(nodeInterval, env.Now),
-		waiting: newPace(batchLimit, env.Now),
+		caches: c, act: act, reserved: reserved, written: controller.NewPace(nodeInterval, env.Now),
+		waiting: newWaits(env.Now), recording: newWaits(env.Now),
 	}, options)
 	wipe := controller.New("volumewipe", &wipes{c, act, env.Now}, options)
 	err = errors.Join(c.watchForSets(set), c.watchForClaims(claim), c.watchForNodes(node), c.watchForWipes(wipe))
@@ -114,13 +120,16 @@ type sets struct {
 	rebinds prometheus.Counter
 
 	reserved *reservations
-	written  *pace
+	// written has the last writes of statuses, waiting the times since which new sets wait for reports of agents.
+	written *controller.Pace
+	waiting *waits
 }
 
 func (r *sets) Reconcile(ctx context.Context, key controller.Key) (controller.Result, error) {
 	set := r.caches.set(key)
 	if set == nil {
-		r.written.forget(key)
+		r.written.Forget(key)
+		r.waiting.end(key)
 		return controller.Result{}, nil
 	}
 	var state *observed.State
@@ -143,20 +152,26 @@ func (r *sets) carryOut(
 	ctx context.Context, key controller.Key, state *observed.State, plan decide.Plan,
 ) (controller.Result, error) {
 	result := controller.Result{RequeueAfter: plan.RequeueAfter}
+	if plan.AwaitsReport(state) && !r.waiting.passed(key, reportDelay) {
+		return controller.Result{RequeueAfter: reportDelay}, nil
+	}
+	r.waiting.end(key)
 	done, err := r.act.volumes(ctx, plan)
 	r.rebinds.Add(float64(done.released))
+	if done.overtaken && (result.RequeueAfter == 0 || result.RequeueAfter > retryDelay) {
+		result.RequeueAfter = retryDelay
+	}
 	events := done.events
 	if plan.StatusChanged(state) {
-		if later := r.written.wait(key); later > 0 && plan.Progress(state) {
-			result.RequeueAfter = later
-			if plan.RequeueAfter > 0 {
-				result.RequeueAfter = min(later, plan.RequeueAfter)
+		if later := r.written.Wait(key); later > 0 && plan.Progress(state) {
+			if result.RequeueAfter == 0 || result.RequeueAfter > later {
+				result.RequeueAfter = later
 			}
 		} else {
 			written, failed := r.act.setStatus(ctx, state, plan)
 			err = errors.Join(err, failed)
 			if written != nil {
-				r.written.note(key)
+				r.written.Note(key)
 				events = append(events, plan.Events...)
 			}
 		}
@@ -175,9 +190,9 @@ func (r *sets) reserve(ctx context.Context, key controller.Key) (*observed.State
 		return state, plan, err
 	}
 	written, err := r.act.setStatus(ctx, state, plan)
-	r.reserved.end(key, written, err)
+	r.reserved.end(key, written, err, r.now())
 	if written != nil {
-		r.written.note(key)
+		r.written.Note(key)
 		for _, e := range plan.Events {
 			event.Record(r.events, state.Set, e)
 		}
@@ -208,33 +223,57 @@ type nodes struct {
 	caches   *caches
 	act      actor
 	reserved *reservations
-	// written has the last writes, waiting the times since which nodes wait for placements.
-	written, waiting *pace
+	// written has the last writes, waiting the times since which nodes wait for placements, and recording those since
+	// which directories exist that are not recorded.
+	written            *controller.Pace
+	waiting, recording *waits
+}
+
+// end ends the waits of a node.
+func (r *nodes) end(key controller.Key) {
+	r.waiting.end(key)
+	r.recording.end(key)
+}
+
+// batch returns the time between two checks whether all placements are written, and the longest time that
+// LocalVolumeNodes wait for that. Many nodes wait for longer, because each placement changes several: otherwise most of
+// what the API server does is to write them.
+func batch(nodes int) (delay, limit time.Duration) {
+	limit = min(max(2*time.Second, time.Duration(nodes)*100*time.Millisecond), 10*time.Second)
+	return limit / 40, limit
 }
 
 func (r *nodes) Reconcile(ctx context.Context, key controller.Key) (controller.Result, error) {
-	state := r.caches.observeNode(key.Name)
-	if state == nil {
-		r.written.forget(key)
-		r.waiting.forget(key)
+	agent, found := cacheutil.Lookup[*storagev1alpha1.LocalVolumeNode](r.caches.agents, "", key.Name)
+	if !found || agent.DeletionTimestamp != nil {
+		r.written.Forget(key)
+		r.end(key)
 		return controller.Result{}, nil
 	}
-	if later := r.written.wait(key); later > 0 {
+	if later := r.written.Wait(key); later > 0 {
 		return controller.Result{RequeueAfter: later}, nil
 	}
-	work := decide.Node(state)
-	if equality.Semantic.DeepEqual(work, state.Agent.Spec) {
-		r.waiting.forget(key)
+	// A burst of new sets adds directories to each node with each placement. One write has them all.
+	delay, limit := batch(len(r.caches.agents.GetStore().ListKeys()))
+	if r.reserved.busy(r.waiting.now(), delay) && !r.waiting.passed(key, limit) {
+		return controller.Result{RequeueAfter: delay}, nil
+	}
+	r.reserved.prune(r.caches)
+	work := decide.Node(r.caches.nodeState(agent))
+	if equality.Semantic.DeepEqual(work, agent.Spec) {
+		r.end(key)
 		return controller.Result{}, nil
 	}
-	// A burst of new sets adds directories to each node with each placement. One write has them all.
-	if r.reserved.busy() && !r.waiting.passed(key) {
-		return controller.Result{RequeueAfter: batchDelay}, nil
+	// What the agent does not wait for comes after the PersistentVolumes, which pods wait for.
+	if !decide.Urgent(agent.Spec, work) && (r.act.creating.busy(10*delay) || r.caches.binding(agent)) &&
+		!r.recording.passed(key, recordLimit) {
+		r.waiting.end(key)
+		return controller.Result{RequeueAfter: 5 * delay}, nil
 	}
-	r.waiting.forget(key)
-	written, err := r.act.node(ctx, state.Agent, work)
+	r.end(key)
+	written, err := r.act.node(ctx, agent, work)
 	if written != nil {
-		r.written.note(key)
+		r.written.Note(key)
 	}
 	return controller.Result{}, err
 }

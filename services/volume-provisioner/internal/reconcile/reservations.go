@@ -30,6 +30,8 @@ type reservations struct {
 	agents recent[*storagev1alpha1.LocalVolumeNode]
 	// writing are the sets whose placement is being written. They are written at the same time.
 	writing map[controller.Key]*storagev1alpha1.KafkaLocalVolumeSet
+	// written is the time of the last write of a placement.
+	written time.Time
 }
 
 // start reads all sets and agents unless it has read them.
@@ -81,37 +83,64 @@ func (r *reservations) reserving(sets []*storagev1alpha1.KafkaLocalVolumeSet) []
 // observe reads the state of a set from the caches and from what they have not observed yet. It returns nil if the set
 // does not exist.
 func (r *reservations) observe(c *caches, key controller.Key, now time.Time) *observed.State {
-	s := &observed.State{Agents: r.allAgents(c), Now: now}
-	for _, set := range r.reserving(r.allSets(c)) {
+	s := &observed.State{Now: now}
+	sets := r.reserving(r.allSets(c))
+	for _, set := range sets {
 		if set.Namespace == key.Namespace && set.Name == key.Name {
 			s.Set = set
-		} else {
-			s.Sharing = append(s.Sharing, set)
 		}
 	}
 	if s.Set == nil || s.Set.DeletionTimestamp != nil {
 		return nil
 	}
-	s.Others = r.others(c, s.Set, s.Sharing)
-	c.observeObjects(s)
+	r.complete(c, s, sets)
 	return s
 }
 
-// others returns those of sets that can have a claim or a directory of a set: those that the indexes know, and those
-// that the indexes have not observed yet.
-func (r *reservations) others(
-	c *caches, set *storagev1alpha1.KafkaLocalVolumeSet, sets []*storagev1alpha1.KafkaLocalVolumeSet,
-) []*storagev1alpha1.KafkaLocalVolumeSet {
-	indexed := c.colliding(set)
-	var found []*storagev1alpha1.KafkaLocalVolumeSet
-	for _, other := range sets {
-		key := controller.Key{Namespace: other.Namespace, Name: other.Name}
-		if indexed[key] != nil || r.writing[key] != nil || r.sets[types.NamespacedName(key)] != nil {
-			found = append(found, other)
+// complete reads everything that a decision about the state's set depends on, from the caches and from what they have
+// not observed yet. sets are all sets.
+func (r *reservations) complete(c *caches, s *observed.State, sets []*storagev1alpha1.KafkaLocalVolumeSet) {
+	s.Agents = r.allAgents(c)
+	s.Reserved = c.reserved.of(sets, s.Agents)
+	c.observeObjects(s)
+	for name := range r.agents {
+		if agent := s.Agents[name.Name]; agent != nil {
+			s.Holders[name.Name] = agent
 		}
 	}
-	sortSets(found)
-	return found
+	// The others are those that the indexes know, and those that the indexes have not observed yet.
+	indexed := c.colliding(s.Set)
+	for _, other := range sets {
+		key := controller.Key{Namespace: other.Namespace, Name: other.Name}
+		known := indexed[key] != nil || r.writing[key] != nil || r.sets[types.NamespacedName(key)] != nil
+		if known && other != s.Set {
+			s.Others = append(s.Others, other)
+		}
+	}
+	sortSets(s.Others)
+}
+
+// sum adds up reservations. It keeps what it has added, so that the next sum costs little.
+type sum struct {
+	mu           sync.Mutex
+	reservations observed.Reservations
+}
+
+func (s *sum) of(
+	sets []*storagev1alpha1.KafkaLocalVolumeSet, agents map[string]*storagev1alpha1.LocalVolumeNode,
+) observed.Reserved {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reservations.Update(sets, agents)
+	return s.reservations.Total()
+}
+
+// prune forgets the objects that the caches have observed.
+func (r *reservations) prune(c *caches) {
+	r.Lock()
+	defer r.Unlock()
+	r.sets.prune(c.sets.GetStore())
+	r.agents.prune(c.agents.GetStore())
 }
 
 // begin records a placement that is about to be written.
@@ -126,17 +155,21 @@ func (r *reservations) begin(
 	r.writing[controller.Key{Namespace: set.Namespace, Name: set.Name}] = &placed
 }
 
-// busy reports whether placements are being written. More directories follow soon.
-func (r *reservations) busy() bool {
+// busy reports whether placements are being written, or were written within a duration. More directories follow soon.
+func (r *reservations) busy(now time.Time, within time.Duration) bool {
 	r.Lock()
 	defer r.Unlock()
-	return len(r.writing) > 0
+	since := now.Sub(r.written)
+	return len(r.writing) > 0 || since >= 0 && since < within
 }
 
 // end records the result of a write: the set as the API server returned it, or nil if it was not written.
-func (r *reservations) end(key controller.Key, written *storagev1alpha1.KafkaLocalVolumeSet, err error) {
+func (r *reservations) end(
+	key controller.Key, written *storagev1alpha1.KafkaLocalVolumeSet, err error, now time.Time,
+) {
 	r.Lock()
 	defer r.Unlock()
+	r.written = now
 	delete(r.writing, key)
 	if err != nil {
 		// The status may have been written. The next reservation reads it.
@@ -165,13 +198,9 @@ func (r recent[O]) add(object O) {
 // merge returns the objects of a cache, with the recent ones that it has not observed yet in place of older ones. It
 // forgets the others.
 func (r recent[O]) merge(cached []O, store cache.Store) []O {
-	seen := store.LastStoreSyncResourceVersion()
-	for name, object := range r {
-		// Versions of an aggregated API server may not be comparable.
-		order, err := resourceversion.CompareResourceVersion(seen, object.GetResourceVersion())
-		if err != nil || order >= 0 {
-			delete(r, name)
-		}
+	r.prune(store)
+	if len(r) == 0 {
+		return cached
 	}
 	merged, replaced := make([]O, 0, len(cached)), map[types.NamespacedName]bool{}
 	for _, object := range cached {
@@ -187,4 +216,19 @@ func (r recent[O]) merge(cached []O, store cache.Store) []O {
 		}
 	}
 	return merged
+}
+
+// prune forgets the objects that a cache has observed, or newer ones.
+func (r recent[O]) prune(store cache.Store) {
+	if len(r) == 0 {
+		return
+	}
+	seen := store.LastStoreSyncResourceVersion()
+	for name, object := range r {
+		// Versions of an aggregated API server may not be comparable.
+		order, err := resourceversion.CompareResourceVersion(seen, object.GetResourceVersion())
+		if err != nil || order >= 0 {
+			delete(r, name)
+		}
+	}
 }

@@ -11,6 +11,7 @@ import (
 
 	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
 	"github.com/weir-dev/weir/pkg/controller"
+	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/observed"
 )
 
 // storeAt is the store of a cache that has observed a version.
@@ -36,19 +37,20 @@ func TestReservationsSeePlacementsThatAreBeingWritten(t *testing.T) {
 	r := &reservations{started: true, sets: recent[*storagev1alpha1.KafkaLocalVolumeSet]{}}
 	now := time.Unix(1, 0)
 	placed := placedSet("x", "a", "n")
+	placed.Status.Volumes[0].Bytes = 1
 	r.begin(first, placed.Status)
 	s := r.observe(c, controller.Key{Namespace: "x", Name: "b"}, now)
-	require.Equal(t, placed.Status, s.Sharing[0].Status)
+	require.Equal(t, observed.Reserved{{Node: "n", Path: "/mnt/data"}: 1}, s.Reserved)
 	require.Equal(t, placed.Status, s.Others[0].Status, "the indexes do not know the placement")
 	require.Empty(t, first.Status.Volumes[0].Node, "the cached set is not modified")
 	// The write failed. It may have been stored.
-	r.end(controller.Key{Namespace: "x", Name: "a"}, nil, errors.New("timeout"))
+	r.end(controller.Key{Namespace: "x", Name: "a"}, nil, errors.New("timeout"), now)
 	require.False(t, r.started, "the next reservation reads all sets")
-	require.Empty(t, r.observe(c, controller.Key{Namespace: "x", Name: "b"}, now).Sharing[0].Status.Volumes[0].Node)
+	require.Empty(t, r.observe(c, controller.Key{Namespace: "x", Name: "b"}, now).Reserved)
 	r.begin(first, placed.Status)
 	written := placedSet("x", "a", "n")
 	written.ResourceVersion = "7"
-	r.end(controller.Key{Namespace: "x", Name: "a"}, written, nil)
+	r.end(controller.Key{Namespace: "x", Name: "a"}, written, nil, now)
 	require.Empty(t, r.writing)
 	require.Equal(t, map[string]string{"a": "7"}, versions(r.sets.merge(nil, storeAt{version: "6"})))
 }

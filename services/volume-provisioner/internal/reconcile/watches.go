@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"errors"
+	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -23,7 +24,7 @@ func (c *caches) watchForSets(queue *controller.Controller) error {
 		controller.WatchChanges(queue, c.sets, c.setsAfterSet),
 		controller.WatchChanges(queue, c.agents, c.setsAfterAgent),
 		controller.Watch(queue, c.nodes, func(*corev1.Node) []controller.Key { return c.everySet() }, sameNode),
-		controller.Watch(queue, c.volumes, c.setsOfVolume),
+		controller.Watch(queue, c.volumes, c.setsOfVolume, sameVolume),
 		controller.Watch(queue, c.claims, func(claim *corev1.PersistentVolumeClaim) []controller.Key {
 			return c.setsWithClaim(claim.Namespace, claim.Name)
 		}),
@@ -42,7 +43,7 @@ func (c *caches) watchForSets(queue *controller.Controller) error {
 }
 
 func (c *caches) watchForClaims(queue *controller.Controller) error {
-	// onNode returns the claims whose volume is on a node, or shall be.
+	// onNode returns the claims whose volume is on a node, or will be.
 	onNode := func(name string) []controller.Key {
 		found := keys(cacheutil.ByIndex[*corev1.PersistentVolumeClaim](c.claims, byNode, "", name))
 		agent, _ := cacheutil.Lookup[*storagev1alpha1.LocalVolumeNode](c.agents, "", name)
@@ -189,6 +190,23 @@ func (c *caches) watchForWipes(queue *controller.Controller) error {
 func sameNode(was, is *corev1.Node) bool {
 	return was.UID == is.UID && equality.Semantic.DeepEqual(was.Labels, is.Labels) &&
 		equality.Semantic.DeepEqual(was.Spec, is.Spec) && was.DeletionTimestamp.Equal(is.DeletionTimestamp)
+}
+
+// sameVolume ignores that a PersistentVolume becomes available, and changes of managed fields: no decision about a set
+// depends on them.
+func sameVolume(was, is *corev1.PersistentVolume) bool {
+	return waiting(was) && waiting(is) && was.UID == is.UID && was.DeletionTimestamp.Equal(is.DeletionTimestamp) &&
+		maps.Equal(was.Labels, is.Labels) && maps.Equal(was.Annotations, is.Annotations) &&
+		equality.Semantic.DeepEqual(was.Spec, is.Spec)
+}
+
+// waiting reports whether a PersistentVolume waits for its claim, or will when the binder has seen it.
+func waiting(pv *corev1.PersistentVolume) bool {
+	switch pv.Status.Phase {
+	case "", corev1.VolumePending, corev1.VolumeAvailable:
+		return true
+	}
+	return false
 }
 
 // unsettled returns the sets whose volumes are not all placed without conflict.

@@ -170,7 +170,7 @@ func TestSymbolicLinkAsBasePathIsNotUsed(t *testing.T) {
 	testenv.Start(t, func(ctx context.Context) error { return testenv.RunAgent(ctx, account, names[0], base) })
 	e.Apply(replace(manifest(e, 1, names), "/mnt/data/"+e.Namespace, base))
 	message := e.WaitCondition("s", "PlacementComplete", metav1.ConditionFalse, "NoNodeFits")
-	require.Contains(t, message, "has base path state Invalid")
+	require.Contains(t, message, "base path "+base+" is or contains a symbolic link; use the path that it points to")
 	entries, err := os.ReadDir(target)
 	require.NoError(t, err)
 	require.Empty(t, entries)

@@ -70,13 +70,14 @@ func (d *decision) directory(spec *storagev1alpha1.DirectorySpec) storagev1alpha
 			MachineID: d.MachineID, FileSystem: fileSystem.ID,
 		},
 	}
+	create := spec.Create && !d.existed(spec)
 	switch {
-	case observed.Fault == FaultMissing && !spec.Create:
+	case observed.Fault == FaultMissing && !create:
 		return report(storagev1alpha1.DirectoryMissing, "directory %s existed before and is missing; restore it with its "+
 			"contents. It is not created again, because the replica would start without its data", full)
 	case observed.Fault == FaultMissing:
 		action.Kind = Create
-	case observed.Empty && !spec.Create && !spec.Adopt:
+	case observed.Empty && !create && !spec.Adopt:
 		return report(storagev1alpha1.DirectoryMissing, "directory %s had data before and is empty; restore its contents "+
 			"with the marker file %s", full, MarkerFile)
 	case !observed.Empty && !spec.Adopt:
@@ -195,6 +196,17 @@ func (d *decision) use(full, id string) (overlap string) {
 		d.used[full] = id
 	}
 	return overlap
+}
+
+// existed reports whether the agent has reported the directory of a volume as its own, or as missing. The controller
+// records that in the spec later.
+func (d *decision) existed(spec *storagev1alpha1.DirectorySpec) bool {
+	before := d.directoryBefore(spec.ID)
+	if before.State == storagev1alpha1.DirectoryMissing {
+		return true
+	}
+	m := before.Marker
+	return m != nil && m.ID == spec.ID && m.SetName == spec.SetName
 }
 
 func (d *decision) directoryBefore(id string) storagev1alpha1.DirectoryStatus {

@@ -56,6 +56,26 @@ func TestDirectories(t *testing.T) {
 			given: []func(*disk.State){existed},
 			state: v1.DirectoryMissing, message: "restore it",
 		},
+		"a directory that was ready and is missing is lost, also before the controller has recorded it": {
+			given: []func(*disk.State){reported(v1.DirectoryReady, id, "kafka")},
+			state: v1.DirectoryMissing, message: "restore it",
+		},
+		"a directory that was ready and is empty is lost, also before the controller has recorded it": {
+			given: []func(*disk.State){empty, reported(v1.DirectoryReady, id, "kafka")},
+			state: v1.DirectoryMissing, message: "restore its contents",
+		},
+		"a lost directory stays lost before the controller has recorded it": {
+			given: []func(*disk.State){reported(v1.DirectoryMissing, "", "")},
+			state: v1.DirectoryMissing, message: "restore it",
+		},
+		"a directory that had the data of another set is created": {
+			given:  []func(*disk.State){reported(v1.DirectoryConflict, id, "old")},
+			action: disk.Create, state: v1.DirectoryFailed,
+		},
+		"a directory that had the data of another volume is created": {
+			given:  []func(*disk.State){reported(v1.DirectoryConflict, "kafka/data-kafka-1", "kafka")},
+			action: disk.Create, state: v1.DirectoryFailed,
+		},
 		"a directory that lost its data is lost": {
 			given: []func(*disk.State){empty, existed},
 			state: v1.DirectoryMissing, message: "restore its contents",

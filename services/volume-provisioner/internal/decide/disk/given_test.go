@@ -76,6 +76,15 @@ func before(status v1.LocalVolumeNodeStatus) func(*disk.State) {
 	return func(s *disk.State) { s.Node.Status = status }
 }
 
+// reported is a directory that the agent has reported before. An empty id is one without a marker.
+func reported(state v1.DirectoryState, marker, set string) func(*disk.State) {
+	d := v1.DirectoryStatus{ID: id, State: state}
+	if marker != "" {
+		d.Marker = &v1.DirectoryMarker{ID: marker, SetName: set}
+	}
+	return before(v1.LocalVolumeNodeStatus{Directories: []v1.DirectoryStatus{d}})
+}
+
 func fileSystemBefore(change func(*v1.FileSystemStatus)) func(*disk.State) {
 	f := v1.FileSystemStatus{
 		BasePath: base, State: v1.FileSystemReady, Type: "xfs", ID: uuid, MountPoint: true, CapacityBytes: 100 * gib,

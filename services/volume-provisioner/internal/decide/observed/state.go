@@ -16,12 +16,13 @@ type State struct {
 	Set *storagev1alpha1.KafkaLocalVolumeSet
 	// Others are the other sets that can have the same claims or directories.
 	Others []*storagev1alpha1.KafkaLocalVolumeSet
-	// Sharing are the other sets whose volumes use the space of the nodes that the set is on. If a volume has no node yet,
-	// they are all sets of the cluster.
-	Sharing []*storagev1alpha1.KafkaLocalVolumeSet
+	// Reserved are the reservations of the volumes of all sets, also of this one.
+	Reserved Reserved
 	// Nodes and Agents are by name.
 	Nodes  map[string]*corev1.Node
 	Agents map[string]*storagev1alpha1.LocalVolumeNode
+	// Holders are the agents that can have a volume of the set, or a directory that collides with one of the set's.
+	Holders map[string]*storagev1alpha1.LocalVolumeNode
 	// VolumesByName has the PersistentVolumes with the names that the set needs, VolumesByClaim those with a claimRef to
 	// one of its claims, by the name of the claim.
 	VolumesByName  map[string]*corev1.PersistentVolume

@@ -40,7 +40,7 @@ func Find(s *observed.State, v spec.Volume) (Origin, *Problem) {
 	}
 	var found []string
 	existed := false
-	for name, agent := range s.Agents {
+	for name, agent := range s.Holders {
 		if other := foreign(agent, s.Set.Name, v); other != nil {
 			return Origin{}, &Problem{storagev1alpha1.ReasonDirectoryConflict, fmt.Sprintf(
 				"directory %s on node %s belongs to the volume %s of %s; use another name or path, or "+
@@ -53,7 +53,7 @@ func Find(s *observed.State, v spec.Volume) (Origin, *Problem) {
 		}
 	}
 	if len(found) == 0 {
-		for name, agent := range s.Agents {
+		for name, agent := range s.Holders {
 			if s.Nodes[name] != nil && marked(agent, s.Set.Name, v) {
 				found = append(found, name)
 				existed = true
@@ -129,7 +129,7 @@ func nodeOf(s *observed.State, pv *corev1.PersistentVolume) string {
 // a directory with its marker on the file system that the marker names.
 func Renamed(s *observed.State, v spec.Volume) string {
 	var found []string
-	for name, agent := range s.Agents {
+	for name, agent := range s.Holders {
 		if s.Nodes[name] == nil {
 			continue
 		}

@@ -3,43 +3,19 @@ package placement
 import (
 	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
 	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/observed"
-	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/spec"
 )
 
-// Ledger has the reserved bytes of each file system: the sizes of the volumes of all sets, and of directories whose set
-// was deleted.
+// Ledger has the reserved bytes of each file system.
 type Ledger map[fileSystem]int64
 
 // fileSystem identifies a file system. Base paths can share one.
 type fileSystem struct{ node, id string }
 
-// NewLedger returns the reservations of some nodes, or of all nodes if nodes is nil.
-func NewLedger(s *observed.State, nodes map[string]bool) Ledger {
-	l := Ledger{}
-	type volume struct{ node, namespace, claim string }
-	counted := map[volume]bool{}
-	count := func(set *storagev1alpha1.KafkaLocalVolumeSet) {
-		for i := range set.Status.Volumes {
-			if v := &set.Status.Volumes[i]; v.Node != "" && (nodes == nil || nodes[v.Node]) {
-				counted[volume{v.Node, set.Namespace, v.Claim}] = true
-				l.reserve(s.Agents[v.Node], set.Spec.BasePath, v.Bytes)
-			}
-		}
-	}
-	count(s.Set)
-	for _, set := range s.Sharing {
-		count(set)
-	}
-	for name, agent := range s.Agents {
-		if nodes != nil && !nodes[name] {
-			continue
-		}
-		for i := range agent.Spec.Directories {
-			d := &agent.Spec.Directories[i]
-			if namespace, claim := spec.Split(d.ID); !counted[volume{name, namespace, claim}] {
-				l.reserve(agent, d.BasePath, d.Bytes)
-			}
-		}
+// NewLedger returns the reservations of the file systems that agents report.
+func NewLedger(reserved observed.Reserved, agents map[string]*storagev1alpha1.LocalVolumeNode) Ledger {
+	l := make(Ledger, len(reserved))
+	for base, bytes := range reserved {
+		l.reserve(agents[base.Node], base.Path, bytes)
 	}
 	return l
 }

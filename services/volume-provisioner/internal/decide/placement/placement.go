@@ -39,7 +39,7 @@ type Placer struct {
 // New returns a Placer. The volumes of the set that have a node count for the spread and the reservations.
 func New(s *observed.State) *Placer {
 	p := &Placer{
-		state: s, ledger: NewLedger(s, relevant(s)), onNode: map[string]int{}, inDomain: map[string]int{},
+		state: s, ledger: NewLedger(s.Reserved, s.Agents), onNode: map[string]int{}, inDomain: map[string]int{},
 		holders: map[string][]string{},
 	}
 	key := affinityKey(s.Set)
@@ -72,19 +72,6 @@ func Placed(set *storagev1alpha1.KafkaLocalVolumeSet, exists func(node string) b
 		}
 	}
 	return true
-}
-
-// relevant returns the nodes whose reservations a decision depends on: those of the set if all of its volumes have one,
-// else all, which is nil.
-func relevant(s *observed.State) map[string]bool {
-	if !Placed(s.Set, func(node string) bool { return s.Nodes[node] != nil }) {
-		return nil
-	}
-	nodes := map[string]bool{}
-	for i := range s.Set.Status.Volumes {
-		nodes[s.Set.Status.Volumes[i].Node] = true
-	}
-	return nodes
 }
 
 // Selects reports whether spec.nodes selects a node.
@@ -219,7 +206,7 @@ func (p *Placer) unfit(node *corev1.Node, bytes int64) (reason string, noRoom bo
 	}
 	fs := observed.FileSystem(p.state.Agents[node.Name], set.Spec.BasePath)
 	if fs.State != storagev1alpha1.FileSystemReady {
-		return "has base path state " + string(fs.State), false
+		return "reports: " + cmp.Or(fs.Message, "spec.basePath is "+string(fs.State)), false
 	}
 	if set.Spec.Quota == storagev1alpha1.QuotaXFS && !fs.Quota {
 		return "has no project quota on " + set.Spec.BasePath + " (spec.quota)", false

@@ -67,9 +67,16 @@ func overlaps(
 	if len(claims) == 0 && len(paths) == 0 {
 		return nil
 	}
+	wanted := map[string]bool{}
+	for _, v := range Volumes(set) {
+		wanted[v.Directory()] = true
+	}
 	inside := map[string]string{} // the directory in the key whose set has the first right to it
 	for _, path := range slices.Sorted(maps.Keys(paths)) {
 		for parent := up(path); parent != ""; parent = up(parent) {
+			if !wanted[parent] {
+				continue
+			}
 			if known, ok := inside[parent]; !ok || paths[path].before(paths[known]) {
 				inside[parent] = path
 			}

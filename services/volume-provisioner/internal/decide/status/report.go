@@ -197,7 +197,20 @@ func text(problems []problem) string {
 	return joined
 }
 
+// Transient reports whether a set with this reason of the condition Ready becomes ready without an action of a user.
+func Transient(reason string) bool {
+	return reason == string(storagev1alpha1.ReasonDirectoriesPending) ||
+		reason == string(storagev1alpha1.ReasonVolumePending)
+}
+
+// needsAction reports whether the condition Ready tells of a problem. The agents of a new set have not reported yet.
+func needsAction(ready *metav1.Condition) bool {
+	return ready.Status == metav1.ConditionFalse && !Transient(ready.Reason) &&
+		ready.Reason != string(storagev1alpha1.ReasonWaitingForAgents)
+}
+
 // events returns an event for each condition that needs attention and has changed, and for the end of all problems.
+// There is none for volumes that become ready without a problem: other events name what was done for them.
 func events(before, after []metav1.Condition) []event.Event {
 	var found []event.Event
 	for _, c := range after {
@@ -215,7 +228,7 @@ func events(before, after []metav1.Condition) []event.Event {
 				found = append(found, event.Warning(c.Reason, "Reconcile", c.Message))
 			}
 		case storagev1alpha1.ConditionReady:
-			if c.Status == metav1.ConditionTrue {
+			if old != nil && needsAction(old) && !needsAction(&c) {
 				found = append(found, event.Normal(c.Reason, "Reconcile", c.Message))
 			}
 		}
