@@ -22,9 +22,12 @@ const (
 // chapter demonstrates one service. All chapters of a run share the control plane.
 type chapter struct {
 	name, title string
-	// service is the directory in services/ whose programs are built.
+	// service is the directory in services/ whose programs are built, with additions.
 	service   string
+	additions []string
 	namespace string
+	// needs are the programs of a chapter that runs in a process of its own, see separate. It has no steps.
+	needs []program
 	// linux is set if the chapter needs Linux.
 	linux bool
 	intro []string
@@ -43,15 +46,16 @@ type step struct {
 }
 
 // all lists the chapters in their order.
-var all = []chapter{connectChapter, volumesChapter}
+var all = []chapter{connectChapter, drainsChapter, volumesChapter, glusterChapter, quotaChapter}
 
-// choose returns the chapters with the given names, or all chapters of this platform if there are no names.
+// choose returns the chapters with the given names, or without names all chapters of this platform.
 func choose(names []string) ([]chapter, error) {
 	var chosen []chapter
 	known := make([]string, len(all))
 	for i, c := range all {
 		known[i] = c.name
-		if runs := !c.linux || runtime.GOOS == "linux"; len(names) == 0 && runs || slices.Contains(names, c.name) {
+		if runs := !c.linux || runtime.GOOS == "linux"; len(names) == 0 && runs ||
+			slices.Contains(names, c.name) {
 			if !runs {
 				return nil, fmt.Errorf("chapter %s needs Linux; this is %s", c.name, runtime.GOOS)
 			}
@@ -71,31 +75,52 @@ func (d *demo) play(ctx context.Context) error {
 	d.screen.line("%s", d.screen.paint(bold, "Weir demo"))
 	d.explain("This demo uses a real Kubernetes %s control plane. The nodes are simulated: no containers run.",
 		binaries.KubernetesVersion)
-	for _, s := range []step{
-		{"Build the services.", buildLimit, (*demo).build},
-		{"Start a Kubernetes control plane and three simulated nodes.", buildLimit, (*demo).startControlPlane},
-	} {
+	begin := []step{{"Build the services.", buildLimit, (*demo).build}}
+	if slices.ContainsFunc(d.chapters, func(c chapter) bool { return len(c.needs) == 0 }) {
+		begin = append(begin, step{
+			"Start a Kubernetes control plane and three simulated nodes.", buildLimit, (*demo).startControlPlane,
+		})
+	}
+	for _, s := range begin {
 		if err := d.run(ctx, s); err != nil {
 			return err
 		}
 	}
+	d.prepareRecords(ctx)
 	for _, c := range d.chapters {
-		d.namespace = c.namespace
-		d.screen.line("")
-		d.screen.line("%s", d.screen.paint(bold, fmt.Sprintf("Chapter %s: %s", c.name, c.title)))
-		for _, line := range c.intro {
-			d.explain("%s", line)
-		}
-		for _, s := range c.steps {
-			if err := d.run(ctx, s); err != nil {
-				return err
-			}
-		}
-		if err := d.printUsage(ctx, c); err != nil {
+		if err := d.playChapter(ctx, c); err != nil {
 			return err
 		}
 	}
+	d.printTimes()
 	return d.finish(ctx)
+}
+
+func (d *demo) playChapter(ctx context.Context, c chapter) error {
+	began := time.Now()
+	d.namespace = c.namespace
+	d.screen.line("")
+	d.screen.line("%s", d.screen.paint(bold, fmt.Sprintf("Chapter %s: %s", c.name, c.title)))
+	for _, line := range c.intro {
+		d.explain("%s", line)
+	}
+	if len(c.needs) > 0 {
+		return d.playSeparate(ctx, c)
+	}
+	for _, s := range c.steps {
+		if err := d.run(ctx, s); err != nil {
+			return err
+		}
+	}
+	d.times = append(d.times, []string{c.name, since(began)})
+	return d.printUsage(ctx, c)
+}
+
+// printTimes prints the time of each chapter, and of all.
+func (d *demo) printTimes() {
+	rows := [][]string{{"CHAPTER", "TIME"}}
+	rows = append(rows, d.times...)
+	d.rows(append(rows, []string{"all, after the build", since(d.built)}))
 }
 
 func (d *demo) run(ctx context.Context, s step) error {

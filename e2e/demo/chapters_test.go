@@ -14,7 +14,11 @@ func TestChaptersRunInTheirOrderAndUnknownOnesAreRejected(t *testing.T) {
 	require.Equal(t, "connect", chosen[0].name)
 	chosen, err = choose(nil)
 	require.NoError(t, err)
-	require.Len(t, chosen, len(all))
+	require.Len(t, chosen, 5)
+	chosen, err = choose([]string{"quota", "gluster"})
+	require.NoError(t, err)
+	require.Len(t, chosen, 2)
+	require.Equal(t, "gluster", chosen[0].name)
 	_, err = choose([]string{"connect", "quotas"})
-	require.EqualError(t, err, `unknown chapter "quotas"; the chapters are: connect, volumes`)
+	require.EqualError(t, err, `unknown chapter "quotas"; the chapters are: connect, drains, volumes, gluster, quota`)
 }

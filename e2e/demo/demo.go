@@ -34,17 +34,29 @@ type demo struct {
 	runner    *env.Process
 	objects   *objects
 	stopWatch context.CancelFunc
+	// cleaner is the service of the chapter drains.
+	cleaner *env.Service
 	// volumes is the state of the chapter volumes.
 	volumes volumes
+	// records is the state of the step that moves real records.
+	records records
+	// separate are the chapters that run in processes of their own, by name.
+	separate map[string]*separate
+
+	// installed is set when deploy/base is applied.
+	installed bool
 
 	step  int
 	began time.Time
+	// built is the time at which the programs were built, and times has the name and the time of each chapter since.
+	built time.Time
+	times [][]string
 }
 
 // services returns the running services.
 func (d *demo) services() []*env.Service {
 	var running []*env.Service
-	for _, s := range []*env.Service{d.scheduler, d.volumes.controller, d.volumes.agent} {
+	for _, s := range []*env.Service{d.scheduler, d.cleaner, d.volumes.controller, d.volumes.agent} {
 		if s != nil {
 			running = append(running, s)
 		}
@@ -205,6 +217,10 @@ func (d *demo) close() error {
 		errs = append(errs, s.Stop())
 	}
 	errs = append(errs, d.runner.Stop())
+	d.records.close()
+	for _, s := range d.separate {
+		errs = append(errs, s.stop())
+	}
 	if d.cp != nil {
 		errs = append(errs, d.cp.Stop())
 	}
@@ -221,6 +237,11 @@ func (d *demo) finish(ctx context.Context) error {
 		return err
 	}
 	d.completed = true
+	if d.cp == nil {
+		d.screen.line("")
+		d.screen.line("All steps succeeded.")
+		return nil
+	}
 	if d.exit {
 		d.screen.line("")
 		d.screen.line(
@@ -239,6 +260,9 @@ func (d *demo) finish(ctx context.Context) error {
 		"alias kubectl=" + set.Path(binaries.Kubectl),
 	}
 	for _, c := range d.chapters {
+		if c.explore == nil {
+			continue
+		}
 		commands = append(commands, "kubectl config set-context --current --namespace="+c.namespace)
 		commands = append(commands, c.explore(d)...)
 	}

@@ -1,5 +1,6 @@
 // Command demo demonstrates Weir's services on an embedded control plane, in chapters. Every step verifies its result;
-// a failed or late step ends the demo with an error. Arguments are the chapters to run; the default is all.
+// a failed or late step ends the demo with an error. Arguments are the chapters to run; the default is all. A chapter
+// that needs more than Go says what is missing.
 //
 // DEMO_EXIT=1 ends the demo after the last step. NO_COLOR disables colors.
 package main
@@ -13,7 +14,10 @@ import (
 	"syscall"
 )
 
-func main() { os.Exit(run()) }
+func main() {
+	initPods()
+	os.Exit(run())
+}
 
 // run returns the exit code: 0 after all steps, 130 if interrupted before, 1 after a failure.
 func run() int {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,20 +27,34 @@ func (d *demo) build(ctx context.Context) error {
 	d.explain("The first build downloads and compiles all dependencies. This takes several minutes.")
 	var built []string
 	for _, c := range d.chapters {
-		if err := d.spin("go build "+c.service, func() error { return env.Build(ctx, d.root, c.service) }); err != nil {
-			return err
+		for _, service := range append(slices.Clone(c.additions), c.service) {
+			program := "bin/" + service
+			if slices.Contains(built, program) {
+				continue
+			}
+			if err := d.spin("go build "+service, func() error { return env.Build(ctx, d.root, service) }); err != nil {
+				return err
+			}
+			built = append(built, program)
 		}
-		built = append(built, "bin/"+c.service)
+	}
+	if err := d.buildRecords(ctx); err != nil {
+		return err
+	}
+	separate := d.separateChapters()
+	if err := d.spin("go test -c ./storage", func() error { return d.buildSeparate(ctx, separate) }); err != nil {
+		return err
 	}
 	d.done("%s: built (%s).", strings.Join(built, ", "), since(d.began))
-	return nil
-}
-
-func (d *demo) startControlPlane(ctx context.Context) error {
 	// The first build of the control plane prints its own progress.
 	if _, err := binaries.Ensure(ctx, d.screen); err != nil {
 		return err
 	}
+	d.built = time.Now()
+	return d.startSeparate(separate)
+}
+
+func (d *demo) startControlPlane(ctx context.Context) error {
 	began := time.Now()
 	err := d.spin("starting", func() error {
 		var err error
@@ -65,11 +80,7 @@ func (d *demo) startControlPlane(ctx context.Context) error {
 }
 
 func (d *demo) install(ctx context.Context) error {
-	d.screen.line(
-		indent+"%s",
-		d.screen.paint(cyan, "$ kubectl apply -k deploy/base; kubectl apply -k deploy/connect-scheduler"),
-	)
-	base, err := env.Install(ctx, d.cp, d.root, service)
+	base, err := d.installBase(ctx, service)
 	if err != nil {
 		return err
 	}
@@ -89,7 +100,7 @@ func (d *demo) install(ctx context.Context) error {
 	if err := d.checkPermissions(ctx); err != nil {
 		return err
 	}
-	if d.runner, err = env.StartFakeRunner(d.cp, d.root); err != nil {
+	if d.runner, err = env.StartFakeRunner(d.cp, d.root, "--namespace="+namespace); err != nil {
 		return err
 	}
 	object := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
@@ -106,6 +117,17 @@ func (d *demo) install(ctx context.Context) error {
 	}
 	d.done("connect-scheduler is ready (%s).", since(d.began))
 	return nil
+}
+
+// installBase applies the manifests of a service, and deploy/base in the first chapter.
+func (d *demo) installBase(ctx context.Context, service string) (env.Base, error) {
+	install, command := env.Install, "$ kubectl apply -k deploy/base; kubectl apply -k deploy/"+service
+	if d.installed {
+		install, command = env.InstallMore, "$ kubectl apply -k deploy/"+service
+	}
+	d.installed = true
+	d.screen.line(indent+"%s", d.screen.paint(cyan, command))
+	return install(ctx, d.cp, d.root, service)
 }
 
 // checkPermissions checks the identity and the permissions of the service with review requests to the API server.

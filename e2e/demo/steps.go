@@ -29,7 +29,7 @@ var connectChapter = chapter{
 	namespace: namespace,
 	intro: []string{
 		"connect-scheduler runs every Kafka Connect connector and every task in its own pod. A fake runner publishes task",
-		"configs in place of real connectors. make e2e runs real connectors and Kafka brokers on kind.",
+		"configs in place of real connectors. The last step has a real connector and a real broker, if it can run here.",
 	},
 	steps: []step{
 		{"Install connect-scheduler and run it with the permissions of its manifests.", 3 * stepLimit, (*demo).install},
@@ -43,6 +43,7 @@ var connectChapter = chapter{
 		{"The kubelet restarts the container. The status shows the recovery.", stepLimit, (*demo).recoverTask},
 		{"Scale the first connector to five tasks. The three running tasks do not restart.", stepLimit, (*demo).scale},
 		{"Pause the second connector, then resume it.", 2 * stepLimit, (*demo).pauseAndResume},
+		{"Move real records, with the real connect-runner and a Kafka broker.", buildLimit, (*demo).moveRecords},
 	},
 	usage: func(d *demo) *env.Service { return d.scheduler },
 	explore: func(*demo) []string {

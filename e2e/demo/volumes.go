@@ -68,9 +68,7 @@ var volumesChapter = chapter{
 }
 
 func (d *demo) installVolumes(ctx context.Context) error {
-	d.screen.line(indent+"%s", d.screen.paint(cyan,
-		"$ kubectl apply -k deploy/base; kubectl apply -k deploy/volume-provisioner"))
-	base, err := env.Install(ctx, d.cp, d.root, "volume-provisioner")
+	base, err := d.installBase(ctx, "volume-provisioner")
 	if err != nil {
 		return err
 	}

@@ -48,7 +48,7 @@ func services(selected []suite.Suite) []string {
 func loaded(root string, services []string) ([]string, error) {
 	images := []string{"weir.local/connect:e2e", "weir.local/plugin:e2e", "weir.local/kafka:e2e", "weir.local/load:e2e"}
 	for _, name := range services {
-		images = append(images, "ghcr.io/weir-dev/"+name+":latest")
+		images = append(images, "ghcr.io/weir-dev/"+name+":latest", suites.Next(name))
 		manifests, err := filepath.Glob(filepath.Join(root, "deploy", name, "*.yaml"))
 		if err != nil {
 			return nil, err
@@ -219,8 +219,10 @@ func images(ctx context.Context, root string, services []string) error {
 	}
 	for _, service := range services {
 		image := "ghcr.io/weir-dev/" + service
-		if err := script(ctx, root, os.Stderr, "docker", "tag", image+":dev", image+":latest"); err != nil {
-			return err
+		for _, tag := range []string{image + ":latest", image + ":next"} {
+			if err := script(ctx, root, os.Stderr, "docker", "tag", image+":dev", tag); err != nil {
+				return err
+			}
 		}
 	}
 	var names []string

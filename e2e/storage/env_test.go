@@ -3,15 +3,12 @@
 package storage
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -37,7 +34,7 @@ import (
 
 const (
 	mebibyte = 1 << 20
-	timeout  = time.Minute
+	timeout  = 2 * time.Minute
 	// storageTimeout is how long a call waits for a limit before it ends with DeadlineExceeded.
 	storageTimeout = 5 * time.Second
 	namespace      = "default"
@@ -54,55 +51,73 @@ type suite struct {
 	quotads [gluster.Servers + 1]*exec.Cmd
 }
 
-// output is the output of a process.
-type output struct {
-	mutex sync.Mutex
-	bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mutex.Lock()
-	defer o.mutex.Unlock()
-	return o.Buffer.Write(p)
-}
-
 func newSuite(t *testing.T) *suite {
 	t.Helper()
 	gluster.Need(t)
 	quotakernel.Need(t)
 	cp := testkit.Shared(t)
+	return newSuiteOn(t, func(context.Context) (*testkit.ControlPlane, error) { return cp, nil }, gluster.NewWithQuota)
+}
+
+// newSuiteOn is newSuite with another control plane and another cluster, which start at the same time.
+func newSuiteOn(
+	t *testing.T, controlPlane func(context.Context) (*testkit.ControlPlane, error),
+	start func(testing.TB) *gluster.Cluster,
+) *suite {
+	t.Helper()
 	root, err := env.Root()
 	require.NoError(t, err)
-	for _, service := range []string{"gluster-bridge", "quotad"} {
-		_, err := env.Install(t.Context(), cp, root, service)
-		require.NoError(t, err)
-	}
-	weir, err := versioned.NewForConfig(cp.RESTConfig())
+	s := &suite{root: root, dir: t.TempDir()}
+	installed := make(chan error, 1)
+	go func() {
+		cp, err := controlPlane(t.Context())
+		if err == nil {
+			s.cp = cp
+			err = install(t.Context(), cp)
+		}
+		installed <- err
+	}()
+	s.cluster = start(t)
+	require.NoError(t, <-installed)
+	cp := s.cp
+	s.weir, err = versioned.NewForConfig(cp.RESTConfig())
 	require.NoError(t, err)
-	s := &suite{cp: cp, weir: weir, root: root, dir: t.TempDir()}
 	_, err = cp.Client().RbacV1().ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: "external-quotads"},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "weir-quotad"},
 		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.GroupKind, Name: "weir:quotad"}},
 	}, metav1.CreateOptions{})
 	require.NoError(t, err)
-	s.cluster = gluster.NewWithQuota(t)
 	s.startController(t)
 	return s
+}
+
+// install applies the manifests of the services, if TestMain has not: kubectl is slow on the kernel of the tests.
+func install(ctx context.Context, cp *testkit.ControlPlane) error {
+	_, err := cp.Client().CoreV1().ServiceAccounts("weir-node").Get(ctx, "gluster-bridge", metav1.GetOptions{})
+	if !apierrors.IsNotFound(err) {
+		return err
+	}
+	root, err := env.Root()
+	if err != nil {
+		return err
+	}
+	_, err = env.Install(ctx, cp, root, "gluster-bridge", "quotad")
+	return err
 }
 
 // start starts a program and returns it. It ends with the test.
 func (s *suite) start(t *testing.T, program string, args ...string) *exec.Cmd {
 	t.Helper()
 	command := exec.Command(filepath.Join(s.root, "bin", program), args...)
-	log := &output{}
+	log := &process.Output{}
 	command.Stdout, command.Stderr = log, log
 	require.NoError(t, process.Start(command))
 	t.Cleanup(func() {
 		_ = command.Process.Kill()
 		_ = command.Wait()
 		if t.Failed() {
-			t.Logf("%s %v:\n%s", program, args, log.String()[max(0, log.Len()-4000):])
+			t.Logf("%s %v:\n%s", program, args, log.End(4000))
 		}
 	})
 	return command
@@ -325,28 +340,15 @@ func (s storage) directory(t *testing.T, name string) string {
 }
 
 // shown returns the size that statfs shows to a client.
-func (s storage) shown(t *testing.T, name string) uint64 {
+func (s storage) shown(t *testing.T, name string) int64 {
 	t.Helper()
-	var fs unix.Statfs_t
-	require.NoError(t, unix.Statfs(s.directory(t, name), &fs))
-	return fs.Blocks * uint64(fs.Bsize)
+	size, err := gluster.Size(s.directory(t, name))
+	require.NoError(t, err)
+	return size
 }
 
 // fill writes to a new file until an error, and returns the number of bytes that are on the bricks.
 func (s storage) fill(t *testing.T, name, file string) (total int) {
 	t.Helper()
-	out, err := os.Create(filepath.Join(s.directory(t, name), file))
-	require.NoError(t, err)
-	defer func() { _ = out.Close() }()
-	const most = 60 * mebibyte
-	for block := make([]byte, mebibyte/4); err == nil && total < most; {
-		if _, err = out.Write(block); err == nil {
-			err = out.Sync()
-		}
-		if err == nil {
-			total += len(block)
-		}
-	}
-	require.Truef(t, errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT), "%d bytes were accepted: %v", total, err)
-	return total
+	return gluster.Fill(t, filepath.Join(s.directory(t, name), file))
 }

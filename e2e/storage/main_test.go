@@ -16,20 +16,31 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if !quotakernel.Inside() && !testkit.IsLong() {
+	if demoChapter == env.DemoGluster {
+		// This chapter needs no quota, and starts a control plane.
+		gluster.Main(m)
+	}
+	if !quotakernel.Inside() && !testkit.IsLong() && demoChapter == "" {
 		// The tests are skipped: do not start the kernel.
 		os.Exit(m.Run())
 	}
-	gluster.MainWithQuotaAndControlPlane(m, func() error {
-		root, err := env.Root()
-		if err != nil {
+	options := []testkit.Option{testkit.WithPreparation(install)}
+	if demoChapter != "" {
+		// The demo has built the programs, and needs no controllers of Kubernetes.
+		gluster.MainWithQuotaAndControlPlane(m, nil, append(options, testkit.WithoutControllers())...)
+	}
+	gluster.MainWithQuotaAndControlPlane(m, build, options...)
+}
+
+func build() error {
+	root, err := env.Root()
+	if err != nil {
+		return err
+	}
+	for _, service := range []string{"gluster-bridge", "quotad"} {
+		if err := env.Build(context.Background(), root, service); err != nil {
 			return err
 		}
-		for _, service := range []string{"gluster-bridge", "quotad"} {
-			if err := env.Build(context.Background(), root, service); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	}
+	return nil
 }

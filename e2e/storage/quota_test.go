@@ -57,17 +57,22 @@ func unanswered(t *testing.T, call func(context.Context) error, text string) {
 	})
 }
 
-// testExternal has quotads without access to the API. A replicated volume shows the smallest limit of its bricks.
+// testExternal has quotads without access to the API.
 func testExternal(t *testing.T, s *suite) {
 	v := s.addStorage(t, "external", kadaluv1alpha1.QuotaExternal, 1, "replica", "3")
 	create := func(ctx context.Context) error { return v.create(ctx, "pv", 16*mebibyte) }
 	unanswered(t, create, "does not show the size 16777216; check quotad on the nodes of the bricks")
 	require.Equal(t, []uint64{0, 0, 0}, v.limits(t, "pv"))
 
-	s.standalone(t, 1, 2, 3)
-	repeated(t, create)
+	// The volume shows the size as soon as one brick has it.
+	s.standalone(t, 1, 2)
+	third := gluster.Host(3) + ":" + filepath.Join(v.disks[2], "brick")
+	unanswered(t, create, "does not show the size 16777216; check quotad on the nodes of the bricks "+third)
 	require.EqualValues(t, 16*mebibyte, v.shown(t, "pv"))
-	v.eventuallyEnforced(t, "pv", 16*mebibyte)
+	require.Equal(t, []uint64{16 * mebibyte, 16 * mebibyte, 0}, v.limits(t, "pv"))
+	s.standalone(t, 3)
+	repeated(t, create)
+	require.Equal(t, v.each(16*mebibyte), v.limits(t, "pv"))
 	require.Equal(t, 16*mebibyte, v.fill(t, "pv", "first"))
 
 	s.stopQuotads(t, 3)
@@ -82,8 +87,17 @@ func testExternal(t *testing.T, s *suite) {
 	require.Equal(t, 8*mebibyte, v.fill(t, "pv", "second"))
 
 	repeated(t, func(ctx context.Context) error { return v.create(ctx, "another", 12*mebibyte) })
-	require.EqualValues(t, 12*mebibyte, v.shown(t, "another"))
-	v.delete(t, "pv", "another")
+	require.Equal(t, v.each(12*mebibyte), v.limits(t, "another"))
+
+	// A brick that is offline is not waited for.
+	s.cluster.StopBrickNamed(v.name, third)
+	s.stopQuotads(t, 3)
+	repeated(t, func(ctx context.Context) error { return v.create(ctx, "offline", 12*mebibyte) })
+	require.Equal(t, []uint64{12 * mebibyte, 12 * mebibyte, 0}, v.limits(t, "offline"))
+	s.standalone(t, 3)
+	s.cluster.StartBricks(v.name)
+	v.eventuallyEnforced(t, "offline", 12*mebibyte)
+	v.delete(t, "pv", "another", "offline")
 	s.stopQuotads(t, 1, 2, 3)
 }
 
@@ -163,12 +177,17 @@ func (s storage) eventuallyEnforced(t *testing.T, name string, size uint64) {
 func (s storage) delete(t *testing.T, names ...string) {
 	t.Helper()
 	for _, name := range names {
-		repeated(t, func(ctx context.Context) error {
-			_, err := s.DeleteVolume(ctx, &csi.DeleteVolumeRequest{VolumeId: s.id(name)})
-			return err
-		})
+		s.deleteVolume(t, name)
 	}
 	s.waitForNoLimits(t)
+}
+
+func (s storage) deleteVolume(t *testing.T, name string) {
+	t.Helper()
+	repeated(t, func(ctx context.Context) error {
+		_, err := s.DeleteVolume(ctx, &csi.DeleteVolumeRequest{VolumeId: s.id(name)})
+		return err
+	})
 }
 
 func (s storage) waitForNoLimits(t *testing.T) {

@@ -132,6 +132,9 @@ func runBareClient(ctx context.Context, o options, root string, created objects)
 	if result.requests, err = requestsSince(); err != nil {
 		return result, err
 	}
+	if result.started, err = lastStart(ctx, e.cp, began); err != nil {
+		return result, err
+	}
 	return result, <-creating
 }
 

@@ -6,12 +6,10 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
-)
 
-// ticksPerSecond is the unit of CPU time in /proc (USER_HZ), on every platform that Go supports.
-const ticksPerSecond = 100
+	"github.com/weir-dev/weir/pkg/testkit/bench"
+)
 
 // cpu returns the CPU time of each process whose command line contains dir: the control plane and the programs that
 // use it.
@@ -23,19 +21,9 @@ func cpu(dir string) map[string]time.Duration {
 		if err != nil || !bytes.Contains(arguments, []byte(dir)) {
 			continue
 		}
-		stat, err := os.ReadFile(filepath.Join(process, "stat"))
-		if err != nil {
-			continue
-		}
-		// The program name, in parentheses, may contain spaces. The numbers follow it.
-		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-		if len(fields) < 13 {
-			continue
-		}
-		user, _ := strconv.ParseInt(fields[11], 10, 64)
-		system, _ := strconv.ParseInt(fields[12], 10, 64)
+		pid, _ := strconv.Atoi(filepath.Base(process))
 		program, _, _ := bytes.Cut(arguments, []byte{0})
-		used[filepath.Base(string(program))] += time.Duration(user+system) * time.Second / ticksPerSecond
+		used[filepath.Base(string(program))] += time.Duration(bench.CPU(pid) * float64(time.Second))
 	}
 	return used
 }

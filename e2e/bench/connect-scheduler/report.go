@@ -16,7 +16,9 @@ import (
 type side struct {
 	// converged is the time until every connector is Ready. podsReady is the time until all pods are Ready.
 	converged, podsReady time.Duration
-	cpu                  map[string]time.Duration
+	// started is the time until the last StatefulSet of a connector was created, in whole seconds.
+	started time.Duration
+	cpu     map[string]time.Duration
 	// requests counts the API requests of all clients by verb and resource.
 	requests map[string]float64
 }
@@ -51,52 +53,100 @@ func (r *report) print(out io.Writer, o options) {
 
 // printRounds prints every round, then the median and the spread of all rounds.
 func (r *report) printRounds(p printer) {
-	p.row("\nTIME TO CONVERGE\tall connectors Ready\tall pods Ready\tCPU of all processes")
+	const columns = "all connectors Ready\tall pods Ready\tCPU of all processes\tStatefulSets of all connectors"
+	p.row("\nTIME TO CONVERGE\t" + columns)
 	for i, s := range r.service {
-		p.row("round %d, %s\t%.1f s\t%.1f s\t%.1f s", i+1, service, s.converged.Seconds(), s.podsReady.Seconds(),
-			total(s.cpu).Seconds())
+		p.row("round %d, %s\t%.1f s\t%.1f s\t%.1f s\t%.0f s", i+1, service, s.converged.Seconds(), s.podsReady.Seconds(),
+			total(s.cpu).Seconds(), s.started.Seconds())
 		if i < len(r.bare) {
 			b := r.bare[i]
-			p.row("round %d, bare client\t-\t%.1f s\t%.1f s", i+1, b.podsReady.Seconds(), total(b.cpu).Seconds())
+			p.row("round %d, bare client\t-\t%.1f s\t%.1f s\t%.0f s", i+1, b.podsReady.Seconds(), total(b.cpu).Seconds(),
+				b.started.Seconds())
 		}
 	}
-	p.row("\nMEDIAN (SMALLEST TO LARGEST)\tall connectors Ready\tall pods Ready\tCPU of all processes")
-	converged, podsReady, cpu := values(r.service)
-	_, barePodsReady, bareCPU := values(r.bare)
-	p.row("%s\t%s s\t%s s\t%s s", service, converged.Summary("%.1f"), podsReady.Summary("%.1f"), cpu.Summary("%.1f"))
-	p.row("bare client\t-\t%s s\t%s s", barePodsReady.Summary("%.1f"), bareCPU.Summary("%.1f"))
+	p.row("\nMEDIAN (SMALLEST TO LARGEST)\t" + columns)
+	converged, podsReady, cpu, started := values(r.service)
+	_, barePodsReady, bareCPU, bareStarted := values(r.bare)
+	p.row("%s\t%s s\t%s s\t%s s\t%s s", service, converged.Summary("%.1f"), podsReady.Summary("%.1f"), cpu.Summary("%.1f"),
+		started.Summary("%.0f"))
+	p.row("bare client\t-\t%s s\t%s s\t%s s", barePodsReady.Summary("%.1f"), bareCPU.Summary("%.1f"),
+		bareStarted.Summary("%.0f"))
 	// The bare client is done when all pods are Ready: both times of the service are compared with that.
 	p.row("ratio of each round\t%s\t%s\t%s", bench.Ratios(converged, barePodsReady).Summary("%.2f"),
 		bench.Ratios(podsReady, barePodsReady).Summary("%.2f"), bench.Ratios(cpu, bareCPU).Summary("%.2f"))
 }
 
-func values(sides []side) (converged, podsReady, cpu bench.Values) {
+func values(sides []side) (converged, podsReady, cpu, started bench.Values) {
 	for _, s := range sides {
 		converged = append(converged, s.converged.Seconds())
 		podsReady = append(podsReady, s.podsReady.Seconds())
 		cpu = append(cpu, total(s.cpu).Seconds())
+		started = append(started, s.started.Seconds())
 	}
-	return converged, podsReady, cpu
+	return converged, podsReady, cpu, started
 }
 
-// printRequests prints the CPU time by process and the API requests by kind, both of round 1.
+// printRequests prints the CPU time by process and the API requests by kind. Unlike times they hardly depend on what
+// else the machine does.
 func (r *report) printRequests(p printer, o options) {
-	s, b, n := r.service[0], side{}, float64(o.connectors)
-	if len(r.bare) > 0 {
-		b = r.bare[0]
-	}
-	p.row("\nCPU IN ROUND 1\t%s\tbare client", service)
-	for _, program := range sorted(s.cpu) {
-		if max(s.cpu[program], b.cpu[program]) >= time.Second/20 {
-			p.row("%s\t%.1f s\t%.1f s", program, s.cpu[program].Seconds(), b.cpu[program].Seconds())
+	n := float64(o.connectors)
+	p.row("\nCPU PER CONNECTOR, MEDIAN\t%s\tbare client", service)
+	cpu, bareCPU := medianCPU(r.service), medianCPU(r.bare)
+	for _, program := range sorted(cpu) {
+		if max(cpu[program], bareCPU[program])/n >= 0.0001 {
+			p.row("%s\t%.1f ms\t%.1f ms", program, 1000*cpu[program]/n, 1000*bareCPU[program]/n)
 		}
 	}
-	p.row("\nAPI REQUESTS OF ALL CLIENTS PER CONNECTOR IN ROUND 1\t%s\tbare client", service)
-	for _, kind := range sorted(s.requests) {
-		if max(s.requests[kind], b.requests[kind]) > n/2 {
-			p.row("%s\t%.2f\t%.2f", kind, s.requests[kind]/n, b.requests[kind]/n)
+	p.row("\nAPI REQUESTS OF ALL CLIENTS PER CONNECTOR, MEDIAN\t%s\tbare client", service)
+	requests, bareRequests := medianRequests(r.service), medianRequests(r.bare)
+	sum, bareSum := 0.0, 0.0
+	for _, kind := range sorted(greater(requests, bareRequests)) {
+		sum, bareSum = sum+requests[kind], bareSum+bareRequests[kind]
+		if max(requests[kind], bareRequests[kind]) > n/4 {
+			p.row("%s\t%.2f\t%.2f", kind, requests[kind]/n, bareRequests[kind]/n)
 		}
 	}
+	p.row("all\t%.2f\t%.2f", sum/n, bareSum/n)
+}
+
+// medianCPU returns the CPU seconds of each program, as the median of all rounds.
+func medianCPU(sides []side) map[string]float64 {
+	return medians(sides, func(s side) map[string]float64 {
+		seconds := map[string]float64{}
+		for program, d := range s.cpu {
+			seconds[program] = d.Seconds()
+		}
+		return seconds
+	})
+}
+
+func medianRequests(sides []side) map[string]float64 {
+	return medians(sides, func(s side) map[string]float64 { return s.requests })
+}
+
+// medians returns the median of each number of all rounds. A number that a round does not have is 0.
+func medians(sides []side, of func(side) map[string]float64) map[string]float64 {
+	names := map[string]float64{}
+	for _, s := range sides {
+		names = greater(names, of(s))
+	}
+	for name := range names {
+		var all bench.Values
+		for _, s := range sides {
+			all = append(all, of(s)[name])
+		}
+		names[name] = all.Median()
+	}
+	return names
+}
+
+// greater returns the greater number for each name in a or b.
+func greater(a, b map[string]float64) map[string]float64 {
+	all := maps.Clone(a)
+	for name, n := range b {
+		all[name] = max(all[name], n)
+	}
+	return all
 }
 
 // printService prints what only the service does; it is measured in round 1.

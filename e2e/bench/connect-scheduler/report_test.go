@@ -42,3 +42,18 @@ func TestReportOfAnInterruptedFirstRoundHasNoRatio(t *testing.T) {
 	r.print(&out, options{connectors: 2, tasks: 3, workers: 1})
 	require.Regexp(t, `ratio of each round +no rounds`, out.String())
 }
+
+func TestReportPrintsRequestsThatOnlyOneSideMakes(t *testing.T) {
+	t.Parallel()
+	service, bare := round(13), round(10)
+	service.requests = map[string]float64{"apply secrets": 4, "get pods": 0.1}
+	bare.requests = map[string]float64{"post secrets": 2}
+	r := report{service: []side{service}, bare: []side{bare}}
+	var out bytes.Buffer
+	r.print(&out, options{connectors: 2, tasks: 3, workers: 1})
+	require.Regexp(t, `apply secrets +2\.00 +0\.00`, out.String())
+	require.Regexp(t, `post secrets +0\.00 +1\.00`, out.String())
+	require.Regexp(t, `all +2\.05 +1\.00`, out.String())
+	require.NotContains(t, out.String(), "get pods")
+	require.Regexp(t, `etcd +3250\.0 ms +2500\.0 ms`, out.String())
+}

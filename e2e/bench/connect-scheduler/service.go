@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	connectv1 "github.com/weir-dev/weir/apis/connect/v1"
+	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/e2e/internal/env"
 	"github.com/weir-dev/weir/pkg/testkit"
 	"github.com/weir-dev/weir/pkg/testkit/bench"
@@ -154,7 +156,25 @@ func converge(ctx context.Context, o options, e *environment, s *env.Service) (s
 	if result.requests, err = requestsSince(); err != nil {
 		return result, err
 	}
+	if result.started, err = lastStart(ctx, e.cp, began); err != nil {
+		return result, err
+	}
 	return result, <-creating
+}
+
+// lastStart returns the time from began until the last StatefulSet of a connector, not of its tasks, was created.
+func lastStart(ctx context.Context, cp *testkit.ControlPlane, began time.Time) (last time.Duration, err error) {
+	options := metav1.ListOptions{LabelSelector: contract.LabelConnector}
+	sets, err := cp.Client().AppsV1().StatefulSets("").List(ctx, options)
+	if err != nil {
+		return 0, fmt.Errorf("list StatefulSets: %w", err)
+	}
+	for _, set := range sets.Items {
+		if strings.HasSuffix(set.Name, "-connector") {
+			last = max(last, set.CreationTimestamp.Sub(began.Truncate(time.Second)))
+		}
+	}
+	return last, nil
 }
 
 // countRequests starts to count API requests. The returned function returns the number of requests since then.

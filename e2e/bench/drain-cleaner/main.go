@@ -1,6 +1,7 @@
 // Command drain-cleaner benchmarks the webhook of drain-cleaner on an embedded control plane. It measures:
 //   - the latency of reviews of protected and unprotected pods at a steady rate over TLS, with the permissions of
-//     Weir's base and of Strimzi's manifests, in alternating rounds with a bare TLS handler that allows every review;
+//     Weir's base and of Strimzi's manifests, in alternating rounds with a bare TLS handler that allows every review,
+//     and with the same handler after one live read of each pod that shares a namespace with Kafka pods;
 //   - the latency and the wrong answers of many reviews at once;
 //   - the memory of the service, the size of the binary and the time until it is ready;
 //   - CPU, memory and writes with many policies.
@@ -109,23 +110,23 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	f := &fixture{ControlPlane: cp, root: root, dir: dir}
-	if err := f.prepare(ctx, o); err != nil {
+	e := &environment{ControlPlane: cp, root: root, dir: dir}
+	if err := e.prepare(ctx, o); err != nil {
 		return err
 	}
 	if o.cost != "" {
-		return measurePolicies(ctx, o, f)
+		return measurePolicies(ctx, o, e)
 	}
-	if err := measureReviews(ctx, o, f); err != nil {
+	if err := measureReviews(ctx, o, e); err != nil {
 		return err
 	}
-	size, err := os.Stat(f.program())
+	size, err := os.Stat(e.program())
 	if err != nil {
 		return err
 	}
-	fmt.Printf("\nbinary %s: %.1f MiB\n", filepath.Base(f.program()), float64(size.Size())/(1<<20))
+	fmt.Printf("\nbinary %s: %.1f MiB\n", filepath.Base(e.program()), float64(size.Size())/(1<<20))
 	if o.policies == 0 {
 		return nil
 	}
-	return measurePolicies(ctx, o, f)
+	return measurePolicies(ctx, o, e)
 }

@@ -20,7 +20,7 @@ import (
 
 // manyPolicies is the service with many policies that select one pod each.
 type manyPolicies struct {
-	*fixture
+	*environment
 	options
 	weir    versioned.Interface
 	subject *subject
@@ -29,15 +29,15 @@ type manyPolicies struct {
 }
 
 // measurePolicies creates policies, waits, and drains a node.
-func measurePolicies(ctx context.Context, o options, f *fixture) (err error) {
-	m := &manyPolicies{fixture: f, options: o}
-	if m.weir, err = versioned.NewForConfig(f.RESTConfig()); err != nil {
+func measurePolicies(ctx context.Context, o options, e *environment) (err error) {
+	m := &manyPolicies{environment: e, options: o}
+	if m.weir, err = versioned.NewForConfig(e.RESTConfig()); err != nil {
 		return fmt.Errorf("create the client: %w", err)
 	}
 	if err := m.createSelectedPods(ctx); err != nil {
 		return err
 	}
-	if m.subject, err = f.startWeir(ctx); err != nil {
+	if m.subject, err = e.startWeir(ctx); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, m.subject.stop()) }()

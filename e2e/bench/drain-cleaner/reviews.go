@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/weir-dev/weir/e2e/internal/env"
 	"github.com/weir-dev/weir/pkg/testkit/bench"
 )
 
@@ -22,14 +23,17 @@ type scenario struct {
 // result are the measurements of a scenario and a subject, one per round.
 type result struct {
 	p50, p99, max, peak bench.Values
-	reviews             int
-	wrong               map[string]int
+	// requests are the API requests of all clients, cpu and serverCPU the milliseconds of CPU time of the subject and of
+	// the API server, all per review. They depend less than latencies on what else the machine does.
+	requests, cpu, serverCPU bench.Values
+	reviews                  int
+	wrong                    map[string]int
 }
 
 // measureReviews runs all scenarios against all subjects, and prints the results.
-func measureReviews(ctx context.Context, o options, f *fixture) error {
-	protected := func(s *subject) load { return load{reviews: f.protected, allowed: !s.protects} }
-	unprotected := func(*subject) load { return load{reviews: f.unprotected, allowed: true} }
+func measureReviews(ctx context.Context, o options, e *environment) error {
+	protected := func(s *subject) load { return load{reviews: e.protected, allowed: !s.protects} }
+	unprotected := func(*subject) load { return load{reviews: e.unprotected, allowed: true} }
 	stream := func(ctx context.Context, l load, s *subject) (*answers, error) {
 		return l.stream(ctx, s, o.rate, o.duration)
 	}
@@ -59,10 +63,11 @@ func measureReviews(ctx context.Context, o options, f *fixture) error {
 					results[key], order = &result{wrong: map[string]int{}}, append(order, key)
 				}
 				startups[s.name] = append(startups[s.name], s.startup.Seconds())
-				return results[key].measure(ctx, f, scenario, s)
+				return results[key].measure(ctx, e, scenario, s)
 			}
 		}
-		if err := bench.Rounds(o.rounds, measure(f.startBare), measure(f.startWeir), measure(f.startStrimzi)); err != nil {
+		if err := bench.Rounds(o.rounds, measure(e.startBare), measure(e.startReading), measure(e.startWeir),
+			measure(e.startStrimzi)); err != nil {
 			return err
 		}
 	}
@@ -73,17 +78,23 @@ func measureReviews(ctx context.Context, o options, f *fixture) error {
 		fmt.Printf("%s %-28s %-28s %-28s %-24s %s\n", key, r.p50.Summary("%.2f"), r.p99.Summary("%.2f"),
 			r.max.Summary("%.1f"), r.peak.Summary("%.1f"), r.wrongSummary())
 	}
+	fmt.Printf("\n%-55s %-28s %-28s %s\n", "per review", "API requests", "CPU ms", "CPU ms of the API server")
+	for _, key := range order {
+		r := results[key]
+		fmt.Printf("%s %-28s %-28s %s\n", key, r.requests.Summary("%.2f"), r.cpu.Summary("%.2f"),
+			r.serverCPU.Summary("%.2f"))
+	}
 	fmt.Println("\nseconds until ready")
-	for _, name := range []string{"bare handler", "weir's permissions", "strimzi's permissions"} {
+	for _, name := range []string{"bare handler", "handler that reads", "weir's permissions", "strimzi's permissions"} {
 		fmt.Printf("%-22s %s\n", name, startups[name].Summary("%.2f"))
 	}
 	return nil
 }
 
-func (r *result) measure(ctx context.Context, f *fixture, sc scenario, s *subject) error {
+func (r *result) measure(ctx context.Context, e *environment, sc scenario, s *subject) error {
 	l := sc.load(s)
 	var err error
-	if s.client, err = newClient(f.dir); err != nil {
+	if s.client, err = newClient(e.dir); err != nil {
 		return err
 	}
 	defer s.client.CloseIdleConnections()
@@ -91,10 +102,25 @@ func (r *result) measure(ctx context.Context, f *fixture, sc scenario, s *subjec
 	if _, err := l.stream(ctx, s, 100, time.Second); err != nil {
 		return err
 	}
+	server, err := env.ServerMetrics(ctx, e.ControlPlane)
+	if err != nil {
+		return err
+	}
+	cpu := bench.CPU(s.pid())
 	a, err := sc.send(ctx, l, s)
 	if err != nil {
 		return err
 	}
+	cpu = bench.CPU(s.pid()) - cpu
+	after, err := env.ServerMetrics(ctx, e.ControlPlane)
+	if err != nil {
+		return err
+	}
+	perReview := func(n float64) float64 { return n / float64(len(a.milliseconds)+a.wrongCount()) }
+	increase := func(name string) float64 { return after.Sum(name) - server.Sum(name) }
+	r.requests = append(r.requests, perReview(increase("apiserver_request_total")))
+	r.cpu = append(r.cpu, perReview(1000*cpu))
+	r.serverCPU = append(r.serverCPU, perReview(1000*increase("process_cpu_seconds_total")))
 	_, peak := bench.Memory(s.pid())
 	r.peak = append(r.peak, peak)
 	r.reviews += len(a.milliseconds) + a.wrongCount()

@@ -15,6 +15,10 @@ import (
 	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/weir-dev/weir/pkg/testkit"
 	"github.com/weir-dev/weir/pkg/testkit/process"
@@ -48,15 +52,35 @@ func (s *subject) stop() error {
 	return nil
 }
 
-// bareAddress is the environment variable with the address of the bare handler.
-const bareAddress = "BENCH_BARE_ADDRESS"
+// bareAddress is the environment variable with the address of the bare handler. bareKubeconfig is that with the client
+// configuration of the handler that reads pods.
+const bareAddress, bareKubeconfig = "BENCH_BARE_ADDRESS", "BENCH_BARE_KUBECONFIG"
 
-// serveBare runs a TLS handler that decodes each review and allows it.
+// serveBare runs a TLS handler that decodes each review and allows it. With a client configuration it first reads the
+// pods that share a namespace with Kafka pods. No webhook that confirms such pods by live reads can be faster.
 func serveBare(ctx context.Context, dir string) error {
+	read := func(context.Context, *admissionv1.AdmissionRequest) error { return nil }
+	if file := os.Getenv(bareKubeconfig); file != "" {
+		client, err := readingClient(file)
+		if err != nil {
+			return err
+		}
+		read = func(ctx context.Context, review *admissionv1.AdmissionRequest) error {
+			if review.Namespace != kafkaNamespace {
+				return nil
+			}
+			_, err := client.CoreV1().Pods(review.Namespace).Get(ctx, review.Name, metav1.GetOptions{})
+			return err
+		}
+	}
 	allow := func(w http.ResponseWriter, r *http.Request) {
 		var review admissionv1.AdmissionReview
 		if err := json.NewDecoder(r.Body).Decode(&review); err != nil || review.Request == nil {
 			http.Error(w, "not a review", http.StatusBadRequest)
+			return
+		}
+		if err := read(r.Context(), review.Request); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
 		review.Response, review.Request = &admissionv1.AdmissionResponse{UID: review.Request.UID, Allowed: true}, nil
@@ -74,7 +98,27 @@ func serveBare(ctx context.Context, dir string) error {
 	return err
 }
 
-func (f *fixture) startBare(ctx context.Context) (*subject, error) {
+// readingClient returns a client without a rate limit, as the service has.
+func readingClient(kubeconfig string) (kubernetes.Interface, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	config.QPS = -1
+	config.ContentType = runtime.ContentTypeProtobuf
+	return kubernetes.NewForConfig(config)
+}
+
+func (e *environment) startBare(ctx context.Context) (*subject, error) {
+	return e.startHandler(ctx, "bare handler")
+}
+
+// startReading starts the bare handler that reads the pods beside Kafka pods.
+func (e *environment) startReading(ctx context.Context) (*subject, error) {
+	return e.startHandler(ctx, "handler that reads", bareKubeconfig+"="+e.kubeconfig("weir"))
+}
+
+func (e *environment) startHandler(ctx context.Context, name string, env ...string) (*subject, error) {
 	own, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -83,9 +127,9 @@ func (f *fixture) startBare(ctx context.Context) (*subject, error) {
 	if err != nil {
 		return nil, err
 	}
-	command := exec.Command(own, "-bare="+f.dir)
-	command.Env = append(os.Environ(), bareAddress+"="+address)
-	s := &subject{name: "bare handler", url: url(address, "/"), command: command}
+	command := exec.Command(own, "-bare="+e.dir)
+	command.Env = append(append(os.Environ(), bareAddress+"="+address), env...)
+	s := &subject{name: name, url: url(address, "/"), command: command}
 	return s, s.start(ctx, func(ctx context.Context) error {
 		c, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(ctx, "tcp", address)
 		if err == nil {
@@ -96,17 +140,17 @@ func (f *fixture) startBare(ctx context.Context) (*subject, error) {
 }
 
 // startWeir starts the service as deploy/drain-cleaner does.
-func (f *fixture) startWeir(ctx context.Context) (*subject, error) {
-	return f.startService(ctx, "weir", "--require-node-cordoned=true", "--policies=required", "--leader-elect",
+func (e *environment) startWeir(ctx context.Context) (*subject, error) {
+	return e.startService(ctx, "weir", "--require-node-cordoned=true", "--policies=required", "--leader-elect",
 		"--lease-namespace=weir-system")
 }
 
 // startStrimzi starts the service as Strimzi's manifests do.
-func (f *fixture) startStrimzi(ctx context.Context) (*subject, error) {
-	return f.startService(ctx, "strimzi", "/opt/strimzi/bin/drain_cleaner_run.sh")
+func (e *environment) startStrimzi(ctx context.Context) (*subject, error) {
+	return e.startService(ctx, "strimzi", "/opt/strimzi/bin/drain_cleaner_run.sh")
 }
 
-func (f *fixture) startService(ctx context.Context, account string, args ...string) (*subject, error) {
+func (e *environment) startService(ctx context.Context, account string, args ...string) (*subject, error) {
 	address, err := freeAddress()
 	if err != nil {
 		return nil, err
@@ -115,8 +159,8 @@ func (f *fixture) startService(ctx context.Context, account string, args ...stri
 	if err != nil {
 		return nil, err
 	}
-	command := exec.Command(f.program(), append(args,
-		"--kubeconfig="+f.kubeconfig(account), "--certificate-source=files", "--certificate-dir="+f.dir,
+	command := exec.Command(e.program(), append(args,
+		"--kubeconfig="+e.kubeconfig(account), "--certificate-source=files", "--certificate-dir="+e.dir,
 		"--webhook-address="+address, "--metrics-address="+health, "--shutdown-delay=0s", "--log-level=warn")...)
 	command.Env = append(os.Environ(), "GOMEMLIMIT=96MiB", "POD_NAMESPACE=weir-system")
 	s := &subject{

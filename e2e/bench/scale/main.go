@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -24,21 +25,25 @@ import (
 // subject is a service with objects that can be many.
 type subject struct {
 	service, objects string
-	// arguments returns the arguments of the service's benchmark for a number of objects.
+	// arguments returns the arguments of the service's benchmark in e2e/bench for a number of objects.
 	arguments func(n int) []string
+	// pkg is the package of the service with TestScale instead, and variable sets its number of objects.
+	pkg, variable string
 }
 
 var subjects = []subject{
-	{"connect-scheduler", "KafkaConnectors with 3 tasks", func(n int) []string {
+	{service: "connect-scheduler", objects: "KafkaConnectors with 3 tasks", arguments: func(n int) []string {
 		return []string{"-connectors=" + strconv.Itoa(n)}
 	}},
-	{"drain-cleaner", "KafkaDrainPolicies with one pod", func(n int) []string {
+	{service: "drain-cleaner", objects: "KafkaDrainPolicies with one pod", arguments: func(n int) []string {
 		return []string{"-policies=" + strconv.Itoa(n)}
 	}},
-	{"volume-provisioner", "volumes", func(n int) []string {
+	{service: "volume-provisioner", objects: "volumes", arguments: func(n int) []string {
 		// 5 replicas of 2 templates for each set.
 		return []string{"-sets=" + strconv.Itoa(max(1, n/10))}
 	}},
+	{service: "gluster-bridge", objects: "GlusterVolumes", pkg: "./test/bench", variable: "WEIR_BENCH_VOLUMES"},
+	{service: "quotad", objects: "directories", pkg: "./test/bricks", variable: "WEIR_BENCH_DIRECTORIES"},
 }
 
 // series are the costs of one subject in ascending order of sizes.
@@ -112,6 +117,9 @@ func parse(list string) ([]int, error) {
 
 // measure runs the benchmark of a service with a number of objects.
 func measure(ctx context.Context, root string, s subject, size int) (bench.Cost, error) {
+	if s.pkg != "" {
+		return measureTest(ctx, root, s, size)
+	}
 	dir, err := os.MkdirTemp("", "weir-bench-")
 	if err != nil {
 		return bench.Cost{}, err
@@ -119,13 +127,33 @@ func measure(ctx context.Context, root string, s subject, size int) (bench.Cost,
 	defer os.RemoveAll(dir)
 	file := filepath.Join(dir, "cost.json")
 	arguments := append([]string{"run", "./bench/" + s.service, "-cost=" + file}, s.arguments(size)...)
-	command := exec.CommandContext(ctx, "go", arguments...)
-	command.Dir = filepath.Join(root, "e2e")
-	command.Stdout, command.Stderr = os.Stderr, os.Stderr
-	// An interrupt lets the benchmark stop its control plane.
-	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
+	command := program(ctx, filepath.Join(root, "e2e"), arguments...)
+	command.Stdout = os.Stderr
 	if err := command.Run(); err != nil {
 		return bench.Cost{}, err
 	}
 	return bench.ReadCost(file)
+}
+
+// measureTest runs the benchmark of a service that is a test.
+func measureTest(ctx context.Context, root string, s subject, size int) (bench.Cost, error) {
+	command := program(ctx, filepath.Join(root, "services", s.service),
+		"test", s.pkg, "-run", "^TestScale$", "-v", "-count=1", "-timeout=40m")
+	command.Env = append(os.Environ(), "WEIR_BENCH=true", fmt.Sprintf("%s=%d", s.variable, size))
+	var output strings.Builder
+	command.Stdout = io.MultiWriter(os.Stderr, &output)
+	if err := command.Run(); err != nil {
+		return bench.Cost{}, err
+	}
+	// A test that cannot run here is skipped and says why in its output.
+	return bench.FindCost(output.String())
+}
+
+// program returns a go command in a directory.
+func program(ctx context.Context, dir string, arguments ...string) *exec.Cmd {
+	command := exec.CommandContext(ctx, "go", arguments...)
+	command.Dir, command.Stderr = dir, os.Stderr
+	// An interrupt lets the benchmark stop its control plane.
+	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
+	return command
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -22,6 +23,13 @@ func (s series) growth(m bench.Measure) float64 {
 	return m.Of(s.costs[len(s.costs)-1]) / m.Of(s.costs[0])
 }
 
+// measures returns the figures that the service has: quotad makes no API request without a cluster.
+func (s series) measures() []bench.Measure {
+	return slices.DeleteFunc(bench.Measures(), func(m bench.Measure) bool {
+		return slices.ContainsFunc(s.costs, func(cost bench.Cost) bool { return m.Of(cost) == 0 })
+	})
+}
+
 // print prints the figures of a series.
 func (s series) print(out io.Writer) {
 	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
@@ -31,7 +39,7 @@ func (s series) print(out io.Writer) {
 		fmt.Fprintf(w, "\t%d", cost.Objects)
 	}
 	fmt.Fprint(w, "\tlargest divided by smallest\n")
-	for _, m := range bench.Measures() {
+	for _, m := range s.measures() {
 		fmt.Fprint(w, m.Name)
 		for _, cost := range s.costs {
 			fmt.Fprintf(w, "\t%.1f", m.Of(cost))
@@ -56,7 +64,7 @@ func write(dir string, all []series) error {
 			fmt.Fprintf(&text, " %d |", cost.Objects)
 		}
 		fmt.Fprintf(&text, " largest / smallest |\n|---|%s\n", strings.Repeat("---|", len(s.costs)+1))
-		for _, m := range bench.Measures() {
+		for _, m := range s.measures() {
 			fmt.Fprintf(&text, "| %s |", m.Name)
 			for _, cost := range s.costs {
 				fmt.Fprintf(&text, " %.1f |", m.Of(cost))
@@ -77,7 +85,7 @@ func (s series) plot(file string) error {
 	p.X.Label.Text, p.Y.Label.Text = s.objects, "relative cost per object"
 	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{}
 	p.Y.Min, p.Legend.Top = 0, true
-	for i, m := range bench.Measures() {
+	for i, m := range s.measures() {
 		points := make(plotter.XYs, len(s.costs))
 		for j, cost := range s.costs {
 			points[j].X, points[j].Y = float64(cost.Objects), m.Of(cost)/m.Of(s.costs[0])

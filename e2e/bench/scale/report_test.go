@@ -32,6 +32,23 @@ memory, KiB per object               204.8   204.8   1.00
 `, out.String())
 }
 
+func TestFiguresThatAServiceDoesNotHaveAreLeftOut(t *testing.T) {
+	t.Parallel()
+	quotad := series{subject: subject{service: "quotad", objects: "directories"}, costs: []bench.Cost{
+		{Objects: 100, Seconds: 1, CPUSeconds: 1, EmptyMiB: 20, MiB: 21},
+		{Objects: 1000, Seconds: 20, CPUSeconds: 10, EmptyMiB: 20, MiB: 25},
+	}}
+	var out strings.Builder
+	quotad.print(&out)
+	require.Equal(t, `
+QUOTAD: directories      100    1000   largest divided by smallest
+time, ms per object      10.0   20.0   2.00
+CPU, ms per object       10.0   10.0   1.00
+memory, KiB per object   10.2   5.1    0.50
+`, out.String())
+	require.NoError(t, write(t.TempDir(), []series{quotad}))
+}
+
 func TestReportHasATableAndAPlotPerService(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/weir-dev/weir/e2e/internal/env"
@@ -68,8 +69,39 @@ func waitUntilIdle(ctx context.Context, s *env.Service) error {
 	return nil
 }
 
+// load is what the API server has done.
+type load struct {
+	// requests are those of all clients by verb and resource.
+	requests map[string]float64
+	cpu      float64
+}
+
+// loadSince returns the load since an earlier scrape, without the requests that a control plane with nodes makes all
+// the time. It waits for those that the binder makes for n PersistentVolumes.
+func (e *environment) loadSince(ctx context.Context, before bench.Metrics, n int) (load, error) {
+	if err := e.pvsAvailable(ctx, n); err != nil {
+		return load{}, err
+	}
+	after, err := env.ServerMetrics(ctx, e.cp)
+	if err != nil {
+		return load{}, err
+	}
+	found, earlier := map[string]float64{}, before.Requests()
+	for kind, total := range after.Requests() {
+		verb, resource, _ := strings.Cut(kind, " ")
+		resource, _, _ = strings.Cut(resource, " ")
+		switch {
+		case resource == "" || resource == "leases" || resource == "nodes" || verb == "watch" || verb == "list":
+		case total > earlier[kind]:
+			found[kind] = total - earlier[kind]
+		}
+	}
+	const cpu = "process_cpu_seconds_total"
+	return load{found, after.Sum(cpu) - before.Sum(cpu)}, nil
+}
+
 // setCounts records the writes and reconciles between two scrapes.
-func (r *report) setCounts(before, after env.Metrics) {
+func (r *report) setCounts(before, after bench.Metrics) {
 	writesBefore, _ := before.Writes()
 	r.writes, _ = after.Writes()
 	for kind, n := range writesBefore {

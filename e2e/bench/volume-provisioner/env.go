@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -37,6 +38,8 @@ type environment struct {
 	shutdown []func()
 
 	pvs, sets, agents cache.SharedIndexInformer
+	// created and available are the numbers of PersistentVolumes that exist, and that the binder has seen.
+	created, available atomic.Int64
 	// changed receives a value after a change of a PersistentVolume or a set. Several changes may be one value.
 	changed chan struct{}
 }
@@ -78,6 +81,22 @@ func (e *environment) watch(ctx context.Context) error {
 	e.pvs = core.Core().V1().PersistentVolumes().Informer()
 	e.sets = own.Storage().V1alpha1().KafkaLocalVolumeSets().Informer()
 	e.agents = own.Storage().V1alpha1().LocalVolumeNodes().Informer()
+	phase := func(object any) corev1.PersistentVolumePhase { return object.(*corev1.PersistentVolume).Status.Phase }
+	if _, err := e.pvs.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: func(object any) {
+			e.created.Add(1)
+			if phase(object) == corev1.VolumeAvailable {
+				e.available.Add(1)
+			}
+		},
+		UpdateFunc: func(old, updated any) {
+			if phase(old) != corev1.VolumeAvailable && phase(updated) == corev1.VolumeAvailable {
+				e.available.Add(1)
+			}
+		},
+	}); err != nil {
+		return fmt.Errorf("watch: %w", err)
+	}
 	wake := func() {
 		select {
 		case e.changed <- struct{}{}:
@@ -155,10 +174,23 @@ func (e *environment) until(ctx context.Context, what string, s *env.Service, co
 
 // pvsExist returns nil when at least want PersistentVolumes exist.
 func (e *environment) pvsExist(want int) error {
-	if n := len(e.pvs.GetStore().ListKeys()); n < want {
+	if n := e.created.Load(); n < int64(want) {
 		return fmt.Errorf("%d of %d PersistentVolumes exist", n, want)
 	}
 	return nil
+}
+
+// pvsSeen returns nil when the binder of the control plane has written the status of at least want PersistentVolumes.
+func (e *environment) pvsSeen(want int) error {
+	if n := e.available.Load(); n < int64(want) {
+		return fmt.Errorf("%d of %d PersistentVolumes are available", n, want)
+	}
+	return nil
+}
+
+// pvsAvailable waits until the binder has written the status of all PersistentVolumes.
+func (e *environment) pvsAvailable(ctx context.Context, want int) error {
+	return e.until(ctx, "the binder", nil, func() error { return e.pvsSeen(want) })
 }
 
 // setsReady returns nil when at least want sets are Ready.

@@ -1,6 +1,6 @@
 // Command volume-provisioner benchmarks volume-provisioner on an embedded control plane. It measures:
-//   - the time from the first KafkaLocalVolumeSet until all PersistentVolumes exist, and until all sets are Ready, in
-//     alternating rounds with a bare client that creates copies of the same PersistentVolumes;
+//   - the time from the first KafkaLocalVolumeSet until all PersistentVolumes exist, until all are Available, and until
+//     all sets are Ready, in alternating rounds with a bare client that creates copies of the same PersistentVolumes;
 //   - in the same rounds, a model of local-path-provisioner, with the default limits of its API client and without;
 //   - the memory of the controller with many PersistentVolumes, and its CPU while nothing changes;
 //   - CPU and memory of a real agent with its directories on this machine.
@@ -32,7 +32,7 @@ type options struct {
 	nodes, rounds             int
 	localPath                 int
 	many, directories         int
-	idle                      time.Duration
+	idle, manyLimit           time.Duration
 	pprof                     string
 	// cost is the file for the cost of the volumes; if it is set, nothing else is measured.
 	cost string
@@ -55,6 +55,8 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", bench.MinRounds, "alternating rounds of all subjects")
 	flag.IntVar(&o.localPath, "local-path", 20, "number of volumes of the model of local-path-provisioner; 0 skips it")
 	flag.IntVar(&o.many, "many", 10000, "number of volumes of the memory measurement; 0 skips it")
+	flag.DurationVar(&o.manyLimit, "many-limit", 10*time.Minute,
+		"longest time to create the volumes of the memory measurement; those that exist then are measured")
 	flag.IntVar(&o.directories, "directories", 100, "number of directories of the real agent; 0 skips it")
 	flag.DurationVar(&o.idle, "idle", 90*time.Second, "duration of the idle measurements")
 	flag.StringVar(&o.pprof, "pprof-address", "", "address at which the controller serves profiles")
@@ -75,9 +77,9 @@ func main() {
 
 func (o options) validate() error {
 	if min(o.sets, o.replicas, o.templates, o.nodes) < 1 || min(o.rounds, o.localPath, o.many, o.directories) < 0 ||
-		o.idle <= 0 {
-		return errors.New("-sets, -replicas, -templates, -nodes and -idle must be greater than 0, and -rounds, " +
-			"-local-path, -many and -directories must not be negative")
+		min(o.idle, o.manyLimit) <= 0 {
+		return errors.New("-sets, -replicas, -templates, -nodes, -idle and -many-limit must be greater than 0, and " +
+			"-rounds, -local-path, -many and -directories must not be negative")
 	}
 	return nil
 }
@@ -132,11 +134,12 @@ func (r *report) measure(ctx context.Context, o options, root string) error {
 			return nil
 		},
 		func(int) error {
-			took, err := runBareClient(ctx, o, root, created)
+			took, used, err := runBareClient(ctx, o, root, created)
 			if err != nil {
 				return fmt.Errorf("bare client: %w", err)
 			}
-			r.bare = append(r.bare, took.Seconds())
+			r.bareLoad = used
+			r.bare = append(r.bare, took)
 			return nil
 		},
 	}

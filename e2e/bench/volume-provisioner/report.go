@@ -14,20 +14,21 @@ import (
 
 // report collects all measurements.
 type report struct {
-	service []result
-	// bare has the seconds of the bare client in each round.
-	bare bench.Values
+	service, bare []result
 	// localPath and localPathTuned have the volumes per second of the model of local-path-provisioner in each round.
 	localPath, localPathTuned bench.Values
 
 	// writes, reconciles, waits and cpu are those of the service in the first round.
 	writes                 map[string]float64
 	reconciles, waits, cpu float64
+	// load is that of the API server in the first round, and bareLoad that in the last one of the bare client.
+	load, bareLoad load
 
 	// empty, full, peak and settled are the resident memory of the controller in MiB without volumes, with many
 	// volumes, at most, and after the idle measurement.
 	empty, full, peak, settled float64
-	many                       time.Duration
+	many, manyReady            time.Duration
+	manyCreated                int
 	idle                       usage
 
 	agent struct {
@@ -51,6 +52,7 @@ func (r *report) print(out io.Writer, o options) {
 			o.volumes(), o.sets, o.nodes)
 		r.printRounds(p, o)
 		r.printWrites(p, o)
+		r.printLoad(p, o)
 	}
 	if r.full > 0 {
 		r.printMany(p, o.with(o.many))
@@ -60,30 +62,47 @@ func (r *report) print(out io.Writer, o options) {
 	}
 }
 
-// printRounds prints every round, then the median and the spread of all rounds.
+// printRounds prints every round, then the median and the spread of all rounds. A bare client can be done before the
+// binder: all PersistentVolumes exist, and few can be used yet.
 func (r *report) printRounds(p printer, o options) {
-	p.row("\nTIME\tall PersistentVolumes exist\tall sets Ready")
-	created, ready := bench.Values{}, bench.Values{}
+	p.row("\nTIME\tall PersistentVolumes exist\tall are Available\tall sets Ready")
 	for i, s := range r.service {
-		created, ready = append(created, s.created.Seconds()), append(ready, s.ready.Seconds())
-		p.row("round %d, %s\t%.2f s\t%.2f s", i+1, service, s.created.Seconds(), s.ready.Seconds())
+		p.row("round %d, %s\t%.2f s\t%.2f s\t%.2f s", i+1, service, s.created.Seconds(), s.available.Seconds(),
+			s.ready.Seconds())
 		if i < len(r.bare) {
-			p.row("round %d, bare client\t%.2f s\t-", i+1, r.bare[i])
+			p.row("round %d, bare client\t%.2f s\t%.2f s\t-", i+1, r.bare[i].created.Seconds(),
+				r.bare[i].available.Seconds())
 		}
 	}
-	p.row("\nMEDIAN (SMALLEST TO LARGEST)\tall PersistentVolumes exist\tall sets Ready")
-	p.row("%s\t%s s\t%s s", service, created.Summary("%.2f"), ready.Summary("%.2f"))
-	p.row("bare client\t%s s\t-", r.bare.Summary("%.2f"))
-	// The bare client is done when all PersistentVolumes exist: both times of the service are compared with that.
-	p.row("ratio of each round\t%s\t%s", bench.Ratios(created, r.bare).Summary("%.2f"),
-		bench.Ratios(ready, r.bare).Summary("%.2f"))
+	created := func(t result) time.Duration { return t.created }
+	available := func(t result) time.Duration { return t.available }
+	ready := seconds(r.service, func(t result) time.Duration { return t.ready })
+	p.row("\nMEDIAN (SMALLEST TO LARGEST)\tall PersistentVolumes exist\tall are Available\tall sets Ready")
+	p.row("%s\t%s s\t%s s\t%s s", service, seconds(r.service, created).Summary("%.2f"),
+		seconds(r.service, available).Summary("%.2f"), ready.Summary("%.2f"))
+	p.row("bare client\t%s s\t%s s\t-", seconds(r.bare, created).Summary("%.2f"),
+		seconds(r.bare, available).Summary("%.2f"))
+	// A set is Ready when its PersistentVolumes are Available.
+	p.row("ratio of each round\t%s\t%s\t%s",
+		bench.Ratios(seconds(r.service, created), seconds(r.bare, created)).Summary("%.2f"),
+		bench.Ratios(seconds(r.service, available), seconds(r.bare, available)).Summary("%.2f"),
+		bench.Ratios(ready, seconds(r.bare, available)).Summary("%.2f"))
 	p.row("\nVOLUMES PER SECOND\tmedian (smallest to largest)")
-	p.row("%s\t%s", service, rates(o.volumes(), created).Summary("%.0f"))
-	p.row("bare client\t%s", rates(o.volumes(), r.bare).Summary("%.0f"))
+	p.row("%s\t%s", service, rates(o.volumes(), seconds(r.service, created)).Summary("%.0f"))
+	p.row("bare client\t%s", rates(o.volumes(), seconds(r.bare, created)).Summary("%.0f"))
 	if len(r.localPath) > 0 {
 		p.row("local-path-provisioner (model), default limits\t%s", r.localPath.Summary("%.2f"))
 		p.row("local-path-provisioner (model), %d requests per second\t%s", qps, r.localPathTuned.Summary("%.2f"))
 	}
+}
+
+// seconds returns one of the times of each round.
+func seconds(rounds []result, of func(result) time.Duration) bench.Values {
+	values := bench.Values{}
+	for _, round := range rounds {
+		values = append(values, of(round).Seconds())
+	}
+	return values
 }
 
 // rates returns n per second for each duration in seconds.
@@ -109,11 +128,41 @@ func (r *report) printWrites(p printer, o options) {
 	p.row("CPU\t%.1f ms\t%.1f s", 1000*r.cpu/n, r.cpu)
 }
 
+// printLoad prints what depends little on the other work of the machine.
+func (r *report) printLoad(p printer, o options) {
+	n := float64(o.volumes())
+	p.row("\nAPI REQUESTS OF ALL CLIENTS PER VOLUME\t%s\tbare client", service)
+	kinds := maps.Clone(r.load.requests)
+	for kind, requests := range r.bareLoad.requests {
+		kinds[kind] = max(kinds[kind], requests)
+	}
+	for _, kind := range sorted(kinds) {
+		if kinds[kind]/n >= 0.005 {
+			p.row("%s\t%.3f\t%.3f", kind, r.load.requests[kind]/n, r.bareLoad.requests[kind]/n)
+		}
+	}
+	all, bare := total(r.load.requests)/n, total(r.bareLoad.requests)/n
+	p.row("all\t%.3f\t%.3f", all, bare)
+	p.row("CPU of the API server\t%.2f ms\t%.2f ms", 1000*r.load.cpu/n, 1000*r.bareLoad.cpu/n)
+	if bare > 0 && r.bareLoad.cpu > 0 {
+		p.row("ratio of requests, of CPU\t%.2f, %.2f", all/bare, r.load.cpu/r.bareLoad.cpu)
+	}
+}
+
 func (r *report) printMany(p printer, o options) {
 	p.row("\nTHE CONTROLLER WITH %d VOLUMES OF %d SETS ON %d NODES", o.volumes(), o.sets, o.nodes)
-	p.row("all PersistentVolumes exist\t%.1f s (%.0f per second)", r.many.Seconds(), float64(o.volumes())/r.many.Seconds())
+	if r.many > 0 {
+		p.row("all PersistentVolumes exist\t%.1f s (%.0f per second)", r.many.Seconds(),
+			float64(o.volumes())/r.many.Seconds())
+		p.row("all sets Ready\t%.1f s", r.manyReady.Seconds())
+	} else {
+		p.row("stopped after %s with\t%d PersistentVolumes", o.manyLimit, r.manyCreated)
+	}
 	p.row("resident memory without volumes\t%.0f MiB", r.empty)
-	p.row("resident memory with all volumes\t%.0f MiB (peak %.0f MiB)", r.full, r.peak)
+	p.row("resident memory with these volumes\t%.0f MiB (peak %.0f MiB)", r.full, r.peak)
+	if r.many == 0 {
+		return
+	}
 	p.row("resident memory after %s without changes\t%.0f MiB", o.idle, r.settled)
 	r.idle.rows(p, o)
 }

@@ -26,8 +26,9 @@ type persistentVolumes []*corev1.PersistentVolume
 
 // result has the times of one round from the creation of the first set.
 type result struct {
-	// created is the time until all PersistentVolumes exist. ready is the time until all sets are Ready.
-	created, ready time.Duration
+	// created is the time until all PersistentVolumes exist, available until the binder has written the status of all of
+	// them. ready is the time until all sets are Ready; the bare client has none.
+	created, available, ready time.Duration
 }
 
 // withService runs the controller and the models of the agents on a fresh control plane.
@@ -63,8 +64,15 @@ func runService(ctx context.Context, o options, root string, first bool, r *repo
 		if err != nil {
 			return err
 		}
+		server, err := env.ServerMetrics(ctx, e.cp)
+		if err != nil {
+			return err
+		}
 		bench.Logf("%s creates %d volumes of %d sets", service, o.volumes(), o.sets)
 		if times, err = e.converge(ctx, o, s); err != nil || !first {
+			return err
+		}
+		if r.load, err = e.loadSince(ctx, server, o.volumes()); err != nil {
 			return err
 		}
 		if err := waitUntilIdle(ctx, s); err != nil {
@@ -106,6 +114,12 @@ func (e *environment) converge(ctx context.Context, o options, s *env.Service) (
 			if times.created == 0 {
 				times.created = time.Since(began)
 			}
+			if err := e.pvsSeen(o.volumes()); err != nil {
+				return err
+			}
+			if times.available == 0 {
+				times.available = time.Since(began)
+			}
 			return e.setsReady(o.sets)
 		})
 	})
@@ -119,11 +133,19 @@ func (r *report) measureMany(ctx context.Context, o options, root string) error 
 	return withService(ctx, o, root, func(e *environment, s *env.Service) error {
 		r.empty, _ = bench.Memory(s.PID())
 		bench.Logf("%s creates %d volumes on %d nodes", service, o.volumes(), o.nodes)
-		times, err := e.converge(ctx, o, s)
-		if err != nil {
+		limited, cancel := context.WithTimeout(ctx, o.manyLimit)
+		defer cancel()
+		times, err := e.converge(limited, o, s)
+		r.manyCreated = int(e.created.Load())
+		if ctx.Err() != nil || err != nil && limited.Err() == nil {
 			return err
 		}
-		r.many = times.created
+		if err != nil {
+			bench.Logf("stopped after %s: %v", o.manyLimit, err)
+			r.full, r.peak = bench.Memory(s.PID())
+			return nil
+		}
+		r.many, r.manyReady = times.created, times.ready
 		if err := waitUntilIdle(ctx, s); err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
@@ -70,22 +71,31 @@ type Base struct {
 	Skipped []*unstructured.Unstructured
 }
 
-// Install applies the kustomize base of a service, except what runs its pods: the service runs as a local process
-// instead.
-func Install(ctx context.Context, cp *testkit.ControlPlane, root, service string) (Base, error) {
+// Install applies deploy/base and the kustomize bases of services, without their Deployments and DaemonSets: the
+// services run as local processes instead.
+func Install(ctx context.Context, cp *testkit.ControlPlane, root string, services ...string) (Base, error) {
+	return install(ctx, cp, root, append([]string{"base"}, services...)...)
+}
+
+// InstallMore is Install on a control plane that has deploy/base.
+func InstallMore(ctx context.Context, cp *testkit.ControlPlane, root string, services ...string) (Base, error) {
+	return install(ctx, cp, root, services...)
+}
+
+func install(ctx context.Context, cp *testkit.ControlPlane, root string, directories ...string) (Base, error) {
 	var base Base
-	prerequisites, err := cp.Kubectl(ctx, "kustomize", filepath.Join(root, "deploy", "base"))
-	if err != nil {
-		return base, err
+	var manifests strings.Builder
+	for _, directory := range directories {
+		output, err := cp.Kubectl(ctx, "kustomize", filepath.Join(root, "deploy", directory))
+		if err != nil {
+			return base, err
+		}
+		manifests.WriteString(output + "\n---\n")
 	}
-	manifests, err := cp.Kubectl(ctx, "kustomize", filepath.Join(root, "deploy", service))
+	name := strings.Join(directories, ", deploy/")
+	objects, err := testkit.DecodeYAML(manifests.String())
 	if err != nil {
-		return base, err
-	}
-	manifests = prerequisites + "\n---\n" + manifests
-	objects, err := testkit.DecodeYAML(manifests)
-	if err != nil {
-		return base, fmt.Errorf("decode deploy/%s: %w", service, err)
+		return base, fmt.Errorf("decode deploy/%s: %w", name, err)
 	}
 	var wanted []*unstructured.Unstructured
 	for _, object := range objects {
@@ -97,7 +107,7 @@ func Install(ctx context.Context, cp *testkit.ControlPlane, root, service string
 		}
 	}
 	if base.Applied, err = cp.Apply(ctx, "", wanted...); err != nil {
-		return base, fmt.Errorf("apply deploy/%s: %w", service, err)
+		return base, fmt.Errorf("apply deploy/%s: %w", name, err)
 	}
 	return base, nil
 }

@@ -66,7 +66,7 @@ func (s *Service) ready(ctx context.Context) error {
 		return testkit.Permanent(err)
 	}
 	if s.address == "" {
-		if s.address = s.listenAddress(); s.address == "" {
+		if s.address = s.logged("serving metrics and health"); s.address == "" {
 			return errors.New("it does not listen yet")
 		}
 	}
@@ -77,11 +77,11 @@ func (s *Service) ready(ctx context.Context) error {
 	return body.Close()
 }
 
-// listenAddress returns the address that the service has logged, because it picks a free port.
-func (s *Service) listenAddress() string {
+// logged returns the address that the service has logged with a message, because it picks a free port.
+func (s *Service) logged(message string) string {
 	for line := range strings.Lines(s.Tail(1000)) {
 		var entry struct{ Msg, Address string }
-		if json.Unmarshal([]byte(line), &entry) == nil && entry.Address != "" && entry.Msg != "serving profiles" {
+		if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == message {
 			return entry.Address
 		}
 	}

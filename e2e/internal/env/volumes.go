@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 
 	"k8s.io/client-go/rest"
 
@@ -29,8 +30,28 @@ func StartVolumeProvisioner(ctx context.Context, cp *testkit.ControlPlane, root,
 	args = append([]string{
 		"controller", "--allowed-base-paths=" + basePath, "--leader-elect", "--lease-namespace=" + Namespace,
 	}, args...)
-	return startService(ctx, cp, volumeProvisioner, filepath.Join(root, "bin", volumeProvisioner), account, args...)
+	return startShipped(ctx, cp, root, "deployment.yaml", volumeProvisioner, account, args...)
 }
+
+// startShipped starts bin/volume-provisioner with the settings of the Go runtime in a manifest of its kustomize base.
+func startShipped(ctx context.Context, cp *testkit.ControlPlane, root, manifest, name string, connection *rest.Config,
+	args ...string) (*Service, error) {
+	data, err := os.ReadFile(filepath.Join(root, "deploy", volumeProvisioner, manifest))
+	if err != nil {
+		return nil, err
+	}
+	var command []string
+	for _, match := range goSetting.FindAllSubmatch(data, -1) {
+		command = append(command, string(match[1])+"="+string(match[2]))
+	}
+	if len(command) == 0 {
+		return nil, fmt.Errorf("%s sets neither GOMEMLIMIT nor GOGC", manifest)
+	}
+	command = append(command, filepath.Join(root, "bin", volumeProvisioner))
+	return startService(ctx, cp, name, "env", connection, append(command, args...)...)
+}
+
+var goSetting = regexp.MustCompile(`- name: (GOMEMLIMIT|GOGC)\n +value: "?(\w+)`)
 
 // StartVolumeAgent runs the agent of a node on a base path of this machine, and waits until it is ready. It has the
 // identity of the agent's pod on that node, which includes the name of the node.
@@ -49,6 +70,5 @@ func StartVolumeAgent(ctx context.Context, cp *testkit.ControlPlane, root, node,
 	args = append([]string{
 		"agent", "--node-name=" + node, "--allowed-base-paths=" + basePath, "--machine-id-file=" + machineID,
 	}, args...)
-	program := filepath.Join(root, "bin", volumeProvisioner)
-	return startService(ctx, cp, volumeAgent+"-"+node, program, connection, args...)
+	return startShipped(ctx, cp, root, "agent.yaml", volumeAgent+"-"+node, connection, args...)
 }

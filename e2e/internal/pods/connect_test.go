@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 
+	"github.com/weir-dev/weir/apis/contract"
 	"github.com/weir-dev/weir/e2e/internal/env"
 	"github.com/weir-dev/weir/pkg/testkit"
 	"github.com/weir-dev/weir/pkg/testkit/kafka"
@@ -188,12 +189,56 @@ func TestConnectorsMoveRecordsAndSurviveKilledPodsAndALostNode(t *testing.T) {
 	c.ready("numbers")
 	c.grows(topic)
 
-	c.kubectl("delete", "kafkaconnector", "numbers")
-	testkit.Eventually(t, timeout, func(ctx context.Context) error {
-		if pods := c.pods(ctx); len(pods) > 0 {
-			return fmt.Errorf("%d pods are left", len(pods))
+	c.restores("numbers", topic)
+	c.deletes("numbers")
+	c.requireComplete(topic, 2)
+}
+
+// deletes deletes a connector and waits until its pods have ended.
+func (c *connectors) deletes(name string) {
+	c.Helper()
+	c.kubectl("delete", "kafkaconnector", name)
+	testkit.Eventually(c.T, timeout, func(ctx context.Context) error {
+		for _, pod := range c.pods(ctx) {
+			if pod.Labels[contract.LabelConnector] == name {
+				return fmt.Errorf("pod %s is left", pod.Name)
+			}
 		}
 		return nil
 	})
-	c.requireComplete(topic, 2)
+}
+
+// restores loses a connector and restores it from a copy, with the commands of docs/upgrade.md. The copy was exported
+// while a request to reset the offsets was pending. No record is written again.
+func (c *connectors) restores(name, topic string) {
+	c.Helper()
+	local := func(manifest string, annotations ...string) string {
+		args := append([]string{"annotate", "--local", "-f", "-", "-o", "yaml"}, annotations...)
+		out, err := c.cp.KubectlIn(c.Context(), manifest, args...)
+		require.NoError(c, err)
+		return out
+	}
+	exported := local(c.kubectl("get", "kafkaconnectors", "-o", "yaml"), contract.ConnectorOffsets+"=reset")
+	require.Contains(c, exported, contract.ConnectorOffsets+": reset")
+	backup := local(exported, contract.ConnectorOffsets+"-", "strimzi.io/restart-", "strimzi.io/restart-task-")
+	c.deletes(name)
+	before := c.values(topic)
+
+	_, err := c.cp.KubectlIn(c.Context(), backup, "apply", "-f", "-")
+	require.NoError(c, err)
+	c.ready(name)
+	c.grows(topic)
+	after := c.values(topic)
+	for value, times := range before {
+		require.Equal(c, times, after[value], "%s was written again after the restore", value)
+	}
+	c.Logf("%d records before the restore, %d after it, none of them again", len(before), len(after))
+}
+
+// values counts each value of a topic.
+func (c *connectors) values(topic string) map[string]int {
+	c.Helper()
+	values := map[string]int{}
+	c.broker.EachValue(c, topic, func(value string) { values[value]++ })
+	return values
 }

@@ -1,6 +1,6 @@
-# A GlusterFS server, for the suites.
+# A GlusterFS server, for the suites. quotad does not start by itself.
 ARG BASE_IMAGE
 FROM ${BASE_IMAGE}
-COPY --chmod=755 gluster-server /usr/local/bin/gluster-server
+COPY --chmod=755 gluster-server quotad /usr/local/bin/
 VOLUME /var/lib/glusterd /var/bricks
 ENTRYPOINT ["gluster-server"]

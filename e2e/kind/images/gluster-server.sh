@@ -9,7 +9,8 @@ if [ ! -e /var/bricks/image ]; then
   mv /var/bricks/new /var/bricks/image
 fi
 mkdir -p /bricks
-mount -o loop /var/bricks/image /bricks
+# Not every kernel has quota for XFS.
+mount -o loop,prjquota /var/bricks/image /bricks || mount -o loop /var/bricks/image /bricks
 # A pid file of a killed container names a process of another program.
 rm -rf /run/gluster /var/run/glusterd.pid
 trap 'exit 0' TERM INT

@@ -1,5 +1,5 @@
 // Command load is the Kafka client of the suites. It runs in a pod, produces numbered records and counts the
-// records of a topic.
+// records of a topic. It also writes to volumes.
 package main
 
 import (
@@ -31,6 +31,8 @@ type options struct {
 	count      int
 	timeout    time.Duration
 	minISR     int
+	directory  string
+	delivery   time.Duration
 }
 
 func main() {
@@ -46,6 +48,8 @@ func main() {
 	pflag.Int16Var(&o.replicas, "replicas", 1, "replicas of a new topic")
 	pflag.IntVar(&o.minISR, "min-isr", 1, "min.insync.replicas of a new topic")
 	pflag.IntVar(&o.count, "count", 10, "number of records to read")
+	pflag.StringVar(&o.directory, "directory", "", "directory of a volume to write to")
+	pflag.DurationVar(&o.delivery, "delivery-timeout", 2*time.Minute, "time after which a record counts as refused")
 	pflag.DurationVar(&o.timeout, "timeout", time.Minute, "time limit for reading")
 	pflag.Parse()
 	if err := run(ctx, pflag.Arg(0), o); err != nil {
@@ -72,9 +76,11 @@ func run(ctx context.Context, command string, o options) error {
 		return health(ctx, o)
 	case "synced":
 		return synced(ctx, o)
+	case "write":
+		return write(ctx, o)
 	default:
 		return fmt.Errorf(
-			"unknown command %q; the commands are wait, topic, count, produce, read, health, synced",
+			"unknown command %q; the commands are wait, topic, count, produce, read, health, synced, write",
 			command,
 		)
 	}

@@ -20,7 +20,7 @@ func produce(ctx context.Context, o options) error {
 		kgo.DefaultProduceTopic(o.topic),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.RecordPartitioner(kgo.RoundRobinPartitioner()),
-		kgo.RecordDeliveryTimeout(2*time.Minute),
+		kgo.RecordDeliveryTimeout(o.delivery),
 		kgo.UnknownTopicRetries(-1),
 	) // the topic is created while this starts
 	if err != nil {

@@ -64,6 +64,23 @@ func (c *Cluster) ExecServer(ctx context.Context, name string, command ...string
 	return c.Exec(ctx, c.server(name), command...)
 }
 
+// daemon needs a file for the process id and a command.
+const daemon = `pid=$1
+shift
+while :; do
+  "$@" >/proc/1/fd/1 2>&1 &
+  echo $! >"$pid"
+  wait
+  sleep 1
+done`
+
+// StartDaemon runs a program on a server, and again when it has ended, as systemd does. Its process id is in a file.
+func (c *Cluster) StartDaemon(ctx context.Context, name, pidFile string, command ...string) error {
+	args := append([]string{"exec", "--detach", c.server(name), "sh", "-c", daemon, "daemon", pidFile}, command...)
+	_, err := docker(ctx, args...)
+	return err
+}
+
 // StopServer kills a server, as a power failure does.
 func (c *Cluster) StopServer(ctx context.Context, name string) error {
 	return c.Stop(ctx, c.server(name))

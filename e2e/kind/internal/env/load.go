@@ -35,3 +35,16 @@ func (e *Env) Count(ctx context.Context, namespace, topic string) (Tally, error)
 	}
 	return tally, nil
 }
+
+// Written summarizes the writes of a pod to a volume.
+type Written struct {
+	// Writes is the number of successful writes, Failed that of failed ones.
+	Writes int64 `json:"writes"`
+	Failed int64 `json:"failed"`
+	// Outages are the times without a successful write, in seconds.
+	Outages []float64 `json:"outages"`
+	// Down is true after a failed write.
+	Down bool `json:"down"`
+	// Error is the last one.
+	Error string `json:"error"`
+}

@@ -2,7 +2,6 @@ package suites
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/weir-dev/weir/apis/contract"
+	drainv1alpha1 "github.com/weir-dev/weir/apis/drain/v1alpha1"
 	"github.com/weir-dev/weir/e2e/kind/internal/env"
 	"github.com/weir-dev/weir/e2e/kind/internal/suite"
 )
@@ -27,7 +27,7 @@ func (e *environment) drain(ctx context.Context, r *suite.Results) error {
 	if err := e.install(ctx, "drain-cleaner"); err != nil {
 		return err
 	}
-	if err := e.threeBrokers(ctx, drainNamespace); err != nil {
+	if err := e.brokersOnSharedVolume(ctx); err != nil {
 		return err
 	}
 	return steps(ctx, r, []step{
@@ -50,23 +50,36 @@ func (e *environment) noneLost(ctx context.Context) (string, error) {
 	return e.drainTally(ctx, drainNamespace)
 }
 
-// threeBrokers starts a broker on each worker and a producer. The topic has three replicas and min.insync.replicas=2.
-func (e *environment) threeBrokers(ctx context.Context, namespace string) error {
-	ctx, cancel := context.WithTimeout(ctx, setupLimit)
-	defer cancel()
+// brokersOnSharedVolume starts three brokers whose directories are on a volume that all workers share.
+func (e *environment) brokersOnSharedVolume(ctx context.Context) error {
 	const affinity = `affinity:
         podAntiAffinity:
           requiredDuringSchedulingIgnoredDuringExecution:
           - topologyKey: kubernetes.io/hostname
             labelSelector: {matchLabels: {app: kafka}}`
-	prepare := func(ctx context.Context) error {
-		if err := e.sharedVolume(ctx, namespace+"-kafka"); err != nil {
-			return err
-		}
-		return e.ApplyFile(ctx, namespace, "brokers.yaml", "CLASS", namespace+"-kafka")
+	const volume = drainNamespace + "-kafka"
+	const storage = "volumes: [{name: data, persistentVolumeClaim: {claimName: kafka}}]"
+	return e.threeBrokers(ctx, brokers{drainNamespace, 3, clusterID(), affinity, storage}, 2*time.Minute,
+		func(ctx context.Context) error {
+			if err := e.sharedVolume(ctx, volume); err != nil {
+				return err
+			}
+			return e.ApplyFile(ctx, drainNamespace, "broker-claim.yaml", "CLASS", volume)
+		})
+}
+
+// threeBrokers starts a broker on each worker and a producer, which gives up a record after a time. The topic has three
+// replicas and min.insync.replicas=2.
+func (e *environment) threeBrokers(
+	ctx context.Context, b brokers, delivery time.Duration, prepare func(context.Context) error,
+) error {
+	ctx, cancel := context.WithTimeout(ctx, setupLimit)
+	defer cancel()
+	namespace := b.namespace
+	if err := e.kafka(ctx, b, prepare); err != nil {
+		return err
 	}
-	const volume = "persistentVolumeClaim: {claimName: kafka}"
-	if err := e.kafkaWith(ctx, namespace, 3, affinity, volume, prepare); err != nil {
+	if err := e.ApplyFile(ctx, namespace, "brokers.yaml", "DELIVERY", delivery.String()); err != nil {
 		return err
 	}
 	if err := env.Until(ctx, "a topic with three replicas", func(ctx context.Context) error {
@@ -76,10 +89,15 @@ func (e *environment) threeBrokers(ctx context.Context, namespace string) error 
 	}); err != nil {
 		return err
 	}
-	if err := e.ApplyFile(ctx, namespace, "self-check.yaml", "NAMESPACE", namespace); err != nil {
+	if err := e.selfCheck(ctx, namespace, drainv1alpha1.LocalVolumeAllowPending); err != nil {
 		return err
 	}
 	return e.brokersReady(ctx, namespace)
+}
+
+// selfCheck applies the policy of the brokers.
+func (e *environment) selfCheck(ctx context.Context, namespace string, local drainv1alpha1.LocalVolumePolicy) error {
+	return e.ApplyFile(ctx, namespace, "self-check.yaml", "NAMESPACE", namespace, "LOCAL", string(local))
 }
 
 // brokersReady waits until three brokers are Ready.
@@ -170,35 +188,59 @@ func (e *environment) secondIsDenied(ctx context.Context) (string, error) {
 	return oneLine(cause, 110), e.synced(ctx, drainNamespace, stepLimit)
 }
 
-// drainAll drains each worker and uncordons it. It does not wait for the brokers between two drains: drain-cleaner
-// must delay the next drain.
+// drainAll drains each worker, and returns how long it took.
 func (e *environment) drainAll(ctx context.Context, namespace string) (string, error) {
+	drains, err := e.drainEach(ctx, namespace, func(ctx context.Context, node string) error {
+		return e.kubectlDrain(ctx, node, 4*time.Minute)
+	})
+	return drainTimes(drains), err
+}
+
+// drained is a drain of a node.
+type drained struct {
+	node string
+	took time.Duration
+}
+
+func drainTimes(drains []drained) string {
+	var took []string
+	for _, d := range drains {
+		took = append(took, fmt.Sprintf("%.0f s", d.took.Seconds()))
+	}
+	return "drained in " + strings.Join(took, ", ")
+}
+
+// drainEach drains each worker and uncordons it. It does not wait for the brokers between two drains: drain-cleaner
+// must delay the next drain.
+func (e *environment) drainEach(
+	ctx context.Context, namespace string, drain func(context.Context, string) error,
+) ([]drained, error) {
 	nodes, err := e.workers(ctx)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer e.uncordon(ctx, nodes...)
-	var took []string
+	var drains []drained
 	for _, node := range nodes {
 		broker, err := e.brokerOn(ctx, namespace, node)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		began := time.Now()
-		if err := e.kubectlDrain(ctx, node, 4*time.Minute); err != nil {
-			return "", err
+		if err := drain(ctx, node); err != nil {
+			return nil, err
 		}
+		drains = append(drains, drained{node, time.Since(began)})
 		now, err := e.Pods(ctx, namespace, "app=kafka")
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		if now[broker.Name].UID == broker.UID {
-			return "", fmt.Errorf("%s was drained but %s is still the same pod", node, broker.Name)
+			return nil, fmt.Errorf("%s was drained but %s is still the same pod", node, broker.Name)
 		}
-		took = append(took, fmt.Sprintf("%.0f s", time.Since(began).Seconds()))
 		e.uncordon(ctx, node)
 	}
-	return "drained in " + strings.Join(took, ", "), e.brokersReady(ctx, namespace)
+	return drains, e.brokersReady(ctx, namespace)
 }
 
 // brokerOn waits for a broker on a node. Draining a node without a broker would not prove anything.
@@ -272,67 +314,4 @@ func (e *environment) rollAnnotated(ctx context.Context) int {
 		}
 		rolls++
 	}
-}
-
-// drainTally compares the acknowledged records with the records in the topic, and checks the observed partition
-// health.
-func (e *environment) drainTally(ctx context.Context, namespace string) (string, error) {
-	if err := e.brokersReady(ctx, namespace); err != nil {
-		return "", err
-	}
-	var produced struct{ Acknowledged, Refused int64 }
-	if err := e.lastLine(ctx, namespace, "producer", &produced); err != nil {
-		return "", err
-	}
-	var health struct{ Observations, Offline, UnderMinISR int }
-	if err := e.lastLine(ctx, namespace, "watcher", &health); err != nil {
-		return "", err
-	}
-	// A record written a moment ago may not be readable yet. A gap that remains is a lost record.
-	var tally env.Tally
-	lost := int64(0)
-	settle, cancel := context.WithTimeout(ctx, stepLimit/2)
-	defer cancel()
-	_ = env.Until(settle, "the tally", func(ctx context.Context) error {
-		if err := e.synced(ctx, namespace, stepLimit); err != nil {
-			return err
-		}
-		now, err := e.Count(ctx, namespace, "drained")
-		if err != nil {
-			return err
-		}
-		tally, lost = now, max(now.Missing, produced.Acknowledged-now.Distinct)
-		if lost > 0 {
-			return fmt.Errorf("%d records are missing", lost)
-		}
-		return nil
-	})
-	result := fmt.Sprintf(
-		"records: %d acknowledged, %d refused, %d lost, %d duplicated; "+
-			"partitions: %d offline, %d under min ISR in %d checks",
-		produced.Acknowledged,
-		produced.Refused,
-		lost,
-		tally.Duplicated(),
-		health.Offline,
-		health.UnderMinISR,
-		health.Observations,
-	)
-	bad := lost > 0 || produced.Refused > 0 || health.Offline > 0 || health.UnderMinISR > 0
-	if bad || produced.Acknowledged == 0 || health.Observations == 0 || tally.Records == 0 {
-		return "", errors.New(result)
-	}
-	return result, nil
-}
-
-// lastLine decodes the last log line of a pod.
-func (e *environment) lastLine(ctx context.Context, namespace, pod string, into any) error {
-	out, err := e.Kubectl(ctx, "logs", "-n", namespace, pod, "--tail=1")
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal([]byte(out), into); err != nil {
-		return fmt.Errorf("decode the last log line %[2]q of pod %[1]s: %[3]w", pod, out, err)
-	}
-	return nil
 }

@@ -21,21 +21,36 @@ import (
 
 const (
 	glusterNamespace = "e2e-gluster"
-	// glusterStorage is the KadaluStorage of deploy/examples/gluster-bridge/external.yaml, glusterVolume its GlusterFS
-	// volume.
+	// glusterStorage is the KadaluStorage in deploy/examples/gluster-bridge, glusterVolume its GlusterFS volume.
 	glusterStorage = "ext-storage"
 	glusterVolume  = "volume_name"
 	glusterClass   = "kadalu.external." + glusterStorage
 	glusterDriver  = "gluster.weir.dev"
-	glusterClaim   = "shared"
-	glusterPods    = "app=shared"
+	// glusterTopology is the label that kubelet writes for the topology of the driver.
+	glusterTopology = "topology.gluster.weir.dev/driver"
+	glusterClaim    = "shared"
+	glusterPods     = "app=shared"
+	// glusterService is the label of the pods of the driver.
+	glusterService = "app.kubernetes.io/name=gluster-bridge"
 )
+
+// glusterNext is an image of gluster-bridge with another build.
+const glusterNext = "weir.local/gluster-bridge-next:e2e"
+
+// Next returns another image of a service, to upgrade to. Except for gluster-bridge, it is the same build with another
+// tag.
+func Next(service string) string {
+	if service == "gluster-bridge" {
+		return glusterNext
+	}
+	return "ghcr.io/weir-dev/" + service + ":next"
+}
 
 // glusterServers are the names of the GlusterFS servers. The example names the first one.
 var glusterServers = []string{"node1", "node2", "node3"}
 
 func (e *environment) gluster(ctx context.Context, r *suite.Results) error {
-	if err := e.glusterEarlierRun(ctx); err != nil {
+	if err := e.glusterEarlierRun(ctx, glusterNamespace); err != nil {
 		return err
 	}
 	return steps(ctx, r, []step{
@@ -47,21 +62,29 @@ func (e *environment) gluster(ctx context.Context, r *suite.Results) error {
 		},
 		{"the KadaluStorage External of kadalu works unchanged", stepLimit, e.glusterStorage},
 		{"a claim binds, and a file written on one node is read on the others", stepLimit, e.glusterShared},
+		{"the scheduler knows the capacity for claims that wait for their first pod", stepLimit, e.glusterLate},
 		{"the volume grows while it is mounted", stepLimit, e.glusterGrow},
 		{"pods read and write while a server is down, and it is healed", setupLimit, e.glusterServerLost},
-		{"pods keep their volume while the driver is restarted", stepLimit, e.glusterDriverRestart},
+		{"writers have no error while the driver is restarted", stepLimit, e.glusterDriverRestart},
+		{"writers have no error while the driver is upgraded", stepLimit, e.glusterUpgrade},
+		{"kubectl drain skips the clients, and a pod moves to another node with its volume", stepLimit, e.glusterDrain},
+		{"running containers work again after their clients are killed", setupLimit, e.glusterClientsKilled},
+		{"running containers work again after the upgrade of their clients", setupLimit, e.glusterClientsUpgrade},
 		{"connectors share a volume", setupLimit, e.glusterConnectors},
 		{"the storage stays until its volumes are deleted, and uninstalling leaves nothing", setupLimit, e.glusterUninstall},
 	})
 }
 
 // glusterEarlierRun removes the objects of a kept cluster. Its servers are replaced, with their data.
-func (e *environment) glusterEarlierRun(ctx context.Context) error {
+func (e *environment) glusterEarlierRun(ctx context.Context, namespace string) error {
 	if !e.cluster.Reused {
 		return nil
 	}
-	_, err := e.Kubectl(ctx, "delete", "namespace", glusterNamespace, "--ignore-not-found")
+	_, err := e.Kubectl(ctx, "delete", "namespace", namespace, "--ignore-not-found")
 	if err != nil {
+		return err
+	}
+	if err := e.glusterLateDelete(ctx); err != nil {
 		return err
 	}
 	_, err = e.Kubectl(ctx, "delete", "kadalustorage", glusterStorage, "-n", "default", "--ignore-not-found")
@@ -71,8 +94,16 @@ func (e *environment) glusterEarlierRun(ctx context.Context) error {
 	return nil
 }
 
-// glusterSetUp starts the servers and creates the volume, as the administrator of a Gluster cluster does.
 func (e *environment) glusterSetUp(ctx context.Context) (string, error) {
+	version, err := e.glusterServe(ctx)
+	if err != nil {
+		return "", err
+	}
+	return version, e.oneBroker(ctx, glusterNamespace)
+}
+
+// glusterServe starts the servers and creates the volume, as the administrator of a Gluster cluster does.
+func (e *environment) glusterServe(ctx context.Context) (string, error) {
 	if err := e.cluster.ConnectServers(ctx); err != nil {
 		return "", err
 	}
@@ -122,7 +153,7 @@ func (e *environment) glusterSetUp(ctx context.Context) (string, error) {
 		return "", err
 	}
 	version, _, _ = strings.Cut(version, "\n")
-	return version + ", replica 3", e.oneBroker(ctx, glusterNamespace)
+	return version + ", replica 3", nil
 }
 
 func glusterBrick() string { return "/bricks/" + glusterVolume }
@@ -178,7 +209,7 @@ func (e *environment) glusterRestart(ctx context.Context) error {
 
 // glusterRunning waits until the controller and all node processes run.
 func (e *environment) glusterRunning(ctx context.Context) error {
-	if err := e.Available(ctx, agents, "app.kubernetes.io/name=gluster-bridge"); err != nil {
+	if err := e.Available(ctx, agents, glusterService); err != nil {
 		return err
 	}
 	if _, err := e.Kubectl(ctx, "rollout", "status", "-n", agents, "daemonset/gluster-bridge-node"); err != nil {
@@ -197,7 +228,7 @@ func (e *environment) glusterRunning(ctx context.Context) error {
 // glusterStorage creates the storage of the example, which is the one in kadalu's design document, as it is there.
 func (e *environment) glusterStorage(ctx context.Context) (string, error) {
 	created := time.Now()
-	file := filepath.Join("deploy", "examples", "gluster-bridge", "external.yaml")
+	file := filepath.Join("deploy", "examples", "gluster-bridge", "storage-config.yaml")
 	if _, err := e.Kubectl(ctx, "create", "-n", "default", "-f", file); err != nil {
 		return "", err
 	}
@@ -223,8 +254,10 @@ func (e *environment) glusterShared(ctx context.Context) (string, error) {
 	if err := e.ApplyFile(ctx, glusterNamespace, "gluster.yaml", "CLASS", glusterClass); err != nil {
 		return "", err
 	}
-	if _, err := e.Kubectl(ctx, "rollout", "status", "-n", glusterNamespace, "daemonset/shared"); err != nil {
-		return "", err
+	for _, workload := range []string{"daemonset/shared", "deployment/moving"} {
+		if _, err := e.Kubectl(ctx, "rollout", "status", "-n", glusterNamespace, workload); err != nil {
+			return "", err
+		}
 	}
 	result, failed, err := e.glusterWriteAndRead(ctx, "first")
 	if err == nil && failed > 0 {

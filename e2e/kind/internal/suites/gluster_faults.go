@@ -44,32 +44,6 @@ func (e *environment) glusterServerLost(ctx context.Context) (string, error) {
 		written, failed), err
 }
 
-// glusterDriverRestart replaces the pods of the driver.
-func (e *environment) glusterDriverRestart(ctx context.Context) (string, error) {
-	before, err := e.identities(ctx, glusterNamespace, glusterPods)
-	if err != nil {
-		return "", err
-	}
-	if err := e.glusterRestart(ctx); err != nil {
-		return "", err
-	}
-	if err := e.glusterRunning(ctx); err != nil {
-		return "", err
-	}
-	result, failed, err := e.glusterWriteAndRead(ctx, "restarted")
-	if err == nil && failed > 0 {
-		err = fmt.Errorf("%d writes failed", failed)
-	}
-	if err != nil {
-		return "", err
-	}
-	after, err := e.identities(ctx, glusterNamespace, glusterPods)
-	if names := changed(before, after); err == nil && names != nil {
-		err = fmt.Errorf("the pods %v were restarted", names)
-	}
-	return result, err
-}
-
 // glusterConnectors shares a volume of the class between the pods of three connectors.
 func (e *environment) glusterConnectors(ctx context.Context) (string, error) {
 	if err := e.install(ctx, "connect-scheduler"); err != nil {
@@ -95,10 +69,10 @@ func (e *environment) glusterUninstall(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := e.Kubectl(ctx, "delete", "daemonset", "shared", "-n", glusterNamespace); err != nil {
+	if _, err := e.Kubectl(ctx, "delete", "daemonset/shared", "deployment/moving", "-n", glusterNamespace); err != nil {
 		return "", err
 	}
-	if err := e.deleted(ctx, glusterNamespace, glusterPods); err != nil {
+	if err := e.deleted(ctx, glusterNamespace, "app in (shared, moving)"); err != nil {
 		return "", err
 	}
 	ks, err := e.Weir.KadaluV1alpha1().KadaluStorages("default").Get(ctx, glusterStorage, metav1.GetOptions{})
@@ -118,17 +92,58 @@ func (e *environment) glusterUninstall(ctx context.Context) (string, error) {
 	if err := e.glusterGone(ctx); err != nil {
 		return "", err
 	}
+	// kubelet unmounts a volume after its last pod. It cannot without the driver.
+	if err := e.glusterUnmounted(ctx, "/gluster.weir.dev/mounts/"); err != nil {
+		return "", err
+	}
 	if _, err := e.Kubectl(ctx, "delete", "-k", "deploy/gluster-bridge"); err != nil {
 		return "", err
 	}
-	if err := e.deleted(ctx, agents, "app.kubernetes.io/name=gluster-bridge"); err != nil {
+	if err := e.deleted(ctx, agents, glusterService); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%d volumes deleted; no mount of a pod on any node", len(claims.Items)), e.glusterUnmounted(ctx)
+	if err := e.glusterUnmounted(ctx, ""); err != nil {
+		return "", err
+	}
+	labels, err := e.glusterUnregistered(ctx)
+	return fmt.Sprintf("%d volumes deleted; no mount of GlusterFS and no driver on any node; %d labels of kubelet removed",
+		len(claims.Items), labels), err
 }
 
-// glusterUnmounted waits until no node has a mount of GlusterFS for a pod.
-func (e *environment) glusterUnmounted(ctx context.Context) error {
+// glusterUnregistered waits until no kubelet knows the driver, and removes the labels of the nodes as docs/upgrade.md
+// says. It returns the number of labels.
+func (e *environment) glusterUnregistered(ctx context.Context) (labels int, err error) {
+	if err := env.Until(ctx, "the removal of the driver from each node", func(ctx context.Context) error {
+		nodes, err := e.Kube.StorageV1().CSINodes().List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return err
+		}
+		for _, node := range nodes.Items {
+			if len(node.Spec.Drivers) > 0 {
+				return fmt.Errorf("node %s has the drivers %v", node.Name, node.Spec.Drivers)
+			}
+		}
+		return nil
+	}); err != nil {
+		return 0, err
+	}
+	labeled := metav1.ListOptions{LabelSelector: glusterTopology}
+	before, err := e.Kube.CoreV1().Nodes().List(ctx, labeled)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := e.Kubectl(ctx, "label", "nodes", "--all", glusterTopology+"-"); err != nil {
+		return 0, err
+	}
+	after, err := e.Kube.CoreV1().Nodes().List(ctx, labeled)
+	if err == nil && len(after.Items) > 0 {
+		err = fmt.Errorf("%d nodes have the label %s", len(after.Items), glusterTopology)
+	}
+	return len(before.Items), err
+}
+
+// glusterUnmounted waits until no node has a mount of GlusterFS, except those of clients in a directory.
+func (e *environment) glusterUnmounted(ctx context.Context, except string) error {
 	nodes, err := e.Kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return err
@@ -141,7 +156,7 @@ func (e *environment) glusterUnmounted(ctx context.Context) error {
 				return err
 			}
 			for line := range strings.Lines(mounts) {
-				if strings.Contains(line, " fuse.glusterfs ") && !strings.Contains(line, "/gluster.weir.dev/mounts/") {
+				if strings.Contains(line, " fuse.glusterfs ") && (except == "" || !strings.Contains(line, except)) {
 					return fmt.Errorf("node %s has the mount %s", node.Name, oneLine(line, 200))
 				}
 			}

@@ -38,25 +38,7 @@ func (e *environment) nodeLost(ctx context.Context) (string, error) {
 	if _, err := e.Kubectl(ctx, "taint", "node", node, "--overwrite", taint); err != nil {
 		return "", err
 	}
-	moved := 0
-	err = env.Until(ctx, "the pods of the failed node on other nodes", func(ctx context.Context) error {
-		now, err := e.Pods(ctx, connectNamespace, ofConnector(counting))
-		if err != nil {
-			return err
-		}
-		moved = 0
-		for name, pod := range before {
-			if pod.Spec.NodeName != node {
-				continue
-			}
-			if there, ok := now[name]; !ok || there.UID == pod.UID || there.Spec.NodeName == node ||
-				there.Spec.NodeName == "" {
-				return fmt.Errorf("%s is not rescheduled", name)
-			}
-			moved++
-		}
-		return nil
-	})
+	moved, err := e.rescheduled(ctx, connectNamespace, ofConnector(counting), before, node)
 	if err != nil {
 		return "", err
 	}
@@ -80,6 +62,31 @@ func (e *environment) nodeLost(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return fmt.Sprintf("%s was killed; %d pods rescheduled, %d kept running", node, moved, len(before)-moved), nil
+}
+
+// rescheduled waits until the pods of a failed node are on other nodes, and returns their number.
+func (e *environment) rescheduled(
+	ctx context.Context, namespace, selector string, before map[string]corev1.Pod, node string,
+) (moved int, err error) {
+	err = env.Until(ctx, "the pods of the failed node on other nodes", func(ctx context.Context) error {
+		now, err := e.Pods(ctx, namespace, selector)
+		if err != nil {
+			return err
+		}
+		moved = 0
+		for name, pod := range before {
+			if pod.Spec.NodeName != node {
+				continue
+			}
+			if there, ok := now[name]; !ok || there.UID == pod.UID || there.Spec.NodeName == node ||
+				there.Spec.NodeName == "" {
+				return fmt.Errorf("%s is not rescheduled", name)
+			}
+			moved++
+		}
+		return nil
+	})
+	return moved, err
 }
 
 // restore starts a node and removes its taint. Later steps fail if this fails.

@@ -75,6 +75,11 @@ func (e *environment) shareConnectors(ctx context.Context, namespace, class stri
 	if err := e.ApplyFile(ctx, namespace, "storage.yaml", "CLASS", class); err != nil {
 		return err
 	}
+	return e.connectorsRun(ctx, namespace)
+}
+
+// connectorsRun waits until all connectors run.
+func (e *environment) connectorsRun(ctx context.Context, namespace string) error {
 	for name, tasks := range sharingConnectors {
 		if _, err := e.Connector(ctx, namespace, name, env.Running(tasks)); err != nil {
 			return err

@@ -49,7 +49,6 @@ func All(kubernetes *env.Env, c *cluster.Cluster) []suite.Suite {
 		},
 		{Name: "storage", Run: e.storage, Description: "one volume that connectors and tasks share"},
 		{Name: "drain", Run: e.drain, Description: "no node drain takes a partition below min.insync.replicas"},
-		{Name: "together", Run: e.together, Description: "connectors keep running while all nodes are drained"},
 		{
 			Name:        "volumes",
 			Run:         e.volumes,
@@ -61,6 +60,13 @@ func All(kubernetes *env.Env, c *cluster.Cluster) []suite.Suite {
 			Run:         e.gluster,
 			Services:    []string{"gluster-bridge"},
 			Description: "volumes on GlusterFS servers that Kubernetes does not manage",
+		},
+		// The last one: the cluster has a worker less afterwards.
+		{
+			Name:        "together",
+			Run:         e.together,
+			Services:    []string{"volume-provisioner", "gluster-bridge"},
+			Description: "five services under load, while nodes are drained and lost, and pods deleted and upgraded",
 		},
 	}
 	for i, s := range all {
@@ -135,9 +141,19 @@ func (e *environment) deleted(ctx context.Context, namespace, selector string) e
 	})
 }
 
-// kafka starts brokers in a new namespace and waits until they accept requests.
-func (e *environment) kafka(ctx context.Context, namespace string, brokers int, placement, volume string) error {
-	return e.kafkaWith(ctx, namespace, brokers, placement, volume, func(context.Context) error { return nil })
+// brokers is a Kafka cluster of manifests/kafka.yaml. placement and storage are parts of its StatefulSet: fields of the
+// pods, and volumes.
+type brokers struct {
+	namespace          string
+	replicas           int
+	id                 string
+	placement, storage string
+}
+
+// installBrokers applies the manifest.
+func (e *environment) installBrokers(ctx context.Context, b brokers) error {
+	return e.ApplyFile(ctx, b.namespace, "kafka.yaml", "BROKERS", fmt.Sprint(b.replicas), "IDENTITY", b.id,
+		"PLACEMENT", b.placement, "STORAGE", b.storage)
 }
 
 // clusterID returns a random Kafka cluster ID: 16 bytes in unpadded URL-safe base64. drain-cleaner identifies
@@ -149,31 +165,33 @@ func clusterID() string {
 	return hex.EncodeToString(id[:])[:21] + "A"
 }
 
-// kafkaWith is kafka with a function that creates prerequisites in the new namespace.
-func (e *environment) kafkaWith(ctx context.Context, namespace string, brokers int, placement, volume string,
-	prepare func(context.Context) error) error {
+// kafka starts brokers in a new namespace and waits until they accept requests. prepare creates prerequisites in the
+// namespace.
+func (e *environment) kafka(ctx context.Context, b brokers, prepare func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, setupLimit)
 	defer cancel()
-	if err := e.Namespace(ctx, namespace); err != nil {
+	if err := e.Namespace(ctx, b.namespace); err != nil {
 		return err
 	}
 	if err := prepare(ctx); err != nil {
 		return err
 	}
-	if err := e.ApplyFile(ctx, namespace, "kafka.yaml", "BROKERS", fmt.Sprint(brokers), "IDENTITY", clusterID(),
-		"PLACEMENT", placement, "VOLUME", volume); err != nil {
+	if err := e.installBrokers(ctx, b); err != nil {
 		return err
 	}
 	return env.Until(ctx, "the brokers", func(ctx context.Context) error {
-		_, err := e.Kubectl(ctx, "exec", "-n", namespace, "load", "--", "load", "topic", "--topic", "ready")
+		_, err := e.Kubectl(ctx, "exec", "-n", b.namespace, "load", "--", "load", "topic", "--topic", "ready")
 		return err
 	})
 }
 
 // oneBroker starts a broker on the control plane node. Suites stop and drain only the workers.
 func (e *environment) oneBroker(ctx context.Context, namespace string) error {
-	return e.kafka(ctx, namespace, 1, `tolerations: [{operator: Exists}]
-      nodeSelector: {node-role.kubernetes.io/control-plane: ""}`, "emptyDir: {}")
+	const placement = `tolerations: [{operator: Exists}]
+      nodeSelector: {node-role.kubernetes.io/control-plane: ""}`
+	const storage = "volumes: [{name: data, emptyDir: {}}]"
+	return e.kafka(ctx, brokers{namespace, 1, clusterID(), placement, storage},
+		func(context.Context) error { return nil })
 }
 
 // moving waits until a topic has new records of at least a number of tasks since an earlier tally.

@@ -2,14 +2,8 @@ package suites
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
-
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/weir-dev/weir/e2e/kind/internal/env"
 )
@@ -17,16 +11,16 @@ import (
 // verify waits until all pods run, compares their directories with their names, counts all records of earlier
 // installations, and writes new ones.
 func (c *chart) verify(ctx context.Context) (string, error) {
-	if err := c.recordPods(ctx); err != nil {
+	if err := c.recordPods(ctx, "release="+release, 6); err != nil {
 		return "", err
 	}
-	if err := c.setHas(ctx, 9, 9); err != nil {
+	if err := c.setHas(ctx, release, 9, 9); err != nil {
 		return "", err
 	}
 	if err := c.verifyDirectories(ctx); err != nil {
 		return "", err
 	}
-	if err := c.verifyRecords(ctx); err != nil {
+	if err := c.verifyRecords(ctx, "records", c.installations); err != nil {
 		return "", err
 	}
 	if err := c.verifyZnodes(ctx); err != nil {
@@ -38,76 +32,18 @@ func (c *chart) verify(ctx context.Context) (string, error) {
 		earlier*produced, earlier*znodes), c.write(ctx)
 }
 
-// recordPods waits until the six pods are Ready, and records the uids of new ones.
-func (c *chart) recordPods(ctx context.Context) error {
-	return env.Until(ctx, "three brokers and three ZooKeeper servers", func(ctx context.Context) error {
-		pods, err := c.Pods(ctx, volumesNamespace, "release="+release)
-		if err != nil {
-			return err
-		}
-		ready := 0
-		for _, pod := range pods {
-			for _, condition := range pod.Status.Conditions {
-				if condition.Type == corev1.PodReady && condition.Status == corev1.ConditionTrue &&
-					pod.DeletionTimestamp == nil {
-					ready++
-				}
-			}
-		}
-		if ready != 6 {
-			return fmt.Errorf("%d pods are Ready, want 6", ready)
-		}
-		for name, pod := range pods {
-			if !slices.Contains(c.pods[name], pod.UID) {
-				c.pods[name] = append(c.pods[name], pod.UID)
-			}
-		}
-		return nil
-	})
-}
-
-// verifyDirectories reads the directories on the nodes. The file pods of each must list exactly the pods that its claim
-// was for, in their order.
-func (c *chart) verifyDirectories(ctx context.Context) error {
-	var wrong []error
-	for _, claim := range slices.Sorted(maps.Keys(c.nodes)) {
-		pod := podOf(claim)
-		used, err := c.podsIn(ctx, claim)
-		if err != nil {
-			return err
-		}
-		var want []string
-		for _, uid := range c.pods[pod] {
-			want = append(want, pod+" "+string(uid))
-		}
-		if !slices.Equal(used, want) {
-			wrong = append(wrong, fmt.Errorf("%s on %s was used by %v, want %v", claim, c.nodes[claim], used, want))
-		}
-	}
-	return errors.Join(wrong...)
-}
-
-// podsIn returns the lines of the file pods of a directory. A container that restarts adds a line once more.
-func (c *chart) podsIn(ctx context.Context, claim string) ([]string, error) {
-	content, err := c.cluster.Exec(ctx, c.nodes[claim], "cat", basePath+"/"+claim+"/pods")
-	if err != nil {
-		return nil, err
-	}
-	return slices.Compact(strings.Split(strings.TrimSpace(content), "\n")), nil
-}
-
 // verifyRecords counts the records of all earlier installations. The topic has one replica: a broker with another
 // directory would lose its partitions.
-func (c *chart) verifyRecords(ctx context.Context) error {
-	if c.installations == 0 {
+func (c *chart) verifyRecords(ctx context.Context, topic string, installations int) error {
+	if installations == 0 {
 		return nil
 	}
 	return env.Until(ctx, "all records", func(ctx context.Context) error {
-		tally, err := c.Count(ctx, volumesNamespace, "records")
+		tally, err := c.Count(ctx, volumesNamespace, topic)
 		if err != nil {
 			return err
 		}
-		if want := int64(c.installations * produced); tally.Records != want || tally.Distinct != want {
+		if want := int64(installations * produced); tally.Records != want || tally.Distinct != want {
 			return fmt.Errorf("the topic has %d records, %d of them different; want %d", tally.Records, tally.Distinct, want)
 		}
 		return nil
@@ -143,22 +79,30 @@ func (c *chart) zookeeper(ctx context.Context, server, script string) (string, e
 	return c.Kubectl(ctx, "exec", "-n", volumesNamespace, server, "--", "sh", "-c", script)
 }
 
-// write writes records and znodes with the number of the installation.
-func (c *chart) write(ctx context.Context) error {
+// produce writes records with the number of the installation to a topic.
+func (c *chart) produce(ctx context.Context, topic string, installation int) error {
 	load := []string{"exec", "-n", volumesNamespace, "load", "--", "load"}
 	if err := env.Until(ctx, "the topic", func(ctx context.Context) error {
-		_, err := c.Kubectl(ctx, append(load, "topic", "--topic=records", "--partitions=6", "--replicas=1")...)
+		_, err := c.Kubectl(ctx, append(load, "topic", "--topic="+topic, "--partitions=6", "--replicas=1")...)
 		return err
 	}); err != nil {
 		return err
 	}
-	out, err := c.Kubectl(ctx, append(load, "produce", "--topic=records", "--rate=1000",
-		fmt.Sprintf("--records=%d", produced), fmt.Sprintf("--prefix=%d", c.installations))...)
+	out, err := c.Kubectl(ctx, append(load, "produce", "--topic="+topic, "--rate=1000",
+		fmt.Sprintf("--records=%d", produced), fmt.Sprintf("--prefix=%d", installation))...)
 	if err != nil {
 		return err
 	}
 	if want := fmt.Sprintf(`{"acknowledged":%d,"refused":0}`, produced); !strings.Contains(out, want) {
 		return fmt.Errorf("the producer printed %s, want %s", oneLine(out, 200), want)
+	}
+	return nil
+}
+
+// write writes records and znodes with the number of the installation.
+func (c *chart) write(ctx context.Context) error {
+	if err := c.produce(ctx, "records", c.installations); err != nil {
+		return err
 	}
 	script := fmt.Sprintf("i=0; while [ $i -lt %d ]; do echo create /record-%d-$i; i=$((i + 1)); done", znodes,
 		c.installations)
@@ -173,23 +117,4 @@ func (c *chart) write(ctx context.Context) error {
 		}
 		return nil
 	})
-}
-
-// table has a row for each directory, with all pods that have used it.
-func (c *chart) table(ctx context.Context) [][]string {
-	rows := [][]string{{"DIRECTORY", "NODE", "USED BY", "PODS"}}
-	for _, claim := range slices.Sorted(maps.Keys(c.nodes)) {
-		names, uids := map[string]bool{}, map[types.UID]bool{}
-		used, err := c.podsIn(ctx, claim)
-		if err != nil {
-			names[err.Error()] = true
-		}
-		for _, line := range used {
-			name, uid, _ := strings.Cut(line, " ")
-			names[name], uids[types.UID(uid)] = true, true
-		}
-		rows = append(rows, []string{basePath + "/" + claim, c.nodes[claim],
-			strings.Join(slices.Sorted(maps.Keys(names)), ", "), fmt.Sprint(len(uids))})
-	}
-	return rows
 }

@@ -25,11 +25,14 @@ import (
 	"github.com/weir-dev/weir/pkg/testkit"
 )
 
+// kafkaNamespace is the namespace of the Kafka pod and of half of the other pods.
+const kafkaNamespace = "kafka"
+
 // parallelCreates is the number of objects that are created at the same time.
 const parallelCreates = 16
 
-// fixture is the control plane with the pods, the permissions and the certificate of the benchmark.
-type fixture struct {
+// environment is the control plane with the pods, the permissions and the certificate of the benchmark.
+type environment struct {
 	*testkit.ControlPlane
 	root, dir string
 	// protected is the review of a Kafka pod of Strimzi on a cordoned node. unprotected are those of other pods, which are
@@ -38,8 +41,8 @@ type fixture struct {
 	unprotected [][]byte
 }
 
-func (f *fixture) program() string              { return filepath.Join(f.root, "bin", service) }
-func (f *fixture) kubeconfig(who string) string { return filepath.Join(f.dir, who+".kubeconfig") }
+func (e *environment) program() string              { return filepath.Join(e.root, "bin", service) }
+func (e *environment) kubeconfig(who string) string { return filepath.Join(e.dir, who+".kubeconfig") }
 
 // strimziManifests are the permissions of Strimzi's Drain Cleaner.
 const strimziManifests = `apiVersion: v1
@@ -65,43 +68,43 @@ subjects:
 `
 
 // prepare installs the permissions, creates the pods and writes the certificate.
-func (f *fixture) prepare(ctx context.Context, o options) error {
-	if _, err := env.Install(ctx, f.ControlPlane, f.root, service); err != nil {
+func (e *environment) prepare(ctx context.Context, o options) error {
+	if _, err := env.Install(ctx, e.ControlPlane, e.root, service); err != nil {
 		return err
 	}
-	if _, err := f.ApplyYAML(ctx, "", strimziManifests); err != nil {
+	if _, err := e.ApplyYAML(ctx, "", strimziManifests); err != nil {
 		return err
 	}
 	for who, namespace := range map[string]string{"weir": "weir-system", "strimzi": "strimzi-drain-cleaner"} {
-		connection, err := f.ServiceAccount(ctx, namespace, service)
+		connection, err := e.ServiceAccount(ctx, namespace, service)
 		if err != nil {
 			return err
 		}
-		if err := env.WriteKubeconfig(f.kubeconfig(who), connection); err != nil {
+		if err := env.WriteKubeconfig(e.kubeconfig(who), connection); err != nil {
 			return err
 		}
 	}
-	if err := f.createPods(ctx, o); err != nil {
+	if err := e.createPods(ctx, o); err != nil {
 		return err
 	}
-	return f.writeCertificate()
+	return e.writeCertificate()
 }
 
 // createPods creates the Kafka pod and the unprotected pods, waits until they run, and cordons the node of the Kafka
 // pod.
-func (f *fixture) createPods(ctx context.Context, o options) error {
-	if err := f.createNamespaces(ctx, "kafka", "other"); err != nil {
+func (e *environment) createPods(ctx context.Context, o options) error {
+	if err := e.createNamespaces(ctx, kafkaNamespace, "other"); err != nil {
 		return err
 	}
-	kafka := newPod("kafka", "my-cluster-kafka-0", map[string]string{
+	kafka := newPod(kafkaNamespace, "my-cluster-kafka-0", map[string]string{
 		"strimzi.io/kind": "Kafka", "strimzi.io/name": "my-cluster-kafka",
 	})
 	pods := []*corev1.Pod{kafka}
 	for i := range o.pods {
-		namespace := []string{"kafka", "other"}[i%2]
+		namespace := []string{kafkaNamespace, "other"}[i%2]
 		pods = append(pods, newPod(namespace, fmt.Sprintf("web-%d", i), map[string]string{"app": "web"}))
 	}
-	if err := f.create(ctx, pods); err != nil {
+	if err := e.create(ctx, pods); err != nil {
 		return err
 	}
 	for _, pod := range pods {
@@ -110,22 +113,22 @@ func (f *fixture) createPods(ctx context.Context, o options) error {
 			return err
 		}
 		if pod == kafka {
-			f.protected = [][]byte{review}
+			e.protected = [][]byte{review}
 		} else {
-			f.unprotected = append(f.unprotected, review)
+			e.unprotected = append(e.unprotected, review)
 		}
 	}
-	running, err := f.Client().CoreV1().Pods(kafka.Namespace).Get(ctx, kafka.Name, metav1.GetOptions{})
+	running, err := e.Client().CoreV1().Pods(kafka.Namespace).Get(ctx, kafka.Name, metav1.GetOptions{})
 	if err != nil {
 		return err
 	}
-	return f.cordon(ctx, running.Spec.NodeName)
+	return e.cordon(ctx, running.Spec.NodeName)
 }
 
-func (f *fixture) createNamespaces(ctx context.Context, names ...string) error {
+func (e *environment) createNamespaces(ctx context.Context, names ...string) error {
 	for _, name := range names {
 		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
-		if _, err := f.Client().CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{}); err != nil {
+		if _, err := e.Client().CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{}); err != nil {
 			return fmt.Errorf("create namespace %s: %w", name, err)
 		}
 	}
@@ -133,12 +136,12 @@ func (f *fixture) createNamespaces(ctx context.Context, names ...string) error {
 }
 
 // create creates pods and waits until all pods of the cluster run.
-func (f *fixture) create(ctx context.Context, pods []*corev1.Pod) error {
+func (e *environment) create(ctx context.Context, pods []*corev1.Pod) error {
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(parallelCreates)
 	for _, pod := range pods {
 		group.Go(func() error {
-			_, err := f.Client().CoreV1().Pods(pod.Namespace).Create(groupCtx, pod, metav1.CreateOptions{})
+			_, err := e.Client().CoreV1().Pods(pod.Namespace).Create(groupCtx, pod, metav1.CreateOptions{})
 			return err
 		})
 	}
@@ -146,7 +149,7 @@ func (f *fixture) create(ctx context.Context, pods []*corev1.Pod) error {
 		return fmt.Errorf("create pods: %w", err)
 	}
 	return testkit.PollEvery(ctx, time.Second, "all pods to run", func(ctx context.Context) error {
-		list, err := f.Client().CoreV1().Pods("").List(ctx, metav1.ListOptions{FieldSelector: "status.phase!=Running"})
+		list, err := e.Client().CoreV1().Pods("").List(ctx, metav1.ListOptions{FieldSelector: "status.phase!=Running"})
 		if err == nil && len(list.Items) > 0 {
 			err = fmt.Errorf("%d pods are not running", len(list.Items))
 		}
@@ -154,9 +157,9 @@ func (f *fixture) create(ctx context.Context, pods []*corev1.Pod) error {
 	})
 }
 
-func (f *fixture) cordon(ctx context.Context, node string) error {
+func (e *environment) cordon(ctx context.Context, node string) error {
 	patch := []byte(`{"spec":{"unschedulable":true}}`)
-	_, err := f.Client().CoreV1().Nodes().Patch(ctx, node, types.MergePatchType, patch, metav1.PatchOptions{})
+	_, err := e.Client().CoreV1().Nodes().Patch(ctx, node, types.MergePatchType, patch, metav1.PatchOptions{})
 	if err != nil {
 		return fmt.Errorf("cordon node %s: %w", node, err)
 	}
@@ -164,7 +167,7 @@ func (f *fixture) cordon(ctx context.Context, node string) error {
 }
 
 // writeCertificate writes a self-signed certificate for localhost.
-func (f *fixture) writeCertificate() error {
+func (e *environment) writeCertificate() error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return err
@@ -185,7 +188,7 @@ func (f *fixture) writeCertificate() error {
 	for name, data := range map[string][]byte{
 		"tls.crt": cert, "ca.crt": cert, "tls.key": pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: encoded}),
 	} {
-		if err := os.WriteFile(filepath.Join(f.dir, name), data, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(e.dir, name), data, 0o600); err != nil {
 			return err
 		}
 	}
