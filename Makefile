@@ -43,7 +43,7 @@ help: ## list the targets
 	@printf '\nservices: %s\n' '$(SERVICES)'
 
 .PHONY: demo
-demo: ## run the demo on an embedded control plane; it needs only Go [CHAPTER=connect|volumes]
+demo: ## run the demo on an embedded control plane; with Go alone it skips some chapters [CHAPTER=connect|drains|volumes|gluster|quota]
 	$(if $(wildcard e2e/demo/*.go),@cd e2e && go build -o ../bin/demo ./demo && exec ../bin/demo $(CHAPTER),$(call missing,e2e/demo does not exist))
 
 .PHONY: build
@@ -55,10 +55,14 @@ build: $(CHOSEN:%=build-%) ## build the services into bin/ [SERVICE=x]
 .PHONY: test
 test: $(if $(SERVICE),,$(LIBRARIES:%=test-library-%)) $(CHOSEN:%=test-%) ## run all tests, with an embedded control plane [SERVICE=x]
 
+# Linking takes most of the time, so packages are left out whose tests only run with a control plane. Two modules are tested at a
+# time, the largest first.
+UNITTESTS := pkg $(addprefix services/,volume-provisioner drain-cleaner connect-scheduler connect-runner)
 .PHONY: test-unit
-test-unit: ## run the tests that need no control plane, in under a minute [SERVICE=x]
-	@source scripts/lib.sh; for module in $(if $(SERVICE),services/$(SERVICE),$$(modules | grep -v '^generated$$')); do \
-		in_module $$module bash -c 'go test -short $$(go list ./... | grep -v /test/)'; done
+test-unit: ## run the unit tests of services and libraries, in under a minute [SERVICE=x]
+	@printf '%s\n' $(if $(SERVICE),services/$(SERVICE),$(UNITTESTS) \
+		$(filter-out $(UNITTESTS),apis scripts $(SERVICES:%=services/%))) | \
+		xargs -P 2 -I{} bash -c 'cd {} && go test -short $$(go list ./... | grep -Ev "/test/|/testkit")'
 
 .PHONY: test-race
 test-race: ## run the unit tests of packages with goroutines under the race detector; needs a C compiler
@@ -67,6 +71,14 @@ test-race: ## run the unit tests of packages with goroutines under the race dete
 .PHONY: generate
 generate: ## regenerate clients, CRDs and reference documents from the code
 	@scripts/generate
+
+.PHONY: proof
+proof: ## write docs/proof.md from docs/proof
+	@cd scripts && go run ./cmd/proof -root=..
+
+.PHONY: proof-run
+proof-run: ## run the commands of docs/proof/claims.yaml and record what they print [CLAIMS=upgrade,smoke|all]
+	$(if $(CLAIMS),@cd scripts && go run ./cmd/proof -root=.. -run='$(CLAIMS)',$(call missing,set CLAIMS to IDs or all))
 
 .PHONY: verify
 verify: ## run all static checks; verify-<check> runs one
@@ -114,6 +126,17 @@ images: ## build the container images; write SBOMs to dist/sbom [SERVICE=x]
 .PHONY: e2e
 e2e: ## run the end-to-end suites on kind; E2E_KEEP=1 keeps the cluster [SUITE=smoke|connect|gluster|…]
 	@cd e2e && go build -o ../bin/e2e ./kind && exec ../bin/e2e -suite='$(SUITE)'
+
+.PHONY: e2e-upgrade
+e2e-upgrade: controlplane connect-runner-jvm connect-runner-harness ## test the upgrade from the previous release, as root, without Docker [FROM=revision]
+	@from=$${FROM:-$$(git describe --tags --abbrev=0 HEAD~1 2>/dev/null || git rev-parse HEAD~1)} && \
+		echo "upgrade from $$from ($$(git log -1 --format=%s "$$from"))" && cd e2e && \
+		WEIR_UPGRADE_FROM=$$from go test ./internal/pods -run Upgrade -v -count=1
+
+.PHONY: e2e-stored
+e2e-stored: controlplane ## store the objects that services of a release make, for the upgrade test in make test [FROM=revision]
+	@cd e2e && WEIR_STORE_FROM=$${FROM:-$$(git describe --tags --abbrev=0 2>/dev/null || git rev-parse HEAD)} \
+		go test ./internal/upgrade -run TestStore -v -count=1
 
 .PHONY: cluster
 cluster: ## create a kind cluster with the images of this tree loaded, without running suites; e2e-clean deletes it

@@ -1,4 +1,5 @@
-// Command documents fails if docs/troubleshooting.md does not explain a reason that users see.
+// Command documents fails if docs/troubleshooting.md does not explain a reason that users see, and if the README of a
+// service lacks a flag or a metric.
 package main
 
 import (
@@ -27,7 +28,8 @@ func run(root string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return unexplained(string(reference), string(guide)), nil
+	missing, err := undocumented(root)
+	return append(unexplained(string(reference), string(guide)), missing...), err
 }
 
 var (

@@ -20,3 +20,19 @@ func TestReasonsThatTheGuideDoesNotContainAreFound(t *testing.T) {
 		t.Errorf("found %q, want %q", found, want)
 	}
 }
+
+func TestFlagsAndMetricsThatAReadmeDoesNotContainAreFound(t *testing.T) {
+	t.Parallel()
+	const page = "## one run\n\n| flag | type |\n| --- | --- |\n| `--log-level` | string |\n| `--size` | int |\n" +
+		"## one check\n\n| `--size` | int |\n| `--size-limit` | int |\n" +
+		"## two\n\n| `--log-level` | string |\n## three\n\n| `--log-level` | string |\n" +
+		"## four\n\n| `--log-level` | string |\n"
+	services := rowsOf(page)
+	if want := []string{"--log-level", "--size", "--size-limit"}; !slices.Equal(services["one"], want) {
+		t.Errorf("rows of one: %q, want %q", services["one"], want)
+	}
+	found := missingFrom("| `--size-limit` | maximum |", services["one"], services)
+	if want := []string{"--size"}; !slices.Equal(found, want) {
+		t.Errorf("found %q, want %q", found, want)
+	}
+}

@@ -52,10 +52,14 @@ var terms = []term{
 	{words: "rigs", use: "environments"},
 	{words: "surroundings", use: "environment"},
 	{words: "pursue*", use: "sync"},
+	{words: "inquiry", use: "evaluation"},
+	{words: "fixture", use: "environment"},
+	{words: "fixtures", use: "environments"},
 
 	// Prose.
 	{words: "somebody", use: "another controller, another user"},
 	{words: "nobody", use: "no other process, no user"},
+	{words: "told", use: "reported"},
 	{words: "whoever", use: "the user who, the controller that"},
 	{words: "anew", use: "again", except: regexp.MustCompile(`ANew[A-Z]`)},
 	{words: "mend", use: "fix"},
@@ -81,6 +85,8 @@ var terms = []term{
 	{words: "deeds", use: "writes"},
 	{words: "hitherto", use: "until now"},
 	{words: "thereof", use: "of it"},
+	{words: "is no number", use: "is not a number"},
+	{words: "what runs", use: "running pods"},
 	{words: "is no json", use: "is not valid JSON"},
 	{words: "are no json", use: "are not valid JSON"},
 	{words: "ever more rarely", use: "at growing intervals"},

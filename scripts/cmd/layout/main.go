@@ -121,6 +121,13 @@ func inspect(root, service string) ([]string, error) {
 			report("internal/%s: %s", name, advice)
 		}
 	}
+	names, err := inspectManager(dir, service)
+	if err != nil {
+		return nil, err
+	}
+	for _, finding := range names {
+		report("%s", finding)
+	}
 	imports, err := ownImports(filepath.Join(dir, "cmd", service), service)
 	if err != nil {
 		return nil, err

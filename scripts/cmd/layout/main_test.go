@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,7 +19,7 @@ func TestACompleteServiceHasNoFinding(t *testing.T) {
 func TestEachDifferenceFromTheLayoutIsReported(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		add, remove, want string
+		add, content, remove, want string
 	}{
 		"a required file is missing": {
 			remove: "services/one/internal/reconcile/observe.go",
@@ -36,10 +37,22 @@ func TestEachDifferenceFromTheLayoutIsReported(t *testing.T) {
 			add:  "services/one/cmd/one/more.go",
 			want: "services/one: cmd/one imports internal/kafka: main.go only runs the command of internal/app",
 		},
+		"the name of the service is written again": {
+			add: "services/one/internal/app/command.go", content: "package app\n\nvar use = \"one\"\n",
+			want: "services/one: internal/app/command.go:3: use the constant Manager for the name of the service",
+		},
+		"the constant has another name": {
+			add: "services/one/internal/decide/state.go", content: "package decide\n\nconst Manager = \"two\"\n",
+			want: "services/one: 0 constants Manager = \"one\" below internal",
+		},
+		"the constant is declared twice": {
+			add: "services/one/internal/kafka/names.go", content: "package kafka\n\nconst Manager = \"one\"\n",
+			want: "services/one: 2 constants Manager = \"one\" below internal",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := findings(t, "one", change{c.add, c.remove})
+			got := findings(t, "one", change{c.add, c.content, c.remove})
 			if len(got) != 1 || !strings.HasPrefix(got[0], c.want) {
 				t.Errorf("findings: %q, want %q", got, c.want)
 			}
@@ -58,14 +71,17 @@ func TestExceptionsNameOnlyPathsOfTheLayout(t *testing.T) {
 	}
 }
 
-// change is a file to add to a complete service, or one to remove.
-type change struct{ add, remove string }
+// change is a file to add to a complete service, or one to remove. Without content the file imports internal/kafka.
+type change struct{ add, content, remove string }
 
 // findings creates a repository with one complete service, changes it, and returns the findings.
 func findings(t *testing.T, service string, changes ...change) []string {
 	t.Helper()
 	root := t.TempDir()
-	files := map[string]string{"services/" + service + "/go.mod": "module one\n"}
+	files := map[string]string{
+		"services/" + service + "/go.mod":                   "module one\n",
+		"services/" + service + "/internal/decide/state.go": "package decide\n\nconst Manager = \"" + service + "\"\n",
+	}
 	for _, path := range required {
 		path = strings.ReplaceAll(path, "%s", service)
 		if filepath.Ext(path) == "" && path != "Dockerfile" {
@@ -78,7 +94,8 @@ func findings(t *testing.T, service string, changes ...change) []string {
 	}
 	for _, c := range changes {
 		if c.add != "" {
-			files[c.add] = "package main\n\nimport _ \"" + prefix + "services/" + service + "/internal/kafka\"\n"
+			imports := "package main\n\nimport _ \"" + prefix + "services/" + service + "/internal/kafka\"\n"
+			files[c.add] = cmp.Or(c.content, imports)
 		}
 		delete(files, c.remove)
 	}

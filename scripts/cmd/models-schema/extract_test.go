@@ -30,14 +30,15 @@ func TestExtract(t *testing.T) {
 	})
 
 	t.Run("list elements are identified by their key", func(t *testing.T) {
-		connector := managed(`{"f:status":{"f:tasks":{"k:{\"id\":1}":{".":{},"f:id":{},"f:state":{}}}}}`, "status")
-		connector.Status.Tasks = []connectv1.TaskStatus{{ID: 0, State: "Running"}, {ID: 1, State: "Failed"}}
+		connector := managed(`{"f:status":{"f:conditions":{"k:{\"type\":\"Ready\"}":{".":{},"f:type":{},"f:status":{}}}}}`,
+			"status")
+		connector.Status.Conditions = []metav1.Condition{{Type: "ConfigValid"}, {Type: "Ready", Status: "True"}}
 
 		got, err := applyconnectv1.ExtractKafkaConnectorStatus(connector, "me")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.Status == nil || len(got.Status.Tasks) != 1 || *got.Status.Tasks[0].ID != 1 {
+		if got.Status == nil || len(got.Status.Conditions) != 1 || *got.Status.Conditions[0].Type != "Ready" {
 			t.Errorf("extracted %+v", got.Status)
 		}
 	})
