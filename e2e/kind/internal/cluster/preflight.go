@@ -12,24 +12,31 @@ import (
 	"syscall"
 )
 
-// needed is the disk space in bytes for the node image, the images of the suites and the unpacked images of four
-// nodes.
-const needed = 12 << 30
+// Disk space in bytes: newCluster is for the node image, the images of the suites and the unpacked images of four nodes,
+// reusedCluster is for the images of a changed tree on nodes that have images already.
+const (
+	newCluster    = 12 << 30
+	reusedCluster = 4 << 30
+)
 
 // inotifyInstances is the number of inotify instances that four nodes need.
 const inotifyInstances = 512
 
 // Preflight checks requirements whose later failure would be hard to understand. A Docker daemon must be running.
 func (c *Cluster) Preflight(ctx context.Context) error {
-	return errors.Join(c.checkName(), checkDiskSpace(ctx), checkInotifyLimit())
-}
-
-func (c *Cluster) checkName() error {
 	names, err := c.provider.List()
 	if err != nil {
 		return fmt.Errorf("list kind clusters: %w", err)
 	}
-	if slices.Contains(names, c.Name) && !c.keep {
+	exists, needed := slices.Contains(names, c.Name), uint64(newCluster)
+	if exists {
+		needed = reusedCluster
+	}
+	return errors.Join(c.checkName(exists), checkDiskSpace(ctx, needed), checkInotifyLimit())
+}
+
+func (c *Cluster) checkName(exists bool) error {
+	if exists && !c.keep {
 		return fmt.Errorf(
 			"kind cluster %s exists; E2E_KEEP=1 reuses it, make e2e-clean deletes it, E2E_CLUSTER sets another name",
 			c.Name,
@@ -38,7 +45,7 @@ func (c *Cluster) checkName() error {
 	return nil
 }
 
-func checkDiskSpace(ctx context.Context) error {
+func checkDiskSpace(ctx context.Context, needed uint64) error {
 	dir, err := docker(ctx, "info", "--format", "{{.DockerRootDir}}")
 	if err != nil {
 		return err
