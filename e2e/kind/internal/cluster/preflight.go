@@ -12,8 +12,8 @@ import (
 	"syscall"
 )
 
-// Disk space in bytes: newCluster is for the node image, the images of the suites and the unpacked images of four nodes,
-// reusedCluster is for the images of a changed tree on nodes that have images already.
+// Disk space in bytes. newCluster is for the node image, the images of the suites, and the unpacked images of four
+// nodes. reusedCluster is for the images of a changed tree.
 const (
 	newCluster    = 12 << 30
 	reusedCluster = 4 << 30
