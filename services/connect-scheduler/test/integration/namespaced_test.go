@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/weir-dev/weir/pkg/testkit"
+	connectscheduler "github.com/weir-dev/weir/services/connect-scheduler/internal/app"
 	"github.com/weir-dev/weir/services/connect-scheduler/test/testenv"
 )
 
@@ -32,6 +33,13 @@ func TestNamespacedOverlayServesOneNamespaceWithoutClusterWidePermissions(t *tes
 		"-l", "app.kubernetes.io/part-of=weir")
 	require.NoError(t, err)
 	require.Empty(t, roles)
+	deployment, err := cp.Client().AppsV1().Deployments("kafka").Get(t.Context(), "connect-scheduler", metav1.GetOptions{})
+	require.NoError(t, err)
+	command := connectscheduler.Command()
+	require.NoError(t, command.ParseFlags(deployment.Spec.Template.Spec.Containers[0].Args))
+	served, err := command.Flags().GetString("namespace")
+	require.NoError(t, err)
+	require.Equal(t, "$(POD_NAMESPACE)", served, "the flag --namespace of the overlay")
 
 	account, err := cp.ServiceAccount(t.Context(), "kafka", "connect-scheduler")
 	require.NoError(t, err)
