@@ -1,14 +1,21 @@
 package integration_test
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 
+	drainv1alpha1 "github.com/weir-dev/weir/apis/drain/v1alpha1"
 	"github.com/weir-dev/weir/pkg/testkit"
+	"github.com/weir-dev/weir/services/drain-cleaner/internal/decide"
 	"github.com/weir-dev/weir/services/drain-cleaner/test/testenv"
 )
 
@@ -24,6 +31,58 @@ func TestExamplesAreAccepted(t *testing.T) {
 			applied, err := env.ApplyFiles(t.Context(), env.Namespace(t), file)
 			require.NoError(t, err)
 			assert.NotEmpty(t, applied)
+		})
+	}
+}
+
+// The labels, names and node ids of the pods are those that the charts give them.
+func TestExamplesForChartsProtectTheBrokersOfTheChart(t *testing.T) {
+	t.Parallel()
+	bitnami := func(component string) map[string]string {
+		return map[string]string{
+			"app.kubernetes.io/name": "kafka", "app.kubernetes.io/instance": "kafka", "app.kubernetes.io/component": component,
+		}
+	}
+	confluent := map[string]string{"app": "cp-kafka", "release": "my-confluent"}
+	cluster := decide.NewCluster("c", []decide.Broker{
+		{ID: 0, Host: "kafka-controller-0.kafka-controller-headless.default.svc.cluster.local"},
+		{ID: 101, Host: "kafka-broker-1.kafka-broker-headless.default.svc.cluster.local"},
+		{ID: 2, Host: "10.0.0.2"},
+	}, nil, nil, time.Now())
+	for name, test := range map[string]struct {
+		file     string
+		pod      decide.Pod
+		selected bool
+		id       int32
+	}{
+		"a broker of Bitnami's chart": {
+			"bitnami.yaml", decide.Pod{Name: "kafka-broker-1", Labels: bitnami("broker")}, true, 101,
+		},
+		"a combined node of Bitnami's chart": {
+			"bitnami.yaml", decide.Pod{Name: "kafka-controller-0", Labels: bitnami("controller-eligible")}, true, 0,
+		},
+		"an exporter of Bitnami's chart": {"bitnami.yaml", decide.Pod{Labels: bitnami("cluster-metrics")}, false, 0},
+		"a broker of Confluent's chart": {
+			"confluent.yaml", decide.Pod{Name: "my-confluent-cp-kafka-2", IP: "10.0.0.2", Labels: confluent}, true, 2,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			content, err := os.ReadFile(testenv.DeployPath("examples", "drain-cleaner", test.file))
+			require.NoError(t, err)
+			objects, err := testkit.DecodeYAML(string(content))
+			require.NoError(t, err)
+			require.Len(t, objects, 1)
+			policy := &drainv1alpha1.KafkaDrainPolicy{}
+			require.NoError(t, runtime.DefaultUnstructuredConverter.FromUnstructured(objects[0].Object, policy))
+			selector, err := metav1.LabelSelectorAsSelector(&policy.Spec.PodSelector)
+			require.NoError(t, err)
+			require.Equal(t, test.selected, selector.Matches(labels.Set(test.pod.Labels)), "selected")
+			if test.selected {
+				id, fault := decide.Identify(policy.Spec.BrokerID, &test.pod, cluster)
+				require.Empty(t, fault)
+				assert.Equal(t, test.id, id)
+			}
 		})
 	}
 }
