@@ -1,5 +1,5 @@
 // Command documents fails if docs/troubleshooting.md does not explain a reason that users see, and if the README of a
-// service lacks a flag or a metric.
+// service lacks a flag or a metric, or has a row of a flag that the service does not have.
 package main
 
 import (

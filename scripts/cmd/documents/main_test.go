@@ -36,3 +36,12 @@ func TestFlagsAndMetricsThatAReadmeDoesNotContainAreFound(t *testing.T) {
 		t.Errorf("found %q, want %q", found, want)
 	}
 }
+
+func TestFlagRowsOfAReadmeThatTheServiceDoesNotHaveAreFound(t *testing.T) {
+	t.Parallel()
+	const readme = "| `--size`, `--length` | limits |\n| `make` | runs `--other` |\nSet `--width`.\n"
+	found := unknownIn(readme, []string{"--size", "--size-limit"})
+	if want := []string{"--length"}; !slices.Equal(found, want) {
+		t.Errorf("found %q, want %q", found, want)
+	}
+}

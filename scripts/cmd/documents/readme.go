@@ -19,7 +19,8 @@ const common = 4
 
 var name = regexp.MustCompile(`--[a-z][a-z-]*|weir_[a-z_]+`)
 
-// undocumented returns a finding for each flag and metric that the README of its service does not contain.
+// undocumented returns a finding for each flag and metric that the README of its service does not contain, and for each
+// row of a flag that the service does not have.
 func undocumented(root string) ([]string, error) {
 	services := map[string][]string{}
 	for _, page := range []string{flags, metrics} {
@@ -43,6 +44,9 @@ func undocumented(root string) ([]string, error) {
 		}
 		for _, missing := range missingFrom(string(data), names, services) {
 			found = append(found, fmt.Sprintf("%s: %s is missing", readme, missing))
+		}
+		for _, unknown := range unknownIn(string(data), names) {
+			found = append(found, fmt.Sprintf("%s: %s has a row, but the service does not have it", readme, unknown))
 		}
 	}
 	slices.Sort(found)
@@ -81,4 +85,21 @@ func missingFrom(readme string, names []string, services map[string][]string) []
 		}
 	}
 	return missing
+}
+
+// unknownIn returns the flags in the first column of a README's tables that are not among the names.
+func unknownIn(readme string, names []string) []string {
+	var unknown []string
+	for line := range strings.Lines(readme) {
+		if !strings.HasPrefix(line, "| `--") {
+			continue
+		}
+		first, _, _ := strings.Cut(line[1:], "|")
+		for _, flag := range name.FindAllString(first, -1) {
+			if !slices.Contains(names, flag) {
+				unknown = append(unknown, flag)
+			}
+		}
+	}
+	return unknown
 }
