@@ -25,7 +25,8 @@ func (r *Reconciler) all(ctx context.Context, v decide.Volume) (next time.Durati
 	started := threadTime()
 	defer func() { next = r.nextCheck(threadTime() - started) }()
 	if r.Descriptions {
-		defer r.Enqueue(controller.Key{Namespace: v.ID, Name: changedDescriptions})
+		r.lookAt(v, false)
+		defer r.lookAt(v, true)
 	}
 	// A mount that changes after this is followed by another check.
 	r.changedMounts(v)

@@ -3,6 +3,7 @@
 package reconcile
 
 import (
+	"runtime"
 	"slices"
 	"time"
 
@@ -21,13 +22,19 @@ const (
 // look enqueues the directories whose descriptions were created, replaced or removed since the last look. It finds what
 // causes no event in the spool directory: deleted volumes, self-heal of a brick that was offline, and new volumes of
 // kadalu. It returns the time until the next look, or 0 if the descriptions of all bricks are watched, or no brick can
-// be used. The check of a volume that follows starts the looks again.
+// be used, or the volume is checked. The check of a volume that follows starts the looks again.
 func (r *Reconciler) look(v decide.Volume) time.Duration {
+	if !r.isLookedAt(v) {
+		return 0
+	}
 	if r.Described != nil && r.Described(v) {
 		r.Log.Debug("descriptions are watched", "volume", v.Name)
 		return 0
 	}
-	begun := time.Now()
+	// As for checks, the CPU time of the thread does not include the wait for disks.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	started := threadTime()
 	bricks, _ := open(v)
 	defer closeAll(bricks)
 	if !slices.ContainsFunc(bricks, func(b *brick.Brick) bool { return b != nil }) {
@@ -50,25 +57,46 @@ func (r *Reconciler) look(v decide.Volume) time.Duration {
 			r.Enqueue(controller.Key{Namespace: v.ID, Name: path})
 		}
 	}
-	took := time.Since(begun)
-	next := r.nextLook(v.ID, took)
-	r.Log.Debug("looked for changed descriptions", "volume", v.Name, "duration", took.String(), "next", next.String())
+	used := threadTime() - started
+	next := r.nextLook(v.ID, used)
+	r.Log.Debug("looked for changed descriptions", "volume", v.Name, "cpu", used.String(), "next", next.String())
 	return next
 }
 
-// looks is the number of looks whose shortest time counts.
+// isLookedAt reports whether a check of a volume has ended, and no other has begun. Until then a look would find nothing
+// that the check does not find, and would compete with it for the disk.
+func (r *Reconciler) isLookedAt(v decide.Volume) bool {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	return r.lookedAt[v.ID]
+}
+
+// lookAt starts the looks at a volume, or stops them.
+func (r *Reconciler) lookAt(v decide.Volume, start bool) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	if r.lookedAt == nil {
+		r.lookedAt = map[string]bool{}
+	}
+	r.lookedAt[v.ID] = start
+	if start {
+		r.Enqueue(controller.Key{Namespace: v.ID, Name: changedDescriptions})
+	}
+}
+
+// looks is the number of looks whose smallest CPU time counts.
 const looks = 3
 
-// nextLook returns the time until the next look at a volume, after one that took some time. The shortest of the last
-// looks is close to their CPU time: the others were interrupted by other processes, or waited for the disk.
-func (r *Reconciler) nextLook(volume string, took time.Duration) time.Duration {
+// nextLook returns the time until the next look at a volume, after one that used some CPU time. The first looks use
+// more than later ones, which find the directories in the cache of the kernel.
+func (r *Reconciler) nextLook(volume string, used time.Duration) time.Duration {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	if r.lookTimes == nil {
 		r.lookTimes = map[string][]time.Duration{}
 	}
 	times := r.lookTimes[volume]
-	times = append(times, took)
+	times = append(times, used)
 	times = times[max(0, len(times)-looks):]
 	r.lookTimes[volume] = times
 	if len(times) < looks {

@@ -85,7 +85,9 @@ type Reconciler struct {
 	kept map[controller.Key]time.Duration
 	// changes are those of the descriptions of each brick at the last look.
 	changes map[string]brick.Changes
-	// lookTimes are the times of the last looks at the descriptions of each volume.
+	// lookedAt has the volumes whose descriptions are looked at: those that have been checked.
+	lookedAt map[string]bool
+	// lookTimes are the CPU times of the last looks at the descriptions of each volume.
 	lookTimes map[string][]time.Duration
 	// mounts are the mounts of the bricks at their last check.
 	mounts map[string]string

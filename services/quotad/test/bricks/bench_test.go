@@ -117,7 +117,7 @@ func benchManyDirectories(t *testing.T) {
 	if q.isWatched {
 		report("descriptions are watched")
 	} else {
-		report("a look for changed descriptions took %s, the next one is after %s", q.look.Duration, q.look.Next)
+		report("a look for changed descriptions used %s of CPU, the next one is after %s", q.look.CPU, q.look.Next)
 	}
 
 	before, waits := q.cpu(), q.waits()
@@ -174,8 +174,8 @@ const looked, watched = "looked for changed descriptions", "descriptions are wat
 
 // logLine has the fields of log lines that are of interest.
 type logLine struct {
-	Msg, Duration, Next   string
-	Directories, Enforced int
+	Msg, Duration, CPU, Next string
+	Directories, Enforced    int
 }
 
 // logged starts quotad as a process.
