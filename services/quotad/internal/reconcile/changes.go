@@ -63,8 +63,8 @@ func (r *Reconciler) look(v decide.Volume) time.Duration {
 	return next
 }
 
-// isLookedAt reports whether a check of a volume has ended, and no other has begun. Until then a look would find nothing
-// that the check does not find, and would compete with it for the disk.
+// isLookedAt reports whether a check of a volume has ended, and no other has begun. Until then a look would find
+// nothing that the check does not find, and would compete with it for the disk.
 func (r *Reconciler) isLookedAt(v decide.Volume) bool {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
