@@ -103,6 +103,14 @@ func TestRunsWithoutFiguresAreNotRecorded(t *testing.T) {
 	}
 }
 
+func TestCommandsFailInsteadOfSkippingTests(t *testing.T) {
+	t.Setenv("CI", "")
+	c := claim{ID: "x", Command: `test "$CI" = true`}
+	if r, err := c.run(t.Context(), t.TempDir()); !r.Passed {
+		t.Fatal(err)
+	}
+}
+
 func TestResultsNeedAWorkTreeWithoutChanges(t *testing.T) {
 	t.Parallel()
 	if _, err := cleanCommit(t.Context(), t.TempDir()); err == nil {

@@ -34,7 +34,8 @@ func (c claim) run(ctx context.Context, root string) (result, error) {
 	var output bytes.Buffer
 	command := exec.CommandContext(ctx, "bash", "-c", c.Command)
 	command.Dir = root
-	command.Env = append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0")
+	// With CI=true, tests that cannot run fail instead of being skipped.
+	command.Env = append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0", "CI=true")
 	command.Stdout = io.MultiWriter(&output, os.Stderr)
 	command.Stderr = command.Stdout
 	// An interrupt lets tests stop what they have started.
