@@ -4,7 +4,7 @@
 //     writer owns exactly the fields that it sets. [All] and [DeleteAll] write a plan and stop at the first error.
 //   - [CompareAndSwap] is for objects that several replicas write.
 //   - [MergePatch], [SetAnnotations] and [RemoveAnnotations] are for fields that another field manager owns.
-//   - [ReplaceStatus] and [UpdateStatus] are for a status that must not be written over a newer one.
+//   - [UpdateStatus] is for a status that must not be written over a newer one.
 //   - [Delete] deletes the object that was read, and no other object with the same name.
 //
 // Each write notifies the [Observer] of its context, so that a controller can wait until its caches have observed it.

@@ -30,7 +30,7 @@ const (
 
 // MergePatch applies a JSON merge patch (RFC 7386) to object. Server-side apply is the rule; a merge patch is for
 // fields that another field manager owns or that the service must not own afterwards, for example annotations that
-// request an action, and for statuses and large lists that only one client writes (see [Replacement]). patch is not
+// request an action, and for large lists that only one client writes (see [Replacement]). patch is not
 // modified. Only the name, UID and resource version of object are used. The status of an object is a subresource,
 // "status".
 func MergePatch[O metav1.Object](
@@ -70,7 +70,7 @@ func MergePatch[O metav1.Object](
 	return patched, err
 }
 
-// Replacement returns the part of a merge patch that replaces before by after, for example the whole status. The API
+// Replacement returns the part of a merge patch that replaces before by after, for example a whole spec. The API
 // server parses server-side apply as YAML: for large lists that takes ten times as long as a merge patch.
 func Replacement(before, after any) (map[string]any, error) {
 	old, err := fields(before)
@@ -97,27 +97,14 @@ func Replacement(before, after any) (map[string]any, error) {
 	return patch, nil
 }
 
-// ReplaceStatus replaces the status before by after, with a merge patch, in the version of object that was read. If
-// another client has written object since, the status is unchanged and the error IsGone: a status that was decided on
-// an older version must not replace a newer one.
-func ReplaceStatus[O metav1.Object](
-	ctx context.Context, c Patcher[O], manager string, object O, before, after any,
-) (O, error) {
-	status, err := Replacement(before, after)
-	if err != nil {
-		return object, err
-	}
-	return MergePatch(ctx, c, manager, object, SameVersion, map[string]any{"status": status}, "status")
-}
-
 // StatusUpdater is the part of a generated typed client that replaces the status of an object.
 type StatusUpdater[O any] interface {
 	UpdateStatus(ctx context.Context, object O, options metav1.UpdateOptions) (O, error)
 }
 
-// UpdateStatus writes the status of object unless another client has written the object since it was read; the error is
-// IsGone then. It has the effect of [ReplaceStatus], and the API server merges nothing, which counts if statuses are
-// large or many. The service needs the verb update.
+// UpdateStatus writes the status of object, which has the version that was read. If another client has written the
+// object since, its status is unchanged and the error IsGone: a status that was decided on an older version must not
+// replace a newer one. Unlike for a patch, the API server merges nothing.
 func UpdateStatus[O metav1.Object](ctx context.Context, c StatusUpdater[O], manager string, object O) (O, error) {
 	written, err := c.UpdateStatus(ctx, object, metav1.UpdateOptions{
 		FieldManager: manager, FieldValidation: metav1.FieldValidationIgnore,

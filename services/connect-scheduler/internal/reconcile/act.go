@@ -140,17 +140,18 @@ func (a actor) removeAnnotations(ctx context.Context, s *observed.State, keys []
 }
 
 func (a actor) connectorStatus(ctx context.Context, s *observed.State, plan *decide.Plan) error {
-	connectors := a.weir.IoV1().KafkaConnectors(s.Connector.Namespace)
-	return writeStatus(ctx, connectors, s.Connector, s.Connector.Status, plan.Status)
+	next := *s.Connector
+	next.Status = plan.Status
+	return writeStatus(ctx, a.weir.IoV1().KafkaConnectors(next.Namespace), &next)
 }
 
 // errStale means that another client has written the object since it was read. A decision on the older object must not
 // replace its status.
 var errStale = errors.New("the object has changed since it was read")
 
-// writeStatus replaces the status of the version of an object that was read.
-func writeStatus[O metav1.Object](ctx context.Context, c apply.Patcher[O], object O, before, after any) error {
-	_, err := apply.ReplaceStatus(ctx, c, decide.Manager, object, before, after)
+// writeStatus writes the status of the version of an object that was read.
+func writeStatus[O metav1.Object](ctx context.Context, c apply.StatusUpdater[O], object O) error {
+	_, err := apply.UpdateStatus(ctx, c, decide.Manager, object)
 	switch {
 	case apierrors.IsConflict(err):
 		return errStale
@@ -178,8 +179,9 @@ func (a actor) connect(
 		return false, b.Err()
 	}
 	if plan.StatusChanged() {
-		connects := a.weir.IoV1().KafkaConnects(s.Connect.Namespace)
-		if err := writeStatus(ctx, connects, s.Connect, s.Connect.Status, plan.Status); err != nil {
+		next := *s.Connect
+		next.Status = plan.Status
+		if err := writeStatus(ctx, a.weir.IoV1().KafkaConnects(next.Namespace), &next); err != nil {
 			return false, errors.Join(b.Err(), err)
 		}
 	}

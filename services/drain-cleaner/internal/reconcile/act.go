@@ -28,8 +28,9 @@ func (r *Policies) act(
 		return false, nil
 	}
 	// The event of a newer version reconciles again.
-	_, err = apply.ReplaceStatus(ctx, r.Weir.DrainV1alpha1().KafkaDrainPolicies(policy.Namespace), r.Manager, policy,
-		policy.Status, plan.Status)
+	next := *policy
+	next.Status = plan.Status
+	_, err = apply.UpdateStatus(ctx, r.Weir.DrainV1alpha1().KafkaDrainPolicies(policy.Namespace), r.Manager, &next)
 	if apply.IgnoreGone(err) != nil {
 		return false, fmt.Errorf("write the status of policy %s/%s: %w", policy.Namespace, policy.Name, err)
 	}

@@ -42,8 +42,9 @@ func TestStatusOfAPolicyIsReplacedUnlessItIsNewer(t *testing.T) {
 	require.Equal(t, plan.Status, read(), "the drain is removed")
 
 	conflict := apierrors.NewConflict(schema.GroupResource{Resource: "kafkadrainpolicies"}, "a", nil)
-	weir.PrependReactor("patch", "*", func(a clienttesting.Action) (bool, runtime.Object, error) {
-		require.Contains(t, string(a.(clienttesting.PatchAction).GetPatch()), `"resourceVersion":"1"`)
+	weir.PrependReactor("update", "*", func(a clienttesting.Action) (bool, runtime.Object, error) {
+		written := a.(clienttesting.UpdateAction).GetObject().(*drainv1alpha1.KafkaDrainPolicy)
+		require.Equal(t, "1", written.ResourceVersion)
 		return true, nil, conflict
 	})
 	_, err = r.act(t.Context(), policy, decide.StatusPlan{})

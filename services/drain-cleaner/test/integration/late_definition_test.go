@@ -86,7 +86,7 @@ kind: ClusterRole
 metadata: {name: %[1]s-policies}
 rules:
 - {apiGroups: [drain.weir.dev], resources: [kafkadrainpolicies], verbs: [get, list, watch]}
-- {apiGroups: [drain.weir.dev], resources: [kafkadrainpolicies/status], verbs: [patch]}
+- {apiGroups: [drain.weir.dev], resources: [kafkadrainpolicies/status], verbs: [update]}
 - {apiGroups: [coordination.k8s.io], resources: [leases], verbs: [get, list, watch, create, update, delete]}
 ---
 apiVersion: rbac.authorization.k8s.io/v1

@@ -75,7 +75,9 @@ func (a *actor) act(ctx context.Context, state decide.State, plan decide.Plan) (
 		return later, nil
 	}
 	// The event of a newer version reconciles again.
-	_, err = apply.ReplaceStatus(ctx, storages, decide.Manager, ks, ks.Status, want)
+	next := *ks
+	next.Status = want
+	_, err = apply.UpdateStatus(ctx, storages, decide.Manager, &next)
 	if err := apply.IgnoreGone(err); err != nil {
 		return 0, fmt.Errorf("write the status of KadaluStorage %s/%s: %w", ks.Namespace, ks.Name, err)
 	}

@@ -94,7 +94,9 @@ func (a *Agent) write(
 		return nil
 	}
 	// The event of a newer version reconciles again.
-	_, err := apply.ReplaceStatus(ctx, a.Client, a.Manager, object, object.Status, status)
+	next := *object
+	next.Status = status
+	_, err := apply.UpdateStatus(ctx, a.Client, a.Manager, &next)
 	if apply.IgnoreGone(err) != nil {
 		return fmt.Errorf("write the status of LocalVolumeNode %s: %w", a.Node, err)
 	}
