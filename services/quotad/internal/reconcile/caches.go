@@ -4,7 +4,6 @@ package reconcile
 
 import (
 	"slices"
-	"sync"
 
 	"k8s.io/client-go/tools/cache"
 
@@ -61,7 +60,7 @@ type Objects struct{ informer cache.SharedIndexInformer }
 // NewObjects returns the source of an informer that has not started.
 func NewObjects(informer cache.SharedIndexInformer) (*Objects, error) {
 	err := cacheutil.SetTransform(informer, "glustervolumes", cacheutil.DropManagedFields, cacheutil.KeepAnnotations(),
-		cacheutil.ForType((&shared{strings: map[string]string{}}).trim))
+		cacheutil.ForType(trim()))
 	if err != nil {
 		return nil, err
 	}
@@ -74,37 +73,19 @@ func NewObjects(informer cache.SharedIndexInformer) (*Objects, error) {
 	return &Objects{informer}, err
 }
 
-// shared has one copy of each string that many GlusterVolumes have.
-type shared struct {
-	mutex   sync.Mutex
-	strings map[string]string
-}
-
-// trim removes what quotad does not read: a cache may have very many objects.
-func (s *shared) trim(o *storagev1alpha1.GlusterVolume) {
-	o.Labels, o.Finalizers, o.OwnerReferences, o.Status.Conditions = nil, nil, nil, nil
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	s.share(&o.Spec.Storage)
-	s.share(&o.Spec.Volume)
-	s.share(&o.Spec.VolumeID)
-	for i := range o.Status.Bricks {
-		b := &o.Status.Bricks[i]
-		s.share(&b.Node)
-		s.share(&b.Brick)
-		s.share(&b.NodeName)
-		s.share(&b.Host)
-		s.share((*string)(&b.State))
+// trim returns a transform that removes what quotad does not read, and lets objects share the strings that many of them
+// have: a cache may have very many objects.
+func trim() func(*storagev1alpha1.GlusterVolume) {
+	var shared cacheutil.Strings
+	return func(o *storagev1alpha1.GlusterVolume) {
+		o.Labels, o.Finalizers, o.OwnerReferences, o.Status.Conditions = nil, nil, nil, nil
+		cacheutil.Share(&shared, &o.Spec.Storage, &o.Spec.Volume, &o.Spec.VolumeID)
+		for i := range o.Status.Bricks {
+			b := &o.Status.Bricks[i]
+			cacheutil.Share(&shared, &b.Node, &b.Brick, &b.NodeName, &b.Host)
+			cacheutil.Share(&shared, &b.State)
+		}
 	}
-}
-
-func (s *shared) share(text *string) {
-	one, known := s.strings[*text]
-	if !known {
-		one = *text
-		s.strings[one] = one
-	}
-	*text = one
 }
 
 // Manages reports whether there are GlusterVolumes of the volume.

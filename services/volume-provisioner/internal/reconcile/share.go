@@ -8,21 +8,19 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	storagev1alpha1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
+	"github.com/weir-dev/weir/pkg/cacheutil"
 )
 
-const (
-	// maxShared is the number of values after which a sharer starts again, so that values of deleted objects do not stay
-	// in memory. Objects that share values keep them.
-	maxShared = 20000
-	// maxLength is the length of a shared string. Longer ones are rarely equal.
-	maxLength = 64
-)
+// maxShared is the number of values after which a sharer starts again, so that values of deleted objects do not stay in
+// memory. Objects that share values keep them.
+const maxShared = 20_000
 
 // sharer lets cached objects share equal values: most strings and lists of a PersistentVolume are the same in many
 // others. Cached objects are not modified.
 type sharer struct {
+	strings cacheutil.Strings
+
 	mu         sync.Mutex
-	strings    map[string]string
 	labels     map[string]map[string]string
 	sizes      map[string]corev1.ResourceList
 	affinities map[string]*corev1.VolumeNodeAffinity
@@ -31,8 +29,7 @@ type sharer struct {
 // begin locks the sharer for one object.
 func (s *sharer) begin() {
 	s.mu.Lock()
-	if s.strings == nil || len(s.strings)+len(s.labels)+len(s.sizes)+len(s.affinities) > maxShared {
-		s.strings = map[string]string{}
+	if s.labels == nil || len(s.labels)+len(s.sizes)+len(s.affinities) > maxShared {
 		s.labels = map[string]map[string]string{}
 		s.sizes = map[string]corev1.ResourceList{}
 		s.affinities = map[string]*corev1.VolumeNodeAffinity{}
@@ -41,18 +38,8 @@ func (s *sharer) begin() {
 
 func (s *sharer) end() { s.mu.Unlock() }
 
-// share replaces a value by the shared one.
-func share[S ~string](s *sharer, value *S) {
-	if *value == "" || len(*value) > maxLength {
-		return
-	}
-	known, found := s.strings[string(*value)]
-	if !found {
-		known = string(*value)
-		s.strings[known] = known
-	}
-	*value = S(known)
-}
+// share replaces values by shared ones.
+func share[S ~string](s *sharer, values ...*S) { cacheutil.Share(&s.strings, values...) }
 
 // volume shares the values of a PersistentVolume.
 func (s *sharer) volume(pv *corev1.PersistentVolume) {
@@ -75,9 +62,7 @@ func (s *sharer) volume(pv *corev1.PersistentVolume) {
 		share(s, v.VolumeMode)
 	}
 	if ref := v.ClaimRef; ref != nil {
-		share(s, &ref.Kind)
-		share(s, &ref.APIVersion)
-		share(s, &ref.Namespace)
+		share(s, &ref.Kind, &ref.APIVersion, &ref.Namespace)
 		if ref.Name == pv.Name {
 			ref.Name = pv.Name
 		}
@@ -123,8 +108,7 @@ func (s *sharer) set(set *storagev1alpha1.KafkaLocalVolumeSet) {
 	clip(&set.Status.Conditions)
 	for i := range set.Status.Volumes {
 		v := &set.Status.Volumes[i]
-		share(s, &v.Template)
-		share(s, &v.Node)
+		share(s, &v.Template, &v.Node)
 		share(s, &v.NodeUID)
 		share(s, &v.Phase)
 		if v.PV == v.Claim {
@@ -133,10 +117,8 @@ func (s *sharer) set(set *storagev1alpha1.KafkaLocalVolumeSet) {
 	}
 	for i := range set.Status.Conditions {
 		c := &set.Status.Conditions[i]
-		share(s, &c.Type)
+		share(s, &c.Type, &c.Reason, &c.Message)
 		share(s, &c.Status)
-		share(s, &c.Reason)
-		share(s, &c.Message)
 	}
 }
 
@@ -151,13 +133,9 @@ func (s *sharer) agent(agent *storagev1alpha1.LocalVolumeNode) {
 	for i := range agent.Spec.Directories {
 		d := &agent.Spec.Directories[i]
 		ids[d.ID] = d.ID
-		share(s, &d.BasePath)
-		share(s, &d.SetName)
+		share(s, &d.BasePath, &d.SetName, &d.MachineID, &d.FileSystem, &d.Mode)
 		share(s, &d.SetUID)
-		share(s, &d.MachineID)
-		share(s, &d.FileSystem)
 		share(s, &d.Quota)
-		share(s, &d.Mode)
 		// The path is often the claim, or the namespace and the claim.
 		if strings.HasSuffix(d.ID, d.Path) {
 			d.Path = d.ID[len(d.ID)-len(d.Path):]
@@ -174,10 +152,8 @@ func (s *sharer) agent(agent *storagev1alpha1.LocalVolumeNode) {
 			if m.ID == d.ID {
 				m.ID = d.ID
 			}
-			share(s, &m.SetName)
+			share(s, &m.SetName, &m.MachineID, &m.FileSystem)
 			share(s, &m.SetUID)
-			share(s, &m.MachineID)
-			share(s, &m.FileSystem)
 		}
 	}
 }
