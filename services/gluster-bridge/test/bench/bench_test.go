@@ -58,21 +58,33 @@ func TestBenchProvisionAndMemory(t *testing.T) {
 	if os.Getenv("WEIR_BENCH") == "" {
 		t.Skip("this is a benchmark; run make bench SERVICE=gluster-bridge")
 	}
-	e := testenv.New(t)
-	p := e.Process(t)
-	require.NoError(t, p.Start())
-	e.CreateStorage(kadaluv1alpha1.QuotaManaged)
-	require.NoError(t, p.Ready(t.Context()))
+	e, p := start(t)
 	point := e.Cluster.MountFor(t, testenv.Volume)
 	t.Run("Provision", func(t *testing.T) { provision(t, e.At(t), p, point) })
 	t.Run("Memory", func(t *testing.T) { memory(t, e.At(t), p, point) })
 }
 
-// provision measures calls beside the floor. The simulated quotads end with it.
-func provision(t *testing.T, e *testenv.Env, p *testenv.Process, point string) {
+// start starts the controller with a storage whose sizes are enforced.
+func start(t *testing.T) (*testenv.Env, *testenv.Process) {
+	t.Helper()
+	e := testenv.New(t)
+	p := e.Process(t)
+	require.NoError(t, p.Start())
+	e.CreateStorage(kadaluv1alpha1.QuotaManaged)
+	require.NoError(t, p.Ready(t.Context()))
+	return e, p
+}
+
+// quotads simulates the quotad of each server.
+func quotads(e *testenv.Env) {
 	for server := 1; server <= gluster.Servers; server++ {
 		e.Quotad(server)
 	}
+}
+
+// provision measures calls beside the floor. The simulated quotads end with it.
+func provision(t *testing.T, e *testenv.Env, p *testenv.Process, point string) {
+	quotads(e)
 	var floor, floorDelete, created, deleted, waits bench.Values
 	cpu := map[string]time.Duration{}
 	measure := func(round int) error {

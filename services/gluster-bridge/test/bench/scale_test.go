@@ -10,9 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	kadaluv1alpha1 "github.com/weir-dev/weir/apis/kadalu/v1alpha1"
 	"github.com/weir-dev/weir/pkg/testkit/bench"
-	"github.com/weir-dev/weir/pkg/testkit/gluster"
 	"github.com/weir-dev/weir/services/gluster-bridge/test/testenv"
 )
 
@@ -21,14 +19,8 @@ func TestScale(t *testing.T) {
 	if os.Getenv("WEIR_BENCH") == "" {
 		t.Skip("this is a benchmark; run make bench-scale")
 	}
-	e := testenv.New(t)
-	p := e.Process(t)
-	require.NoError(t, p.Start())
-	e.CreateStorage(kadaluv1alpha1.QuotaManaged)
-	require.NoError(t, p.Ready(t.Context()))
-	for server := 1; server <= gluster.Servers; server++ {
-		e.Quotad(server)
-	}
+	e, p := start(t)
+	quotads(e)
 	create := func(kind string, count int) float64 {
 		names := make([]string, count)
 		for i := range names {

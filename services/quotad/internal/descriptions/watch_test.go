@@ -15,8 +15,9 @@ import (
 	"github.com/weir-dev/weir/services/quotad/internal/decide"
 )
 
-// watch watches a directory and returns a function that expects the next path.
-func watch(t *testing.T, brick string) (expect func(path string), ended <-chan error) {
+// watch watches a directory and returns a function that expects a path. Before it, only others and paths that were
+// expected earlier may be reported.
+func watch(t *testing.T, brick string) (expect func(path string, others ...string), ended <-chan error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
@@ -29,17 +30,20 @@ func watch(t *testing.T, brick string) (expect func(path string), ended <-chan e
 			Changed: func(path string) { changed <- path }, Overflowed: func() { changed <- overflow },
 		})
 	}()
-	return func(path string) {
+	reported := map[string]bool{}
+	return func(path string, others ...string) {
 		t.Helper()
-		for last := ""; ; {
+		for _, expected := range append(others, path) {
+			reported[expected] = true
+		}
+		for {
 			select {
 			case got := <-changed:
 				if got == path {
 					return
 				}
-				// A file causes several events.
-				require.True(t, last == "" || got == last, "%s is reported before %s", got, path)
-				last = got
+				// A file causes several events, some of them later than those of another file.
+				require.True(t, reported[got], "%s is reported before %s", got, path)
 			case <-time.After(10 * time.Second):
 				t.Fatalf("%s is not reported", path)
 			}
@@ -75,7 +79,7 @@ func TestDescriptionsThatAreCreatedWrittenOrRemovedAreReported(t *testing.T) {
 	expect("subvol/ab/ce/second")
 	require.NoError(t, os.Rename(name("ff/00"), name("ff/01")))
 	expect("overflow")
-	expect("subvol/ff/01/third")
+	expect("subvol/ff/01/third", "subvol/ff/01/first")
 	require.NoError(t, os.RemoveAll(name("ab")))
 	expect("subvol/ab/cd/first")
 	write("ab/cd/first.json")

@@ -14,47 +14,68 @@ import (
 	"github.com/weir-dev/weir/services/volume-provisioner/internal/decide/spec"
 )
 
-func TestLocalVolumeNodesWaitForPlacementsThatAreBeingWrittenButNotForever(t *testing.T) {
-	t.Parallel()
-	now := time.Unix(1000, 0)
-	clock := func() time.Time { return now }
-	agent := &storagev1alpha1.LocalVolumeNode{ObjectMeta: metav1.ObjectMeta{Name: "n", UID: "u", ResourceVersion: "1"}}
-	client := weirfake.NewClientset(agent.DeepCopy())
-	c := cachesOf(t, placedSet("x", "a", "n"))
+// nodesOf is a reconciler of the LocalVolumeNode n with a clock of its own.
+type nodesOf struct {
+	*nodes
+	*testing.T
+	client *weirfake.Clientset
+	now    time.Time
+}
+
+func newNodes(
+	t *testing.T, agent *storagev1alpha1.LocalVolumeNode, sets ...*storagev1alpha1.KafkaLocalVolumeSet,
+) *nodesOf {
+	t.Helper()
+	r := &nodesOf{T: t, client: weirfake.NewClientset(agent.DeepCopy()), now: time.Unix(1000, 0)}
+	clock := func() time.Time { return r.now }
+	c := cachesOf(t, sets...)
 	c.settings = spec.Settings{AllowedBasePaths: []string{"/mnt"}}
 	require.NoError(t, c.agents.GetIndexer().Add(agent))
-	r := &nodes{
-		caches: c, act: actor{weir: client, creating: newActivity(clock)}, reserved: &reservations{},
+	r.nodes = &nodes{
+		caches: c, act: actor{weir: r.client, creating: newActivity(clock)}, reserved: &reservations{},
 		written: controller.NewPace(nodeInterval, clock), waiting: newWaits(clock), recording: newWaits(clock),
 	}
-	reconcile := func() time.Duration {
-		result, err := r.Reconcile(t.Context(), controller.Key{Name: "n"})
-		require.NoError(t, err)
-		return result.RequeueAfter
-	}
-	written := func() int {
-		node, err := client.StorageV1alpha1().LocalVolumeNodes().Get(t.Context(), "n", metav1.GetOptions{})
-		require.NoError(t, err)
-		return len(node.Spec.Directories)
-	}
+	return r
+}
+
+// reconcile reconciles once, and returns the time until the next reconcile.
+func (r *nodesOf) reconcile() time.Duration {
+	r.Helper()
+	result, err := r.Reconcile(r.Context(), controller.Key{Name: "n"})
+	require.NoError(r, err)
+	return result.RequeueAfter
+}
+
+// directories returns those in the spec that was written.
+func (r *nodesOf) directories() []storagev1alpha1.DirectorySpec {
+	r.Helper()
+	node, err := r.client.StorageV1alpha1().LocalVolumeNodes().Get(r.Context(), "n", metav1.GetOptions{})
+	require.NoError(r, err)
+	return node.Spec.Directories
+}
+
+func TestLocalVolumeNodesWaitForPlacementsThatAreBeingWrittenButNotForever(t *testing.T) {
+	t.Parallel()
+	agent := &storagev1alpha1.LocalVolumeNode{ObjectMeta: metav1.ObjectMeta{Name: "n", UID: "u", ResourceVersion: "1"}}
+	r := newNodes(t, agent, placedSet("x", "a", "n"))
 	other := placedSet("x", "b", "")
 	r.reserved.begin(other, other.Status)
 	batchDelay, batchLimit := batch(1)
 	for range int(batchLimit / batchDelay) {
-		require.Equal(t, batchDelay, reconcile())
-		now = now.Add(batchDelay)
+		require.Equal(t, batchDelay, r.reconcile())
+		r.now = r.now.Add(batchDelay)
 	}
-	require.Zero(t, written())
-	require.Zero(t, reconcile())
-	require.Equal(t, 1, written(), "after the limit")
+	require.Empty(t, r.directories())
+	require.Zero(t, r.reconcile())
+	require.Len(t, r.directories(), 1, "after the limit")
 	// The cache has not observed the write.
-	require.Equal(t, nodeInterval, reconcile(), "the next write comes later")
-	now = now.Add(nodeInterval)
-	require.Equal(t, batchDelay, reconcile(), "and waits for placements again")
-	r.reserved.end(controller.Key{Namespace: "x", Name: "b"}, nil, nil, now)
-	require.Equal(t, batchDelay, reconcile(), "and for those that may follow")
-	now = now.Add(batchDelay)
-	require.Zero(t, reconcile())
+	require.Equal(t, nodeInterval, r.reconcile(), "the next write comes later")
+	r.now = r.now.Add(nodeInterval)
+	require.Equal(t, batchDelay, r.reconcile(), "and waits for placements again")
+	r.reserved.end(controller.Key{Namespace: "x", Name: "b"}, nil, nil, r.now)
+	require.Equal(t, batchDelay, r.reconcile(), "and for those that may follow")
+	r.now = r.now.Add(batchDelay)
+	require.Zero(t, r.reconcile())
 }
 
 // withNewDirectory returns a LocalVolumeNode whose agent has reported a directory that the spec does not record yet.
@@ -73,39 +94,22 @@ func withNewDirectory() *storagev1alpha1.LocalVolumeNode {
 
 func TestADirectoryThatIsNotRecordedDoesNotShortenTheWaitForPlacements(t *testing.T) {
 	t.Parallel()
-	now := time.Unix(1000, 0)
-	clock := func() time.Time { return now }
-	agent := withNewDirectory()
-	client := weirfake.NewClientset(agent.DeepCopy())
-	c := cachesOf(t, placedSet("x", "a", "n"))
-	c.settings = spec.Settings{AllowedBasePaths: []string{"/mnt"}}
-	require.NoError(t, c.agents.GetIndexer().Add(agent))
-	r := &nodes{
-		caches: c, act: actor{weir: client, creating: newActivity(clock)}, reserved: &reservations{},
-		written: controller.NewPace(nodeInterval, clock), waiting: newWaits(clock), recording: newWaits(clock),
-	}
-	reconcile := func() time.Duration {
-		result, err := r.Reconcile(t.Context(), controller.Key{Name: "n"})
-		require.NoError(t, err)
-		return result.RequeueAfter
-	}
+	r := newNodes(t, withNewDirectory(), placedSet("x", "a", "n"))
 	r.act.creating.begin()
 	delay, limit := batch(1)
 	for range 2 * int(limit/delay) / 5 {
-		require.Equal(t, 5*delay, reconcile())
-		now = now.Add(5 * delay)
+		require.Equal(t, 5*delay, r.reconcile())
+		r.now = r.now.Add(5 * delay)
 	}
-	require.NoError(t, c.sets.GetIndexer().Update(placedSet("x", "a", "n", "n")))
+	require.NoError(t, r.caches.sets.GetIndexer().Update(placedSet("x", "a", "n", "n")))
 	other := placedSet("x", "b", "")
 	r.reserved.begin(other, other.Status)
 	for range int(limit / delay) {
-		require.Equal(t, delay, reconcile())
-		now = now.Add(delay)
+		require.Equal(t, delay, r.reconcile())
+		r.now = r.now.Add(delay)
 	}
-	require.Zero(t, reconcile(), "after the limit")
-	node, err := client.StorageV1alpha1().LocalVolumeNodes().Get(t.Context(), "n", metav1.GetOptions{})
-	require.NoError(t, err)
-	require.Len(t, node.Spec.Directories, 2)
+	require.Zero(t, r.reconcile(), "after the limit")
+	require.Len(t, r.directories(), 2)
 }
 
 func TestDirectoriesThatExistAreRecordedAfterPersistentVolumesWereCreatedButNotForever(t *testing.T) {
@@ -129,47 +133,29 @@ func TestDirectoriesThatExistAreRecordedAfterPersistentVolumesWereCreatedButNotF
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			begin := time.Unix(1000, 0)
-			now := begin
-			clock := func() time.Time { return now }
 			set := placedSet("x", "a", "n")
 			if test.urgent {
 				set = placedSet("x", "a", "n", "n")
 			}
-			agent := withNewDirectory()
-			client := weirfake.NewClientset(agent.DeepCopy())
-			c := cachesOf(t, set)
-			c.settings = spec.Settings{AllowedBasePaths: []string{"/mnt"}}
-			require.NoError(t, c.agents.GetIndexer().Add(agent))
+			r := newNodes(t, withNewDirectory(), set)
 			if test.phase != "" {
-				require.NoError(t, c.volumes.GetIndexer().Add(&corev1.PersistentVolume{
+				require.NoError(t, r.caches.volumes.GetIndexer().Add(&corev1.PersistentVolume{
 					ObjectMeta: metav1.ObjectMeta{Name: "a-0"},
 					Spec:       corev1.PersistentVolumeSpec{ClaimRef: &corev1.ObjectReference{Namespace: "x", Name: "a-0"}},
 					Status:     corev1.PersistentVolumeStatus{Phase: test.phase},
 				}))
 			}
-			creating := newActivity(clock)
-			r := &nodes{
-				caches: c, act: actor{weir: client, creating: creating}, reserved: &reservations{},
-				written: controller.NewPace(nodeInterval, clock), waiting: newWaits(clock), recording: newWaits(clock),
-			}
-			creating.begin()
+			r.act.creating.begin()
 			if test.ended {
-				creating.end()
+				r.act.creating.end()
 			}
-			for {
-				result, err := r.Reconcile(t.Context(), controller.Key{Name: "n"})
-				require.NoError(t, err)
-				if result.RequeueAfter == 0 {
-					break
-				}
-				now = now.Add(result.RequeueAfter)
-				require.Less(t, now.Sub(begin), time.Minute)
+			begin := r.now
+			for delay := r.reconcile(); delay != 0; delay = r.reconcile() {
+				r.now = r.now.Add(delay)
+				require.Less(t, r.now.Sub(begin), time.Minute)
 			}
-			require.Equal(t, test.want, now.Sub(begin))
-			node, err := client.StorageV1alpha1().LocalVolumeNodes().Get(t.Context(), "n", metav1.GetOptions{})
-			require.NoError(t, err)
-			require.False(t, node.Spec.Directories[0].Create)
+			require.Equal(t, test.want, r.now.Sub(begin))
+			require.False(t, r.directories()[0].Create)
 		})
 	}
 }
