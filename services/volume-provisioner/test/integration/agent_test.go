@@ -47,13 +47,15 @@ func TestAgentWritesOnlyTheObjectOfItsOwnNode(t *testing.T) {
 	require.NoError(t, err)
 	_, err = admin.Create(t.Context(), named(other), metav1.CreateOptions{})
 	require.NoError(t, err)
-	patch := func(name string) error {
-		_, err := nodes.Patch(t.Context(), name, types.MergePatchType, []byte(`{"status":{"ready":"1/1"}}`),
-			metav1.PatchOptions{}, "status")
+	update := func(name string) error {
+		node, err := admin.Get(t.Context(), name, metav1.GetOptions{})
+		require.NoError(t, err)
+		node.Status.Ready = "1/1"
+		_, err = nodes.UpdateStatus(t.Context(), node, metav1.UpdateOptions{})
 		return err
 	}
-	require.NoError(t, patch(own))
-	require.ErrorContains(t, patch(other), "cannot write LocalVolumeNode "+other)
+	require.NoError(t, update(own))
+	require.ErrorContains(t, update(other), "cannot write LocalVolumeNode "+other)
 	_, err = nodes.Patch(t.Context(), own, types.MergePatchType, []byte(`{"spec":{"basePaths":["/etc"]}}`),
 		metav1.PatchOptions{})
 	require.ErrorContains(t, err, "cannot patch resource")
