@@ -45,7 +45,7 @@ func TestNewConnectorCostsOneWriteForEachObject(t *testing.T) {
 		writes[w.String()]++
 	}
 	t.Log(writes)
-	const status = "patch kafkaconnectors.io.confluent.csid/status"
+	const status = "update kafkaconnectors.io.confluent.csid/status"
 	statuses := writes[status]
 	delete(writes, status)
 	maps.DeleteFunc(writes, func(write string, _ int) bool { return write == "patch events.events.k8s.io" })
