@@ -4,6 +4,7 @@ package directory_test
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	v1 "github.com/weir-dev/weir/apis/storage/v1alpha1"
+	"github.com/weir-dev/weir/pkg/testkit"
 	"github.com/weir-dev/weir/pkg/testkit/disk"
 )
 
@@ -117,9 +119,12 @@ func TestRacingSwapsOfPathsDoNotEscape(t *testing.T) {
 		}
 	})
 	adopt := func(d *v1.DirectorySpec) { d.Adopt = true }
+	var agents []*agent
 	for ctx.Err() == nil {
 		a := newAgent(base).add("ns/claim", adopt).add("mounted/claim", adopt).add("mounted/claim/inner", adopt)
-		for _, d := range a.sync(ctx).Directories {
+		agents = append(agents, a)
+		// A sync whose context is cancelled returns before its actions have ended.
+		for _, d := range a.sync(t.Context()).Directories {
 			if d.State == v1.DirectoryReady {
 				ready.Add(1)
 			}
@@ -130,18 +135,26 @@ func TestRacingSwapsOfPathsDoNotEscape(t *testing.T) {
 				ID: "w", BasePath: base, Path: d, Marker: "kafka/" + d,
 			})
 			for range 2 {
-				for _, w := range a.sync(ctx).Wipes {
+				for _, w := range a.sync(t.Context()).Wipes {
 					if w.State == v1.WipeDone || w.State == v1.WipeMoved {
 						wiped.Add(1)
 					}
 				}
 			}
 			a.node.Spec.Wipes, a.node.Status = nil, v1.LocalVolumeNodeStatus{}
-			a.sync(ctx)
+			a.sync(t.Context())
 		}
 		syncs.Add(1)
 	}
 	group.Wait()
+	for _, a := range agents {
+		testkit.Eventually(t, 10*time.Second, func(context.Context) error {
+			if a.running() {
+				return errors.New("an action does not end")
+			}
+			return nil
+		})
+	}
 	_ = unix.Unmount(mounted, unix.MNT_DETACH)
 	require.Equal(t, before, list(t, outside))
 	t.Logf("%d swaps during %d rounds: %d directories ready, %d deletions, 0 escapes",
