@@ -15,6 +15,8 @@ import (
 const (
 	// stepLimit is the time limit of a step that takes a second or two on an idle machine.
 	stepLimit = time.Minute
+	// chapterLimit is the time limit of real processes that take up to a minute on an idle machine.
+	chapterLimit = 5 * time.Minute
 	// buildLimit is the time limit of a step that may download and compile.
 	buildLimit = 30 * time.Minute
 )

@@ -116,8 +116,9 @@ func (d *demo) startSeparate(chapters []chapter) error {
 // startChapter starts a test of e2e/storage, which tells what it does.
 func (d *demo) startChapter(name string) (*separate, error) {
 	s := &separate{
-		command: exec.Command(d.separateProgram(), "-test.run=^TestDemo$", "-test.v", "-test.timeout=10m"),
-		output:  &process.Output{}, lines: make(chan string, 1000), ended: make(chan struct{}), began: time.Now(),
+		command: exec.Command(d.separateProgram(), "-test.run=^TestDemo$", "-test.v",
+			"-test.timeout="+chapterLimit.String()),
+		output: &process.Output{}, lines: make(chan string, 1000), ended: make(chan struct{}), began: time.Now(),
 	}
 	s.command.Dir = filepath.Join(d.root, "e2e", "storage")
 	var err error
