@@ -13,11 +13,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/weir-dev/weir/pkg/admission"
 )
@@ -111,6 +113,63 @@ func TestCertificateUpdatesDoNotInterruptClients(t *testing.T) {
 	assert.False(t, changed)
 	_, err = send(t, url, second.TrustBundle)
 	require.NoError(t, err, "the current certificate stays in use")
+}
+
+func TestAConnectionCarries5000RequestsAtTheSameTime(t *testing.T) {
+	t.Parallel()
+	const requests = 5000
+	var store admission.CertStore
+	c := newCertificates(t)
+	_, err := store.Update(c.Cert, c.Key)
+	require.NoError(t, err)
+	var running atomic.Int64
+	all := make(chan struct{})
+	url := serve(t, &admission.Server{
+		CertStore: &store,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodHead {
+				return
+			}
+			if running.Add(1) == requests {
+				close(all)
+			}
+			select {
+			case <-all:
+			case <-r.Context().Done():
+			}
+		}),
+	})
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(c.TrustBundle)
+	var connections atomic.Int64
+	transport := &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true, MaxConnsPerHost: 1,
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			connections.Add(1)
+			return (&net.Dialer{}).DialContext(ctx, network, address)
+		},
+	}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport, Timeout: 20 * time.Second}
+	request := func(method string) error {
+		request, err := http.NewRequestWithContext(t.Context(), method, url, nil)
+		if err != nil {
+			return err
+		}
+		response, err := client.Do(request)
+		if err != nil {
+			return err
+		}
+		return response.Body.Close()
+	}
+	// With the first response the client knows the limit of the connection.
+	require.NoError(t, request(http.MethodHead))
+	var group errgroup.Group
+	for range requests {
+		group.Go(func() error { return request(http.MethodGet) })
+	}
+	require.NoError(t, group.Wait(), "%d requests ran at the same time", running.Load())
+	require.EqualValues(t, 1, connections.Load())
 }
 
 func TestNotReadyShortlyBeforeTheCertificateExpires(t *testing.T) {
