@@ -54,6 +54,9 @@ const (
 	ReasonOperatorDown Reason = "OperatorDown"
 	// ReasonKafkaUnreachable: the brokers did not answer.
 	ReasonKafkaUnreachable Reason = "KafkaUnreachable"
+	// ReasonBrokerUnreachable: another broker, without which the pod is needed, does not answer although Kafka lists it as
+	// live. Kafka notices a crash only after broker.session.timeout.ms.
+	ReasonBrokerUnreachable Reason = "BrokerUnreachable"
 	// ReasonKafkaSecretInvalid: a Secret of spec.tls or spec.sasl is missing, forbidden or has invalid contents.
 	ReasonKafkaSecretInvalid Reason = "KafkaSecretInvalid"
 	// ReasonBrokerIDUnknown: the Kafka node ID of the pod is not known.

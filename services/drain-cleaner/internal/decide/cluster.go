@@ -17,6 +17,9 @@ type Broker struct {
 	ID int32
 	// Host is the host of the broker's advertised listener.
 	Host string
+	// Silent is true if the broker does not answer although the cluster lists it as live. Kafka removes a broker that has
+	// crashed from the in-sync replicas only after broker.session.timeout.ms, or later if the controller has restarted.
+	Silent bool
 }
 
 // Partition is the state of one partition.
@@ -77,6 +80,11 @@ func (c *Cluster) isLive(id int32) bool {
 	return slices.ContainsFunc(c.Brokers, func(b Broker) bool { return b.ID == id })
 }
 
+// answers reports whether a broker is live and answers.
+func (c *Cluster) answers(id int32) bool {
+	return slices.ContainsFunc(c.Brokers, func(b Broker) bool { return b.ID == id && !b.Silent })
+}
+
 // isBroker reports whether a node is a live broker or has replicas.
 func (c *Cluster) isBroker(id int32) bool { return c.isLive(id) || len(c.byBroker[id]) > 0 }
 
@@ -110,11 +118,33 @@ func (c *Cluster) CheckRemoval(id int32, role drainv1alpha1.Role, headroom int, 
 	return c.Quorum.checkRemoval(id, away)
 }
 
+// CheckSilent reports whether a node that CheckRemoval allows to be removed is needed in place of brokers that do not
+// answer. Nodes in away are unavailable in any case.
+func (c *Cluster) CheckSilent(id int32, role drainv1alpha1.Role, headroom int, away []int32) Verdict {
+	ids, names := slices.Clone(away), []string{}
+	for _, b := range c.Brokers {
+		if b.Silent && !slices.Contains(away, b.ID) {
+			ids = append(ids, b.ID)
+			names = append(names, fmt.Sprintf("%d (%s)", b.ID, b.Host))
+		}
+	}
+	if len(names) == 0 {
+		return Verdict{}
+	}
+	v := c.CheckRemoval(id, role, headroom, ids)
+	if v.Reason == "" {
+		return Verdict{}
+	}
+	return Verdict{Reason: drainv1alpha1.ReasonBrokerUnreachable, Blocking: v.Blocking, Message: fmt.Sprintf(
+		"Kafka lists these brokers as live, but they do not answer: %s; if they run, check their advertised listeners and "+
+			"network policies", list(names))}
+}
+
 // RemovalWarning describes an effect of the removal of a node that CheckRemoval allows, or is empty.
 func (c *Cluster) RemovalWarning(id int32) string { return c.Quorum.removalWarning(id) }
 
 func (c *Cluster) checkPartitions(id int32, headroom int, away []int32) Verdict {
-	if !c.hasCommittedData(id) {
+	if !c.hasCommittedData(id, away) {
 		return Verdict{}
 	}
 	worst, blocking := Reason(""), []string{}
@@ -140,12 +170,13 @@ func (c *Cluster) checkPartitions(id int32, headroom int, away []int32) Verdict 
 }
 
 // hasCommittedData reports whether a partition may need its replica on the broker: the replica is in the ISR or in the
-// ELR, or no other replica is. Partitions with one replica do not count.
-func (c *Cluster) hasCommittedData(id int32) bool {
+// ELR, or no other broker that is available has such a replica. Partitions with one replica do not count.
+func (c *Cluster) hasCommittedData(id int32, away []int32) bool {
 	return slices.ContainsFunc(c.byBroker[id], func(i int) bool {
 		p := c.partitions[i]
-		eligible := len(p.ISR) + len(p.ELR)
-		return len(p.Replicas) > 1 && (eligible == 0 || slices.Contains(p.ISR, id) || slices.Contains(p.ELR, id))
+		eligible := slices.Concat(p.ISR, p.ELR)
+		isAvailable := func(other int32) bool { return c.answers(other) && !slices.Contains(away, other) }
+		return len(p.Replicas) > 1 && (slices.Contains(eligible, id) || !slices.ContainsFunc(eligible, isAvailable))
 	})
 }
 
@@ -186,7 +217,7 @@ func (p Partition) checkRemoval(id int32, headroom int, away []int32) Reason {
 	return ""
 }
 
-// InSync reports whether a node is live and all of its replicas are in sync; a voter must have caught up too. It
+// InSync reports whether a node is live and answers, and all of its replicas are in sync; a voter must have caught up too. It
 // returns the partitions that are not in sync. A node that the cluster does not know counts as in sync.
 func (c *Cluster) InSync(id int32) (inSync bool, lagging []string) {
 	if !c.Knows(id) {
@@ -198,7 +229,7 @@ func (c *Cluster) InSync(id int32) (inSync bool, lagging []string) {
 		}
 	}
 	isBroker := len(c.byBroker[id]) > 0 || !c.Quorum.isVoter(id)
-	if isBroker && !c.isLive(id) || !c.Quorum.hasCaughtUp(id) {
+	if isBroker && !c.answers(id) || !c.Quorum.hasCaughtUp(id) {
 		return false, lagging
 	}
 	return len(lagging) == 0, lagging

@@ -1,6 +1,7 @@
 package decide_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -35,6 +36,14 @@ func replicas(ids ...int32) func(*decide.Partition) {
 }
 
 func elr(ids ...int32) func(*decide.Partition) { return func(p *decide.Partition) { p.ELR = ids } }
+
+// silent makes brokers of a cluster not answer.
+func silent(c *decide.Cluster, ids ...int32) *decide.Cluster {
+	for i, b := range c.Brokers {
+		c.Brokers[i].Silent = slices.Contains(ids, b.ID)
+	}
+	return c
+}
 
 // twoPartitions returns a cluster with the partitions of both.
 func twoPartitions(a, b *decide.Cluster) *decide.Cluster {
@@ -105,6 +114,48 @@ func TestBrokerRemovalDependsOnItsPartitions(t *testing.T) {
 			assert.Equal(t, test.reason, v.Reason, v.Message)
 		})
 	}
+}
+
+func TestBrokersThatDoNotAnswerCountAsDown(t *testing.T) {
+	t.Parallel()
+	const unreachable = drainv1alpha1.ReasonBrokerUnreachable
+	for name, test := range map[string]struct {
+		cluster *decide.Cluster
+		away    []int32
+		reason  decide.Reason
+	}{
+		"all answer":                          {cluster: healthy()},
+		"a broker with the partition":         {cluster: silent(healthy(), 3), reason: unreachable},
+		"the broker itself":                   {cluster: silent(healthy(), 1), reason: unreachable},
+		"a broker without the partition":      {cluster: silent(cluster(replicas(1, 2)), 3)},
+		"a broker that is being replaced":     {cluster: silent(healthy(), 3), away: []int32{3}},
+		"the last broker with committed data": {cluster: silent(cluster(isr(2)), 2), reason: unreachable},
+		"one of two with committed data":      {cluster: silent(cluster(isr(2, 3)), 2)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v := test.cluster.CheckSilent(1, drainv1alpha1.RoleBroker, 0, test.away)
+			assert.Equal(t, test.reason, v.Reason, v.Message)
+		})
+	}
+}
+
+func TestReplacementThatDoesNotAnswerIsNotInSync(t *testing.T) {
+	t.Parallel()
+	inSync, _ := healthy().InSync(3)
+	assert.True(t, inSync)
+	inSync, lagging := silent(healthy(), 3).InSync(3)
+	assert.False(t, inSync)
+	assert.Empty(t, lagging)
+}
+
+func TestMessageNamesTheBrokersThatDoNotAnswer(t *testing.T) {
+	t.Parallel()
+	c := silent(healthy(), 3)
+	c.Brokers[2].Host = "kafka-2.kafka"
+	v := c.CheckSilent(1, drainv1alpha1.RoleBroker, 0, nil)
+	assert.Contains(t, v.Message, "do not answer: 3 (kafka-2.kafka);")
+	assert.Equal(t, []string{"orders-0"}, v.Blocking)
 }
 
 // voters returns voters 1, 2, … that lag behind the leader by the given durations; -1 is unknown.

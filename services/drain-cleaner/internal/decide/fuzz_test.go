@@ -126,6 +126,9 @@ func checkDecision(t *testing.T, s decide.State, d decide.Decision, dryRun bool)
 	if v := s.Cluster.Value().CheckRemoval(*d.BrokerID, drainv1alpha1.RoleBroker, 0, nil); v.Reason != "" {
 		t.Fatalf("allowed although %s", v.Message)
 	}
+	if v := s.Cluster.Value().CheckSilent(*d.BrokerID, drainv1alpha1.RoleBroker, 0, nil); v.Reason != "" {
+		t.Fatalf("allowed although %s", v.Message)
+	}
 }
 
 // randomInputs returns a state with random inputs. Each of them can be unreadable.
@@ -242,5 +245,9 @@ func randomCluster(r *rand.Rand) *decide.Cluster {
 			quorum.Voters = append(quorum.Voters, decide.Voter{ID: id, LastCaughtUp: caughtUp})
 		}
 	}
-	return decide.NewCluster("c", brokers(subset(all)...), partitions, quorum, noon)
+	live := brokers(subset(all)...)
+	for i := range live {
+		live[i].Silent = r.IntN(4) == 0
+	}
+	return decide.NewCluster("c", live, partitions, quorum, noon)
 }

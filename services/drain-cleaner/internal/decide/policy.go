@@ -153,11 +153,16 @@ func kafkaNeedsPod(s State, p *drainv1alpha1.KafkaDrainPolicy, _ time.Time) (Dec
 	verdict := cluster.CheckRemoval(id, p.Spec.Role, headroom, nil)
 	if verdict.Reason == "" {
 		// If Kafka could spare the pod alone, the drain waits for the pods that were evicted before it.
-		verdict = cluster.CheckRemoval(id, p.Spec.Role, headroom, brokersOf(s.Holders.Value(), pod))
-		if verdict.Reason == "" {
-			return pass()
+		away := brokersOf(s.Holders.Value(), pod)
+		verdict = cluster.CheckRemoval(id, p.Spec.Role, headroom, away)
+		if verdict.Reason != "" {
+			verdict.Reason, verdict.Message = drainv1alpha1.ReasonAnotherDrain, waitsForHolders(s, p)
+		} else {
+			verdict = cluster.CheckSilent(id, p.Spec.Role, headroom, away)
 		}
-		verdict.Reason, verdict.Message = drainv1alpha1.ReasonAnotherDrain, waitsForHolders(s, p)
+	}
+	if verdict.Reason == "" {
+		return pass()
 	}
 	d, _ := deny(verdict.Reason, verdict.Message)
 	d.BrokerID, d.Blocking = &id, verdict.Blocking

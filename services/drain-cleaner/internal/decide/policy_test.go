@@ -147,6 +147,14 @@ func TestDecidesByThePolicyOfThePod(t *testing.T) {
 			reason:  drainv1alpha1.ReasonAnotherDrain,
 			message: "waiting until kafka/my-cluster-kafka-2 is replaced and in sync",
 		},
+		"SelfCheck denies while another broker does not answer": {
+			policy: policy(selfCheck), given: given{cluster: silent(healthy(), 3)},
+			reason: drainv1alpha1.ReasonBrokerUnreachable, message: "they do not answer: 3",
+		},
+		"a broker whose eviction was allowed does not need to answer": {
+			policy: policy(selfCheck), given: given{cluster: silent(healthy(), 2), holders: []decide.Holder{other}},
+			reason: drainv1alpha1.ReasonAnotherDrain, message: "my-cluster-kafka-2",
+		},
 		"the state of Kafka is reported before other drains": {
 			policy: policy(selfCheck), given: given{cluster: cluster(isr(1, 2), min1), holders: []decide.Holder{other}},
 			reason: drainv1alpha1.ReasonUnderReplicated, message: "orders-0",

@@ -33,6 +33,7 @@ func (c *connection) query(ctx context.Context, now func() time.Time) (*decide.C
 	if len(metadata.Brokers) == 0 {
 		return nil, fmt.Errorf("read metadata: %w: no brokers", errResponse)
 	}
+	silent := c.startPings(ctx, metadata.Brokers)
 	minimums, err := minISR(ctx, c.client, metadata.Topics)
 	if err != nil {
 		return nil, err
@@ -52,9 +53,10 @@ func (c *connection) query(ctx context.Context, now func() time.Time) (*decide.C
 	if metadata.ClusterID != nil {
 		id = *metadata.ClusterID
 	}
+	isSilent := silent()
 	brokers := make([]decide.Broker, 0, len(metadata.Brokers))
-	for _, b := range metadata.Brokers {
-		brokers = append(brokers, decide.Broker{ID: b.NodeID, Host: b.Host})
+	for i, b := range metadata.Brokers {
+		brokers = append(brokers, decide.Broker{ID: b.NodeID, Host: b.Host, Silent: isSilent[i]})
 	}
 	return decide.NewCluster(id, brokers, partitions, quorum, started), nil
 }

@@ -58,7 +58,7 @@ func TestDrainOfEachBrokerInTurnKeepsAllPartitionsAvailable(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
 
-	d := newDrain(t, cluster)
+	d := newDrain(t, cluster.Bootstrap())
 	ctx, cancel := context.WithCancel(t.Context())
 	var background sync.WaitGroup
 	t.Cleanup(func() { cancel(); background.Wait() })
@@ -112,9 +112,9 @@ type drain struct {
 	denials   map[decide.Reason]int
 }
 
-func newDrain(t *testing.T, cluster *testkafka.Cluster) *drain {
+func newDrain(t *testing.T, bootstrap string) *drain {
 	t.Helper()
-	d := &drain{policy: newPolicy(cluster.Bootstrap()), denials: map[decide.Reason]int{}}
+	d := &drain{policy: newPolicy(bootstrap), denials: map[decide.Reason]int{}}
 	d.pods = newPods(d.policy)
 	d.clusters = newClusters(t, d.pods, time.Second)
 	leases := fake.NewClientset().CoordinationV1().Leases("weir-system")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	drainv1alpha1 "github.com/weir-dev/weir/apis/drain/v1alpha1"
@@ -21,7 +22,7 @@ import (
 )
 
 // createTopic creates a topic with one partition on the given brokers.
-func createTopic(t *testing.T, cluster *testkafka.Cluster, name string, minISR int, replicas ...int32) {
+func createTopic(t *testing.T, client *kgo.Client, name string, minISR int, replicas ...int32) {
 	t.Helper()
 	topic := kmsg.NewCreateTopicsRequestTopic()
 	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = name, -1, -1
@@ -33,7 +34,7 @@ func createTopic(t *testing.T, cluster *testkafka.Cluster, name string, minISR i
 	topic.Configs = append(topic.Configs, config)
 	request := kmsg.NewPtrCreateTopicsRequest()
 	request.Topics, request.TimeoutMillis = append(request.Topics, topic), 10_000
-	response, err := request.RequestWith(t.Context(), cluster.Client)
+	response, err := request.RequestWith(t.Context(), client)
 	require.NoError(t, err)
 	require.NoError(t, kerr.ErrorForCode(response.Topics[0].ErrorCode))
 }
@@ -77,8 +78,8 @@ func TestBrokerInNoISRIsEvictedAndTheLastInSyncReplicaIsNot(t *testing.T) {
 	cluster := testkafka.Start(t, testkafka.Options{Brokers: 3})
 	policy := newPolicy(cluster.Bootstrap())
 	r := removal{newClusters(t, nil, time.Millisecond), policy}
-	createTopic(t, cluster, "three-replicas", 2, 0, 1, 2)
-	createTopic(t, cluster, "one-replica", 1, 1)
+	createTopic(t, cluster.Client, "three-replicas", 2, 0, 1, 2)
+	createTopic(t, cluster.Client, "one-replica", 1, 1)
 	r.eventually(t, 1, "")
 
 	cluster.Nodes[1].Stop(syscall.SIGKILL)
@@ -88,7 +89,7 @@ func TestBrokerInNoISRIsEvictedAndTheLastInSyncReplicaIsNot(t *testing.T) {
 
 	require.NoError(t, cluster.Nodes[1].Start())
 	r.eventually(t, 0, "")
-	createTopic(t, cluster, "two-replicas", 2, 0, 1)
+	createTopic(t, cluster.Client, "two-replicas", 2, 0, 1)
 	// All in sync: waiting does not help.
 	r.eventually(t, 0, "")
 

@@ -1,0 +1,125 @@
+package kafka_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/weir-dev/weir/pkg/testkit"
+	testkafka "github.com/weir-dev/weir/pkg/testkit/kafka"
+)
+
+// separate is a cluster whose controller is in a process of its own. Its quorum says nothing about the brokers.
+type separate struct {
+	controller *testkafka.Node
+	brokers    [3]*testkafka.Node
+	ports      [3]int
+	client     *kgo.Client
+}
+
+func startSeparate(t *testing.T) *separate {
+	t.Helper()
+	testkafka.Require(t)
+	c, dir := &separate{}, t.TempDir()
+	port := func() int {
+		p, err := testkafka.FreePort()
+		require.NoError(t, err)
+		return p
+	}
+	start := func(name, properties string) *testkafka.Node {
+		node, err := testkafka.NewNode(t.Context(), dir, testkafka.NodeConfig{Name: name, Properties: properties})
+		require.NoError(t, err)
+		require.NoError(t, node.Start())
+		t.Cleanup(func() { node.Stop(syscall.SIGKILL) })
+		return node
+	}
+	controller := port()
+	common := fmt.Sprintf("controller.quorum.voters=%[1]d@127.0.0.1:%[2]d\ncontroller.listener.names=CONTROLLER\n"+
+		"listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n", firstController, controller)
+	c.controller = start("controller", fmt.Sprintf(
+		"process.roles=controller\nnode.id=%d\nlisteners=CONTROLLER://127.0.0.1:%d\n%s", firstController, controller, common,
+	))
+	for id := range c.brokers {
+		c.ports[id] = port()
+		c.brokers[id] = start(fmt.Sprintf("broker-%d", id), fmt.Sprintf(
+			"process.roles=broker\nnode.id=%d\nlisteners=PLAINTEXT://127.0.0.1:%d\n%s", id, c.ports[id], common,
+		))
+	}
+	for _, p := range c.ports {
+		require.NoError(t, testkafka.Listening(t.Context(), p))
+	}
+	var err error
+	c.client, err = kgo.NewClient(kgo.SeedBrokers(strings.Split(c.bootstrap(), ",")...))
+	require.NoError(t, err)
+	t.Cleanup(c.client.Close)
+	return c
+}
+
+func (c *separate) bootstrap() string {
+	return fmt.Sprintf("127.0.0.1:%d,127.0.0.1:%d,127.0.0.1:%d", c.ports[0], c.ports[1], c.ports[2])
+}
+
+// deniedUntilKafkaKnows requires that evictions of a broker are denied until Kafka has removed another broker from the
+// in-sync replicas, and then too. It returns how long Kafka took.
+func (d *drain) deniedUntilKafkaKnows(t *testing.T, evicted int, crashed int32) time.Duration {
+	t.Helper()
+	began := time.Now()
+	testkit.Eventually(t, timeout, func(ctx context.Context) error {
+		if d.evict(ctx, evicted, false) == nil {
+			return testkit.Permanent(fmt.Errorf("broker %d is evicted %s after the crash of broker %d",
+				evicted, time.Since(began), crashed))
+		}
+		cluster, fault := d.clusters.Query(ctx, d.policy, time.Now())
+		if cluster == nil {
+			return fmt.Errorf("%s: %s", fault.Reason, fault.Message)
+		}
+		for _, p := range cluster.Partitions() {
+			if slices.Contains(p.ISR, crashed) {
+				return fmt.Errorf("broker %d is in the ISR of %s", crashed, p)
+			}
+		}
+		return nil
+	})
+	took := time.Since(began).Round(100 * time.Millisecond)
+	require.Error(t, d.evict(t.Context(), evicted, false))
+	return took
+}
+
+// Kafka removes a broker that crashed from the in-sync replicas only after broker.session.timeout.ms.
+func TestNoBrokerIsEvictedBeforeKafkaKnowsThatAnotherHasCrashed(t *testing.T) {
+	t.Parallel()
+	cluster := startSeparate(t)
+	createTopic(t, cluster.client, "orders", 2, 0, 1, 2)
+	d := newDrain(t, cluster.bootstrap())
+	allowed := func() {
+		t.Helper()
+		testkit.Eventually(t, timeout, func(ctx context.Context) error { return d.evict(ctx, 0, true) })
+	}
+	allowed()
+
+	cluster.brokers[1].Stop(syscall.SIGKILL)
+	took := d.deniedUntilKafkaKnows(t, 0, 1)
+	t.Logf("a crash: Kafka took %s; denials: %v", took, d.denials)
+	require.NoError(t, cluster.brokers[1].Start())
+	allowed()
+
+	// All processes crash, and one broker does not come back.
+	for _, node := range append(cluster.brokers[:], cluster.controller) {
+		node.Stop(syscall.SIGKILL)
+	}
+	for _, node := range []*testkafka.Node{cluster.controller, cluster.brokers[0], cluster.brokers[2]} {
+		require.NoError(t, node.Start())
+	}
+	clear(d.denials)
+	took = d.deniedUntilKafkaKnows(t, 0, 1)
+	t.Logf("a restart without one broker: Kafka took %s; denials: %v", took, d.denials)
+	require.NoError(t, cluster.brokers[1].Start())
+	allowed()
+}
