@@ -217,8 +217,8 @@ func (p Partition) checkRemoval(id int32, headroom int, away []int32) Reason {
 	return ""
 }
 
-// InSync reports whether a node is live and answers, and all of its replicas are in sync; a voter must have caught up too. It
-// returns the partitions that are not in sync. A node that the cluster does not know counts as in sync.
+// InSync reports whether a node is live and answers, and all of its replicas are in sync; a voter must have caught up
+// too. It returns the partitions that are not in sync. A node that the cluster does not know counts as in sync.
 func (c *Cluster) InSync(id int32) (inSync bool, lagging []string) {
 	if !c.Knows(id) {
 		return true, nil
