@@ -31,9 +31,7 @@ func (c *connection) startPings(ctx context.Context, brokers []kmsg.MetadataResp
 			group.Go(func() error {
 				// A connection may have ended with an earlier process of the broker: a second request opens a new one.
 				for range 2 {
-					request := kmsg.NewPtrApiVersionsRequest()
-					request.ClientSoftwareName, request.ClientSoftwareVersion = clientID, "1"
-					_, err := request.RequestWith(ctx, client.Broker(int(b.NodeID)))
+					_, err := apiVersions(ctx, client.Broker(int(b.NodeID)))
 					if result[i] = err != nil; err == nil || ctx.Err() != nil {
 						break
 					}

@@ -237,9 +237,7 @@ func (c *connection) quorum(ctx context.Context, anyBroker int32) (*decide.Quoru
 // supports reports whether the brokers support a request. It reads their API versions once per client.
 func (c *connection) supports(ctx context.Context, key kmsg.Key) (bool, error) {
 	if c.requests == nil {
-		request := kmsg.NewPtrApiVersionsRequest()
-		request.ClientSoftwareName, request.ClientSoftwareVersion = clientID, "1"
-		response, err := request.RequestWith(ctx, c.client)
+		response, err := apiVersions(ctx, c.client)
 		if err != nil {
 			return false, fmt.Errorf("read the API versions: %w", err)
 		}
@@ -249,6 +247,13 @@ func (c *connection) supports(ctx context.Context, key kmsg.Key) (bool, error) {
 		}
 	}
 	return c.requests[key.Int16()], nil
+}
+
+// apiVersions reads the API versions of a broker, or of any broker.
+func apiVersions(ctx context.Context, of kmsg.Requestor) (*kmsg.ApiVersionsResponse, error) {
+	request := kmsg.NewPtrApiVersionsRequest()
+	request.ClientSoftwareName, request.ClientSoftwareVersion = clientID, "1"
+	return request.RequestWith(ctx, of)
 }
 
 // fromMillis returns the zero time for a timestamp that is unknown to the leader.

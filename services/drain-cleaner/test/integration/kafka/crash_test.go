@@ -16,56 +16,6 @@ import (
 	testkafka "github.com/weir-dev/weir/pkg/testkit/kafka"
 )
 
-// separate is a cluster whose controller is in a process of its own. Its quorum says nothing about the brokers.
-type separate struct {
-	controller *testkafka.Node
-	brokers    [3]*testkafka.Node
-	ports      [3]int
-	client     *kgo.Client
-}
-
-func startSeparate(t *testing.T) *separate {
-	t.Helper()
-	testkafka.Require(t)
-	c, dir := &separate{}, t.TempDir()
-	port := func() int {
-		p, err := testkafka.FreePort()
-		require.NoError(t, err)
-		return p
-	}
-	start := func(name, properties string) *testkafka.Node {
-		node, err := testkafka.NewNode(t.Context(), dir, testkafka.NodeConfig{Name: name, Properties: properties})
-		require.NoError(t, err)
-		require.NoError(t, node.Start())
-		t.Cleanup(func() { node.Stop(syscall.SIGKILL) })
-		return node
-	}
-	controller := port()
-	common := fmt.Sprintf("controller.quorum.voters=%[1]d@127.0.0.1:%[2]d\ncontroller.listener.names=CONTROLLER\n"+
-		"listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n", firstController, controller)
-	c.controller = start("controller", fmt.Sprintf(
-		"process.roles=controller\nnode.id=%d\nlisteners=CONTROLLER://127.0.0.1:%d\n%s", firstController, controller, common,
-	))
-	for id := range c.brokers {
-		c.ports[id] = port()
-		c.brokers[id] = start(fmt.Sprintf("broker-%d", id), fmt.Sprintf(
-			"process.roles=broker\nnode.id=%d\nlisteners=PLAINTEXT://127.0.0.1:%d\n%s", id, c.ports[id], common,
-		))
-	}
-	for _, p := range c.ports {
-		require.NoError(t, testkafka.Listening(t.Context(), p))
-	}
-	var err error
-	c.client, err = kgo.NewClient(kgo.SeedBrokers(strings.Split(c.bootstrap(), ",")...))
-	require.NoError(t, err)
-	t.Cleanup(c.client.Close)
-	return c
-}
-
-func (c *separate) bootstrap() string {
-	return fmt.Sprintf("127.0.0.1:%d,127.0.0.1:%d,127.0.0.1:%d", c.ports[0], c.ports[1], c.ports[2])
-}
-
 // deniedUntilKafkaKnows requires that evictions of a broker are denied until Kafka has removed another broker from the
 // in-sync replicas, and then too. It returns how long Kafka took.
 func (d *drain) deniedUntilKafkaKnows(t *testing.T, evicted int, crashed int32) time.Duration {
@@ -95,9 +45,12 @@ func (d *drain) deniedUntilKafkaKnows(t *testing.T, evicted int, crashed int32) 
 // Kafka removes a broker that crashed from the in-sync replicas only after broker.session.timeout.ms.
 func TestNoBrokerIsEvictedBeforeKafkaKnowsThatAnotherHasCrashed(t *testing.T) {
 	t.Parallel()
-	cluster := startSeparate(t)
-	createTopic(t, cluster.client, "orders", 2, 0, 1, 2)
-	d := newDrain(t, cluster.bootstrap())
+	cluster := startSeparate(t, 1, 3)
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(cluster.bootstrap, ",")...))
+	require.NoError(t, err)
+	t.Cleanup(client.Close)
+	createTopic(t, client, "orders", 2, 0, 1, 2)
+	d := newDrain(t, cluster.bootstrap)
 	allowed := func() {
 		t.Helper()
 		testkit.Eventually(t, timeout, func(ctx context.Context) error { return d.evict(ctx, 0, true) })
@@ -111,10 +64,10 @@ func TestNoBrokerIsEvictedBeforeKafkaKnowsThatAnotherHasCrashed(t *testing.T) {
 	allowed()
 
 	// All processes crash, and one broker does not come back.
-	for _, node := range append(cluster.brokers[:], cluster.controller) {
+	for _, node := range slices.Concat(cluster.controllers, cluster.brokers) {
 		node.Stop(syscall.SIGKILL)
 	}
-	for _, node := range []*testkafka.Node{cluster.controller, cluster.brokers[0], cluster.brokers[2]} {
+	for _, node := range []*testkafka.Node{cluster.controllers[0], cluster.brokers[0], cluster.brokers[2]} {
 		require.NoError(t, node.Start())
 	}
 	clear(d.denials)

@@ -20,16 +20,22 @@ import (
 // firstController is the node id of the pod controller-0.
 const firstController = 100
 
-// startControllers runs three dedicated controllers and the broker 0. It returns the controllers and the broker's
-// address.
-func startControllers(t *testing.T) (controllers [3]*testkafka.Node, bootstrap string) {
+// separate is a cluster whose controllers and brokers are processes of their own. The ids of the brokers start at 0.
+type separate struct {
+	controllers, brokers []*testkafka.Node
+	// bootstrap has the addresses of the brokers.
+	bootstrap string
+}
+
+func startSeparate(t *testing.T, controllers, brokers int) *separate {
 	t.Helper()
 	testkafka.Require(t)
-	dir := t.TempDir()
-	port := func() int {
-		p, err := testkafka.FreePort()
+	c, dir := &separate{}, t.TempDir()
+	ports := make([]int, controllers+brokers)
+	for i := range ports {
+		var err error
+		ports[i], err = testkafka.FreePort()
 		require.NoError(t, err)
-		return p
 	}
 	start := func(name, properties string) *testkafka.Node {
 		node, err := testkafka.NewNode(t.Context(), dir, testkafka.NodeConfig{Name: name, Properties: properties})
@@ -38,32 +44,34 @@ func startControllers(t *testing.T) (controllers [3]*testkafka.Node, bootstrap s
 		t.Cleanup(func() { node.Stop(syscall.SIGKILL) })
 		return node
 	}
-	var ports [3]int
-	var voters []string
-	for i := range ports {
-		ports[i] = port()
-		voters = append(voters, fmt.Sprintf("%d@127.0.0.1:%d", firstController+i, ports[i]))
+	var voters, addresses []string
+	for i, port := range ports[:controllers] {
+		voters = append(voters, fmt.Sprintf("%d@127.0.0.1:%d", firstController+i, port))
 	}
 	common := fmt.Sprintf("controller.quorum.voters=%s\ncontroller.listener.names=CONTROLLER\n"+
 		"listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n", strings.Join(voters, ","))
-	for i := range controllers {
-		controllers[i] = start(fmt.Sprintf("controller-%d", i), fmt.Sprintf(
-			"process.roles=controller\nnode.id=%d\nlisteners=CONTROLLER://127.0.0.1:%d\n%s",
-			firstController+i,
-			ports[i],
-			common,
-		))
+	for i, port := range ports[:controllers] {
+		c.controllers = append(c.controllers, start(fmt.Sprintf("controller-%d", i), fmt.Sprintf(
+			"process.roles=controller\nnode.id=%d\nlisteners=CONTROLLER://127.0.0.1:%d\n%s", firstController+i, port, common,
+		)))
 	}
-	broker := port()
-	start("broker", fmt.Sprintf("process.roles=broker\nnode.id=0\nlisteners=PLAINTEXT://127.0.0.1:%d\n%s", broker, common))
-	require.NoError(t, testkafka.Listening(t.Context(), broker))
-	return controllers, fmt.Sprintf("127.0.0.1:%d", broker)
+	for id, port := range ports[controllers:] {
+		c.brokers = append(c.brokers, start(fmt.Sprintf("broker-%d", id), fmt.Sprintf(
+			"process.roles=broker\nnode.id=%d\nlisteners=PLAINTEXT://127.0.0.1:%d\n%s", id, port, common,
+		)))
+		addresses = append(addresses, fmt.Sprintf("127.0.0.1:%d", port))
+	}
+	for _, port := range ports[controllers:] {
+		require.NoError(t, testkafka.Listening(t.Context(), port))
+	}
+	c.bootstrap = strings.Join(addresses, ",")
+	return c
 }
 
 func TestControllerIsEvictedOnlyWhileTheOthersHaveCaughtUp(t *testing.T) {
 	t.Parallel()
-	controllers, bootstrap := startControllers(t)
-	policy := newPolicy(bootstrap)
+	nodes := startSeparate(t, 3, 1)
+	controllers, policy := nodes.controllers, newPolicy(nodes.bootstrap)
 	offset := int32(firstController)
 	policy.Spec.Role = drainv1alpha1.RoleController
 	policy.Spec.BrokerID = &drainv1alpha1.BrokerID{From: drainv1alpha1.BrokerIDOrdinal, Offset: &offset}
