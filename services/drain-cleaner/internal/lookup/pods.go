@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
@@ -202,6 +203,22 @@ func (p *podCaches) selected(policy *drainv1alpha1.KafkaDrainPolicy) ([]*corev1.
 		}
 	}
 	return nil, false
+}
+
+// matching returns the pods of a namespace in all caches whose labels match. A pod of several caches is returned for
+// each.
+func (p *podCaches) matching(namespace string, selector labels.Selector) []*corev1.Pod {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	var found []*corev1.Pod
+	for s, c := range p.byScope {
+		if s.namespace == "" || s.namespace == namespace {
+			// The selector of a list is the only cause of an error.
+			pods, _ := corelisters.NewPodLister(c.informer.GetIndexer()).Pods(namespace).List(selector)
+			found = append(found, pods...)
+		}
+	}
+	return found
 }
 
 // synced returns nil after all caches of policies have been filled once. Caches of later policies do not count: until

@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/tools/cache"
 
 	drainv1alpha1 "github.com/weir-dev/weir/apis/drain/v1alpha1"
@@ -139,6 +140,23 @@ func (l *Lookup) LivePolicy(ctx context.Context, namespace, name string) (*drain
 		return nil, fmt.Errorf("read policy %s/%s: %w", namespace, name, err)
 	}
 	return policy, nil
+}
+
+// OverlappingPolicies returns the policies that select a pod which the given policy selects too, the policy included.
+// The pods are those in the caches: PolicyChanged reports the policies of pods that reach a cache later.
+func (l *Lookup) OverlappingPolicies(policy *drainv1alpha1.KafkaDrainPolicy) []cache.ObjectName {
+	pods := l.pods.matching(policy.Namespace, l.policySelectors.of(policy))
+	if len(pods) == 0 {
+		return nil
+	}
+	candidates := l.cachedPolicies(policy.Namespace)
+	found := sets.New[cache.ObjectName]()
+	for _, pod := range pods {
+		for _, other := range l.selecting(candidates, pod.Labels) {
+			found.Insert(cache.MetaObjectToName(other))
+		}
+	}
+	return found.UnsortedList()
 }
 
 // AllPolicies returns the policies in the cache.

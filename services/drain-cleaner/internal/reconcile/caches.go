@@ -67,12 +67,16 @@ func (c *Caches) AllLeases() []*coordinationv1.Lease {
 	return all
 }
 
-// PoliciesOfNamespace maps a policy to all policies of its namespace, which it may overlap with.
-func (c *Caches) PoliciesOfNamespace(changed *drainv1alpha1.KafkaDrainPolicy) []controller.Key {
-	keys := controller.Self(changed)
-	for _, p := range c.AllPolicies() {
-		if p.Namespace == changed.Namespace && p.Name != changed.Name {
-			keys = append(keys, controller.Key{Namespace: p.Namespace, Name: p.Name})
+// OverlappingPolicies returns the policies that a changed policy overlaps with, or has overlapped with before: their
+// status reports it.
+func (c *Caches) OverlappingPolicies(old, updated *drainv1alpha1.KafkaDrainPolicy) []controller.Key {
+	if old != nil && updated != nil && controller.StatusOnly(old, updated) {
+		return nil
+	}
+	var keys []controller.Key
+	for _, policy := range []*drainv1alpha1.KafkaDrainPolicy{old, updated} {
+		if policy != nil {
+			keys = append(keys, c.Lookup.OverlappingPolicies(policy)...)
 		}
 	}
 	return keys
