@@ -142,7 +142,7 @@ func (d *demo) printUsage(ctx context.Context, c chapter) error {
 	}
 	d.screen.line("")
 	d.screen.line("%s used %.0f API writes, %.0f reconciles, %.1f s of CPU and %.0f MiB of memory for all steps.",
-		c.service, total, metrics.Sum("weir_reconciles_total"), metrics.Sum("process_cpu_seconds_total"),
+		c.service, total, metrics.Sum("weir_reconciles_total"), metrics.CPUSeconds(),
 		metrics.Sum("process_resident_memory_bytes")/(1<<20))
 	return nil
 }

@@ -118,7 +118,7 @@ func runBareClient(ctx context.Context, o options, root string, created objects)
 	if err != nil {
 		return side{}, err
 	}
-	before, began := cpu(e.cp.Dir()), time.Now()
+	before, began := bench.Programs(e.cp.Dir()), time.Now()
 	creating := make(chan error, 1)
 	go func() {
 		creating <- parallel(o.workers, len(created), func(i int) error { return create(ctx, client, created[i]) })
@@ -128,7 +128,7 @@ func runBareClient(ctx context.Context, o options, root string, created objects)
 		return side{}, errors.Join(err, resultSoFar(creating))
 	}
 	took := time.Since(began)
-	result := side{converged: took, podsReady: took, cpu: spent(before, cpu(e.cp.Dir()))}
+	result := side{converged: took, podsReady: took, cpu: bench.Spent(before, bench.Programs(e.cp.Dir()))}
 	if result.requests, err = requestsSince(); err != nil {
 		return result, err
 	}

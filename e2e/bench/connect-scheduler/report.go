@@ -57,10 +57,10 @@ func (r *report) printRounds(p printer) {
 	p.row("\nTIME TO CONVERGE\t" + columns)
 	for i, s := range r.service {
 		p.row("round %d, %s\t%.1f s\t%.1f s\t%.1f s\t%.0f s", i+1, service, s.converged.Seconds(), s.podsReady.Seconds(),
-			total(s.cpu).Seconds(), s.started.Seconds())
+			bench.Total(s.cpu).Seconds(), s.started.Seconds())
 		if i < len(r.bare) {
 			b := r.bare[i]
-			p.row("round %d, bare client\t-\t%.1f s\t%.1f s\t%.0f s", i+1, b.podsReady.Seconds(), total(b.cpu).Seconds(),
+			p.row("round %d, bare client\t-\t%.1f s\t%.1f s\t%.0f s", i+1, b.podsReady.Seconds(), bench.Total(b.cpu).Seconds(),
 				b.started.Seconds())
 		}
 	}
@@ -80,7 +80,7 @@ func values(sides []side) (converged, podsReady, cpu, started bench.Values) {
 	for _, s := range sides {
 		converged = append(converged, s.converged.Seconds())
 		podsReady = append(podsReady, s.podsReady.Seconds())
-		cpu = append(cpu, total(s.cpu).Seconds())
+		cpu = append(cpu, bench.Total(s.cpu).Seconds())
 		started = append(started, s.started.Seconds())
 	}
 	return converged, podsReady, cpu, started

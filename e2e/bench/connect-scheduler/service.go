@@ -38,7 +38,7 @@ func count(ctx context.Context, s *env.Service) (counts, error) {
 	return counts{
 		writes: writes, renewals: renewals,
 		reconciles: m.Sum("weir_reconciles_total"), waits: m.Sum("weir_reconciles_deferred_total"),
-		cpu: m.Sum("process_cpu_seconds_total"),
+		cpu: m.CPUSeconds(),
 	}, nil
 }
 
@@ -114,7 +114,7 @@ func runService(
 		}
 		return result, bench.Cost{
 			Objects: o.connectors, Seconds: result.converged.Seconds(), CPUSeconds: r.converging.cpu,
-			Requests: requests, EmptyMiB: r.empty, MiB: r.full,
+			OtherCPUSeconds: bench.Total(result.cpu, service).Seconds(), Requests: requests, EmptyMiB: r.empty, MiB: r.full,
 		}.Write(o.cost)
 	}
 	if *created, err = collect(ctx, e.cp); err != nil {
@@ -138,7 +138,7 @@ func converge(ctx context.Context, o options, e *environment, s *env.Service) (s
 	if err != nil {
 		return side{}, err
 	}
-	before, began := cpu(e.cp.Dir()), time.Now()
+	before, began := bench.Programs(e.cp.Dir()), time.Now()
 	creating := make(chan error, 1)
 	go func() {
 		creating <- parallel(o.workers, o.connectors, func(i int) error { return e.create(ctx, o, i) })
@@ -152,7 +152,7 @@ func converge(ctx context.Context, o options, e *environment, s *env.Service) (s
 		return side{}, errors.Join(err, resultSoFar(creating))
 	}
 	result.converged = time.Since(began)
-	result.cpu = spent(before, cpu(e.cp.Dir()))
+	result.cpu = bench.Spent(before, bench.Programs(e.cp.Dir()))
 	if result.requests, err = requestsSince(); err != nil {
 		return result, err
 	}

@@ -82,7 +82,7 @@ func (m *manyPolicies) measureCost(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	began := time.Now()
+	programs, began := bench.Programs(m.Dir()), time.Now()
 	if err := m.createPolicies(ctx); err != nil {
 		return err
 	}
@@ -91,7 +91,9 @@ func (m *manyPolicies) measureCost(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cost.CPUSeconds = after.Sum("process_cpu_seconds_total") - before.Sum("process_cpu_seconds_total")
+	programs = bench.Spent(programs, bench.Programs(m.Dir()))
+	cost.OtherCPUSeconds = bench.Total(programs, "drain-cleaner").Seconds()
+	cost.CPUSeconds = after.CPUSeconds() - before.CPUSeconds()
 	requests, err := env.ServerMetrics(ctx, m.ControlPlane)
 	if err != nil {
 		return err

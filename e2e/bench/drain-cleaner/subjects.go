@@ -139,10 +139,10 @@ func (e *environment) startHandler(ctx context.Context, name string, env ...stri
 	})
 }
 
-// startWeir starts the service as deploy/drain-cleaner does.
+// startWeir starts the service as deploy/drain-cleaner does, but without a limit of its writes.
 func (e *environment) startWeir(ctx context.Context) (*subject, error) {
 	return e.startService(ctx, "weir", "--require-node-cordoned=true", "--policies=required", "--leader-elect",
-		"--lease-namespace=weir-system")
+		"--lease-namespace=weir-system", "--kube-api-qps=2000", "--kube-api-burst=4000")
 }
 
 // startStrimzi starts the service as Strimzi's manifests do.

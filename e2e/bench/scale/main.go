@@ -36,7 +36,8 @@ var subjects = []subject{
 		return []string{"-connectors=" + strconv.Itoa(n)}
 	}},
 	{service: "drain-cleaner", objects: "KafkaDrainPolicies with one pod", arguments: func(n int) []string {
-		return []string{"-policies=" + strconv.Itoa(n)}
+		// 10 in each namespace.
+		return []string{"-policies=" + strconv.Itoa(n), "-namespaces=" + strconv.Itoa(max(1, n/10))}
 	}},
 	{service: "volume-provisioner", objects: "volumes", arguments: func(n int) []string {
 		// 5 replicas of 2 templates for each set.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -18,9 +19,17 @@ import (
 	"github.com/weir-dev/weir/pkg/testkit/bench"
 )
 
-// growth returns the figure of the largest size divided by that of the smallest.
-func (s series) growth(m bench.Measure) float64 {
-	return m.Of(s.costs[len(s.costs)-1]) / m.Of(s.costs[0])
+// growth returns the figure of the largest size divided by that of the smallest. It returns a dash if a figure is not
+// positive: a process with few objects can need less memory than before it had any.
+func (s series) growth(m bench.Measure) string {
+	if !s.isPositive(m) {
+		return "-"
+	}
+	return strconv.FormatFloat(m.Of(s.costs[len(s.costs)-1])/m.Of(s.costs[0]), 'f', 2, 64)
+}
+
+func (s series) isPositive(m bench.Measure) bool {
+	return !slices.ContainsFunc(s.costs, func(cost bench.Cost) bool { return m.Of(cost) <= 0 })
 }
 
 // measures returns the figures that the service has: quotad makes no API request without a cluster.
@@ -44,7 +53,7 @@ func (s series) print(out io.Writer) {
 		for _, cost := range s.costs {
 			fmt.Fprintf(w, "\t%.1f", m.Of(cost))
 		}
-		fmt.Fprintf(w, "\t%.2f\n", s.growth(m))
+		fmt.Fprintf(w, "\t%s\n", s.growth(m))
 	}
 }
 
@@ -69,7 +78,7 @@ func write(dir string, all []series) error {
 			for _, cost := range s.costs {
 				fmt.Fprintf(&text, " %.1f |", m.Of(cost))
 			}
-			fmt.Fprintf(&text, " %.2f |\n", s.growth(m))
+			fmt.Fprintf(&text, " %s |\n", s.growth(m))
 		}
 		if err := s.plot(filepath.Join(dir, s.service+".svg")); err != nil {
 			return fmt.Errorf("plot %s: %w", s.service, err)
@@ -86,6 +95,9 @@ func (s series) plot(file string) error {
 	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{}
 	p.Y.Min, p.Legend.Top = 0, true
 	for i, m := range s.measures() {
+		if !s.isPositive(m) {
+			continue
+		}
 		points := make(plotter.XYs, len(s.costs))
 		for j, cost := range s.costs {
 			points[j].X, points[j].Y = float64(cost.Objects), m.Of(cost)/m.Of(s.costs[0])

@@ -14,8 +14,8 @@ import (
 var measured = series{
 	subject: subject{service: "connect-scheduler", objects: "KafkaConnectors"},
 	costs: []bench.Cost{
-		{Objects: 100, Seconds: 20, CPUSeconds: 3, Requests: 4500, EmptyMiB: 35, MiB: 55},
-		{Objects: 1000, Seconds: 300, CPUSeconds: 30, Requests: 45000, EmptyMiB: 35, MiB: 235},
+		{Objects: 100, Seconds: 20, CPUSeconds: 3, OtherCPUSeconds: 10, Requests: 4500, EmptyMiB: 35, MiB: 55},
+		{Objects: 1000, Seconds: 300, CPUSeconds: 30, OtherCPUSeconds: 110, Requests: 45000, EmptyMiB: 35, MiB: 235},
 	},
 }
 
@@ -24,11 +24,12 @@ func TestFiguresPerObjectAreComparedBetweenTheSizes(t *testing.T) {
 	var out strings.Builder
 	measured.print(&out)
 	require.Equal(t, `
-CONNECT-SCHEDULER: KafkaConnectors   100     1000    largest divided by smallest
-time, ms per object                  200.0   300.0   1.50
-CPU, ms per object                   30.0    30.0    1.00
-API requests per object              45.0    45.0    1.00
-memory, KiB per object               204.8   204.8   1.00
+CONNECT-SCHEDULER: KafkaConnectors     100     1000    largest divided by smallest
+time, ms per object                    200.0   300.0   1.50
+CPU, ms per object                     30.0    30.0    1.00
+CPU of other programs, ms per object   100.0   110.0   1.10
+API requests per object                45.0    45.0    1.00
+memory, KiB per object                 204.8   204.8   1.00
 `, out.String())
 }
 
@@ -47,6 +48,22 @@ CPU, ms per object       10.0   10.0   1.00
 memory, KiB per object   10.2   5.1    0.50
 `, out.String())
 	require.NoError(t, write(t.TempDir(), []series{quotad}))
+}
+
+func TestFigureThatIsNotPositiveHasNoGrowth(t *testing.T) {
+	t.Parallel()
+	bridge := series{subject: subject{service: "gluster-bridge", objects: "GlusterVolumes"}, costs: []bench.Cost{
+		{Objects: 100, Seconds: 1, EmptyMiB: 70, MiB: 65},
+		{Objects: 1000, Seconds: 20, EmptyMiB: 70, MiB: 75},
+	}}
+	var out strings.Builder
+	bridge.print(&out)
+	require.Equal(t, `
+GLUSTER-BRIDGE: GlusterVolumes   100     1000   largest divided by smallest
+time, ms per object              10.0    20.0   2.00
+memory, KiB per object           -51.2   5.1    -
+`, out.String())
+	require.NoError(t, write(t.TempDir(), []series{bridge}))
 }
 
 func TestReportHasATableAndAPlotPerService(t *testing.T) {

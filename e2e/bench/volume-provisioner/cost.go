@@ -24,6 +24,7 @@ func measureCost(ctx context.Context, o options, root string) error {
 		if err != nil {
 			return err
 		}
+		programs := bench.Programs(e.cp.Dir())
 		bench.Logf("%s creates %d volumes of %d sets", service, o.volumes(), o.sets)
 		times, err := e.converge(ctx, o, s)
 		if err != nil {
@@ -32,13 +33,15 @@ func measureCost(ctx context.Context, o options, root string) error {
 		if err := waitUntilIdle(ctx, s); err != nil {
 			return err
 		}
+		programs = bench.Spent(programs, bench.Programs(e.cp.Dir()))
 		cost := bench.Cost{Objects: o.volumes(), Seconds: times.ready.Seconds(), EmptyMiB: empty}
 		cost.MiB, _ = bench.Memory(s.PID())
 		after, err := s.Metrics(ctx)
 		if err != nil {
 			return err
 		}
-		cost.CPUSeconds = after.Sum("process_cpu_seconds_total") - before.Sum("process_cpu_seconds_total")
+		cost.OtherCPUSeconds = bench.Total(programs, service).Seconds()
+		cost.CPUSeconds = after.CPUSeconds() - before.CPUSeconds()
 		requests, err := env.ServerMetrics(ctx, e.cp)
 		if err != nil {
 			return err

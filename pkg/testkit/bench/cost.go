@@ -17,6 +17,8 @@ type Cost struct {
 	Seconds float64 `json:"seconds"`
 	// CPUSeconds is the CPU time of the service meanwhile.
 	CPUSeconds float64 `json:"cpuSeconds"`
+	// OtherCPUSeconds is the CPU time of other programs meanwhile: the control plane, simulated kubelets and GlusterFS.
+	OtherCPUSeconds float64 `json:"otherCPUSeconds"`
 	// Requests is the number of API requests of all clients meanwhile.
 	Requests float64 `json:"requests"`
 	// EmptyMiB and MiB are the resident memory of the service before and after.
@@ -91,6 +93,7 @@ func Measures() []Measure {
 	return []Measure{
 		{"time, ms per object", per(func(c Cost) float64 { return 1000 * c.Seconds })},
 		{"CPU, ms per object", per(func(c Cost) float64 { return 1000 * c.CPUSeconds })},
+		{"CPU of other programs, ms per object", per(func(c Cost) float64 { return 1000 * c.OtherCPUSeconds })},
 		{"API requests per object", per(func(c Cost) float64 { return c.Requests })},
 		{"memory, KiB per object", per(func(c Cost) float64 { return 1024 * (c.MiB - c.EmptyMiB) })},
 	}

@@ -65,6 +65,9 @@ func (m Metrics) By(name string, labels ...string) map[string]float64 {
 // Sum returns the sum of a counter or gauge over all labels.
 func (m Metrics) Sum(name string) float64 { return m.By(name)[""] }
 
+// CPUSeconds returns the CPU time of the process since its start.
+func (m Metrics) CPUSeconds() float64 { return m.Sum("process_cpu_seconds_total") }
+
 // Writes returns the number of API writes of the service by verb and resource. Lease renewals are counted
 // separately, because an idle service renews its lease too.
 func (m Metrics) Writes() (writes map[string]float64, renewals float64) {

@@ -150,6 +150,9 @@ func provision(t *testing.T, e *testenv.Env, p *testenv.Process, point string) {
 	}
 }
 
+// simulation is the name of this process in programs.
+const simulation = "the test with 3 simulated quotads"
+
 // programs returns the CPU time of all processes by program. They are those of the test, which has its own namespace.
 func programs(t *testing.T) map[string]time.Duration {
 	t.Helper()
@@ -167,7 +170,7 @@ func programs(t *testing.T) map[string]time.Duration {
 			continue // The process has ended.
 		}
 		if name == "exe" {
-			name = "the test with 3 simulated quotads"
+			name = simulation
 			arguments, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "cmdline"))
 			if strings.Contains(string(arguments), "\x00controller\x00") {
 				name = "gluster-bridge"
