@@ -87,13 +87,23 @@ func write(dir string, all []series) error {
 	return os.WriteFile(filepath.Join(dir, "report.md"), []byte(text.String()), 0o600)
 }
 
+// ticks marks the sizes.
+func (s series) ticks() plot.ConstantTicks {
+	ticks := make(plot.ConstantTicks, len(s.costs))
+	for i, cost := range s.costs {
+		ticks[i] = plot.Tick{Value: float64(cost.Objects), Label: strconv.Itoa(cost.Objects)}
+	}
+	return ticks
+}
+
 // plot draws each figure relative to the smallest size, so that one axis serves all.
 func (s series) plot(file string) error {
 	p := plot.New()
-	p.Title.Text = s.service + ": cost per object relative to the smallest size"
-	p.X.Label.Text, p.Y.Label.Text = s.objects, "relative cost per object"
-	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{}
-	p.Y.Min, p.Legend.Top = 0, true
+	p.Title.Text = s.service
+	p.X.Label.Text, p.Y.Label.Text = s.objects, fmt.Sprintf("cost per object, 1 = with %d", s.costs[0].Objects)
+	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, s.ticks()
+	// The lines start at 1, so that there is space for the legend below.
+	p.Y.Min, p.Legend.Left = 0, true
 	for i, m := range s.measures() {
 		if !s.isPositive(m) {
 			continue
@@ -112,5 +122,7 @@ func (s series) plot(file string) error {
 		p.Legend.Add(strings.TrimSuffix(name, " per object"), line, dots)
 		p.Y.Max = max(p.Y.Max, 1.2)
 	}
+	// The label of the largest size needs space on its right.
+	p.X.Max *= 1.2
 	return p.Save(16*vg.Centimeter, 10*vg.Centimeter, file)
 }
