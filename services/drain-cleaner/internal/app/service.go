@@ -188,7 +188,7 @@ func (s *service) controllers(e *evaluate.Evaluator) ([]app.Runnable, error) {
 	policyInformer := s.lookup.PolicyInformer()
 	err := errors.Join(
 		controller.Watch(policies, policyInformer, controller.Self[*drainv1alpha1.KafkaDrainPolicy]),
-		controller.WatchChanges(policies, policyInformer, s.caches.OverlappingPolicies),
+		controller.WatchChanges(policies, policyInformer, s.caches.PoliciesOfOverlaps),
 		controller.Watch(policies, s.caches.Leases, reconcile.PoliciesOfHolders),
 		controller.Watch(held, s.caches.Leases, controller.Self[*coordinationv1.Lease]),
 	)

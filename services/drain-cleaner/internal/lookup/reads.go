@@ -11,7 +11,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/tools/cache"
 
 	drainv1alpha1 "github.com/weir-dev/weir/apis/drain/v1alpha1"
@@ -144,19 +143,12 @@ func (l *Lookup) LivePolicy(ctx context.Context, namespace, name string) (*drain
 
 // OverlappingPolicies returns the policies that select a pod which the given policy selects too, the policy included.
 // The pods are those in the caches: PolicyChanged reports the policies of pods that reach a cache later.
-func (l *Lookup) OverlappingPolicies(policy *drainv1alpha1.KafkaDrainPolicy) []cache.ObjectName {
+func (l *Lookup) OverlappingPolicies(policy *drainv1alpha1.KafkaDrainPolicy) []*drainv1alpha1.KafkaDrainPolicy {
 	pods := l.pods.matching(policy.Namespace, l.policySelectors.of(policy))
-	if len(pods) == 0 {
-		return nil
-	}
-	candidates := l.cachedPolicies(policy.Namespace)
-	found := sets.New[cache.ObjectName]()
-	for _, pod := range pods {
-		for _, other := range l.selecting(candidates, pod.Labels) {
-			found.Insert(cache.MetaObjectToName(other))
-		}
-	}
-	return found.UnsortedList()
+	return slices.DeleteFunc(l.cachedPolicies(policy.Namespace), func(other *drainv1alpha1.KafkaDrainPolicy) bool {
+		selector := l.policySelectors.of(other)
+		return !slices.ContainsFunc(pods, func(pod *corev1.Pod) bool { return selector.Matches(labels.Set(pod.Labels)) })
+	})
 }
 
 // AllPolicies returns the policies in the cache.

@@ -67,16 +67,18 @@ func (c *Caches) AllLeases() []*coordinationv1.Lease {
 	return all
 }
 
-// OverlappingPolicies returns the policies that a changed policy overlaps with, or has overlapped with before: their
+// PoliciesOfOverlaps maps a changed policy to the policies that it overlaps with, or has overlapped with before: their
 // status reports it.
-func (c *Caches) OverlappingPolicies(old, updated *drainv1alpha1.KafkaDrainPolicy) []controller.Key {
+func (c *Caches) PoliciesOfOverlaps(old, updated *drainv1alpha1.KafkaDrainPolicy) []controller.Key {
 	if old != nil && updated != nil && controller.StatusOnly(old, updated) {
 		return nil
 	}
 	var keys []controller.Key
 	for _, policy := range []*drainv1alpha1.KafkaDrainPolicy{old, updated} {
 		if policy != nil {
-			keys = append(keys, c.Lookup.OverlappingPolicies(policy)...)
+			for _, other := range c.OverlappingPolicies(policy) {
+				keys = append(keys, controller.Self(other)...)
+			}
 		}
 	}
 	return keys

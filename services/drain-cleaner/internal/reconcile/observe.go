@@ -35,7 +35,7 @@ func (o *Observer) observePolicy(
 		cluster, s.Fault = o.Evaluator.Kafka.Query(ctx, policy, time.Time{})
 		s.Kafka = cluster != nil
 	}
-	s.Overlapping = o.overlapping(ctx, policy, pods)
+	s.Overlapping = o.overlapping(policy)
 	for _, pod := range pods {
 		if pod.DrainSince.IsZero() {
 			continue
@@ -52,23 +52,19 @@ func (o *Observer) observePolicy(
 	return s, true
 }
 
-// overlapping returns the names of the other policies that select one of the pods and act on it.
-func (o *Observer) overlapping(
-	ctx context.Context, policy *drainv1alpha1.KafkaDrainPolicy, pods []*decide.Pod,
-) []string {
+// overlapping returns the names of the other policies that select one of the policy's pods and act on it.
+func (o *Observer) overlapping(policy *drainv1alpha1.KafkaDrainPolicy) []string {
 	if policy.Spec.Mode == drainv1alpha1.ModeObserve {
 		return nil
 	}
 	var names []string
-	for _, pod := range pods {
-		for _, other := range o.Caches.Policies(ctx, pod, false).Value() {
-			if other.Name != policy.Name && other.Spec.Mode != drainv1alpha1.ModeObserve {
-				names = append(names, other.Name)
-			}
+	for _, other := range o.Caches.OverlappingPolicies(policy) {
+		if other.Name != policy.Name && other.Spec.Mode != drainv1alpha1.ModeObserve {
+			names = append(names, other.Name)
 		}
 	}
 	slices.Sort(names)
-	return slices.Compact(names)
+	return names
 }
 
 // holders returns the claims of the policy's pods.
