@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Programs returns the CPU time by program of the processes whose command line contains dir: the directory of a control
-// plane finds its programs, and those that use it.
+// Programs returns the CPU time by program of the processes whose command line contains dir. With the directory of a
+// control plane these are its programs and those that use it, with an empty dir all processes.
 func Programs(dir string) map[string]time.Duration {
 	used := map[string]time.Duration{}
 	processes, _ := filepath.Glob("/proc/[0-9]*")

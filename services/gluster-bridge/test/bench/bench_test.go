@@ -88,10 +88,10 @@ func provision(t *testing.T, e *testenv.Env, p *testenv.Process, point string) {
 	var floor, floorDelete, created, deleted, waits bench.Values
 	cpu := map[string]time.Duration{}
 	measure := func(round int) error {
-		before := programs(t)
+		before := programs(p)
 		defer func() {
-			for name, used := range programs(t) {
-				cpu[name] += used - before[name]
+			for name, used := range bench.Spent(before, programs(p)) {
+				cpu[name] += used
 			}
 		}()
 		names := make([]string, perRound)
@@ -154,34 +154,13 @@ func provision(t *testing.T, e *testenv.Env, p *testenv.Process, point string) {
 const simulation = "the test with 3 simulated quotads"
 
 // programs returns the CPU time of all processes by program. They are those of the test, which has its own namespace.
-func programs(t *testing.T) map[string]time.Duration {
-	t.Helper()
-	used := map[string]time.Duration{}
-	files, err := filepath.Glob("/proc/[0-9]*/stat")
-	require.NoError(t, err)
-	for _, file := range files {
-		data, err := os.ReadFile(file)
-		_, text, _ := strings.Cut(string(data), "(")
-		name, rest, found := strings.Cut(text, ") ")
-		fields := strings.Fields(rest)
-		// USER_HZ is 100 on all architectures that Go supports.
-		const user, system, tick = 11, 12, 10 * time.Millisecond
-		if err != nil || !found || len(fields) <= system {
-			continue // The process has ended.
-		}
-		if name == "exe" {
-			name = simulation
-			arguments, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "cmdline"))
-			if strings.Contains(string(arguments), "\x00controller\x00") {
-				name = "gluster-bridge"
-			}
-		}
-		for _, field := range []string{fields[user], fields[system]} {
-			ticks, err := strconv.ParseInt(field, 10, 64)
-			require.NoError(t, err)
-			used[name] += time.Duration(ticks) * tick
-		}
-	}
+// The test runs gluster-bridge from its own executable.
+func programs(p *testenv.Process) map[string]time.Duration {
+	const bridge, executable = "gluster-bridge", "exe"
+	used := bench.Programs("")
+	used[bridge] = time.Duration(bench.CPU(p.PID()) * float64(time.Second))
+	used[simulation] = used[executable] - used[bridge]
+	delete(used, executable)
 	return used
 }
 
@@ -306,10 +285,10 @@ func memory(t *testing.T, e *testenv.Env, p *testenv.Process, point string) {
 	resident, peak := bench.Memory(p.PID())
 	t.Logf("%d volumes: metadata read in %s, conditions written in %s; resident memory %.0f MiB, peak %.0f MiB", volumes,
 		loaded.Round(time.Millisecond), time.Since(begun).Round(time.Second), resident, peak)
-	idle := programs(t)["gluster-bridge"]
+	idle := bench.CPU(p.PID())
 	require.NoError(t, bench.Sleep(t.Context(), idlePeriod))
 	t.Logf("idle with %d volumes: %.1f %% of a CPU", volumes,
-		100*(programs(t)["gluster-bridge"]-idle).Seconds()/idlePeriod.Seconds())
+		100*(bench.CPU(p.PID())-idle)/idlePeriod.Seconds())
 }
 
 // volumeID is the line with the UUID of a volume in the output of gluster volume info.

@@ -40,12 +40,12 @@ func TestScale(t *testing.T) {
 	create("first", 1)
 	cost := bench.Cost{Objects: number(t, "WEIR_BENCH_VOLUMES", 100)}
 	cost.EmptyMiB, _ = bench.Memory(p.PID())
-	before, server := programs(t), apiRequests(t, e)
+	before, server := programs(p), apiRequests(t, e)
 	cost.Seconds = create("scale", cost.Objects)
 	// The last conditions are written after the last call.
 	idle(t, e)
 	cost.Requests = apiRequests(t, e) - server
-	used := bench.Spent(before, programs(t))
+	used := bench.Spent(before, programs(p))
 	cost.CPUSeconds = used["gluster-bridge"].Seconds()
 	// quotad is simulated.
 	cost.OtherCPUSeconds = bench.Total(used, "gluster-bridge", simulation).Seconds()
