@@ -74,32 +74,17 @@ func measurePolicies(ctx context.Context, o options, e *environment) (err error)
 // measureCost writes what the policies cost until all are observed.
 func (m *manyPolicies) measureCost(ctx context.Context) error {
 	bench.Logf("creating %d policies", m.policies)
-	server, err := env.ServerMetrics(ctx, m.ControlPlane)
+	var took time.Duration
+	cost, err := env.MeasureCost(ctx, m.ControlPlane, "drain-cleaner", m.subject.pid(), func() error {
+		began := time.Now()
+		err := m.createPolicies(ctx)
+		took = time.Since(began)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	before, err := env.Scrape(ctx, m.subject.metrics)
-	if err != nil {
-		return err
-	}
-	programs, began := bench.Programs(m.Dir()), time.Now()
-	if err := m.createPolicies(ctx); err != nil {
-		return err
-	}
-	cost := bench.Cost{Objects: m.policies, Seconds: time.Since(began).Seconds(), EmptyMiB: m.baseline}
-	after, err := env.Scrape(ctx, m.subject.metrics)
-	if err != nil {
-		return err
-	}
-	programs = bench.Spent(programs, bench.Programs(m.Dir()))
-	cost.OtherCPUSeconds = bench.Total(programs, "drain-cleaner").Seconds()
-	cost.CPUSeconds = after.CPUSeconds() - before.CPUSeconds()
-	requests, err := env.ServerMetrics(ctx, m.ControlPlane)
-	if err != nil {
-		return err
-	}
-	cost.Requests = requests.Sum("apiserver_request_total") - server.Sum("apiserver_request_total")
-	cost.MiB, _ = bench.Memory(m.subject.pid())
+	cost.Objects, cost.Seconds = m.policies, took.Seconds()
 	return cost.Write(m.cost)
 }
 

@@ -15,38 +15,20 @@ func measureCost(ctx context.Context, o options, root string) error {
 		if err := waitUntilIdle(ctx, s); err != nil {
 			return err
 		}
-		empty, _ := bench.Memory(s.PID())
-		before, err := s.Metrics(ctx)
-		if err != nil {
-			return err
-		}
-		server, err := env.ServerMetrics(ctx, e.cp)
-		if err != nil {
-			return err
-		}
-		programs := bench.Programs(e.cp.Dir())
 		bench.Logf("%s creates %d volumes of %d sets", service, o.volumes(), o.sets)
-		times, err := e.converge(ctx, o, s)
+		var seconds float64
+		cost, err := env.MeasureCost(ctx, e.cp, service, s.PID(), func() error {
+			times, err := e.converge(ctx, o, s)
+			if err != nil {
+				return err
+			}
+			seconds = times.ready.Seconds()
+			return waitUntilIdle(ctx, s)
+		})
 		if err != nil {
 			return err
 		}
-		if err := waitUntilIdle(ctx, s); err != nil {
-			return err
-		}
-		programs = bench.Spent(programs, bench.Programs(e.cp.Dir()))
-		cost := bench.Cost{Objects: o.volumes(), Seconds: times.ready.Seconds(), EmptyMiB: empty}
-		cost.MiB, _ = bench.Memory(s.PID())
-		after, err := s.Metrics(ctx)
-		if err != nil {
-			return err
-		}
-		cost.OtherCPUSeconds = bench.Total(programs, service).Seconds()
-		cost.CPUSeconds = after.CPUSeconds() - before.CPUSeconds()
-		requests, err := env.ServerMetrics(ctx, e.cp)
-		if err != nil {
-			return err
-		}
-		cost.Requests = requests.Sum("apiserver_request_total") - server.Sum("apiserver_request_total")
+		cost.Objects, cost.Seconds = o.volumes(), seconds
 		return cost.Write(o.cost)
 	})
 }
